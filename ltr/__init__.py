@@ -1,0 +1,48 @@
+"""Learning to rank with selective matching losses.
+
+The public names load lazily, so that ``import ltr`` costs milliseconds and torch is imported only when needed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+#: public name -> the module that defines it
+_HOMES = {
+    "Reranker": "ltr.inference",
+    "RankingModule": "ltr.training",
+    "CrossEncoder": "ltr.scorers",
+    "TextData": "ltr.data",
+    "TextLists": "ltr.batch",
+    "LtrError": "ltr.errors",
+    "links": "",
+    "losses": "",
+    "metrics": "",
+}
+
+if TYPE_CHECKING:
+    from ltr import links, losses, metrics
+    from ltr.batch import TextLists
+    from ltr.data import TextData
+    from ltr.errors import LtrError
+    from ltr.inference import Reranker
+    from ltr.scorers import CrossEncoder
+    from ltr.training import RankingModule
+
+__all__ = [*_HOMES, "__version__"]
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ltr' has no attribute {name!r}; it has {', '.join(sorted(_HOMES))}")
+    home = _HOMES[name]
+    value = getattr(importlib.import_module(home), name) if home else importlib.import_module(f"ltr.{name}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

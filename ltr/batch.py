@@ -1,0 +1,96 @@
+"""The one contract between data, scorers and training: ragged lists of encoded documents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from ltr.errors import ShapeError
+
+Self = TypeVar("Self", bound="Lists")
+
+
+@dataclass
+class Lists:
+    """What all batches have: documents in lists, without padding.
+
+    Attributes:
+        list_offsets: [lists + 1] int64; the documents of list i are ``list_offsets[i]:list_offsets[i + 1]``.
+        labels: [documents] float32, or None when nothing is known about them.
+        weights: [lists] float32 importance of each list, or None for 1.
+        query_ids: one per list.
+        doc_ids: one per document, in list order.
+    """
+
+    list_offsets: Tensor
+    labels: Tensor | None = None
+    weights: Tensor | None = None
+    query_ids: list[str] = field(default_factory=list)
+    doc_ids: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        """Number of lists."""
+        return self.list_offsets.numel() - 1
+
+    @property
+    def n_docs(self) -> int:
+        """Number of documents in all lists."""
+        return int(self.list_offsets[-1])
+
+    @property
+    def mask(self) -> Tensor:
+        """[lists, docs] bool, True where there is a document."""
+        sizes = self.list_offsets.diff()
+        longest = int(sizes.max()) if len(self) else 0
+        return torch.arange(longest, device=sizes.device) < sizes[:, None]
+
+    def pad(self, values: Tensor, fill: float = 0.0) -> Tensor:
+        """Spread flat per-document values [documents] over [lists, docs], with ``fill`` where no document is.
+
+        >>> Lists(torch.tensor([0, 2, 3])).pad(torch.tensor([5.0, 6.0, 7.0]))
+        tensor([[5., 6.],
+                [7., 0.]])
+        """
+        if values.shape != (self.n_docs,):
+            raise ShapeError(
+                f"pad: values must be flat, one per document ({self.n_docs}), got shape {tuple(values.shape)}"
+            )
+        mask = self.mask
+        return values.new_full(mask.shape, fill).masked_scatter(mask, values)
+
+    def to(self: Self, device: torch.device | str, **kwargs) -> Self:
+        """The same batch with its tensors on ``device``."""
+        return self._map(lambda t: t.to(device, **kwargs))
+
+    def pin_memory(self: Self) -> Self:
+        """The same batch with its tensors in page-locked memory."""
+        return self._map(Tensor.pin_memory)
+
+    def _map(self: Self, move) -> Self:
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return type(self)(**{k: move(v) if isinstance(v, Tensor) else v for k, v in values.items()})
+
+
+@dataclass
+class TextLists(Lists):
+    """Lists of encoded texts: one flat token stream, each document with its full encoding.
+
+    A document's tokens are those of [CLS] query [SEP] document [SEP] (or what the tokenizer's pair form is).
+
+    Attributes:
+        input_ids: [tokens] int64 token ids of all documents, one after the other.
+        segment_ids: [tokens] int64 token types (0 query part, 1 document part where the tokenizer tells them apart).
+        doc_offsets: [documents + 1] int64; the tokens of document j are ``doc_offsets[j]:doc_offsets[j + 1]``.
+    """
+
+    input_ids: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+    segment_ids: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+    doc_offsets: Tensor = field(default_factory=lambda: torch.zeros(1, dtype=torch.int64))
+
+    @property
+    def lengths(self) -> Tensor:
+        """[documents] int64, tokens of each document."""
+        return self.doc_offsets.diff()

@@ -1,0 +1,89 @@
+"""A command is a typed function: its signature gives the options, its docstring their help."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+import types
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Union, get_args, get_origin
+
+
+def run(function: Callable, argv: Sequence[str], prog: str, short: dict[str, str] | None = None) -> Any:
+    """Parse ``argv`` after the signature of ``function`` and call it.
+
+    A positional-only parameter becomes a positional argument, any other ``--its-name`` (underscores as hyphens are
+    both taken). ``bool`` becomes a pair of flags, ``list[T]`` takes one or more values, ``Literal`` a choice;
+    ``T | None`` is optional. Help comes from the docstring: its text before ``Args:``, and each entry below it.
+
+    Args:
+        function: the command.
+        argv: arguments without program and command name.
+        prog: shown in usage, such as ``"ltr evaluate"``.
+        short: one-letter options, such as ``{"measures": "-m"}``.
+    """
+    return function(*_call(function, parser_of(function, prog, short).parse_args(argv)))
+
+
+def _call(function: Callable, parsed: argparse.Namespace) -> list:
+    return [getattr(parsed, name) for name in inspect.signature(function).parameters]
+
+
+def parser_of(function: Callable, prog: str, short: dict[str, str] | None = None) -> argparse.ArgumentParser:
+    """The argument parser of a typed function; see ``run``."""
+    text, helps = _docstring(inspect.getdoc(function) or "")
+    parser = argparse.ArgumentParser(
+        prog=prog, description=text, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    hints = typing.get_type_hints(function)
+    for name, parameter in inspect.signature(function).parameters.items():
+        options = _options(hints[name])
+        missing = parameter.default is inspect.Parameter.empty
+        shown = "" if missing or parameter.default in (None, False, "") else f" (default: {_shown(parameter.default)})"
+        options["help"] = (helps.get(name, "") + shown).replace("%", "%%")
+        if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
+            if not missing:
+                options.update(default=parameter.default, nargs=options.get("nargs", "?").replace("+", "*"))
+            parser.add_argument(name, **options)
+            continue
+        flags = [f"--{name.replace('_', '-')}"] + ([f"--{name}"] if "_" in name else [])
+        flags += [short[name]] if short and name in short else []
+        parser.add_argument(
+            *flags, dest=name, required=missing, default=None if missing else parameter.default, **options
+        )
+    return parser
+
+
+def _options(hint: Any) -> dict[str, Any]:
+    if get_origin(hint) in (Union, types.UnionType):
+        hint = next(a for a in get_args(hint) if a is not type(None))
+    if hint is bool:
+        return {"action": argparse.BooleanOptionalAction}
+    if get_origin(hint) is list:
+        return {"nargs": "+", **_options(get_args(hint)[0])}
+    if get_origin(hint) is Literal:
+        return {"choices": get_args(hint)}
+    return {"type": hint}
+
+
+def _shown(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _docstring(doc: str) -> tuple[str, dict[str, str]]:
+    """(text before Args, {argument: help})."""
+    text, _, rest = doc.partition("\nArgs:\n")
+    helps: dict[str, str] = {}
+    name = ""
+    for line in rest.splitlines():
+        if line and not line.startswith(" "):
+            break
+        entry = re.match(r" {4}(\w+): (.*)", line)
+        if entry:
+            name = entry[1]
+            helps[name] = entry[2]
+        elif name and line.strip():
+            helps[name] += " " + line.strip()
+    return text.strip(), helps

@@ -1,0 +1,67 @@
+"""``ltr COMMAND``: finds the command's file, runs it, and prints errors that a user can act on."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+from ltr import __version__
+from ltr.errors import LtrError
+from ltr.io.names import suggestion
+
+#: command -> (module below ltr.cli, one line of help)
+COMMANDS = {
+    "demo": ("demo", "the whole path on the embedded data set: data, candidates, training, table"),
+    "data": ("data", "look a data set over before training: counts, grades, lengths, overlap"),
+    "retrieve": ("retrieve", "first stage: BM25 candidates as a TREC run"),
+    "fit": ("fit", "train a ranker from a configuration"),
+    "evaluate": ("evaluate", "measure runs against judgements and compare them"),
+    "rerank": ("rerank", "reorder candidates with a trained model"),
+    "losses": ("losses", "list every loss with one line"),
+    "plot": ("plot", "draw a link or a loss"),
+}
+
+
+def usage() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: ltr COMMAND [options]",
+            "",
+            "Learning to rank with selective losses.",
+            "",
+            *lines,
+            "",
+            "ltr COMMAND --help tells about one command; ltr --version prints the version.",
+        ]
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns the exit status (0 well, 1 an error that ltr explains, 2 wrong usage)."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    if not argv or argv[0] in ("-h", "--help"):
+        print(usage())
+        return 0
+    if argv[0] in ("-V", "--version"):
+        print(f"ltr {__version__}")
+        return 0
+    name, rest = argv[0], argv[1:]
+    if name not in COMMANDS:
+        print(f"ltr: no command {name!r}; {suggestion(name, COMMANDS)}; ltr --help lists them", file=sys.stderr)
+        return 2
+    try:
+        return importlib.import_module(f"ltr.cli.{COMMANDS[name][0]}").main(rest) or 0
+    except LtrError as error:
+        if os.environ.get("LTR_DEBUG"):
+            raise
+        print(f"ltr {name}: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader (head, less) went away: not an error of ours
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print(f"\nltr {name}: interrupted", file=sys.stderr)
+        return 130

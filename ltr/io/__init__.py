@@ -1,0 +1,1 @@
+"""Files and names: safe writing, TREC runs and judgements, nearest known names."""

@@ -1,0 +1,63 @@
+"""Writing without losing the old file, and the user's cache folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from ltr.errors import DataError
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
+    """Open a new file beside ``path`` that takes its place when the block ends well.
+
+    A crash, a full disk or an interruption leaves the old file as it was.
+
+    Args:
+        path: the file to write; its folder is created.
+        mode: ``"w"`` for UTF-8 text or ``"wb"`` for bytes.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, mode, **({} if "b" in mode else {"encoding": "utf-8", "newline": "\n"})) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp files are private to the user; give what an ordinary open() would have given
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(beside, 0o666 & ~umask)
+        os.replace(beside, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(beside)
+        raise
+
+
+def cache_folder(*parts: str) -> Path:
+    """A folder below the user's cache (``$LTR_CACHE``, else ``$XDG_CACHE_HOME/ltr``, else ``~/.cache/ltr``), created."""
+    home = os.environ.get("LTR_CACHE")
+    if not home:
+        home = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "ltr")
+    folder = Path(home, *parts)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def existing(path: str | os.PathLike, what: str) -> Path:
+    """``path`` as a Path, or a DataError that says which ``what`` is missing and what lies beside it."""
+    path = Path(path)
+    if path.exists():
+        return path
+    parent = path.parent
+    if not parent.is_dir():
+        raise DataError(f"{what}: no file {path}; its folder {parent} does not exist either")
+    beside = sorted(p.name for p in parent.iterdir() if not p.name.startswith("."))[:8]
+    raise DataError(f"{what}: no file {path}; the folder {parent} holds {', '.join(beside) or 'nothing'}")
