@@ -24,11 +24,10 @@ def run(function: Callable, argv: Sequence[str], prog: str, short: dict[str, str
         prog: shown in usage, such as ``"ltr evaluate"``.
         short: one-letter options, such as ``{"measures": "-m"}``.
     """
-    return function(*_call(function, parser_of(function, prog, short).parse_args(argv)))
-
-
-def _call(function: Callable, parsed: argparse.Namespace) -> list:
-    return [getattr(parsed, name) for name in inspect.signature(function).parameters]
+    values = vars(parser_of(function, prog, short).parse_args(argv))
+    parameters = inspect.signature(function).parameters.values()
+    alone = [values.pop(p.name) for p in parameters if p.kind is inspect.Parameter.POSITIONAL_ONLY]
+    return function(*alone, **values)
 
 
 def parser_of(function: Callable, prog: str, short: dict[str, str] | None = None) -> argparse.ArgumentParser:
