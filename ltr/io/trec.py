@@ -5,81 +5,12 @@ from __future__ import annotations
 import gzip
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import IO
-
-import numpy as np
 
 from ltr.errors import DataError
 from ltr.io.files import existing, replacing
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """Scored documents of queries, in trec_eval's order (score descending, then document id descending).
-
-    Attributes:
-        query_ids: distinct query ids, in order of first appearance.
-        offsets: [queries + 1]; the documents of query i are at ``offsets[i]:offsets[i + 1]``.
-        doc_ids: [entries] document ids (object array of str).
-        scores: [entries] float64, larger is better.
-        name: shown in tables; the file's stem or the run's tag.
-    """
-
-    query_ids: list[str]
-    offsets: np.ndarray
-    doc_ids: np.ndarray
-    scores: np.ndarray
-    name: str = "run"
-
-    @classmethod
-    def from_dict(cls, scores: Mapping[str, Mapping[str, float]], name: str = "run") -> Run:
-        """A run from ``{query id: {document id: score}}``. Raises DataError on a score that is not finite."""
-        query_ids, offsets, docs, values = list(scores), [0], [], []
-        for query_id in query_ids:
-            ranked = sorted(scores[query_id].items(), key=lambda item: (item[1], item[0]), reverse=True)
-            for doc_id, score in ranked:
-                if not math.isfinite(score):
-                    raise DataError(f"run {name}: query {query_id}, document {doc_id}: score {score} is not finite")
-                docs.append(doc_id)
-                values.append(float(score))
-            offsets.append(len(docs))
-        return cls(query_ids, np.array(offsets, np.int64), np.array(docs, object), np.array(values, np.float64), name)
-
-    def __post_init__(self):
-        object.__setattr__(self, "_index", {q: i for i, q in enumerate(self.query_ids)})
-
-    def __len__(self) -> int:
-        return len(self.query_ids)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.query_ids)
-
-    def __contains__(self, query_id: object) -> bool:
-        return query_id in self._index  # type: ignore[attr-defined]
-
-    def __getitem__(self, query_id: str) -> tuple[np.ndarray, np.ndarray]:
-        """(document ids, scores) of one query, best first."""
-        i = self._index[query_id]  # type: ignore[attr-defined]
-        span = slice(self.offsets[i], self.offsets[i + 1])
-        return self.doc_ids[span], self.scores[span]
-
-    def to_dict(self) -> dict[str, dict[str, float]]:
-        """``{query id: {document id: score}}``, best first."""
-        return {q: dict(zip(self[q][0].tolist(), self[q][1].tolist(), strict=True)) for q in self}
-
-    def top(self, k: int) -> Run:
-        """The best ``k`` documents of each query."""
-        keep = np.concatenate(
-            [np.arange(a, min(a + k, b)) for a, b in zip(self.offsets, self.offsets[1:], strict=False)]
-            or [np.zeros(0, np.int64)]
-        )
-        sizes = np.minimum(np.diff(self.offsets), k)
-        return Run(
-            self.query_ids, np.concatenate([[0], np.cumsum(sizes)]), self.doc_ids[keep], self.scores[keep], self.name
-        )
-
+from ltr.io.runs import Run
 
 #: judgements: query id -> document id -> grade
 Qrels = dict[str, dict[str, int]]

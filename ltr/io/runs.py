@@ -1,0 +1,215 @@
+"""A run as flat arrays: the scored documents of all queries in trec_eval's order, without Python objects per document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from ltr.errors import DataError, ShapeError
+from ltr.io.names import suggestion
+
+
+class Run:
+    """Scored documents of queries, in trec_eval's order.
+
+    That order is: score descending, scores compared as float32 (trec_eval keeps them so), then document id descending.
+    Document ids are held as UTF-8 bytes in one array, so that seven million take memory, not minutes.
+
+    Args:
+        query_ids: distinct query ids.
+        offsets: [queries + 1]; the documents of query i are at ``offsets[i]:offsets[i + 1]``.
+        doc_ids: [entries] document ids (str, or a NumPy array of bytes), in any order within a query.
+        scores: [entries] finite numbers, larger is better.
+        name: shown in tables; the file's stem or the run's tag.
+
+    Raises:
+        ShapeError: when offsets, ids and scores do not fit together.
+        DataError: for a query or a document that is listed twice, or a score that is no finite number.
+
+    >>> run = Run(["q"], [0, 3], ["a", "b", "c"], [1.0, 2.0, 2.0])
+    >>> run["q"][0].tolist()
+    ['c', 'b', 'a']
+    """
+
+    def __init__(
+        self,
+        query_ids: Sequence[str],
+        offsets: Sequence[int] | np.ndarray,
+        doc_ids: Sequence[str] | np.ndarray,
+        scores: Sequence[float] | np.ndarray,
+        name: str = "run",
+    ):
+        self.query_ids = list(query_ids)
+        self.offsets = np.asarray(offsets, np.int64)
+        self.scores = np.asarray(scores, np.float64)
+        self.doc_bytes = as_bytes(doc_ids)
+        self.name = name
+        self._index = {query_id: i for i, query_id in enumerate(self.query_ids)}
+        self._validate()
+        order = ranked(self.offsets, self.scores, self.doc_bytes)
+        if order is not None:
+            self.scores, self.doc_bytes = self.scores[order], self.doc_bytes[order]
+        self._refuse_duplicates()
+
+    @classmethod
+    def from_dict(cls, scores: Mapping[str, Mapping[str, float]], name: str = "run") -> Run:
+        """A run from ``{query id: {document id: score}}``. Raises DataError on a score that is not finite."""
+        offsets = np.cumsum([0, *map(len, scores.values())])
+        docs = [doc_id for listed in scores.values() for doc_id in listed]
+        values = [score for listed in scores.values() for score in listed.values()]
+        return cls(list(scores), offsets, docs, values, name)
+
+    def __len__(self) -> int:
+        """Number of queries."""
+        return len(self.query_ids)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.query_ids)
+
+    def __contains__(self, query_id: object) -> bool:
+        return query_id in self._index
+
+    def __getitem__(self, query_id: str) -> tuple[np.ndarray, np.ndarray]:
+        """(document ids, scores) of one query, best first."""
+        if query_id not in self._index:
+            raise DataError(f"run {self.name}: no query {query_id!r}; {suggestion(query_id, self.query_ids[:1000])}")
+        span = self.span(query_id)
+        return as_text(self.doc_bytes[span]), self.scores[span]
+
+    def __repr__(self) -> str:
+        return f"Run({self.name!r}: {len(self)} queries, {len(self.scores)} documents)"
+
+    def span(self, query_id: str) -> slice:
+        """Where the documents of a query are in ``scores`` and ``doc_ids``."""
+        i = self._index[query_id]
+        return slice(int(self.offsets[i]), int(self.offsets[i + 1]))
+
+    @property
+    def doc_ids(self) -> np.ndarray:
+        """[entries] document ids as str, made anew at each access; in a loop over queries use ``run[query_id]``."""
+        return as_text(self.doc_bytes)
+
+    def to_dict(self) -> dict[str, dict[str, float]]:
+        """``{query id: {document id: score}}``, best first."""
+        return {q: dict(zip(self[q][0].tolist(), self[q][1].tolist(), strict=True)) for q in self}
+
+    def top(self, k: int) -> Run:
+        """The best ``k`` documents of each query."""
+        sizes = np.diff(self.offsets)
+        keep = np.arange(len(self.scores)) - np.repeat(self.offsets[:-1], sizes) < k
+        offsets = np.concatenate([[0], np.cumsum(np.minimum(sizes, k))])
+        return Run(self.query_ids, offsets, self.doc_bytes[keep], self.scores[keep], self.name)
+
+    def _validate(self) -> None:
+        n = len(self.scores)
+        if (
+            self.offsets.shape != (len(self.query_ids) + 1,)
+            or self.offsets[0] != 0
+            or self.offsets[-1] != n
+            or (np.diff(self.offsets) < 0).any()
+            or self.doc_bytes.shape != (n,)
+        ):
+            raise ShapeError(
+                f"run {self.name}: offsets must rise from 0 to the number of documents, one more than queries; got "
+                f"{len(self.query_ids)} queries, offsets of shape {self.offsets.shape}, "
+                f"{self.doc_bytes.shape[0]} document ids, {n} scores"
+            )
+        if len(self._index) < len(self.query_ids):
+            seen: set[str] = set()
+            twice = next(q for q in self.query_ids if q in seen or seen.add(q))  # type: ignore[func-returns-value]
+            raise DataError(f"run {self.name}: query {twice} stands in two blocks; its documents must be together")
+        finite = np.isfinite(self.scores)
+        if not finite.all():
+            at = int(np.argmin(finite))
+            raise DataError(f"run {self.name}: {self._entry(at)}: score {self.scores[at]} is not a finite number")
+
+    def _refuse_duplicates(self) -> None:
+        at = duplicate(self.offsets, self.doc_bytes)
+        if at is not None:
+            raise DataError(f"run {self.name}: {self._entry(at)} is listed twice; list it once")
+
+    def _entry(self, at: int) -> str:
+        query = self.query_ids[int(np.searchsorted(self.offsets, at, "right")) - 1]
+        return f"query {query}, document {as_text(self.doc_bytes[at : at + 1])[0]}"
+
+
+def as_bytes(ids: Sequence[str] | np.ndarray) -> np.ndarray:
+    """Ids as an array of UTF-8 bytes, its width a multiple of 8 so that it can be viewed as 64-bit words."""
+    if not (isinstance(ids, np.ndarray) and ids.dtype.kind == "S"):
+        ids = np.array([str(i).encode() for i in ids], dtype=np.bytes_)
+    width = max(8, -(-ids.dtype.itemsize // 8) * 8)
+    return np.ascontiguousarray(ids.astype(f"S{width}", copy=False))
+
+
+def as_text(ids: np.ndarray) -> np.ndarray:
+    """An array of UTF-8 bytes as an object array of str."""
+    text = np.empty(len(ids), object)
+    text[:] = [i.decode() for i in ids.tolist()]
+    return text
+
+
+def ranked(offsets: np.ndarray, scores: np.ndarray, docs: np.ndarray) -> np.ndarray | None:
+    """The permutation into trec_eval's order within each query, or None where all are in it already."""
+    with np.errstate(over="ignore"):  # beyond float32 is infinite for trec_eval too: such scores tie
+        rounded = scores.astype(np.float32)
+    query = np.repeat(np.arange(len(offsets) - 1, dtype=np.int32), np.diff(offsets))
+    same = query[1:] == query[:-1]
+    order = None
+    if (same & (rounded[1:] > rounded[:-1])).any():
+        order = np.lexsort((-rounded, query))
+        rounded = rounded[order]
+    ties = same & (rounded[1:] == rounded[:-1])
+    if not ties.any():
+        return order
+    group = np.cumsum(np.concatenate([[True], ~ties]))
+    tied = np.flatnonzero(np.concatenate([ties, [False]]) | np.concatenate([[False], ties]))
+    names = docs[tied] if order is None else docs[order[tied]]
+    # sorted by group falling and document rising, then reversed: group rising, document falling
+    within = np.lexsort((names, -group[tied]))[::-1]
+    if (within == np.arange(len(within))).all():
+        return order
+    order = np.arange(len(scores)) if order is None else order
+    order[tied] = order[tied[within]]
+    return order
+
+
+def keys(docs: np.ndarray, query: np.ndarray, seed: int = 0) -> np.ndarray:
+    """64-bit hashes of (query number, document id): equal pairs have equal keys, others hardly ever.
+
+    Args:
+        docs: [entries] bytes from ``as_bytes``.
+        query: [entries] number of each entry's query.
+        seed: another one gives other keys, for the case that two pairs share one.
+    """
+    words = docs.view(np.uint64).reshape(len(docs), -1)
+    key = (query.astype(np.uint64) + np.uint64(seed + 1)) * np.uint64(0x9E3779B97F4A7C15)
+    for column in words.T:
+        if column.any():  # an id's zero padding must not count: arrays of different width shall agree
+            key = np.where(column == 0, key, _mixed(key ^ column))
+    return key
+
+
+def _mixed(key: np.ndarray) -> np.ndarray:
+    key = key * np.uint64(0xBF58476D1CE4E5B9)
+    key ^= key >> np.uint64(29)
+    key *= np.uint64(0x94D049BB133111EB)
+    key ^= key >> np.uint64(32)
+    return key
+
+
+def duplicate(offsets: np.ndarray, docs: np.ndarray) -> int | None:
+    """An entry whose document stands in its query twice, or None."""
+    query = np.repeat(np.arange(len(offsets) - 1, dtype=np.int32), np.diff(offsets))
+    key = keys(docs, query)
+    ordered = np.sort(key)
+    shared = ordered[1:][ordered[1:] == ordered[:-1]]
+    if not len(shared):
+        return None
+    seen: dict[tuple[int, bytes], int] = {}
+    for at in np.flatnonzero(np.isin(key, shared)).tolist():
+        pair = (int(query[at]), bytes(docs[at]))
+        if pair in seen:
+            return at
+        seen[pair] = at
+    return None
