@@ -1,0 +1,22 @@
+"""What every scorer is: a batch of lists in, one score per document out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+
+class Scorer(nn.Module):
+    """Gives every document of a batch a score: raw (no activation), float32, larger is better.
+
+    Shape:
+        ``scorer(batch)`` returns [lists, docs]; places without a document (``~batch.mask``) hold 0.
+    """
+
+    def forward(self, batch: Any) -> Tensor:
+        raise NotImplementedError(f"{type(self).__name__} must define forward(batch) -> scores [lists, docs]")
+
+    def parts(self) -> dict[str, list[nn.Parameter]]:
+        """Trainable parameters by part, for learning rates of their own; a part may be empty."""
+        return {"encoder": [], "head": [p for p in self.parameters() if p.requires_grad]}

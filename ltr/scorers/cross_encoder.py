@@ -1,0 +1,141 @@
+"""The cross-encoder: query and document read together by a transformer, one logit for the pair."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from ltr.batch import TextLists
+from ltr.errors import ConfigError
+from ltr.scorers import loading, saving
+from ltr.scorers.base import Scorer
+from ltr.scorers.heads import head_of, in_head
+from ltr.scorers.microbatches import padded, plan
+from ltr.scorers.settings import ModelSettings
+
+
+class CrossEncoder(Scorer):
+    """Scores each document by a transformer that reads the query and the document together.
+
+    Wraps transformers' ``AutoModelForSequenceClassification`` with one logit. A backbone without a scoring head
+    gets a fresh one, drawn from torch's global generator.
+
+    Args:
+        model: folder or hub id; safetensors only, no code from the hub is run.
+        attention_dropout: in [0, 1). 0 keeps torch's fused attention (half the memory, clearly faster).
+        dropout: of hidden states, in [0, 1); None as the model says.
+        head_dropout: before the last layer, in [0, 1); None as the model says.
+        layers: keep only the first so many encoder layers; None keeps all.
+        freeze_layers: embeddings and the first so many layers are not trained; 0 trains all.
+        checkpointing: keep no activations but compute them again in the backward pass: about a third slower, and
+            memory no longer grows with the number of documents.
+        batch_tokens: most tokens computed at once, padding included; changes speed and memory, never scores.
+        batch_docs: most documents computed at once; None for any number.
+        revision: of a hub model.
+
+    Raises:
+        ConfigError: a model that cannot be opened safely, or a setting outside its range.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        attention_dropout: float = 0.0,
+        dropout: float | None = None,
+        head_dropout: float | None = None,
+        layers: int | None = None,
+        freeze_layers: int = 0,
+        checkpointing: bool = False,
+        batch_tokens: int = 2048,
+        batch_docs: int | None = None,
+        revision: str | None = None,
+    ):
+        super().__init__()
+        if batch_tokens < 1 or (batch_docs is not None and batch_docs < 1):
+            raise ConfigError(
+                f"CrossEncoder: batch_tokens and batch_docs must be at least 1, got {batch_tokens} and {batch_docs}"
+            )
+        self.source, self.revision = model, revision
+        self.checkpointing, self.batch_tokens, self.batch_docs = checkpointing, batch_tokens, batch_docs
+        self.model, self.new_head = loading.load(model, attention_dropout, dropout, head_dropout, layers, revision)
+        self._freeze(freeze_layers)
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The fast tokenizer that belongs to the model."""
+        return loading.open_tokenizer(self.source, self.revision)
+
+    @property
+    def max_positions(self) -> int | None:
+        """How many tokens query and document may have together; None where there is no bound."""
+        return loading.max_positions(self.model.config)
+
+    def check_length(self, max_length: int) -> None:
+        """Raise ConfigError unless the model has positions for ``max_length`` tokens."""
+        if self.max_positions is not None and max_length > self.max_positions:
+            raise ConfigError(
+                f"CrossEncoder: {self.source} reads at most {self.max_positions} tokens, got texts of up to "
+                f"{max_length}; set max_length to {self.max_positions} or less"
+            )
+
+    def parts(self) -> dict[str, list[nn.Parameter]]:
+        found: dict[str, list[nn.Parameter]] = {"encoder": [], "head": []}
+        for name, parameter in self.model.named_parameters():
+            if parameter.requires_grad:
+                found["head" if in_head(self.model, name) else "encoder"].append(parameter)
+        return found
+
+    def save(self, folder: str | os.PathLike, settings: ModelSettings) -> None:
+        """Save as a standard sequence-classification folder with tokenizer and ``ltr.json``.
+
+        It opens unchanged in transformers and in sentence-transformers' CrossEncoder, with the same scores. Written
+        beside and renamed: an interruption leaves what was there.
+        """
+        self.check_length(settings.max_length)
+        saving.save(self.model, self.tokenizer, settings, Path(folder))
+
+    def forward(self, batch: TextLists) -> Tensor:
+        if not batch.n_docs:
+            # an empty share (the last batch of a rank) still takes part in the backward pass, with gradient 0
+            return batch.pad(next(self.model.parameters()).new_zeros(0)) + 0 * self.parts()["head"][0].sum()
+        lengths = batch.lengths
+        self.check_length(int(lengths.max()))
+        pieces = plan(lengths, self.batch_tokens, self.batch_docs)
+        run = self._padded_scores
+        if self.checkpointing and torch.is_grad_enabled():
+            run = partial(checkpoint, run, use_reentrant=False)
+        flat = torch.cat([run(batch, piece) for piece in pieces])
+        return batch.pad(flat[torch.cat(pieces).argsort()])
+
+    def _padded_scores(self, batch: TextLists, docs: Tensor) -> Tensor:
+        ids, segments, mask = padded(batch, docs, self.model.config.pad_token_id or 0)
+        inputs = {"input_ids": ids, "attention_mask": mask.long()}
+        if self._takes_segments:
+            inputs["token_type_ids"] = segments
+        head = head_of(self.model)
+        if head is None:
+            return self.model(**inputs).logits[:, 0].float()
+        first = self.model.base_model(**inputs).last_hidden_state[:, 0]
+        with torch.autocast(first.device.type, enabled=False):
+            return head(self.model, first.float()).view(-1)
+
+    @cached_property
+    def _takes_segments(self) -> bool:
+        known = "token_type_ids" in inspect.signature(self.model.forward).parameters
+        return known and (getattr(self.model.config, "type_vocab_size", 0) or 0) > 1
+
+    def _freeze(self, layers: int) -> None:
+        if not layers:
+            return
+        stack = loading.encoder_layers(self.model)
+        if not 0 <= layers <= len(stack):
+            raise ConfigError(f"CrossEncoder: freeze_layers must be 0 to {len(stack)} for {self.source}, got {layers}")
+        for module in (self.model.base_model.embeddings, *stack[:layers]):
+            module.requires_grad_(False)

@@ -1,0 +1,59 @@
+"""Saving a model as the folder that transformers and sentence-transformers open."""
+
+from __future__ import annotations
+
+import copy
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ltr.scorers.loading import quiet
+from ltr.scorers.settings import ModelSettings
+
+
+def save(model: Any, tokenizer: Any, settings: ModelSettings, folder: Path) -> None:
+    """Write weights (safetensors), configuration, tokenizer and ``ltr.json``, then put the folder in its place."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
+    try:
+        own = model.config
+        # sentence-transformers would put a sigmoid on a single logit
+        model.config = copy.deepcopy(own)
+        model.config.sentence_transformers = {"activation_fn": "torch.nn.modules.linear.Identity"}
+        try:
+            with quiet():
+                model.save_pretrained(beside)
+        finally:
+            model.config = own
+        # those who know nothing of ltr.json cut texts at the same length
+        written = copy.deepcopy(tokenizer)
+        written.model_max_length = settings.max_length
+        written.save_pretrained(beside)
+        settings.write(beside)
+        _open_to_others(beside)
+        _swap(beside, folder)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+
+
+def _swap(new: Path, folder: Path) -> None:
+    """Put ``new`` in the place of ``folder``; what was there goes away only after that."""
+    if not folder.exists():
+        os.replace(new, folder)
+        return
+    old = new.with_suffix(".old")
+    os.replace(folder, old)
+    os.replace(new, folder)
+    shutil.rmtree(old)
+
+
+def _open_to_others(folder: Path) -> None:
+    """Give the rights of ordinary files; mkdtemp and safetensors write for the user alone."""
+    mask = os.umask(0)
+    os.umask(mask)
+    os.chmod(folder, 0o777 & ~mask)
+    for file in folder.iterdir():
+        os.chmod(file, 0o666 & ~mask)

@@ -1,0 +1,72 @@
+"""``ltr.json``: what a saved model must know about itself beyond its weights."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from ltr.errors import ConfigError, DataError
+from ltr.io.files import replacing
+
+FILE = "ltr.json"
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """How texts were prepared when a model was trained, so that it scores them the same way later.
+
+    Args:
+        max_length: tokens of query and document together, special tokens included.
+        max_query_length: tokens that the query may take of them.
+        interpolation: the first stage's weight, 0 to 1, when its scores are mixed with the model's; None when no
+            weight was chosen.
+        trained_on: names of the collections.
+
+    Raises:
+        ConfigError: a length below 1, a query as long as the whole, or a weight outside [0, 1].
+    """
+
+    max_length: int = 256
+    max_query_length: int = 64
+    interpolation: float | None = None
+    trained_on: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        object.__setattr__(self, "trained_on", tuple(self.trained_on))
+        if not 1 <= self.max_query_length < self.max_length:
+            raise ConfigError(
+                "ModelSettings: lengths must satisfy 1 <= max_query_length < max_length, "
+                f"got {self.max_query_length} and {self.max_length}"
+            )
+        if self.interpolation is not None and not 0 <= self.interpolation <= 1:
+            raise ConfigError(f"ModelSettings: interpolation must be a weight from 0 to 1, got {self.interpolation}")
+
+    @classmethod
+    def read(cls, folder: str | os.PathLike) -> ModelSettings:
+        """The settings beside a model, or the defaults for a model from elsewhere.
+
+        Raises:
+            DataError: naming the file, when it is there and cannot be understood.
+        """
+        path = Path(folder) / FILE
+        if not path.is_file():
+            return cls()
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            return cls(**{f.name: found[f.name] for f in fields(cls) if f.name in found})
+        except (ValueError, TypeError) as error:
+            raise DataError(f"{path}: not the settings of a model saved by ltr: {error}") from error
+
+    def write(self, folder: str | os.PathLike) -> None:
+        """Write them beside the model, with the versions that made it."""
+        import torch
+        import transformers
+
+        from ltr import __version__
+
+        versions = {"ltr": __version__, "torch": str(torch.__version__), "transformers": transformers.__version__}
+        with replacing(Path(folder) / FILE) as file:
+            json.dump({**asdict(self), "versions": versions}, file, indent=2)
+            file.write("\n")
