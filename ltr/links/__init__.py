@@ -1,1 +1,24 @@
+"""Links: increasing functions of a score whose slope says where scores must be accurate."""
 
+from __future__ import annotations
+
+from ltr.links.base import Link
+from ltr.links.combined import Scaled, Sum
+from ltr.links.growing import Exp, ReverseExp, Sinh
+from ltr.links.piecewise import Piecewise
+from ltr.links.scalar import Asinh, Identity, Sigmoid, Softplus, Tanh
+
+__all__ = [
+    "Asinh",
+    "Exp",
+    "Identity",
+    "Link",
+    "Piecewise",
+    "ReverseExp",
+    "Scaled",
+    "Sigmoid",
+    "Sinh",
+    "Softplus",
+    "Sum",
+    "Tanh",
+]

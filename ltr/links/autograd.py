@@ -1,0 +1,94 @@
+"""Element-wise functions whose derivatives are known, and the precision they are computed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Function = Callable[..., Tensor]
+
+#: Gauss-Legendre nodes and weights on [0, 1]
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)
+NODES = tuple(zip(((_NODES + 1) / 2).tolist(), (_WEIGHTS / 2).tolist(), strict=True))
+
+HALF_MAX = torch.finfo(torch.float16).max
+
+
+class _SaturatingFloat(torch.autograd.Function):
+    """float16 to float32, with a gradient that saturates on its way back instead of becoming infinite."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(z: Tensor) -> Tensor:
+        return z.float()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:
+        return grad.clamp(-HALF_MAX, HALF_MAX).half()
+
+
+def floating(*inputs: Tensor | float) -> tuple[Tensor, ...]:
+    """The inputs as tensors of one shape and type: float64 if any is that (or a Python number), else float32."""
+    tensors = [z if isinstance(z, Tensor) else torch.as_tensor(z, dtype=torch.float64) for z in inputs]
+    # a Python number beside a tensor takes the tensor's precision
+    given = [z for z in inputs if isinstance(z, Tensor)] or tensors
+    dtype = torch.float64 if any(z.dtype == torch.float64 for z in given) else torch.float32
+    raised = [_SaturatingFloat.apply(z) if z.dtype == torch.float16 and dtype == torch.float32 else z for z in tensors]
+    device = given[0].device
+    moved = [z.to(device, dtype) if z.dim() == 0 and z.device != device else z.to(dtype) for z in raised]
+    return tuple(torch.broadcast_tensors(*moved)) if len(moved) > 1 else tuple(moved)
+
+
+def wide(z: Tensor) -> Tensor:
+    """``z`` in the precision that links compute in: float64, or float32 on devices without it (Apple's)."""
+    return z.to(torch.float32 if z.device.type == "mps" else torch.float64)
+
+
+class _Known(torch.autograd.Function):
+    """``value(*inputs)`` computed wide, whose gradients are the functions ``partials``, differentiable themselves."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(value: Function, partials: tuple[Function, ...], *inputs: Tensor) -> Tensor:
+        return value(*map(wide, inputs)).to(inputs[0].dtype)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        _, ctx.partials, *tensors = inputs
+        ctx.save_for_backward(*tensors)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        needed = ctx.needs_input_grad[2:]
+        pairs = zip(ctx.partials, needed, strict=True)
+        return None, None, *(grad * partial(*ctx.saved_tensors) if need else None for partial, need in pairs)
+
+
+def known(value: Function, partials: tuple[Function, ...], *inputs: Tensor | float) -> Tensor:
+    """``value(*inputs)`` element by element, with the partial derivatives given as functions of the same inputs."""
+    return _Known.apply(value, partials, *floating(*inputs))
+
+
+def mean_between(slope: Function, y: Tensor, d: Tensor) -> Tensor:
+    """∫₀¹ slope(y + t d) dt for small d, by Gauss-Legendre: the difference quotient of slope's primitive."""
+    total = torch.zeros_like(y)
+    for t, weight in NODES:
+        total = total + weight * slope(y + t * d)
+    return total
+
+
+def area_between(slope: Function, y: Tensor, d: Tensor) -> Tensor:
+    """∫₀¹ (1 - t) slope(y + t d) dt for small d, by Gauss-Legendre: a divergence over d²."""
+    total = torch.zeros_like(y)
+    for t, weight in NODES:
+        total = total + weight * (1 - t) * slope(y + t * d)
+    return total

@@ -1,0 +1,217 @@
+"""What every link can do, and the derivatives that connect its functions."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from torch import Tensor
+
+from ltr.errors import ConfigError
+from ltr.links.autograd import floating, known, wide
+from ltr.links.focus import region
+
+if TYPE_CHECKING:
+    from ltr.links.combined import Scaled, Sum
+
+Self = TypeVar("Self", bound="Link")
+
+#: below this share of its peak a slope counts as dead: learning all but stops there
+DEAD = 0.01
+
+
+class Link:
+    """An increasing function h of a score; its slope h' says how much accuracy each score level gets.
+
+    Links are values: frozen, hashable, comparable, picklable, and their ``repr`` is Python that makes them again.
+    They add up and take positive factors: ``Sigmoid(center=2) + 0.1 * Identity()``.
+
+    Every method takes tensors of any shape that broadcast (or Python numbers, as float64), works element by element,
+    in float64 where the device has it, and returns float64 for float64 and float32 for anything else. Derivatives are
+    exact functions of the link, not those of the arithmetic, and can be taken again. Gradients that return to float16
+    scores saturate at 65504.
+
+    Note: values and gradients are finite for scores up to 1e4 in size at default width and scale.
+    Source: G. I. Shamir and M. K. Warmuth, Selective Matching Losses, arXiv 2506.04446 (2025).
+    """
+
+    def __call__(self, z: Tensor | float) -> Tensor:
+        """h(z), with gradient h'(z)."""
+        return known(self._value, (self.slope,), z)
+
+    def primitive(self, z: Tensor | float) -> Tensor:
+        """H(z) with H' = h."""
+        return known(self._primitive, (self,), z)
+
+    def slope(self, z: Tensor | float) -> Tensor:
+        """h'(z) >= 0: the sensitivity. A small error e at score z costs about h'(z) e² / 2."""
+        return known(self._slope, (self.curvature,), z)
+
+    def curvature(self, z: Tensor | float) -> Tensor:
+        """h''(z)."""
+        (z,) = floating(z)
+        return self._curvature(wide(z)).to(z.dtype)
+
+    def divergence(self, pred: Tensor | float, target: Tensor | float) -> Tensor:
+        """The matching loss ∫ from target to pred of h(z) - h(target) dz: never negative, 0 at the target.
+
+        It is H(pred) - H(target) - (pred - target) h(target), the Bregman divergence of the primitive, evaluated
+        without cancellation. Gradient to ``pred``: ``difference(pred, target)``; to ``target``:
+        ``-slope(target) (pred - target)``.
+
+        Args:
+            pred: predicted scores.
+            target: the scores they should have.
+        """
+        return known(self._divergence, (self.difference, self._toward_target), pred, target)
+
+    def difference(self, pred: Tensor | float, target: Tensor | float) -> Tensor:
+        """h(pred) - h(target), accurate also where both nearly agree."""
+        return known(self._difference, (lambda p, t: self.slope(p), lambda p, t: -self.slope(t)), pred, target)
+
+    def bregman(self, pred: Tensor | float, target: Tensor | float) -> Tensor:
+        """h(pred) - h(target) - (pred - target) h'(target) >= 0, the Bregman divergence of a convex link itself.
+
+        Raises:
+            ConfigError: the link is not convex, so that this could be negative.
+        """
+        if not self.convex:
+            raise ConfigError(
+                f"{self!r}: bregman needs a convex link (Identity, Exp, Softplus, Piecewise with rising slopes, sums of "
+                "these); a composite loss takes any link in its proper form"
+            )
+        partials = (
+            lambda p, t: self.slope(p) - self.slope(t),
+            lambda p, t: (t - p) * self.curvature(t),
+        )
+        return known(self._bregman, partials, pred, target)
+
+    def inverse(self, y: Tensor | float) -> Tensor:
+        """The score z with h(z) = y: infinite at the ends of the range that h only approaches, NaN outside it."""
+        return known(self._inverse, (lambda v: 1 / self.slope(self.inverse(v)),), y)
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """(lowest, highest) value that h takes or approaches; infinite where h is unbounded."""
+        raise NotImplementedError
+
+    @property
+    def convex(self) -> bool:
+        """Whether h is convex, that is, whether its slope never falls."""
+        raise NotImplementedError
+
+    @property
+    def steepest(self) -> tuple[float, ...]:
+        """Scores where the slope may peak; empty for links whose slope grows without bound."""
+        raise NotImplementedError
+
+    def slope_peak(self, scores: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The largest slope, a scalar: that of the link, or where it grows without bound (Exp, Sinh) over ``scores``.
+
+        Args:
+            scores: predicted scores, any shape.
+            mask: bool of the same shape, True for the scores that count.
+        """
+        (scores,) = floating(scores.detach())
+        here = self.slope(scores)
+        here = here if mask is None else torch.where(mask, here, 0)
+        return torch.cat([here.new_zeros(1), here.flatten(), self.slope(here.new_tensor(self.steepest))]).max()
+
+    def dead_share(self, scores: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Share of scores, a scalar, where the slope is below 1 % of ``slope_peak``: next to nothing is learned there.
+
+        Args:
+            scores: predicted scores, any shape.
+            mask: bool of the same shape, True for the scores that count.
+
+        >>> from ltr.links import Sigmoid
+        >>> Sigmoid().dead_share(torch.tensor([0.0, 1.0, 20.0, -20.0]))
+        tensor(0.5000)
+        """
+        mask = torch.ones_like(scores, dtype=torch.bool) if mask is None else mask
+        dead = mask & (self.slope(scores.detach()) < DEAD * self.slope_peak(scores, mask))
+        return dead.sum() / mask.sum().clamp(min=1)
+
+    @classmethod
+    def focus(
+        cls: type[Self],
+        range: Sequence[float] | None = None,
+        scores: Sequence[float] | None = None,
+        top: float | None = None,
+        bottom: float | None = None,
+        scale: float = 1.0,
+    ) -> Self:
+        """A link of this kind whose steep region is a range of scores, or one end of a sample of scores.
+
+        Args:
+            range: (low, high), the scores that must be accurate.
+            scores: instead of ``range``: a sample of scores, as a list or tensor.
+            top: share of that sample, such as 0.2: from its quantile 0.8 to its largest score.
+            bottom: share of that sample: from its smallest score to that quantile.
+            scale: factor of the link.
+
+        Raises:
+            ConfigError: this kind of link has no one steep region, or no range follows from the arguments.
+
+        >>> from ltr.links import Sigmoid
+        >>> Sigmoid.focus(range=(1.0, 3.0)).center
+        2.0
+        """
+        low, high = region(cls.__name__, range, scores, top, bottom)
+        return cls._focused(low, high, scale)
+
+    @classmethod
+    def _focused(cls: type[Self], low: float, high: float, scale: float) -> Self:
+        raise ConfigError(
+            f"{cls.__name__}.focus: {cls._unfocused}; use Sigmoid, Tanh, Asinh, Exp (high scores), ReverseExp (low "
+            "scores), Softplus or Piecewise"
+        )
+
+    _unfocused = "it has no center and width of its own"
+
+    def __add__(self, other: Link) -> Sum:
+        if not isinstance(other, Link):
+            return NotImplemented
+        from ltr.links.combined import Sum
+
+        return Sum((self, other))
+
+    def __rmul__(self, factor: float) -> Scaled:
+        if not isinstance(factor, numbers.Real):
+            return NotImplemented
+        from ltr.links.combined import Scaled
+
+        return Scaled(self, float(factor))
+
+    __mul__ = __rmul__
+
+    def _toward_target(self, pred: Tensor, target: Tensor) -> Tensor:
+        return (target - pred) * self.slope(target)
+
+    # What a kind of link defines: plain arithmetic on tensors of one floating type, without thought for gradients
+    # (_curvature excepted, which autograd differentiates).
+    def _value(self, z: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _primitive(self, z: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _slope(self, z: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _curvature(self, z: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _divergence(self, pred: Tensor, target: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _difference(self, pred: Tensor, target: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _bregman(self, pred: Tensor, target: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        raise NotImplementedError

@@ -1,0 +1,357 @@
+"""The links with a centre, a width and a scale: one smooth shape each."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from ltr.errors import ConfigError
+from ltr.links.autograd import area_between, mean_between
+from ltr.links.base import Link
+
+
+@dataclass(frozen=True, repr=False)
+class Shaped(Link):
+    """h(z) = scale · g((z - center) / width) for a shape g.
+
+    Subclasses give g, its primitive and derivatives in x = (z - center) / width; ``d`` is x - y, never recomputed from
+    them, so that small differences of large scores stay exact.
+    """
+
+    center: float = 0.0
+    width: float = 1.0
+    scale: float = 1.0
+
+    #: (lowest, highest) value of the shape, whether it is convex, and where its slope peaks (empty: grows)
+    _limits: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
+    _rising: ClassVar[bool] = False
+    _peaks: ClassVar[tuple[float, ...]] = (0.0,)
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        for field in fields(self):
+            value = number(name, field.name, getattr(self, field.name))
+            if field.name != "center" and value <= 0:
+                raise ConfigError(f"{name}: {field.name} must be positive, got {value:g}")
+            object.__setattr__(self, field.name, value)
+
+    def __repr__(self) -> str:
+        given = [(f.name, getattr(self, f.name)) for f in fields(self) if getattr(self, f.name) != f.default]
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in given)})"
+
+    @property
+    def range(self) -> tuple[float, float]:
+        return self.scale * self._limits[0], self.scale * self._limits[1]
+
+    @property
+    def convex(self) -> bool:
+        return self._rising
+
+    @property
+    def steepest(self) -> tuple[float, ...]:
+        return tuple(self.center + self.width * x for x in self._peaks)
+
+    def _x(self, z: Tensor) -> Tensor:
+        return (z - self.center) / self.width
+
+    def _value(self, z: Tensor) -> Tensor:
+        return self.scale * self._g(self._x(z))
+
+    def _primitive(self, z: Tensor) -> Tensor:
+        return self.scale * self.width * self._area(self._x(z))
+
+    def _slope(self, z: Tensor) -> Tensor:
+        return self.scale / self.width * self._steep(self._x(z))
+
+    def _curvature(self, z: Tensor) -> Tensor:
+        return self.scale / self.width**2 * self._bend(self._x(z))
+
+    def _divergence(self, pred: Tensor, target: Tensor) -> Tensor:
+        x, y, d = self._x(pred), self._x(target), (pred - target) / self.width
+        return self.scale * self.width * self._apart(x, y, d)
+
+    def _difference(self, pred: Tensor, target: Tensor) -> Tensor:
+        x, y, d = self._x(pred), self._x(target), (pred - target) / self.width
+        return self.scale * self._rise(x, y, d)
+
+    def _bregman(self, pred: Tensor, target: Tensor) -> Tensor:
+        x, y, d = self._x(pred), self._x(target), (pred - target) / self.width
+        return self.scale * self._above_tangent(x, y, d)
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        return self.center + self.width * self._solve(y / self.scale)
+
+    # the shape: g, its primitive, derivative and second derivative, its inverse
+    def _g(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _area(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _steep(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _bend(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _solve(self, v: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    # ... and what compares two points: a quadrature where they are near, the definition where they are not
+    def _near(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
+        return d.abs() <= 1
+
+    def _apart(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
+        """The shape's divergence."""
+        near = d * d * area_between(self._steep, y, d)
+        return torch.where(self._near(x, y, d), near, self._far_apart(x, y, d))
+
+    def _far_apart(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
+        return self._area(x) - self._area(y) - d * self._g(y)
+
+    def _rise(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
+        """g(x) - g(y)."""
+        return torch.where(self._near(x, y, d), d * mean_between(self._steep, y, d), self._g(x) - self._g(y))
+
+    def _above_tangent(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
+        """g(x) - g(y) - (x - y) g'(y)."""
+        near = d * d * area_between(self._bend, y, d)
+        return torch.where(self._near(x, y, d), near, self._g(x) - self._g(y) - d * self._steep(y))
+
+
+def number(who: str, what: str, value: object) -> float:
+    """``value`` as a finite float, or a ConfigError."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ConfigError(f"{who}: {what} must be a finite number, got {value!r}")
+    return float(value)
+
+
+class Peaked(Shaped):
+    """A link whose slope peaks at its center and falls alike to both sides."""
+
+    #: the slope is half its peak at x = ± this
+    _half: ClassVar[float]
+
+    @classmethod
+    def _focused(cls, low: float, high: float, scale: float) -> Peaked:
+        return cls((low + high) / 2, (high - low) / (2 * cls._half), scale)
+
+
+@dataclass(frozen=True, repr=False)
+class Identity(Shaped):
+    """h = x: the same sensitivity everywhere; its divergence is half the squared error (over the width).
+
+    >>> float(Identity().divergence(3.0, 1.0))
+    2.0
+    """
+
+    _rising = True
+    _unfocused = "Identity is equally steep everywhere"
+
+    def _g(self, x: Tensor) -> Tensor:
+        return x
+
+    def _area(self, x: Tensor) -> Tensor:
+        return x * x / 2
+
+    def _steep(self, x: Tensor) -> Tensor:
+        return torch.ones_like(x)
+
+    def _bend(self, x: Tensor) -> Tensor:
+        return torch.zeros_like(x)
+
+    def _solve(self, v: Tensor) -> Tensor:
+        return v
+
+    def _apart(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
+        return d * d / 2
+
+    def _rise(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
+        return d
+
+    def _above_tangent(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
+        return torch.zeros_like(d)
+
+
+@dataclass(frozen=True, repr=False)
+class Sigmoid(Peaked):
+    """h = σ(x) = 1/(1 + e⁻ˣ): sensitive around the center, next to nothing 5 widths away from it.
+
+    Put the center high for accurate high scores, at 0 for accurate small ones. ``focus(range=(a, b))`` puts the
+    center in the middle and takes width = (b - a) / 3.53, so that the slope is at least half its peak, scale/(4 width),
+    exactly between a and b.
+
+    Args:
+        center: score of the steepest point.
+        width: score units per unit of x, > 0.
+        scale: height of the step from 0, > 0.
+
+    >>> float(Sigmoid(center=2.0)(2.0))
+    0.5
+    """
+
+    _limits = (0.0, 1.0)
+    _half = math.log(3 + math.sqrt(8))
+
+    def _g(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(x)
+
+    def _area(self, x: Tensor) -> Tensor:
+        return softplus(x)
+
+    def _steep(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(x) * torch.sigmoid(-x)
+
+    def _bend(self, x: Tensor) -> Tensor:
+        return -torch.sigmoid(x) * torch.sigmoid(-x) * torch.tanh(x / 2)
+
+    def _solve(self, v: Tensor) -> Tensor:
+        return torch.logit(v)
+
+    def _far_apart(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
+        # mirrored to a target <= 0, where nothing cancels
+        sign = torch.where(y > 0, -1.0, 1.0)
+        x, y, d = sign * x, sign * y, sign * d
+        return softplus(x) - softplus(y) - d * torch.sigmoid(y)
+
+    def _rise(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
+        high, low = torch.maximum(x, y), torch.minimum(x, y)
+        return -d.sign() * torch.sigmoid(high) * torch.sigmoid(-low) * torch.expm1(-d.abs())
+
+
+@dataclass(frozen=True, repr=False)
+class Tanh(Peaked):
+    """h = tanh x: the sigmoid from -scale to scale, twice as steep for its width.
+
+    ``focus(range=(a, b))`` puts the center in the middle and takes width = (b - a) / 1.76: the slope is at least half
+    its peak, scale/width, exactly between a and b.
+
+    >>> float(Tanh()(0.0))
+    0.0
+    """
+
+    _limits = (-1.0, 1.0)
+    _half = math.log(3 + math.sqrt(8)) / 2
+    _base: ClassVar[Sigmoid] = Sigmoid()
+
+    def _g(self, x: Tensor) -> Tensor:
+        return torch.tanh(x)
+
+    def _area(self, x: Tensor) -> Tensor:
+        return x.abs() + torch.log1p(torch.exp(-2 * x.abs())) - math.log(2)
+
+    def _steep(self, x: Tensor) -> Tensor:
+        return 4 * self._base._steep(2 * x)
+
+    def _bend(self, x: Tensor) -> Tensor:
+        return 8 * self._base._bend(2 * x)
+
+    def _solve(self, v: Tensor) -> Tensor:
+        return torch.atanh(v)
+
+    def _apart(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
+        return self._base._apart(2 * x, 2 * y, 2 * d)
+
+    def _rise(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
+        return 2 * self._base._rise(2 * x, 2 * y, 2 * d)
+
+
+@dataclass(frozen=True, repr=False)
+class Asinh(Peaked):
+    """h = asinh x: sensitive around the center, with tails so heavy (slope 1/|x|) that no score is ever dead.
+
+    ``focus(range=(a, b))`` puts the center in the middle and takes width = (b - a) / 3.46: the slope is at least half
+    its peak, scale/width, exactly between a and b.
+
+    >>> float(Asinh().slope(0.0))
+    1.0
+    """
+
+    _half = math.sqrt(3)
+
+    def _g(self, x: Tensor) -> Tensor:
+        return torch.asinh(x)
+
+    def _area(self, x: Tensor) -> Tensor:
+        return x * torch.asinh(x) - (1 + x * x).sqrt()
+
+    def _steep(self, x: Tensor) -> Tensor:
+        return 1 / (1 + x * x).sqrt()
+
+    def _bend(self, x: Tensor) -> Tensor:
+        return -x / (1 + x * x) ** 1.5
+
+    def _solve(self, v: Tensor) -> Tensor:
+        return torch.sinh(v)
+
+    def _near(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
+        # the slope changes the slower the farther out, where the definition cancels most
+        return d.abs() <= 0.5 * (1 + y * y).sqrt()
+
+
+@dataclass(frozen=True, repr=False)
+class Softplus(Shaped):
+    """h = log(1 + eˣ): flat below the center, of slope scale/width above it; convex, so it serves composite losses.
+
+    ``focus(range=(a, b))`` puts the center at a and takes width = (b - a) / log 19: the slope is half its limit at a
+    and 95 % of it at b, and stays there above.
+
+    >>> round(float(Softplus()(0.0)), 4)
+    0.6931
+    """
+
+    _limits = (0.0, math.inf)
+    _rising = True
+    _peaks = (40.0,)
+    _base: ClassVar[Sigmoid] = Sigmoid()
+
+    def _g(self, x: Tensor) -> Tensor:
+        return softplus(x)
+
+    def _area(self, x: Tensor) -> Tensor:
+        """∫ from -∞ to x of softplus, the dilogarithm -Li₂(-eˣ); by F(x) = x²/2 + π²/6 - F(-x) for x > 0."""
+        below = _dilogarithm(softplus(-x.abs()))
+        return torch.where(x > 0, x * x / 2 + math.pi**2 / 6 - below, below)
+
+    def _steep(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(x)
+
+    def _bend(self, x: Tensor) -> Tensor:
+        return self._base._steep(x)
+
+    def _solve(self, v: Tensor) -> Tensor:
+        # log(eᵛ - 1), where eᵛ may overflow
+        return v + torch.log(-torch.expm1(-v))
+
+    def _far_apart(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
+        # both above 0: the parabola less the mirrored divergence, so that large squares do not cancel
+        above = (x > 0) & (y > 0)
+        x, y, e = (torch.where(above, -v, v) for v in (x, y, d))
+        direct = self._area(x) - self._area(y) - e * softplus(y)
+        return torch.where(above, d * d / 2 - direct, direct)
+
+    def _above_tangent(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
+        return self._base._apart(x, y, d)
+
+    @classmethod
+    def _focused(cls, low: float, high: float, scale: float) -> Softplus:
+        return cls(low, (high - low) / math.log(19), scale)
+
+
+def softplus(x: Tensor) -> Tensor:
+    """log(1 + eˣ), also where torch's own turns linear."""
+    return -logsigmoid(-x)
+
+
+def _dilogarithm(s: Tensor) -> Tensor:
+    """-Li₂(1 - eˢ) for 0 <= s <= log 2, by its series in Bernoulli numbers: s + s²/4 + Σ B₂ₖ s²ᵏ⁺¹ / (2k + 1)!."""
+    bernoulli = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510)
+    total = torch.zeros_like(s)
+    for k, number in reversed(list(enumerate(bernoulli, 1))):
+        total = (total + number / math.factorial(2 * k + 1)) * s * s
+    return s + s * s / 4 + s * total
