@@ -147,12 +147,13 @@ def tokenize(
     with tqdm(total=len(texts), desc=progress, unit=" texts", disable=progress is None) as bar:
         for start in range(0, len(texts), CHUNK):
             chunk = texts[start : start + CHUNK]
-            parts.append(Ragged.of(_ids(backend, chunk, max_tokens)))
+            parts.append(Ragged.of(token_ids(backend, chunk, max_tokens)))
             bar.update(len(chunk))
     return Ragged.join(parts)
 
 
-def _ids(backend: Any, texts: Sequence[str], max_tokens: int | None) -> list[list[int]]:
+def token_ids(backend: Any, texts: Sequence[str], max_tokens: int | None) -> list[list[int]]:
+    """Token ids of texts from what ``backend_of`` returned; see ``tokenize``."""
     if max_tokens is None:
         return [encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)]
     # far longer texts than needed are common (whole web pages): tokenise only their beginning, cut between words
