@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,8 +15,6 @@ from ltr.links.focus import region
 
 if TYPE_CHECKING:
     from ltr.links.combined import Scaled, Sum
-
-Self = TypeVar("Self", bound="Link")
 
 #: below this share of its peak a slope counts as dead: learning all but stops there
 DEAD = 0.01
@@ -136,13 +134,13 @@ class Link:
 
     @classmethod
     def focus(
-        cls: type[Self],
+        cls,
         range: Sequence[float] | None = None,
         scores: Sequence[float] | None = None,
         top: float | None = None,
         bottom: float | None = None,
         scale: float = 1.0,
-    ) -> Self:
+    ) -> Link:
         """A link of this kind whose steep region is a range of scores, or one end of a sample of scores.
 
         Args:
@@ -163,7 +161,7 @@ class Link:
         return cls._focused(low, high, scale)
 
     @classmethod
-    def _focused(cls: type[Self], low: float, high: float, scale: float) -> Self:
+    def _focused(cls, low: float, high: float, scale: float) -> Link:
         raise ConfigError(
             f"{cls.__name__}.focus: {cls._unfocused}; use Sigmoid, Tanh, Asinh, Exp (high scores), ReverseExp (low "
             "scores), Softplus or Piecewise"
