@@ -1,1 +1,88 @@
+"""Losses by family. All share one contract: see ``ltr.losses.base.Loss``.
 
+Names load lazily: importing this package imports neither torch nor a loss.
+"""
+
+# ruff: noqa: F401 (type checkers and editors read the imports below)
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+#: family -> loss -> the module that defines it
+FAMILIES = {
+    "selective": {
+        "Matching": "matching",
+        "DifferenceMatching": "contrast",
+        "CompositeContrast": "contrast",
+        "CompositeSoftmax": "composite",
+    },
+    "pointwise": {"BCE": "pointwise", "MSE": "pointwise", "Huber": "pointwise"},
+    "pairwise": {"RankNet": "pairwise", "PairwiseHinge": "pairwise", "MarginMSE": "pairwise"},
+    "listwise": {
+        "ListNet": "listwise",
+        "SoftmaxCE": "listwise",
+        "InfoNCE": "listwise",
+        "KLDistillation": "listwise",
+        "ListMLE": "listwise",
+        "PListMLE": "listwise",
+    },
+    "metric-driven": {
+        "LambdaRank": "lambdas",
+        "LambdaLoss": "lambdas",
+        "ApproxNDCG": "relaxed",
+        "ApproxMRR": "relaxed",
+        "NeuralNDCG": "relaxed",
+    },
+}
+
+#: what losses are made of: targets, pair weights, a centre that moves
+PARTS = {
+    "Scores": "targets",
+    "Grades": "targets",
+    "Dual": "targets",
+    "Gains": "targets",
+    "LabelSoftmax": "targets",
+    "Positives": "targets",
+    "Uniform": "pairs",
+    "GradeDifference": "pairs",
+    "DeltaNDCG": "pairs",
+    "RunningCenter": "running",
+    "dead_share": "running",
+    "transform_of": "running",
+    "Loss": "base",
+    "Laws": "base",
+}
+
+if TYPE_CHECKING:
+    from ltr.losses.base import Laws, Loss
+    from ltr.losses.composite import CompositeSoftmax
+    from ltr.losses.contrast import CompositeContrast, DifferenceMatching
+    from ltr.losses.lambdas import LambdaLoss, LambdaRank
+    from ltr.losses.listwise import InfoNCE, KLDistillation, ListMLE, ListNet, PListMLE, SoftmaxCE
+    from ltr.losses.matching import Matching
+    from ltr.losses.pairs import DeltaNDCG, GradeDifference, Uniform
+    from ltr.losses.pairwise import MarginMSE, PairwiseHinge, RankNet
+    from ltr.losses.pointwise import BCE, MSE, Huber
+    from ltr.losses.relaxed import ApproxMRR, ApproxNDCG, NeuralNDCG
+    from ltr.losses.running import RunningCenter, dead_share, transform_of
+    from ltr.losses.targets import Dual, Gains, Grades, LabelSoftmax, Positives, Scores
+
+_HOMES = {**{name: home for family in FAMILIES.values() for name, home in family.items()}, **PARTS}
+
+__all__ = [*_HOMES, "FAMILIES"]
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        from ltr.io.names import suggestion
+
+        raise AttributeError(f"module 'ltr.losses' has no attribute {name!r}; {suggestion(name, _HOMES)}")
+    value = getattr(importlib.import_module(f"ltr.losses.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,10 +24,11 @@ class Laws:
             [0, 1]) or ``"positives"`` (grades of which at least one is positive).
         divergence: zero at the target scores and never negative.
         ranks: the loss ranks by score, so permutation is a law only without ties, and gradients have jumps there.
-        kinks: the gradient has jumps at other places too (hinge, piecewise links).
+        kinks: the gradient has jumps at other places too (hinge, piecewise transforms).
         lower_bound: no value lies below it.
         shift: adding a constant to all scores of a list changes nothing.
-        why: the reason for each law that is not claimed.
+        why: the reason for each law that does not hold in full: an entry ``"divergence"`` or ``"shift"`` where that is
+            False, ``"ranks"`` or ``"kinks"`` where that is True, ``"lower_bound"`` where that is not 0.
     """
 
     labels: str = "grades"
@@ -36,13 +39,24 @@ class Laws:
     shift: bool = False
     why: dict[str, str] = field(default_factory=dict)
 
+    def unexplained(self) -> list[str]:
+        """The laws that do not hold in full and have no reason in ``why``."""
+        broken = {
+            "divergence": not self.divergence,
+            "shift": not self.shift,
+            "ranks": self.ranks,
+            "kinks": self.kinks,
+            "lower_bound": self.lower_bound != 0,
+        }
+        return [name for name, is_broken in broken.items() if is_broken and not self.why.get(name)]
+
 
 class Loss(nn.Module):
     """A cost for lists of scored documents.
 
     ``loss(scores, labels, mask, weights)`` computes one cost per list and reduces them. Scores are raw: no
-    activation is hidden in a loss, larger is better. All work is done in float32 or wider, whatever the scores' type.
-    float16 scores get float16 gradients, which saturate at 65504.
+    activation is hidden in a loss, larger is better. All work is done in float32 or wider, whatever the scores' type
+    and under autocast too. A link or transform may be a ``RunningCenter``, which sees the scores in training mode.
 
     Args:
         reduction: ``"mean"`` sums over lists that contribute and divides by their number, ``"sum"`` sums, ``"none"``
@@ -56,12 +70,19 @@ class Loss(nn.Module):
 
     Raises:
         ShapeError: shapes that do not fit.
-        DataError: NaN or infinite scores or labels, or labels that the loss's targets refuse, with the place.
+        DataError: NaN or infinite scores, labels or weights, or labels that the loss's targets refuse, with the place.
+
+    Note:
+        Gradients of float16 scores saturate at 65504 instead of turning infinite, so a gradient scaler does not see
+        them overflow: pass ``scores.float()`` where one is in use.
     """
 
-    laws: ClassVar[Laws] = Laws()
+    #: which laws the loss keeps; an instance may hold its own
+    laws: Laws = Laws()
     #: True for losses that are a mean over documents and take weights per document
     pointwise: ClassVar[bool] = False
+    #: True for losses whose link takes differences of scores, not scores
+    on_differences: ClassVar[bool] = False
 
     def __init__(self, reduction: str = "mean"):
         super().__init__()
@@ -70,6 +91,9 @@ class Loss(nn.Module):
                 f"{type(self).__name__}: reduction must be one of {', '.join(REDUCTIONS)}, got {reduction!r}"
             )
         self.reduction = reduction
+
+    def __repr__(self) -> str:
+        return as_constructed(self)
 
     def costs(self, scores: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
         """One cost per list [lists] (per document [lists, docs] for pointwise losses), before weights.
@@ -90,25 +114,34 @@ class Loss(nn.Module):
         self, scores: Tensor, labels: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
     ) -> Tensor:
         scores, labels, mask = self._checked(scores, labels, mask)
-        keep = self.contributes(labels, mask)
-        costs = self.costs(scores, labels, mask)
-        if self.pointwise:
-            if weights is not None and weights.shape == scores.shape:
-                costs = costs * torch.where(mask, weights.to(costs), 0)
-                weights = None
-            costs = torch.where(mask, costs, 0).sum(-1) / mask.sum(-1).clamp(min=1)
+        with _full_precision(scores):
+            if self.training:
+                for part in self.children():
+                    if hasattr(part, "observe"):
+                        part.observe(scores.detach(), mask)
+            keep = self.contributes(labels, mask)
+            costs = torch.where(keep, self._weighted(self.costs(scores, labels, mask), mask, weights), 0)
+            if self.reduction == "none":
+                return costs
+            total = costs.sum()
+            return total if self.reduction == "sum" else total / keep.sum().clamp(min=1)
+
+    def _weighted(self, costs: Tensor, mask: Tensor, weights: Tensor | None) -> Tensor:
+        """Costs per list [lists], times the weights."""
         if weights is not None:
-            if weights.shape != costs.shape:
-                also = " or [lists, docs]" if self.pointwise else ""
+            also = " or [lists, docs]" if self.pointwise else ""
+            if weights.shape != mask.shape[:1] and not (self.pointwise and weights.shape == mask.shape):
                 raise ShapeError(
-                    f"{type(self).__name__}: weights must be [lists]{also} = {list(costs.shape)}, got {list(weights.shape)}"
+                    f"{type(self).__name__}: weights must be [lists]{also} of scores {list(mask.shape)}, got {list(weights.shape)}"
                 )
-            costs = costs * weights.to(costs)
-        costs = torch.where(keep, costs, 0)
-        if self.reduction == "none":
-            return costs
-        total = costs.sum()
-        return total if self.reduction == "sum" else total / keep.sum().clamp(min=1)
+            counted = mask if weights.dim() == 2 else torch.ones_like(weights, dtype=torch.bool)
+            weights = torch.where(counted, weights, 0).to(costs)
+            self._refuse_infinite("weights", weights)
+        if self.pointwise:
+            if weights is not None and weights.dim() == 2:
+                costs, weights = costs * weights, None
+            costs = torch.where(mask, costs, 0).sum(-1) / mask.sum(-1).clamp(min=1)
+        return costs if weights is None else costs * weights
 
     def _checked(self, scores: Tensor, labels: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         name = type(self).__name__
@@ -128,17 +161,78 @@ class Loss(nn.Module):
             )
         if not scores.is_floating_point():
             raise ShapeError(f"{name}: scores must be floating point, got {scores.dtype}")
-        dtype = torch.float64 if scores.dtype == torch.float64 else torch.float32
-        scores = torch.where(mask, scores, 0).to(dtype)
-        labels = torch.where(mask, labels, 0).to(dtype)
-        if not bool((scores.isfinite() & labels.isfinite()).all()):
-            what, values = ("scores", scores) if not bool(scores.isfinite().all()) else ("labels", labels)
-            at = (~values.isfinite()).nonzero()[0].tolist()
-            raise DataError(
-                f"{name}: {what} must be finite, got {values[tuple(at)].item()} at list {at[0]}, document {at[1]}; mask it or mend the data"
-            )
+        scores = torch.where(mask, scores, 0)
+        if scores.dtype in (torch.float16, torch.bfloat16):
+            scores = _Widened.apply(scores)
+        labels = torch.where(mask, labels, 0).to(scores.dtype)
+        self._refuse_infinite("scores", scores)
+        self._refuse_infinite("labels", labels)
         self.check_labels(labels, mask)
         return scores, labels, mask
+
+    def _refuse_infinite(self, what: str, values: Tensor) -> None:
+        refuse(f"{type(self).__name__}: {what} must be finite", values, ~values.isfinite(), "mask it or mend the data")
+
+
+class _Widened(torch.autograd.Function):
+    """Half-precision scores as float32, whose gradient saturates on the way back instead of turning infinite."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(scores: Tensor) -> Tensor:
+        return scores.float()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        ctx.dtype = inputs[0].dtype
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:  # type: ignore[override]
+        largest = torch.finfo(ctx.dtype).max
+        return grad.clamp(-largest, largest).to(ctx.dtype)
+
+
+def _full_precision(scores: Tensor) -> contextlib.AbstractContextManager:
+    """Autocast off, where it is on."""
+    kind = scores.device.type
+    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+        return torch.autocast(kind, enabled=False)
+    return contextlib.nullcontext()
+
+
+def as_constructed(module: nn.Module) -> str:
+    """``Name(argument=value, ...)``: valid Python, from arguments that are stored under their own names.
+
+    The default reduction is left out.
+    """
+    names = [n for n in inspect.signature(type(module).__init__).parameters if n != "self"]
+    shown = [f"{n}={getattr(module, n)!r}" for n in names if (n, getattr(module, n)) != ("reduction", "mean")]
+    return f"{type(module).__name__}({', '.join(shown)})"
+
+
+def increasing(owner: str, link: Any) -> Any:
+    """``link``, when it is a link or a running centre around one; a ConfigError that names ``owner`` otherwise."""
+    if isinstance(link, type):
+        raise ConfigError(f"{owner}: needs a link object, got the class {link.__name__}; write {link.__name__}()")
+    if not (callable(link) and all(hasattr(link, part) for part in ("slope", "divergence", "range", "convex"))):
+        raise ConfigError(f"{owner}: needs a link such as ltr.links.Sigmoid(center=2.0), got {link!r}")
+    return link
+
+
+def positive(owner: str, what: str, value: float) -> float:
+    """``value`` as a float, when it is finite and above 0; a ConfigError that names ``owner`` otherwise."""
+    if not 0 < value < float("inf"):
+        raise ConfigError(f"{owner}: {what} must be a finite number above 0, got {value!r}")
+    return float(value)
+
+
+def refuse(rule: str, values: Tensor, bad: Tensor, advice: str) -> None:
+    """Raise DataError "rule, got value at place; advice" for the first of the ``values`` that is ``bad``."""
+    if bool(bad.any()):
+        at = bad.nonzero()[0].tolist()
+        place = f"list {at[0]}, document {at[1]}" if len(at) == 2 else f"list {at[0]}"
+        raise DataError(f"{rule}, got {values[tuple(at)].item():g} at {place}; {advice}")
 
 
 def real(labels: Tensor, mask: Tensor | None) -> Tensor:
