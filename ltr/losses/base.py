@@ -67,6 +67,7 @@ class Loss(nn.Module):
         scores [lists, docs] float; labels [lists, docs]; mask [lists, docs] bool, True where there is a document
         (default: everywhere); weights [lists], or [lists, docs] for pointwise losses: they multiply costs and do not
         change what a mean divides by. What stands at masked places (NaN too) does not matter.
+        Costs are bounded below by 0 unless a loss says otherwise.
 
     Raises:
         ShapeError: shapes that do not fit.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
 from ltr.errors import ConfigError
+from ltr.links import Link
 from ltr.losses.base import Laws, Loss, has_two, increasing
+from ltr.losses.running import RunningCenter
 from ltr.losses.softmax import divergence, log_softmax
 from ltr.losses.targets import Scores, Targets, fitting
 
@@ -50,7 +50,7 @@ class CompositeSoftmax(Loss):
     tensor(0.)
     """
 
-    def __init__(self, transform: Any, form: str = "proper", targets: Targets = SCORES, reduction: str = "mean"):
+    def __init__(self, transform: Link | RunningCenter, form: str = "proper", targets: Targets = SCORES, reduction: str = "mean"):
         super().__init__(reduction)
         if form not in FORMS:
             raise ConfigError(f"CompositeSoftmax: form must be one of {', '.join(FORMS)}, got {form!r}")

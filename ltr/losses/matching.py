@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from ltr.links import Link
 from ltr.losses.base import Laws, Loss, increasing
+from ltr.losses.running import RunningCenter
 from ltr.losses.targets import Scores, Targets, fitting
 
 SCORES = Scores()
@@ -43,7 +45,7 @@ class Matching(Loss):
 
     pointwise: ClassVar[bool] = True
 
-    def __init__(self, link: Any, targets: Targets = SCORES, reduction: str = "mean"):
+    def __init__(self, link: Link | RunningCenter, targets: Targets = SCORES, reduction: str = "mean"):
         super().__init__(reduction)
         self.link = increasing("Matching", link)
         self.targets = fitting("Matching", targets, "scores", "dual")
@@ -66,7 +68,7 @@ class Matching(Loss):
         return dual_divergence(self.link, scores, values)
 
 
-def dual_divergence(link: Any, scores: Tensor, values: Tensor) -> Tensor:
+def dual_divergence(link: Link | RunningCenter, scores: Tensor, values: Tensor) -> Tensor:
     """``D_h(ŝ, h⁻¹(y))`` of values y in the closure of the link's range; its limit where h⁻¹ is infinite."""
     target = link.inverse(values)
     low, high = (values.new_tensor(end) for end in link.range)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from ltr.errors import ConfigError
+from ltr.links import Link
 from ltr.losses.base import Loss, as_constructed, increasing
 
 
@@ -37,7 +38,7 @@ class RunningCenter(nn.Module):
     center: Tensor
     started: Tensor
 
-    def __init__(self, link: Any, quantile: float = 0.9, momentum: float = 0.99):
+    def __init__(self, link: Link, quantile: float = 0.9, momentum: float = 0.99):
         super().__init__()
         if isinstance(link, nn.Module):
             raise ConfigError(f"RunningCenter: needs a plain link to shift, got {link!r}")

@@ -23,12 +23,12 @@ READINGS = {
 }
 
 
-@dataclass(frozen=True)
 class Targets:
     """What the labels of a list mean. A loss names the readings it needs; a target object says which it has.
 
     ``scores(labels)`` gives target scores, ``dual(labels, link)`` values in the link's range and
-    ``distribution(labels, mask, transform)`` probabilities over each list.
+    ``distribution(labels, mask, transform)`` probabilities over each list. Target objects are frozen dataclasses; this
+    base is a plain class, so that configurations name the kind by its class path.
     """
 
     #: the names in READINGS that this object can be read as
