@@ -15,6 +15,7 @@ import ir_datasets
 
 from ltr.data import pydocs
 from ltr.data.folder import WHAT_A_FOLDER_HOLDS, FolderFiles, folder_dataset, holds_docs
+from ltr.data.part import share_of, sliced
 from ltr.errors import DataError, LtrError
 from ltr.io.names import suggestion
 from ltr.io.trec import Qrels, Run, qrels_from
@@ -49,6 +50,8 @@ class Collection:
         self.docs_signature, self.signature = docs_signature, signature
         self.runs = runs or {}
         self._qrels_hint = qrels_hint
+        # which part of the (judged) queries belongs to it, between two shares; documents always all do
+        self._share = (0.0, 1.0)
 
     def __repr__(self) -> str:
         return f"Collection({self.name!r})"
@@ -72,11 +75,24 @@ class Collection:
     def queries(self) -> dict[str, str]:
         """Query id -> text, in the order of the source. Raises DataError when there are none."""
         self._needs(self.dataset.has_queries(), "queries")
-        return self._read("queries", lambda: {q.query_id: q.default_text() for q in self.dataset.queries_iter()})
+        texts = self._read("queries", lambda: {q.query_id: q.default_text() for q in self.dataset.queries_iter()})
+        if self._share == (0.0, 1.0):
+            return texts
+        chosen = share_of([q for q in texts if q in self._judged] if self.has_qrels else texts, *self._share)
+        if not chosen:
+            raise DataError(f"{self.name}: this share of {len(texts)} queries is empty; take a larger one")
+        return {q: text for q, text in texts.items() if q in chosen}
 
     @cached_property
     def qrels(self) -> Qrels:
         """Query id -> document id -> grade. Raises DataError when there are none."""
+        if self._share == (0.0, 1.0):
+            return self._judged
+        return {q: docs for q, docs in self._judged.items() if q in self.queries}
+
+    @cached_property
+    def _judged(self) -> Qrels:
+        """The judgements of all queries."""
         self._needs(self.has_qrels, "judgements", self._qrels_hint)
         return self._read("judgements", lambda: qrels_from(self.dataset.qrels_iter()))
 
@@ -157,13 +173,21 @@ def load(name: str | os.PathLike) -> Collection:
     Args:
         name: an ir-datasets id such as ``beir/scifact/train``; ``pydocs`` or ``pydocs/train|dev|test``; or the path of
             a plain folder, with a split behind it or without (``my/folder/dev``). Where an id and a folder have the
-            same name the id is meant; ``./name`` means the folder.
+            same name the id is meant; ``./name`` means the folder. A share of the queries is written behind any of
+            these: ``beir/scifact/train[:80%]`` and ``beir/scifact/train[80%:]`` share no query.
 
     Raises:
         DataError: for a name that is none of these, with the nearest id; for a folder without documents; for a
             split that the folder does not have.
     """
     text = os.fspath(name)
+    part = sliced(text)
+    if part is not None:
+        whole, *share = part
+        collection = load(whole)
+        collection.name, collection._share = text, (share[0], share[1])
+        collection.signature = _key(collection.signature, *map(str, share))
+        return collection
     first, _, rest = text.partition("/")
     if first == "pydocs":
         if rest not in ("", *pydocs.SPLITS):
