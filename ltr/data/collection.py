@@ -18,7 +18,8 @@ from ltr.data.folder import WHAT_A_FOLDER_HOLDS, FolderFiles, folder_dataset, ho
 from ltr.data.part import share_of, sliced
 from ltr.errors import DataError, LtrError
 from ltr.io.names import suggestion
-from ltr.io.trec import Qrels, Run, qrels_from
+from ltr.io.runs import Run
+from ltr.io.trec import Qrels, qrels_from
 
 T = TypeVar("T")
 
@@ -148,7 +149,8 @@ class Collection:
         """(query id, id of the better document, id of the worse). Raises DataError when there are none."""
         self._needs(self.has_docpairs, "training triples", "train on lists from judgements and candidates instead")
         pairs = self._read("training triples", self.dataset.docpairs_iter)
-        return ((p.query_id, p.doc_id_a, p.doc_id_b) for p in pairs)
+        kept = None if self._share == (0.0, 1.0) else self.queries
+        return ((p.query_id, p.doc_id_a, p.doc_id_b) for p in pairs if kept is None or p.query_id in kept)
 
     def _needs(self, there: bool, what: str, hint: str = "") -> None:
         if not there:
