@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
+
+from ltr.io.files import cache_folder
 
 DOCS = {
     "d1": ("Cats", "The cat sat on the mat and slept."),
@@ -32,6 +35,8 @@ def cache(tmp_path_factory):
     """A user cache of this test session alone."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
+        # compiled measures may come from the user's cache: making them anew takes half a minute
+        patch.setenv("NUMBA_CACHE_DIR", os.environ.get("NUMBA_CACHE_DIR") or str(cache_folder("numba")))
         patch.setenv("LTR_CACHE", str(folder))
         yield folder
 

@@ -182,9 +182,8 @@ def keys(docs: np.ndarray, query: np.ndarray, seed: int = 0) -> np.ndarray:
         query: [entries] number of each entry's query.
         seed: another one gives other keys, for the case that two pairs share one.
     """
-    words = docs.view(np.uint64).reshape(
-        len(docs), docs.dtype.itemsize // 8
-    )  # -1 would fail on a run without documents
+    # not reshape(…, -1): that fails where there are no documents
+    words = docs.view(np.uint64).reshape(len(docs), docs.dtype.itemsize // 8)
     key = (query.astype(np.uint64) + np.uint64(seed + 1)) * np.uint64(0x9E3779B97F4A7C15)
     for column in words.T:
         if column.any():  # an id's zero padding must not count: arrays of different width shall agree

@@ -1,100 +1,219 @@
-"""TREC runs and judgements: columnar tables, read and written with errors that name file and line."""
+"""TREC runs and judgements on disk, with errors that name file and line."""
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import io
 import math
 import os
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import IO
+
+import numpy as np
 
 from ltr.errors import DataError
 from ltr.io.files import existing, replacing
 from ltr.io.runs import Run
 
-#: judgements: query id -> document id -> grade
+#: judgements: query id -> document id -> grade; a negative grade (spam, not assessable) counts as not judged
 Qrels = dict[str, dict[str, int]]
 
+RUN_LINE = "a run line has 6 fields (query_id Q0 doc_id rank score tag)"
+QRELS_LINE = "a judgement line has 4 fields (query_id 0 doc_id grade)"
 
-def opened(path: str | os.PathLike) -> IO[str]:
-    """A text file, decompressed when its name ends in .gz."""
-    path = existing(path, "input")
+
+def opened(path: str | os.PathLike, what: str = "input") -> IO[str]:
+    """A text file, decompressed when its name ends in .gz; ``what`` it is stands in the error when it is missing."""
+    path = existing(path, what)
     return gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else open(path, encoding="utf-8")
 
 
-def read_run(path: str | os.PathLike) -> Run:
+def read_run(path: str | os.PathLike, name: str | None = None) -> Run:
     """Read ``query_id Q0 doc_id rank score tag`` lines (.gz too); ranks in the file are ignored, scores decide.
+
+    Args:
+        path: the file.
+        name: the run's name in tables; the file's name without ``.trec``, ``run`` and ``.gz`` by default.
 
     Raises:
         DataError: naming file and line, for a line without six fields, a score that is no finite number, or a
-            document listed twice for a query.
+            document listed twice for a query; for an empty file.
     """
+    path = existing(path, "run")
+    name = stem(path) if name is None else name
+    try:
+        return _grouped(*_columns(path), name)
+    except (ValueError, DataError):  # not plain ASCII, or something is wrong: the line-by-line reader knows where
+        return _read_run_by_line(path, name)
+
+
+def stem(path: str | os.PathLike) -> str:
+    """A run file's name without what only says that it is one.
+
+    >>> stem("runs/bm25.run.trec.gz"), stem("run.bm25.trec")
+    ('bm25', 'bm25')
+    """
+    name = os.path.basename(path)
+    for ending in (".gz", ".trec", ".txt", ".run"):
+        name = name.removesuffix(ending)
+    return name.removeprefix("run.") or "run"
+
+
+def _columns(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """[lines] query ids, document ids (bytes) and scores by NumPy's parser. ValueError on anything unexpected."""
+    width = 16
+    while True:
+        ids = f"S{width}"
+        fields = [("query", ids), ("q0", "S1"), ("doc", ids), ("rank", "S1"), ("score", "f8"), ("tag", "S1")]
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "loadtxt: input contained no data")
+            # ASCII only: other encodings hold bytes that NumPy takes for white space
+            table = np.loadtxt(path, dtype=fields, comments=None, encoding="ascii", ndmin=1)
+        query, docs = (np.ascontiguousarray(table[name]) for name in ("query", "doc"))
+        # an id that fills its place to the last byte may have been cut
+        if not any(column.view(np.uint8)[width - 1 :: width].any() for column in (query, docs)):
+            return query, docs, np.ascontiguousarray(table["score"])
+        width *= 2
+
+
+def _grouped(query: np.ndarray, docs: np.ndarray, scores: np.ndarray, name: str) -> Run:
+    """A run from columns in which a query's lines may stand in several blocks."""
+    if not len(query):
+        raise DataError("empty")
+    words = query.view(np.uint64).reshape(len(query), -1)
+    changes = np.logical_or.reduce([word[1:] != word[:-1] for word in words.T])
+    starts = np.concatenate([[0], np.flatnonzero(changes) + 1])
+    names = [q.decode() for q in query[starts].tolist()]
+    sizes = np.diff(np.append(starts, len(query)))
+    if len(set(names)) < len(names):
+        number = {q: i for i, q in enumerate(dict.fromkeys(names))}
+        block = np.array([number[q] for q in names])
+        order = np.argsort(np.repeat(block, sizes), kind="stable")
+        docs, scores = docs[order], scores[order]
+        sizes = np.bincount(block, weights=sizes).astype(np.int64)
+        names = list(number)
+    return Run(names, np.concatenate([[0], np.cumsum(sizes)]), docs, scores, name)
+
+
+def _read_run_by_line(path: Path, name: str) -> Run:
     scores: dict[str, dict[str, float]] = {}
-    with opened(path) as lines:
-        for number, line in enumerate(lines, 1):
-            fields = line.split()
-            if not fields:
-                continue
-            if len(fields) != 6:
-                raise DataError(
-                    f"{path}:{number}: a run line has 6 fields (query_id Q0 doc_id rank score tag), got {len(fields)}: {line.strip()[:80]!r}"
-                )
-            try:
-                score = float(fields[4])
-            except ValueError:
-                score = math.nan
-            if not math.isfinite(score):
-                raise DataError(f"{path}:{number}: the score must be a finite number, got {fields[4]!r}")
-            docs = scores.setdefault(fields[0], {})
-            if fields[2] in docs:
-                raise DataError(f"{path}:{number}: document {fields[2]} is listed twice for query {fields[0]}")
-            docs[fields[2]] = score
-    stem = os.path.basename(path).removesuffix(".gz").removesuffix(".trec").removesuffix(".run")
-    return Run.from_dict(scores, name=stem)
+    for number, fields in _lines(path, "run", 6, RUN_LINE):
+        try:
+            score = float(fields[4])
+        except ValueError:
+            score = math.nan
+        if not math.isfinite(score):
+            raise DataError(f"{path}:{number}: the score must be a finite number, got {fields[4]!r}")
+        docs = scores.setdefault(fields[0], {})
+        if fields[2] in docs:
+            raise DataError(f"{path}:{number}: document {fields[2]} is listed twice for query {fields[0]}")
+        docs[fields[2]] = score
+    return Run.from_dict(scores, name)
+
+
+def _lines(path: Path, what: str, n: int, form: str) -> Iterator[tuple[int, list[str]]]:
+    """(line number, fields) of each line that is not blank, or DataError."""
+    number = 0
+    with opened(path, what) as lines:
+        try:
+            for number, line in enumerate(lines, 1):
+                fields = line.split()
+                if fields and len(fields) != n:
+                    hint = {4: "; 4 fields are judgements", 6: "; 6 fields are a run"}.get(len(fields), "")
+                    raise DataError(f"{path}:{number}: {form}, got {len(fields)}: {line.strip()[:80]!r}{hint}")
+                if fields:
+                    yield number, fields
+        except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
+            raise DataError(f"{path}: after line {number}: not UTF-8 text, or not whole gzip: {error}") from error
+    if not number:
+        raise DataError(f"{path}: the file is empty; {form}")
 
 
 def write_run(path: str | os.PathLike, run: Run, tag: str | None = None) -> None:
-    """Write a run in TREC form (beside, then renamed); the tag defaults to the run's name."""
-    tag = (tag or run.name).replace(" ", "_")
-    with replacing(path) as file:
+    """Write a run in TREC form (beside, then renamed); read again it has the same order and the same float32 scores.
+
+    Args:
+        path: the file to write; compressed when its name ends in .gz.
+        run: the run.
+        tag: last field of each line, the run's name by default; blanks become ``_``.
+
+    Raises:
+        DataError: for an id with white space, which no reader could take apart.
+    """
+    tag = "_".join((tag or run.name).split()) or "run"
+    for query_id in run:
+        if len(query_id.split()) != 1:
+            raise DataError(f"run {run.name}: query id {query_id!r} must be one word to be written in TREC form")
+    bad = np.flatnonzero(_has_space(run.doc_bytes))
+    if len(bad):
+        doc_id = run.doc_bytes[bad[0]].decode()
+        raise DataError(f"run {run.name}: document id {doc_id!r} must be one word to be written in TREC form")
+    with _writing(path) as file:
         for query_id in run:
-            for rank, (doc_id, score) in enumerate(zip(*run[query_id], strict=True), 1):
-                file.write(f"{query_id} Q0 {doc_id} {rank} {score:.9g} {tag}\n")
+            docs, scores = run[query_id]
+            short = (scores.astype(np.float32) == scores).tolist()
+            file.writelines(
+                f"{query_id} Q0 {doc_id} {rank} {score:.9g} {tag}\n"
+                if is_short
+                else f"{query_id} Q0 {doc_id} {rank} {score!r} {tag}\n"
+                for rank, (doc_id, score, is_short) in enumerate(zip(docs, scores.tolist(), short, strict=True), 1)
+            )
+
+
+@contextlib.contextmanager
+def _writing(path: str | os.PathLike) -> Iterator[IO[str]]:
+    """``replacing`` for text that is compressed when the name ends in .gz."""
+    if not os.fspath(path).endswith(".gz"):
+        with replacing(path) as file:
+            yield file
+        return
+    with (
+        replacing(path, "wb") as raw,
+        # neither name nor time go into the file: the same run gives the same bytes
+        gzip.GzipFile("", "wb", compresslevel=6, fileobj=raw, mtime=0) as packed,
+        io.TextIOWrapper(packed, encoding="utf-8", newline="\n") as file,
+    ):
+        yield file
+
+
+def _has_space(ids: np.ndarray) -> np.ndarray:
+    """[entries] whether an id is empty or has white space (below 33 in ASCII; the padding is 0)."""
+    letters = ids.view(np.uint8).reshape(len(ids), -1)
+    return ((letters <= 32) & (letters > 0)).any(axis=1) | (letters[:, 0] == 0)
 
 
 def read_qrels(path: str | os.PathLike) -> Qrels:
     """Read ``query_id 0 doc_id grade`` lines (.gz too).
 
+    Grades are whole numbers. Negative ones, TREC's mark for spam and pages that could not be assessed, are kept here
+    and count as not judged when a run is measured.
+
     Raises:
         DataError: naming file and line, for a line without four fields, a grade that is no whole number, or a
-            document judged twice with different grades.
+            document judged twice with different grades; for an empty file.
     """
+    path = existing(path, "judgements")
     qrels: Qrels = {}
-    with opened(path) as lines:
-        for number, line in enumerate(lines, 1):
-            fields = line.split()
-            if not fields:
-                continue
-            if len(fields) != 4:
-                raise DataError(
-                    f"{path}:{number}: a judgement line has 4 fields (query_id 0 doc_id grade), got {len(fields)}: {line.strip()[:80]!r}"
-                )
-            try:
-                grade = int(fields[3])
-            except ValueError:
-                raise DataError(f"{path}:{number}: the grade must be a whole number, got {fields[3]!r}") from None
-            docs = qrels.setdefault(fields[0], {})
-            if docs.get(fields[2], grade) != grade:
-                raise DataError(
-                    f"{path}:{number}: document {fields[2]} of query {fields[0]} is judged {grade} here and {docs[fields[2]]} above"
-                )
-            docs[fields[2]] = grade
+    for number, fields in _lines(path, "judgements", 4, QRELS_LINE):
+        try:
+            grade = int(fields[3])
+        except ValueError:
+            raise DataError(f"{path}:{number}: the grade must be a whole number, got {fields[3]!r}") from None
+        docs = qrels.setdefault(fields[0], {})
+        if docs.setdefault(fields[2], grade) != grade:
+            raise DataError(
+                f"{path}:{number}: document {fields[2]} of query {fields[0]} is judged {grade} here and "
+                f"{docs[fields[2]]} above"
+            )
     return qrels
 
 
 def write_qrels(path: str | os.PathLike, qrels: Mapping[str, Mapping[str, int]]) -> None:
-    """Write judgements in TREC form (beside, then renamed)."""
-    with replacing(path) as file:
+    """Write judgements in TREC form (beside, then renamed; compressed when the name ends in .gz)."""
+    with _writing(path) as file:
         for query_id, docs in qrels.items():
             file.writelines(f"{query_id} 0 {doc_id} {grade}\n" for doc_id, grade in docs.items())
 

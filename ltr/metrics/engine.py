@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -13,10 +14,13 @@ import numpy as np
 
 from ltr.errors import DataError
 from ltr.io.files import cache_folder
-from ltr.io.runs import Run, as_bytes, keys
+from ltr.io.runs import Run
 from ltr.io.trec import Qrels
+from ltr.metrics.lists import JudgedLists
 from ltr.metrics.measure import Measure
 from ltr.metrics.measure import measures as parsed
+
+logger = logging.getLogger(__name__)
 
 #: our measure -> ranx's function
 KERNELS = {
@@ -68,17 +72,20 @@ class Evaluation:
     def conventions(self) -> str:
         """One line that makes two tables comparable: queries, gain, relevance level, ties, missing queries."""
         kinds = [Measure.parse(name) for name in self.values]
-        gains = {str(m): m.kind.gain for m in kinds if m.kind.gain != "binary"}
-        levels = {str(m): m.level for m in kinds}
-        same = set(levels.values())
+        gains: dict[str, list[str]] = {}
+        for measure in kinds:
+            if measure.kind.gain != "binary":
+                gains.setdefault(measure.kind.gain, []).append(str(measure))
+        levels = {measure.level for measure in kinds}
+        level = f">= {levels.pop()}" if len(levels) == 1 else ">= 1, or what -l says"
         parts = [
             f"{len(self.query_ids)} queries",
-            *(f"gain of {name}: {gain}" for name, gain in gains.items()),
-            f"relevant: grade >= {same.pop()}" if len(same) == 1 else "relevant: grade >= level (-l, default 1)",
-            "ties: document id descending, as trec_eval",
-            f"{len(self.missing)} judged queries missing from the run count 0",
-            f"{len(self.without_relevant)} without relevant documents count 0",
-            f"{len(self.unjudged)} without judgements left out",
+            f"missing from the run (count 0): {len(self.missing)}",
+            f"without relevant documents (count 0): {len(self.without_relevant)}",
+            f"without judgements (left out): {len(self.unjudged)}",
+            f"relevant: grade {level}",
+            *(f"gain: {gain} ({', '.join(names)})" for gain, names in gains.items()),
+            "ties: by document id, descending (trec_eval)",
         ]
         return "; ".join(parts)
 
@@ -112,7 +119,7 @@ def evaluate(run: Run, qrels: Qrels, measures: str | Measure | Iterable[str | Me
             f"evaluate: run {run.name} and the judgements share no query; the run has {len(run)} "
             f"({', '.join(run.query_ids[:3])} ...), the judgements {len(qrels)} ({', '.join(query_ids[:3])} ...)"
         )
-    lists = _Lists.of(run, qrels)
+    lists = JudgedLists.of(run, qrels)
     with _turn:
         values = {str(m): _measured(m, lists) for m in chosen}
     return Evaluation(
@@ -133,7 +140,7 @@ def warm_up(measures: str | Measure | Iterable[str | Measure], background: bool 
         background: return at once and do it in a thread; ``evaluate`` waits for it where it must.
     """
     chosen = parsed(measures)
-    lists = _Lists.of(Run.from_dict({"q": {"a": 1.0}}), {"q": {"a": 1, "b": 0}})
+    lists = JudgedLists.of(Run.from_dict({"q": {"a": 1.0}}), {"q": {"a": 1, "b": 0}})
 
     def work() -> None:
         with _turn:
@@ -146,92 +153,7 @@ def warm_up(measures: str | Measure | Iterable[str | Measure], background: bool 
         work()
 
 
-@dataclass(frozen=True, eq=False)
-class _Lists:
-    """Judged documents of all queries, flat: all that a measure looks at.
-
-    A document's number is its place within its query; ranks are -1 where the run does not hold it.
-    """
-
-    offsets: np.ndarray  # [queries + 1]
-    grades: np.ndarray  # [judged], falling within a query
-    ranks: np.ndarray  # [judged], from 0
-    retrieved: np.ndarray  # [queries] length of the run's list
-
-    @classmethod
-    def of(cls, run: Run, qrels: Qrels) -> _Lists:
-        query = np.repeat(np.arange(len(qrels)), [len(docs) for docs in qrels.values()])
-        grades = np.array([grade for docs in qrels.values() for grade in docs.values()], np.float64)
-        docs = as_bytes([doc_id for docs in qrels.values() for doc_id in docs])
-        order = np.lexsort((-grades, query))
-        order = order[grades[order] >= 0]
-        query, grades, docs = query[order], grades[order], docs[order]
-        sizes = np.diff(run.offsets)
-        number = {q: i for i, q in enumerate(qrels)}
-        listed = np.array([number.get(q, -1) for q in run], np.int64)
-        retrieved = np.zeros(len(qrels), np.int64)
-        retrieved[listed[listed >= 0]] = sizes[listed >= 0]
-        offsets = np.searchsorted(query, np.arange(len(qrels) + 1))
-        return cls(offsets, grades, _ranks(run, listed, query, docs), retrieved)
-
-    def relevant(self, level: int) -> np.ndarray:
-        """[queries] number of documents of at least that grade."""
-        return np.add.reduceat(np.append(self.grades >= level, False), self.offsets[:-1]) * (np.diff(self.offsets) > 0)
-
-    def arrays(self, queries: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
-        """ranx's form, [queries, judged | depth, 2] with (document number, grade): judgements and run.
-
-        Rows are filled up with numbers that match nothing and grades that are neither above nor below any level.
-        """
-        sizes = np.diff(self.offsets)[queries]
-        row = np.repeat(np.arange(len(queries)), sizes)
-        column = np.arange(len(row)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        at = np.repeat(self.offsets[queries], sizes) + column
-        judged = np.empty((len(queries), int(sizes.max()), 2))
-        judged[:] = -2, np.nan
-        judged[row, column, 0], judged[row, column, 1] = column, self.grades[at]
-        run = np.full((len(queries), depth, 2), -1.0)
-        held = (self.ranks[at] >= 0) & (self.ranks[at] < depth)
-        run[row[held], self.ranks[at][held], 0] = column[held]
-        return judged, run
-
-
-def _ranks(run: Run, listed: np.ndarray, query: np.ndarray, docs: np.ndarray) -> np.ndarray:
-    """[judged] rank of each judged document in its query's list, -1 where it is not in it."""
-    ranks = np.full(len(docs), -1, np.int64)
-    starts = run.offsets[:-1]
-    for seed in range(8):
-        key = keys(docs, query, seed)
-        order = np.argsort(key)
-        key = key[order]
-        if (key[1:] == key[:-1]).any():
-            continue
-        for at, found in _matches(run, listed, key, seed):
-            i = np.searchsorted(run.offsets, at, "right") - 1
-            j = order[found]
-            same = (run.doc_bytes[at] == docs[j]) & (listed[i] == query[j])
-            ranks[j[same]] = (at - starts[i])[same]
-        return ranks
-    raise DataError("evaluate: document ids collide under every hash; judgements list a document twice")
-
-
-def _matches(run: Run, listed: np.ndarray, key: np.ndarray, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Blocks of (entries of the run, places in ``key``) whose keys are equal; ``key`` is sorted."""
-    mask = np.uint64((1 << 22) - 1)
-    known = np.zeros(int(mask) + 1, bool)
-    known[key & mask] = True
-    sizes = np.diff(run.offsets)
-    step = 1_000_000
-    query = np.repeat(listed, sizes)
-    for start in range(0, len(query), step):
-        block = keys(run.doc_bytes[start : start + step], query[start : start + step], seed)
-        at = np.flatnonzero(known[block & mask])
-        found = np.minimum(np.searchsorted(key, block[at]), len(key) - 1)
-        same = key[found] == block[at]
-        yield start + at[same], found[same]
-
-
-def _measured(measure: Measure, lists: _Lists) -> np.ndarray:
+def _measured(measure: Measure, lists: JudgedLists) -> np.ndarray:
     """[queries] values of one measure; 0 without relevant documents."""
     values = np.zeros(len(lists.retrieved))
     has = np.flatnonzero(lists.relevant(measure.level))
@@ -246,7 +168,7 @@ def _measured(measure: Measure, lists: _Lists) -> np.ndarray:
     return values
 
 
-def _blocks(measure: Measure, lists: _Lists, queries: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
+def _blocks(measure: Measure, lists: JudgedLists, queries: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
     """Queries of similar length with their depth, so that filling rows up costs little."""
     depths = np.maximum(lists.retrieved[queries], 1)
     if measure.cutoff:
@@ -285,16 +207,16 @@ def _kernel(measure: Measure, judged: np.ndarray, run: np.ndarray) -> np.ndarray
 def _tell() -> None:
     if "told" not in _ready:
         _ready.add("told")
-        print("ltr: compiling the measures (once per installation, about two seconds each) ...", file=sys.stderr)
+        logger.warning("compiling the measures (once per installation, about two seconds each) ...")
 
 
 def _ranx() -> Any:
     """ranx, with its compiled kernels kept in the user's cache."""
     if "ranx" not in sys.modules:
         os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_folder("numba")))
-        import numba
+        from numba.core import config
 
-        numba.config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]  # in case numba was imported before
+        config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]  # type: ignore[attr-defined]  # in case numba was imported before
     import ranx
 
     return ranx

@@ -1,0 +1,264 @@
+"""Paired comparison of runs: tests, corrected for their number, intervals, and who wins how often."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+
+from ltr.errors import ConfigError, DataError, ShapeError
+from ltr.io.names import suggestion
+from ltr.metrics.engine import Evaluation
+
+Test = Literal["student", "fisher"]
+#: up to this many differing queries the randomisation test counts all sign flips instead of sampling
+EXACT = 16
+#: array cells that one step of resampling holds
+CELLS = 4_000_000
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """One run against the baseline on one measure.
+
+    Attributes:
+        run: name of the run.
+        baseline: name of the run it is compared with.
+        measure: text of the measure.
+        difference: mean of (run - baseline) over the queries.
+        low: lower end of the bootstrap interval of the difference.
+        high: its upper end.
+        effect: difference / standard deviation of the differences (Cohen's d of paired samples).
+        wins: queries on which the run is better.
+        ties: queries on which both are equal.
+        losses: queries on which the baseline is better.
+        p: test -> two-sided p-value.
+        adjusted: test -> p-value after Holm's correction over all contrasts of the comparison.
+    """
+
+    run: str
+    baseline: str
+    measure: str
+    difference: float
+    low: float
+    high: float
+    effect: float
+    wins: int
+    ties: int
+    losses: int
+    p: dict[str, float]
+    adjusted: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All runs against the baseline on all measures.
+
+    Attributes:
+        baseline: name of the run that the others are compared with.
+        tests: the tests done.
+        contrasts: one per other run and measure; Holm's correction is over all of them, for each test.
+        intervals: (run, measure) -> bootstrap interval of the mean.
+        level: coverage of the intervals.
+    """
+
+    baseline: str
+    tests: tuple[str, ...]
+    contrasts: tuple[Contrast, ...]
+    intervals: dict[tuple[str, str], tuple[float, float]]
+    level: float
+
+    def contrast(self, run: str, measure: str) -> Contrast | None:
+        """The contrast of a run on a measure; None for the baseline itself."""
+        return next((c for c in self.contrasts if (c.run, c.measure) == (run, measure)), None)
+
+
+def compare(
+    evaluations: Sequence[Evaluation],
+    baseline: str | None = None,
+    tests: Sequence[Test] = ("student",),
+    *,
+    level: float = 0.95,
+    permutations: int = 100_000,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> Comparison:
+    """Compare runs, measured on the same queries, with one of them.
+
+    Args:
+        evaluations: of the runs, all with the same measures and judgements.
+        baseline: name of the run that the others are compared with; the first by default.
+        tests: ``"student"`` (paired t-test) and ``"fisher"`` (randomisation of signs).
+        level: coverage of the intervals, in (0, 1).
+        permutations: random sign flips of Fisher's test.
+        resamples: draws of the bootstrap.
+        seed: of permutations and draws; the same seed gives the same figures.
+
+    Raises:
+        ConfigError: for an unknown baseline or test.
+        DataError: when runs share a name or were measured on other queries or measures.
+    """
+    names = [e.run for e in evaluations]
+    _comparable(evaluations, names)
+    baseline = names[0] if baseline is None else baseline
+    if baseline not in names:
+        raise ConfigError(f"compare: no run {baseline!r} to be the baseline; {suggestion(baseline, names)}")
+    for test in tests:
+        if test not in get_args(Test):
+            raise ConfigError(f"compare: no test {test!r}; {suggestion(test, get_args(Test))}")
+    base = evaluations[names.index(baseline)]
+    pairs = [(e, m) for e in evaluations if e is not base for m in e.values]
+    found: dict[str, list[float]] = {t: [] for t in tests}
+    for e, m in pairs:
+        for t in tests:
+            difference = e.values[m] - base.values[m]
+            found[t].append(student(difference) if t == "student" else fisher(difference, permutations, seed))
+    adjusted = {t: holm(p) for t, p in found.items()}
+    contrasts = []
+    for i, (e, m) in enumerate(pairs):
+        p: dict[str, float] = {t: found[t][i] for t in tests}
+        corrected: dict[str, float] = {t: float(adjusted[t][i]) for t in tests}
+        interval = bootstrap(e.values[m] - base.values[m], level, resamples, seed)
+        contrasts.append(_contrast(e, base, m, interval, p, corrected))
+    intervals = {(e.run, m): bootstrap(v, level, resamples, seed) for e in evaluations for m, v in e.values.items()}
+    return Comparison(baseline, tuple(tests), tuple(contrasts), intervals, level)
+
+
+def student(differences: np.ndarray) -> float:
+    """Two-sided p-value of Student's paired t-test of the mean difference; 1 where nothing differs.
+
+    Args:
+        differences: [queries] values of one run minus those of the other.
+
+    >>> round(student(np.array([1.0, 2.0, 3.0])), 4)  # t = 2 / (1 / sqrt(3)) with 2 degrees of freedom
+    0.0742
+    """
+    from scipy.special import stdtr
+
+    d = _flat(differences)
+    if len(d) < 2 or not d.any():
+        return 1.0
+    error = d.std(ddof=1) / np.sqrt(len(d))
+    return float(2 * stdtr(len(d) - 1, -abs(d.mean()) / error)) if error > 0 else 0.0
+
+
+def fisher(differences: np.ndarray, permutations: int = 100_000, seed: int = 0) -> float:
+    """Two-sided p-value of Fisher's randomisation test: how often do random signs give a mean as large?
+
+    Queries without a difference do not matter. Up to 16 others all sign flips are counted, and p is exact; beyond,
+    ``permutations`` are drawn and p is ``(1 + as large) / (1 + permutations)``, which never understates it.
+
+    Args:
+        differences: [queries] values of one run minus those of the other.
+        permutations: random sign flips.
+        seed: of the random numbers.
+
+    >>> fisher(np.array([1.0, 2.0, 3.0]))  # only + + + and - - - of 8 are as large
+    0.25
+    """
+    d = _flat(differences)
+    d = d[d != 0]
+    if not len(d):
+        return 1.0
+    bound = abs(d.sum()) - 1e-12 * np.abs(d).sum()  # sums of the same numbers differ by rounding
+    if len(d) <= EXACT:
+        flips = (np.arange(2 ** len(d))[:, None] >> np.arange(len(d))) & 1
+        return float((np.abs((1 - 2 * flips) @ d) >= bound).mean())
+    rng = np.random.default_rng(seed)
+    larger = 0
+    step = max(1, CELLS // len(d))
+    for start in range(0, permutations, step):
+        rows = min(step, permutations - start)
+        drawn = np.unpackbits(rng.integers(0, 256, (rows, -(-len(d) // 8)), np.uint8), axis=1, count=len(d))
+        # flipping the signs of a set takes twice its sum away
+        larger += int((np.abs(d.sum() - 2 * (drawn @ d)) >= bound).sum())
+    return (1 + larger) / (1 + permutations)
+
+
+def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
+    """p-values corrected for their number, so that the chance of any false discovery stays below the level.
+
+    Source: S. Holm, "A Simple Sequentially Rejective Multiple Test Procedure", 1979.
+
+    >>> holm([0.01, 0.04, 0.03]).tolist()
+    [0.03, 0.06, 0.06]
+    """
+    p = _flat(p)
+    order = np.argsort(p)
+    raised = p[order] * np.arange(len(p), 0, -1)
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(np.maximum.accumulate(raised), 1.0)
+    return adjusted
+
+
+def bootstrap(values: np.ndarray, level: float = 0.95, resamples: int = 10_000, seed: int = 0) -> tuple[float, float]:
+    """Interval of the mean by the bootstrap, bias-corrected and accelerated (BCa).
+
+    Args:
+        values: [queries].
+        level: coverage, in (0, 1).
+        resamples: draws of as many queries with replacement.
+        seed: of the draws.
+
+    Source: B. Efron, "Better Bootstrap Confidence Intervals", JASA 1987.
+    """
+    from scipy.special import ndtr, ndtri
+
+    x = _flat(values)
+    if not 0 < level < 1:
+        raise ConfigError(f"bootstrap: the level must be between 0 and 1, got {level}")
+    if len(x) < 2 or np.ptp(x) == 0:
+        return (float(x[0]), float(x[0])) if len(x) else (float("nan"), float("nan"))
+    rng = np.random.default_rng(seed)
+    means = np.empty(resamples)
+    step = max(1, CELLS // len(x))
+    for start in range(0, resamples, step):
+        rows = min(step, resamples - start)
+        means[start : start + rows] = x[rng.integers(0, len(x), (rows, len(x)))].mean(axis=1)
+    centred = x - x.mean()
+    below = ((means < x.mean()).sum() + (means <= x.mean()).sum()) / (2 * resamples)
+    bias = ndtri(np.clip(below, 1 / resamples, 1 - 1 / resamples))
+    acceleration = (centred**3).sum() / (6 * (centred**2).sum() ** 1.5)
+    z = bias + ndtri(np.array([(1 - level) / 2, (1 + level) / 2]))
+    low, high = np.quantile(means, ndtr(bias + z / (1 - acceleration * z)))
+    return float(low), float(high)
+
+
+def _comparable(evaluations: Sequence[Evaluation], names: list[str]) -> None:
+    if not evaluations:
+        raise DataError("compare: no run was given")
+    if len(set(names)) < len(names):
+        raise DataError(f"compare: runs need distinct names, got {', '.join(names)}")
+    first = evaluations[0]
+    for other in evaluations[1:]:
+        if other.query_ids != first.query_ids or list(other.values) != list(first.values):
+            raise DataError(f"compare: {first.run} and {other.run} were measured on different queries or measures")
+
+
+def _contrast(
+    run: Evaluation,
+    base: Evaluation,
+    measure: str,
+    interval: tuple[float, float],
+    p: dict[str, float],
+    adjusted: dict[str, float],
+) -> Contrast:
+    d = run.values[measure] - base.values[measure]
+    spread = float(d.std(ddof=1)) if len(d) > 1 else 0.0
+    mean = float(d.mean())
+    wins, losses = int((d > 1e-9).sum()), int((d < -1e-9).sum())
+    effect = mean / spread if spread > 0 else float(np.sign(mean) * np.inf) if mean else 0.0
+    return Contrast(
+        run.run, base.run, measure, mean, *interval, effect, wins, len(d) - wins - losses, losses, p, adjusted
+    )
+
+
+def _flat(values: Sequence[float] | np.ndarray) -> np.ndarray:
+    x = np.asarray(values, np.float64)
+    if x.ndim != 1:
+        raise ShapeError(f"compare: values must be flat, one per query, got shape {x.shape}")
+    if not np.isfinite(x).all():
+        raise DataError(f"compare: values must be finite, got {x[~np.isfinite(x)][0]}")
+    return x

@@ -1,0 +1,102 @@
+"""Judged documents of all queries with their ranks in a run: all that a measure looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ltr.errors import DataError
+from ltr.io.runs import Run, as_bytes, keys
+from ltr.io.trec import Qrels
+
+
+@dataclass(frozen=True, eq=False)
+class JudgedLists:
+    """Judged documents of all queries, flat; those of negative grade are left out.
+
+    Attributes:
+        offsets: [queries + 1]; the judged documents of query i are at ``offsets[i]:offsets[i + 1]``.
+        grades: [judged] falling within a query.
+        ranks: [judged] rank in the run, from 0; -1 where the run does not hold the document.
+        retrieved: [queries] length of the run's list, 0 where the run lacks the query.
+    """
+
+    offsets: np.ndarray
+    grades: np.ndarray
+    ranks: np.ndarray
+    retrieved: np.ndarray
+
+    @classmethod
+    def of(cls, run: Run, qrels: Qrels) -> JudgedLists:
+        """Look the judged documents of each query up in the run."""
+        query = np.repeat(np.arange(len(qrels)), [len(docs) for docs in qrels.values()])
+        grades = np.array([grade for docs in qrels.values() for grade in docs.values()], np.float64)
+        docs = as_bytes([doc_id for docs in qrels.values() for doc_id in docs])
+        order = np.lexsort((-grades, query))
+        order = order[grades[order] >= 0]
+        query, grades, docs = query[order], grades[order], docs[order]
+        sizes = np.diff(run.offsets)
+        number = {q: i for i, q in enumerate(qrels)}
+        listed = np.array([number.get(q, -1) for q in run], np.int64)
+        retrieved = np.zeros(len(qrels), np.int64)
+        retrieved[listed[listed >= 0]] = sizes[listed >= 0]
+        offsets = np.searchsorted(query, np.arange(len(qrels) + 1))
+        return cls(offsets, grades, _ranks(run, listed, query, docs), retrieved)
+
+    def relevant(self, level: int) -> np.ndarray:
+        """[queries] number of documents of at least that grade."""
+        return np.add.reduceat(np.append(self.grades >= level, False), self.offsets[:-1]) * (np.diff(self.offsets) > 0)
+
+    def arrays(self, queries: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
+        """ranx's form, [queries, judged | depth, 2] with (document number, grade): judgements and run.
+
+        Rows are filled up with numbers that match nothing and grades that are neither above nor below any level.
+        """
+        sizes = np.diff(self.offsets)[queries]
+        row = np.repeat(np.arange(len(queries)), sizes)
+        column = np.arange(len(row)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        at = np.repeat(self.offsets[queries], sizes) + column
+        judged = np.empty((len(queries), int(sizes.max()), 2))
+        judged[:] = -2, np.nan
+        judged[row, column, 0], judged[row, column, 1] = column, self.grades[at]
+        run = np.full((len(queries), depth, 2), -1.0)
+        held = (self.ranks[at] >= 0) & (self.ranks[at] < depth)
+        run[row[held], self.ranks[at][held], 0] = column[held]
+        return judged, run
+
+
+def _ranks(run: Run, listed: np.ndarray, query: np.ndarray, docs: np.ndarray) -> np.ndarray:
+    """[judged] rank of each judged document in its query's list, -1 where it is not in it."""
+    ranks = np.full(len(docs), -1, np.int64)
+    starts = run.offsets[:-1]
+    for seed in range(8):
+        key = keys(docs, query, seed)
+        order = np.argsort(key)
+        key = key[order]
+        if (key[1:] == key[:-1]).any():
+            continue
+        for at, found in _matches(run, listed, key, seed):
+            i = np.searchsorted(run.offsets, at, "right") - 1
+            j = order[found]
+            same = (run.doc_bytes[at] == docs[j]) & (listed[i] == query[j])
+            ranks[j[same]] = (at - starts[i])[same]
+        return ranks
+    raise DataError("evaluate: document ids collide under every hash; judgements list a document twice")
+
+
+def _matches(run: Run, listed: np.ndarray, key: np.ndarray, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Blocks of (entries of the run, places in ``key``) whose keys are equal; ``key`` is sorted."""
+    mask = np.uint64((1 << 22) - 1)
+    known = np.zeros(int(mask) + 1, bool)
+    known[key & mask] = True
+    sizes = np.diff(run.offsets)
+    step = 1_000_000
+    query = np.repeat(listed, sizes)
+    for start in range(0, len(query), step):
+        block = keys(run.doc_bytes[start : start + step], query[start : start + step], seed)
+        at = np.flatnonzero(known[block & mask])
+        found = np.minimum(np.searchsorted(key, block[at]), len(key) - 1)
+        same = key[found] == block[at]
+        yield start + at[same], found[same]

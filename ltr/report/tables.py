@@ -1,0 +1,256 @@
+"""One small table, rendered as text, Markdown, CSV, JSON or LaTeX."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from numbers import Integral, Real
+from typing import Any, Literal, get_args
+
+from ltr.errors import ConfigError, ShapeError
+from ltr.io.names import suggestion
+
+#: columns of text that header and notes take at least before they are wrapped
+WIDTH = 100
+
+Format = Literal["text", "markdown", "csv", "json", "latex"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A value with what belongs to it.
+
+    Args:
+        value: text or number; None is shown as an empty cell.
+        low: lower end of its interval.
+        high: upper end of its interval.
+        marks: signs of significance after it, such as ``"†"``.
+        best: whether it is the best of its column (bold where there is bold).
+        digits: digits after the point, those of the table by default.
+    """
+
+    value: str | float | int | None
+    low: float | None = None
+    high: float | None = None
+    marks: str = ""
+    best: bool = False
+    digits: int | None = None
+
+    def shown(self, digits: int) -> str:
+        """Value and interval, without marks."""
+        digits = digits if self.digits is None else self.digits
+        text = _number(self.value, digits)
+        if self.low is None or self.high is None:
+            return text
+        return f"{text} [{_number(self.low, digits)}, {_number(self.high, digits)}]"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under named columns, with what a reader must know to compare it with another table.
+
+    Args:
+        columns: headings.
+        rows: one value or Cell per column.
+        title: above the table.
+        header: the line of conventions: queries, gain, relevance level, ties, missing queries.
+        notes: below the table, such as the meaning of marks.
+        digits: digits after the point of numbers that are not whole.
+
+    Raises:
+        ShapeError: for a row that has not one cell per column.
+
+    >>> print(Table(["run", "mrr"], [["bm25", 0.5], ["ours", Cell(0.75, marks="†", best=True)]]).text())
+    run      mrr
+    ----  -------
+    bm25  0.5000
+    ours  0.7500†
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    title: str = ""
+    header: str = ""
+    notes: Sequence[str] = field(default_factory=tuple)
+    digits: int = 4
+
+    def __post_init__(self):
+        for i, row in enumerate(self.rows):
+            if len(row) != len(self.columns):
+                raise ShapeError(
+                    f"table: a row has one cell per column ({len(self.columns)}), row {i} has {len(row)}: {list(row)}"
+                )
+
+    def render(self, format: str) -> str:
+        """The table in one of the formats: text, markdown, csv, json, latex. Ends without a newline."""
+        if format not in get_args(Format):
+            raise ConfigError(f"table: no format {format!r}; {suggestion(format, get_args(Format))}")
+        return getattr(self, format)()
+
+    def text(self) -> str:
+        """Aligned plain text: words to the left, numbers to the right, marks beyond the last digit."""
+        shown, numeric = self._shown(lambda c: c.shown(self.digits)), self._numeric()
+        marks = [[cell.marks for cell in row] for row in self._cells()]
+        columns = []
+        for j, name in enumerate(self.columns):
+            reserve = max((len(row[j]) for row in marks), default=0)
+            body = [row[j] for row in shown]
+            width = max(map(len, [*body, name]))
+            if numeric[j]:
+                lines = [text.rjust(width) + m[j].ljust(reserve) for text, m in zip(body, marks, strict=True)]
+                columns.append([name.rjust(width) + " " * reserve, "-" * (width + reserve), *lines])
+            else:
+                lines = [(text + m[j]).ljust(width + reserve) for text, m in zip(body, marks, strict=True)]
+                columns.append([name.ljust(width + reserve), "-" * (width + reserve), *lines])
+        lines = ["  ".join(parts).rstrip() for parts in zip(*columns, strict=True)]
+        width = max(WIDTH, len(lines[0]))
+        words = [textwrap.fill(line, width) for line in (self.title, self.header, *self.notes)]
+        return "\n".join([*filter(None, words[:2]), *lines, *words[2:]])
+
+    def markdown(self) -> str:
+        """A GitHub table with the best values in bold."""
+
+        def cell(c: Cell) -> str:
+            text = c.shown(self.digits).replace("|", "\\|")
+            return (f"**{text}**" if c.best else text) + c.marks
+
+        shown, numeric = self._shown(cell), self._numeric()
+        names = [name.replace("|", "\\|") for name in self.columns]
+        widths = [max(3, *map(len, column)) for column in zip(names, *shown, strict=True)]
+        rule = ["-" * (w - 1) + ":" if right else "-" * w for w, right in zip(widths, numeric, strict=True)]
+        lines = [
+            "| "
+            + " | ".join(t.rjust(w) if r else t.ljust(w) for t, w, r in zip(row, widths, numeric, strict=True))
+            + " |"
+            for row in [names, rule, *shown]
+        ]
+        above = [f"**{self.title}**", ""] if self.title else []
+        above += [f"_{self.header}_", ""] if self.header else []
+        return "\n".join([*above, *lines, *(["", *self.notes] if self.notes else [])])
+
+    def csv(self) -> str:
+        """Comma-separated values in full precision; an interval becomes two columns, marks one; title, header and
+        notes stand above as lines that begin with ``#``."""
+        out = io.StringIO()
+        for comment in filter(None, [self.title, self.header, *self.notes]):
+            out.write(f"# {comment}\n")
+        writer = csv.writer(out, lineterminator="\n")
+        with_interval, with_marks = self._with_interval(), self._with_marks()
+        names: list[str] = []
+        for name, interval, marks in zip(self.columns, with_interval, with_marks, strict=True):
+            names += [
+                name,
+                *([f"{name} low", f"{name} high"] if interval else []),
+                *([f"{name} marks"] if marks else []),
+            ]
+        writer.writerow(names)
+        for row in self._cells():
+            line: list[Any] = []
+            for c, interval, marks in zip(row, with_interval, with_marks, strict=True):
+                line += [c.value, *([c.low, c.high] if interval else []), *([c.marks] if marks else [])]
+            writer.writerow(["" if v is None else v for v in line])
+        return out.getvalue().rstrip("\n")
+
+    def json(self) -> str:
+        """The content in full precision; a column with intervals or marks holds objects with value, low, high, marks."""
+        return json.dumps(self.content(), indent=2, ensure_ascii=False, allow_nan=False)
+
+    def content(self) -> dict[str, Any]:
+        """What ``json`` writes, as Python objects; a number that is not finite is None."""
+
+        cells = self._cells()
+        intervals, marks = self._with_interval(), self._with_marks()
+        rows = []
+        for row in cells:
+            found: dict[str, Any] = {}
+            for j, (name, c) in enumerate(zip(self.columns, row, strict=True)):
+                more = {"low": _plain(c.low), "high": _plain(c.high)} if intervals[j] else {}
+                more |= {"marks": c.marks} if marks[j] else {}
+                found[name] = {"value": _plain(c.value), **more} if more else _plain(c.value)
+            rows.append(found)
+        return {"title": self.title, "header": self.header, "rows": rows, "notes": list(self.notes)}
+
+    def latex(self) -> str:
+        """A ``tabular`` with booktabs rules; the best values in bold, marks as superscripts."""
+
+        def cell(c: Cell) -> str:
+            text = escaped(c.shown(self.digits))
+            text = f"\\textbf{{{text}}}" if c.best else text
+            return f"{text}$^{{{''.join(MARKS.get(m, m) for m in c.marks)}}}$" if c.marks else text
+
+        align = "".join("r" if right else "l" for right in self._numeric())
+        lines = [" & ".join(row) + r" \\" for row in self._shown(cell)]
+        above = [f"% {line}" for line in filter(None, [self.title, self.header, *self.notes])]
+        head = " & ".join(map(escaped, self.columns)) + r" \\"
+        return "\n".join(
+            [
+                *above,
+                f"\\begin{{tabular}}{{{align}}}",
+                r"\toprule",
+                head,
+                r"\midrule",
+                *lines,
+                r"\bottomrule",
+                r"\end{tabular}",
+            ]
+        )
+
+    def _cells(self) -> list[list[Cell]]:
+        return [[c if isinstance(c, Cell) else Cell(c) for c in row] for row in self.rows]
+
+    def _shown(self, show: Callable[[Cell], str]) -> list[list[str]]:
+        return [[show(c) for c in row] for row in self._cells()]
+
+    def _with_interval(self) -> list[bool]:
+        return [any(row[j].low is not None for row in self._cells()) for j in range(len(self.columns))]
+
+    def _with_marks(self) -> list[bool]:
+        return [any(row[j].marks for row in self._cells()) for j in range(len(self.columns))]
+
+    def _numeric(self) -> list[bool]:
+        """Whether a column holds numbers only (empty cells aside)."""
+        cells = self._cells()
+        return [
+            any(row[j].value is not None for row in cells)
+            and all(isinstance(row[j].value, (Real, type(None))) for row in cells)
+            for j in range(len(self.columns))
+        ]
+
+
+#: signs of significance in LaTeX
+MARKS = {"†": r"\dagger", "‡": r"\ddagger", "*": r"\ast", "§": r"\S"}
+_ESCAPES = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$"}
+_ESCAPES |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
+
+
+def escaped(text: str) -> str:
+    """Text as LaTeX shows it literally.
+
+    >>> escaped("ndcg_burges & 5%")
+    'ndcg\\\\_burges \\\\& 5\\\\%'
+    """
+    return "".join(_ESCAPES.get(sign, sign) for sign in text)
+
+
+def _number(value: Any, digits: int) -> str:
+    """A number for readers: rounded, but never to 0 (a p-value of 2.3e-09 is told)."""
+    if value is None:
+        return ""
+    if not isinstance(value, Real) or isinstance(value, Integral):
+        return str(value)
+    small = 0 < abs(float(value)) < 0.5 * 10**-digits
+    return f"{value:.1e}" if small else f"{value:.{digits}f}"
+
+
+def _plain(value: Any) -> Any:
+    """A number as JSON knows it; None where it is not finite."""
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value) if math.isfinite(value) else None
+    return value
