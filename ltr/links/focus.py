@@ -54,7 +54,8 @@ def _checked_range(who: str, range: Sequence[float]) -> tuple[float, float]:
 
 def _end_of(who: str, scores: torch.Tensor, share: float, from_top: bool) -> tuple[float, float]:
     if not scores.numel() or not bool(scores.isfinite().all()):
-        raise ConfigError(f"{who}.focus: scores must be finite and at least two, got {scores.numel()} with NaN or inf")
+        got = f"nan or inf among {scores.numel()}" if scores.numel() else "none"
+        raise ConfigError(f"{who}.focus: scores must be finite and at least one, got {got}")
     ordered = scores.sort().values
     low, high = float(ordered[0]), float(ordered[-1])
     # by hand: torch.quantile refuses more than 16 million values

@@ -29,7 +29,9 @@ class Numeric(Link):
     """A link from any increasing function: its integrals by adaptive quadrature, its slope by autograd.
 
     Slower than the other links by a factor of about a hundred, and it makes a GPU wait: meant for trying shapes out.
-    The function is tried on scores from -1e4 to 1e4 when the link is made.
+    Divergences are accurate to 1e-9 of their value for smooth functions, to 1e-5 for functions with kinks (Piecewise is
+    exact there). The function is tried on scores from -1e4
+    to 1e4 when the link is made.
 
     Args:
         function: takes and returns a float64 tensor, element by element, by torch operations; continuous. A function
@@ -83,7 +85,7 @@ class Numeric(Link):
         return ()
 
     def _probe(self) -> None:
-        z = torch.linspace(-9.9, 9.9, 2001, dtype=torch.float64).sinh()
+        z = (torch.arange(-1000, 1001, dtype=torch.float64) * 0.0099).sinh()
         values = self._value(z.clone().requires_grad_())
         if not isinstance(values, Tensor) or values.shape != z.shape or values.dtype != z.dtype:
             got = f"{values.dtype} {list(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
@@ -132,7 +134,14 @@ class Numeric(Link):
         def at(t: Tensor, which: Tensor) -> Tensor:
             return integrand(t, flat[which] + t * step[which])
 
-        return integrate(at, flat.numel(), flat).view_as(start)
+        def coarse(low: Tensor, high: Tensor, which: Tensor) -> Tensor:
+            # what happens at scores of ordinary size, or beside the target, must not be lost in a span of thousands
+            ends = torch.stack([low, high]) * step[which] + flat[which]
+            left, right = ends.amin(0), ends.amax(0)
+            apart = [torch.maximum(left - place, place - right).clamp(min=0) for place in (0.0, flat[which])]
+            return right - left > 1 + torch.minimum(*apart) / 2
+
+        return integrate(at, flat.numel(), flat, coarse).view_as(start)
 
     def _primitive(self, z: Tensor) -> Tensor:
         return z * self._along(lambda t, v: self._value(v), torch.zeros_like(z), z)

@@ -21,12 +21,19 @@ _KRONROD = (
 _SIGNED = [(s * x, k, g) for x, k, g in _KRONROD for s in ((1, -1) if x else (1,))]
 
 #: a piece is accepted when its two rules agree to this share of the whole integral; the better one is then far closer
-TOLERANCE = 1e-10
+TOLERANCE = 1e-12
+#: ... or to this share of the piece itself: more is lost in rounding
+ROUNDING = 1e-14
 #: pieces halved this often are accepted as they are: a jump is located to 1e-15 of the interval by then
 DEEPEST = 50
 
 
-def integrate(integrand: Callable[[Tensor, Tensor], Tensor], count: int, like: Tensor) -> Tensor:
+def integrate(
+    integrand: Callable[[Tensor, Tensor], Tensor],
+    count: int,
+    like: Tensor,
+    coarse: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
+) -> Tensor:
     """The integrals from 0 to 1 of ``count`` functions.
 
     Args:
@@ -34,21 +41,28 @@ def integrate(integrand: Callable[[Tensor, Tensor], Tensor], count: int, like: T
             values of t's shape.
         count: how many integrals.
         like: a tensor of the type and on the device to compute in.
+        coarse: takes the ends of pieces and which [pieces]; True for pieces to be halved even where the rules agree,
+            because they may both have looked past something.
     """
     nodes, better, worse = (like.new_tensor(column) for column in zip(*_SIGNED, strict=True))
-    total, size = like.new_zeros(count), like.new_zeros(count)
+    total, accepted, size = (like.new_zeros(count) for _ in range(3))
     which = torch.arange(count, device=like.device)
     low, length = like.new_zeros(count), like.new_ones(count)
     for depth in range(DEEPEST + 1):
         values = integrand(low[:, None] + length[:, None] * (1 + nodes) / 2, which[:, None])
-        fine, coarse = length / 2 * (values @ better), length / 2 * (values @ worse)
-        if depth == 0:
-            size = values.abs() @ better / 2
+        fine, rough, whole = (
+            length / 2 * (v @ w) for v, w in ((values, better), (values, worse), (values.abs(), better))
+        )
+        # the first look may miss a narrow peak, so the size of the whole is kept up with
+        size = torch.maximum(size, accepted.index_add(0, which, whole))
+        allowed = torch.maximum(TOLERANCE * size[which], ROUNDING * whole)
         # what is not finite stays so, however often it is halved
-        done = ~((fine - coarse).abs() > TOLERANCE * size[which])
-        if depth == DEEPEST:
-            done = torch.ones_like(done)
+        done = ~((fine - rough).abs() > allowed)
+        if coarse is not None:
+            done &= ~coarse(low, low + length, which)
+        done |= depth == DEEPEST
         total = total.index_add(0, which[done], fine[done])
+        accepted = accepted.index_add(0, which[done], whole[done])
         which, low, length = which[~done], low[~done], length[~done] / 2
         if not which.numel():
             break
