@@ -1,0 +1,114 @@
+"""Cutting all pairs of documents into blocks of bounded size, and handing autograd a gradient computed on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+#: pairs in flight at once: on the CPU what a core's cache holds, elsewhere what keeps the device busy
+CPU_PAIRS = 1 << 18
+DEVICE_PAIRS = 1 << 21
+
+#: a run of documents with one label at least this long gets blocks of its own, which need no mask
+LONG_RUN = 16
+
+
+def pairs_at_once(scores: Tensor) -> int:
+    """How many pairs of documents one block may hold on the scores' device."""
+    return CPU_PAIRS if scores.device.type == "cpu" else DEVICE_PAIRS
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some lists × some of their documents (rows) × some other documents (cols), as slices into sorted lists.
+
+    Attributes:
+        whole: every row pairs with every column, so that no mask is needed.
+    """
+
+    lists: slice
+    rows: slice
+    cols: slice
+    whole: bool = False
+
+
+def blocks(first: Tensor, stop: Tensor, limit: int) -> Iterator[Block]:
+    """Blocks of at most about ``limit`` pairs that cover, for each row i, the columns ``first[i]`` to ``stop``.
+
+    Args:
+        first: [lists, docs] int64, the first column of each row, not falling within a list.
+        stop: [lists] int64, where columns (and rows) end: the number of documents.
+        limit: how many pairs a block may hold; a block has at least one row whatever that takes.
+    """
+    n_lists, n_docs = first.shape
+    if not n_lists or n_docs < 2:
+        return
+    if n_lists * n_docs * n_docs <= limit:
+        yield Block(slice(0, n_lists), slice(0, n_docs), slice(0, n_docs))
+        return
+    at_once = max(1, limit // (n_docs * n_docs))
+    firsts, stops = first.tolist(), stop.tolist()
+    for low in range(0, n_lists, at_once):
+        high = min(low + at_once, n_lists)
+        lists = slice(low, high)
+        if high - low == 1:
+            yield from _of_one(lists, firsts[low], stops[low], limit)
+        else:
+            yield from _of_some(lists, firsts[low:high], stops[low:high], limit)
+
+
+def _of_one(lists: slice, first: list[int], stop: int, limit: int) -> Iterator[Block]:
+    """Blocks of one long list; long runs of rows with the same columns become whole blocks."""
+    row = 0
+    while row < stop and first[row] < stop:
+        column = first[row]
+        height = max(1, limit // (stop - column))
+        run = row
+        while run < stop and run < row + height and first[run] == column:
+            run += 1
+        whole = run - row >= min(LONG_RUN, height)
+        if whole:
+            end = run
+        else:  # many short runs: rows as they come, few enough that little of the block is masked
+            end = min(stop, row + min(height, max(LONG_RUN, stop // 8)))
+            while first[end - 1] >= stop:
+                end -= 1
+        yield Block(lists, slice(row, end), slice(column, stop), whole or end == row + 1)
+        row = end
+
+
+def _of_some(lists: slice, firsts: list[list[int]], stops: list[int], limit: int) -> Iterator[Block]:
+    """Blocks over several short lists at once, cut at a quarter of the rows to spare pairs that do not count."""
+    stop = max(stops)
+    step = max(LONG_RUN, stop // 4)
+    ends = [sum(f < s for f in first[:s]) for first, s in zip(firsts, stops, strict=True)]
+    for row in range(0, max(ends), step):
+        column = min(first[row] for first, end in zip(firsts, ends, strict=True) if row < end)
+        yield Block(lists, slice(row, min(row + step, max(ends))), slice(column, stop))
+
+
+class _Attached(torch.autograd.Function):
+    """Costs whose gradient is known already."""
+
+    @staticmethod
+    def forward(ctx, scores: Tensor, costs: Tensor, gradient: Tensor) -> Tensor:
+        ctx.save_for_backward(gradient)
+        return costs.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, outer: Tensor):
+        (gradient,) = ctx.saved_tensors
+        return outer[:, None] * gradient, None, None
+
+
+def attached(scores: Tensor, costs: Tensor, gradient: Tensor) -> Tensor:
+    """``costs`` [lists] with the gradient [lists, docs] towards ``scores`` that was computed along with them.
+
+    Nothing but that gradient is kept for the backward pass. It cannot be differentiated again (autograd says so).
+    """
+    return _Attached.apply(scores, costs, gradient)

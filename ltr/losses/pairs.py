@@ -1,0 +1,223 @@
+"""Sums over the pairs of documents of a list: pair weights as values, and the engine that adds up pairs block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ltr.losses.blocks import attached, blocks, pairs_at_once
+from ltr.losses.gains import check_cutoff, check_gains, check_grades, discount, normalised_gains, ranks
+
+#: numbers per document [lists, docs] that a block of pairs is made from
+Columns = tuple[Tensor, ...]
+#: (difference, columns of the upper documents, of the lower ones) -> cost of each pair and its derivative by the
+#: difference; the difference may be overwritten
+Term = Callable[[Tensor, Columns, Columns], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class PairWeights:
+    """How much each pair (i, j) of a list counts, and whether the weighted sum becomes a mean.
+
+    The pairs are those in which document i should be above document j. Weights carry no gradient.
+    """
+
+    #: the sum over pairs is divided by the sum of weights
+    mean: ClassVar[bool] = True
+    #: weights depend on the ranks, and so jump where two scores change places
+    ranks: ClassVar[bool] = False
+    #: labels must be grades, since they have a gain
+    grades: ClassVar[bool] = False
+    #: every document with a positive label pairs with every other one, not only with those below it
+    others: ClassVar[bool] = False
+
+    def check_labels(self, owner: str, labels: Tensor, mask: Tensor) -> None:
+        """Raise DataError for labels that cannot be weighted."""
+
+    def columns(self, scores: Tensor, labels: Tensor, mask: Tensor) -> Columns:
+        """What the weights are made from: numbers per document [lists, docs]."""
+        return ()
+
+    def weigh(self, upper: Columns, lower: Columns) -> Tensor | None:
+        """Weights of a block of pairs from the columns of its upper and lower documents; None: all are 1."""
+        return None
+
+
+@dataclass(frozen=True)
+class Uniform(PairWeights):
+    """Every pair counts the same: the cost of a list is the mean over its pairs."""
+
+
+@dataclass(frozen=True)
+class GradeDifference(PairWeights):
+    """A pair counts by how far its labels lie apart: the mean over pairs weighted with label_i - label_j."""
+
+    def columns(self, scores: Tensor, labels: Tensor, mask: Tensor) -> Columns:
+        return (labels,)
+
+    def weigh(self, upper: Columns, lower: Columns) -> Tensor:
+        return upper[0] - lower[0]
+
+
+@dataclass(frozen=True)
+class GainWeights(PairWeights):
+    """Pair weights made from gains and ranks; they are divided by the ideal DCG already, so that pairs are summed.
+
+    Args:
+        gains: ``"exponential"`` for 2^grade - 1, ``"linear"`` for the grade.
+        cutoff: pairs count whose upper *or* lower document stands in the first ``cutoff`` ranks (None: all pairs), and
+            the ideal DCG is that of the first ``cutoff`` ranks.
+
+    Raises:
+        ConfigError: unknown gains; a cutoff below 1.
+    """
+
+    gains: str = "exponential"
+    cutoff: int | None = None
+
+    mean: ClassVar[bool] = False
+    ranks: ClassVar[bool] = True
+    grades: ClassVar[bool] = True
+
+    def __post_init__(self):
+        check_gains(type(self).__name__, self.gains)
+        check_cutoff(type(self).__name__, self.cutoff)
+
+    def check_labels(self, owner: str, labels: Tensor, mask: Tensor) -> None:
+        check_grades(owner, labels, mask, self.gains)
+
+    def columns(self, scores: Tensor, labels: Tensor, mask: Tensor) -> Columns:
+        return normalised_gains(labels, mask, self.gains, self.cutoff), ranks(scores, mask)
+
+
+@dataclass(frozen=True)
+class DeltaNDCG(GainWeights):
+    """A pair counts by how much nDCG changes when its two documents swap their present ranks.
+
+    |G_i - G_j| · |D(r_i) - D(r_j)| with gains G divided by the ideal DCG, ranks r and discounts D(r) = 1/log2(1 + r),
+    D = 0 below the cutoff: so a relevant document below the cutoff still pulls on those above it.
+
+    Source: C. Burges, R. Ragno, Q. Le, Learning to Rank with Nonsmooth Cost Functions, NIPS 2006, section 6.
+    """
+
+    def columns(self, scores: Tensor, labels: Tensor, mask: Tensor) -> Columns:
+        gained, places = super().columns(scores, labels, mask)
+        return gained, discount(places, self.cutoff)
+
+    def weigh(self, upper: Columns, lower: Columns) -> Tensor:
+        return (upper[0] - lower[0]).mul_((upper[1] - lower[1]).abs_())
+
+
+def logistic(difference: Tensor, upper: Columns, lower: Columns) -> tuple[Tensor, Tensor]:
+    """-log σ(difference), the cost of RankNet, and its derivative -σ(-difference)."""
+    log = F.logsigmoid(difference)
+    return log.neg(), log.expm1_()
+
+
+def pair_costs(
+    term: Term,
+    weights: PairWeights,
+    values: Tensor,
+    scores: Tensor,
+    labels: Tensor,
+    mask: Tensor,
+    order: Tensor | None = None,
+    columns: Columns = (),
+) -> Tensor:
+    """[lists] weighted sum or mean of a term over the pairs (i, j) with order_i > order_j.
+
+    Memory: a few blocks of pairs at a time (``blocks``), and [lists, docs] for the gradient, which is computed along
+    with the costs.
+
+    Args:
+        term: the cost of a pair from the difference of its values.
+        weights: how the pairs of a list are weighted.
+        values: [lists, docs] what a pair's difference is taken of; the gradient goes there.
+        scores: [lists, docs] what documents are ranked by, where the weights need ranks.
+        labels: [lists, docs] what the weights read.
+        mask: [lists, docs] True where there is a document.
+        order: [lists, docs] finite, which of two documents should be above (default: the labels).
+        columns: further numbers per document for the term.
+    """
+    with torch.no_grad():
+        sums = _Sums(term, weights, values, scores, labels, mask, labels if order is None else order, columns)
+        costs, gradient = sums.run(values.requires_grad)
+    return costs if gradient is None else attached(values, costs, gradient)
+
+
+class _Sums:
+    """One evaluation: documents sorted by what should be above, then pairs added up block by block."""
+
+    def __init__(self, term, weights, values, scores, labels, mask, order, columns):
+        self.term, self.weights = term, weights
+        high = torch.where(mask, order, -torch.inf)
+        high, self.places = high.sort(dim=-1, descending=True, stable=True)
+        self.count = mask.sum(-1)
+        self.real = torch.arange(mask.shape[-1], device=mask.device) < self.count[:, None]
+        if weights.others:
+            above = (mask & (order > 0)).sum(-1, keepdim=True)
+            rank = torch.arange(mask.shape[-1], device=mask.device)
+            # rows without pairs start at the end
+            self.first = torch.where(rank < above, 0, self.count[:, None])
+            self.n_pairs = above[:, 0] * (self.count - 1).clamp(min=0)
+            self.upper, self.lower = torch.where(rank < above, 1, -1), torch.where(self.real, 0, 1)
+        else:
+            # the first document below document i is the first whose order is smaller than its
+            self.first = torch.searchsorted(-high, -high, right=True)
+            self.n_pairs = (self.count[:, None] - self.first).clamp(min=0).sum(-1)
+            # no row reaches down to a padded column
+            self.upper, self.lower = high, torch.where(self.real, high, torch.inf)
+        self.values = values.detach().gather(-1, self.places)
+        made = weights.columns(scores.detach(), labels, mask)
+        self.n_weights = len(made)
+        self.columns = [c.gather(-1, self.places) for c in (*made, *columns)]
+
+    def run(self, with_gradient: bool) -> tuple[Tensor, Tensor | None]:
+        values = self.values
+        costs = values.new_zeros(len(values))
+        total = values.new_zeros(len(values))
+        gradient = torch.zeros_like(values) if with_gradient else None
+        for block in blocks(self.first, self.count, pairs_at_once(values)):
+            cost, slope, weight = self._evaluated(block)
+            costs[block.lists] += cost.sum((1, 2))
+            if weight is not None and self.weights.mean:
+                total[block.lists] += weight.sum((1, 2))
+            if gradient is not None:
+                gradient[block.lists, block.rows] += slope.sum(2)
+                gradient[block.lists, block.cols] -= slope.sum(1)
+        if not self.weights.mean:
+            scale = None
+        else:
+            total = total if self.n_weights else self.n_pairs.to(costs)
+            scale = torch.where(total > 0, total, 1)
+            costs /= scale
+        if gradient is None:
+            return costs, None
+        if scale is not None:
+            gradient /= scale[:, None]
+        return costs, torch.empty_like(gradient).scatter_(-1, self.places, gradient)
+
+    def _evaluated(self, block) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Weighted costs and slopes of a block's pairs, and their weights; 0 where there is no pair."""
+        row, col = (block.lists, block.rows, None), (block.lists, None, block.cols)
+        upper, lower = tuple(c[row] for c in self.columns), tuple(c[col] for c in self.columns)
+        cost, slope = self.term(self.values[row] - self.values[col], upper[self.n_weights :], lower[self.n_weights :])
+        weight = self.weights.weigh(upper[: self.n_weights], lower[: self.n_weights])
+        if not block.whole or self.weights.others:
+            out = self.upper[row] <= self.lower[col]
+            if self.weights.others:  # a document makes no pair with itself
+                out.diagonal(block.rows.start - block.cols.start, 1, 2).fill_(True)
+            if weight is None:
+                cost.masked_fill_(out, 0)
+                slope.masked_fill_(out, 0)
+            else:
+                weight.masked_fill_(out, 0)
+        if weight is not None:
+            cost.mul_(weight)
+            slope.mul_(weight)
+        return cost, slope, weight

@@ -1,0 +1,106 @@
+"""Classical losses over pairs of documents: RankNet, the pairwise hinge, Margin-MSE."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ltr.links import Identity
+from ltr.losses.base import Laws, Loss, has_pair, has_two
+from ltr.losses.contrast import UNIFORM, CompositeContrast, weighting
+from ltr.losses.gains import check_positive
+from ltr.losses.pairs import Columns, PairWeights, pair_costs
+
+
+class RankNet(CompositeContrast):
+    """The better document of each pair should score higher: the logistic loss of score differences.
+
+    ``log(1 + exp(−σ (ŝᵢ − ŝⱼ)))`` for every pair with ``labelᵢ > labelⱼ``. It is
+    ``CompositeContrast(Identity(scale=sigma), pair_weights)``.
+
+    Args:
+        pair_weights: ``Uniform()`` (default), ``GradeDifference()`` or ``DeltaNDCG()``.
+        sigma: σ > 0, per unit of score.
+
+    Raises:
+        ConfigError: σ that is not above 0.
+
+    Source: C. Burges et al., Learning to Rank using Gradient Descent, ICML 2005, equation 3 with target probability 1.
+
+    >>> RankNet()(torch.tensor([[2.0, 2.0]]), torch.tensor([[3.0, 1.0]]))  # log 2
+    tensor(0.6931)
+    """
+
+    def __init__(self, pair_weights: PairWeights = UNIFORM, sigma: float = 1.0, reduction: str = "mean"):
+        sigma = check_positive("RankNet", "sigma", sigma)
+        super().__init__(Identity(scale=sigma), pair_weights, reduction)
+        self.sigma = sigma
+
+
+class PairwiseHinge(Loss):
+    """The better document of each pair should score higher by a margin; pairs that do cost nothing.
+
+    ``max(0, margin − (ŝᵢ − ŝⱼ))`` for every pair with ``labelᵢ > labelⱼ``.
+
+    Args:
+        margin: above 0, in units of score.
+        pair_weights: ``Uniform()`` (default), ``GradeDifference()`` or ``DeltaNDCG()``.
+
+    Raises:
+        ConfigError: a margin that is not above 0.
+
+    Source: T. Joachims, Optimizing Search Engines using Clickthrough Data, KDD 2002, section 4.2 (ranking SVM).
+
+    >>> PairwiseHinge()(torch.tensor([[0.5, 0.0]]), torch.tensor([[1.0, 0.0]]))  # 1 − 0.5
+    tensor(0.5000)
+    """
+
+    def __init__(self, margin: float = 1.0, pair_weights: PairWeights = UNIFORM, reduction: str = "mean"):
+        super().__init__(reduction)
+        self.margin = check_positive("PairwiseHinge", "margin", margin)
+        self.pair_weights = weighting("PairwiseHinge", pair_weights)
+        why = {
+            "divergence": "labels say which of two documents is better, not what they score",
+            "kinks": "the gradient jumps where a pair reaches the margin",
+        }
+        if pair_weights.ranks:
+            why["ranks"] = "pairs are weighted by the ranks of their documents"
+        self.laws = Laws(shift=True, kinks=True, ranks=pair_weights.ranks, why=why)
+
+    def check_labels(self, labels: Tensor, mask: Tensor) -> None:
+        self.pair_weights.check_labels("PairwiseHinge", labels, mask)
+
+    def contributes(self, labels: Tensor, mask: Tensor | None = None) -> Tensor:
+        return has_pair(labels, mask)
+
+    def costs(self, scores: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+        return pair_costs(self._shortfall, self.pair_weights, scores, scores, labels, mask)
+
+    def _shortfall(self, difference: Tensor, upper: Columns, lower: Columns) -> tuple[Tensor, Tensor]:
+        missing = difference.neg_().add_(self.margin).clamp_(min=0)
+        return missing, missing.sign().neg_()
+
+
+class MarginMSE(Loss):
+    """Score differences should equal a teacher's: the mean squared error over all pairs of a list.
+
+    ``mean over i < j of ((ŝᵢ − ŝⱼ) − (sᵢ − sⱼ))²``, labels being the teacher's scores s. Computed as
+    ``2/(n − 1) Σ (eᵢ − ē)²`` with ``eᵢ = ŝᵢ − sᵢ``, in time and memory linear in the number n of documents.
+
+    Source: S. Hofstätter et al., Improving Efficient Neural Ranking Models with Cross-Architecture Knowledge
+    Distillation, arXiv 2010.02666, 2020, equation 7, over all pairs of the list.
+
+    >>> MarginMSE()(torch.tensor([[3.0, 0.0]]), torch.tensor([[6.0, 5.0]]))  # (3 − 1)²
+    tensor(4.)
+    """
+
+    laws = Laws(labels="scores", divergence=True, shift=True)
+
+    def contributes(self, labels: Tensor, mask: Tensor | None = None) -> Tensor:
+        return has_two(labels, mask)
+
+    def costs(self, scores: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+        count = mask.sum(-1, keepdim=True).clamp(min=2)
+        error = scores - labels  # 0 at masked places, on both sides
+        centred = torch.where(mask, error - error.sum(-1, keepdim=True) / count, 0)
+        return 2 * (centred * centred).sum(-1) / (count[:, 0] - 1)

@@ -1,0 +1,227 @@
+"""Metrics made differentiable: ranks relaxed to sums of sigmoids (ApproxNDCG, ApproxMRR), and relaxed sorting (NeuralNDCG)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ltr.errors import ConfigError
+from ltr.losses.base import Laws, Loss, has_positive, has_two
+from ltr.losses.blocks import Block, attached, blocks, pairs_at_once
+from ltr.losses.gains import check_cutoff, check_gains, check_grades, check_positive, normalised_gains
+from ltr.losses.sorting import relaxed_dcg
+
+#: stands for the score of a masked document: so low that no real document ever feels it
+NOWHERE = -1e30
+
+NO_SCORES = "labels are grades, not target scores"
+
+
+class _SoftRanks:
+    """Relaxed ranks of the documents with a positive label, block by block, and the gradient through them.
+
+    ``rᵢ = 1 + Σ_{j ≠ i} σ((ŝⱼ − ŝᵢ)/τ)``: each document adds to the rank of another the probability of being above it.
+    """
+
+    def __init__(self, scores: Tensor, labels: Tensor, mask: Tensor, temperature: float):
+        self.temperature = temperature
+        keys = torch.where(mask, labels, -torch.inf)
+        self.places = keys.sort(dim=-1, descending=True, stable=True).indices
+        self.values = torch.where(mask, scores.detach() / temperature, NOWHERE).gather(-1, self.places)
+        above = (mask & (labels > 0)).sum(-1, keepdim=True)
+        self.count = mask.sum(-1)
+        self.positive = torch.arange(mask.shape[-1], device=mask.device) < above
+        # only ranks of documents with a positive label matter: the others' rows are empty
+        self.first = torch.where(self.positive, 0, self.count[:, None])
+        self.gradient = torch.zeros_like(self.values)
+
+    def sorted(self, values: Tensor) -> Tensor:
+        """[lists, docs] values in the order that the blocks speak of."""
+        return values.gather(-1, self.places)
+
+    def __iter__(self):
+        """(block, [lists, rows, docs] how far each column is above each row, [lists, rows] relaxed ranks)."""
+        for block in blocks(self.first, self.count, pairs_at_once(self.values)):
+            gaps = self.values[block.lists, None, block.cols] - self.values[block.lists, block.rows, None]
+            yield block, gaps, gaps.sigmoid().sum(2).add_(0.5)  # a document is above itself with probability 1/2
+
+    def pull(self, block: Block, gaps: Tensor, slope: Tensor) -> None:
+        """Add to the gradient what ``slope`` [lists, rows], the derivative by each rank, means for the scores."""
+        # σ(x) σ(−x), not p (1 − p): the digits that saturated pairs leave are all that pulls on them
+        steep = gaps.sigmoid().mul_(gaps.neg_().sigmoid_())
+        steep.diagonal(block.rows.start, 1, 2).zero_()
+        steep.mul_((slope / self.temperature)[:, :, None])
+        self.gradient[block.lists, block.cols] += steep.sum(1)
+        self.gradient[block.lists, block.rows] -= steep.sum(2)
+
+    def unsorted_gradient(self) -> Tensor:
+        return torch.empty_like(self.gradient).scatter_(-1, self.places, self.gradient)
+
+
+class ApproxNDCG(Loss):
+    """One minus nDCG, with each rank relaxed so that it moves smoothly with the scores.
+
+    ``1 − Σ Gᵢ / log2(1 + rᵢ)`` with gains G divided by the ideal DCG and ``rᵢ = 1 + Σ_{j ≠ i} σ((ŝⱼ − ŝᵢ)/τ)``; it tends
+    to 1 − nDCG as τ → 0. Between 0 and 1.
+
+    Args:
+        temperature: τ > 0, in units of score: small values are close to nDCG and have small gradients where scores
+            lie far apart.
+        gains: ``"exponential"`` for 2^grade − 1, ``"linear"`` for the grade.
+
+    Raises:
+        ConfigError: a temperature that is not above 0, unknown gains.
+        DataError: labels that are no grades, or whose gains overflow.
+
+    Source: T. Qin, T.-Y. Liu, H. Li, A general approximation framework for direct optimization of information
+    retrieval measures, Information Retrieval 13, 2010, section 4.2.
+
+    >>> ApproxNDCG()(torch.tensor([[0.0, 0.0]]), torch.tensor([[1.0, 0.0]]))  # 1 − 1/log2(2.5)
+    tensor(0.2435)
+    """
+
+    # relaxed ranks are a mixture of permutations and 1/log2(1 + r) is convex: no mixture beats the best permutation
+    laws = Laws(shift=True, why={"divergence": NO_SCORES})
+
+    def __init__(self, temperature: float = 0.1, gains: str = "exponential", reduction: str = "mean"):
+        super().__init__(reduction)
+        self.temperature = check_positive("ApproxNDCG", "temperature", temperature)
+        check_gains("ApproxNDCG", gains)
+        self.gains = gains
+
+    def check_labels(self, labels: Tensor, mask: Tensor) -> None:
+        check_grades("ApproxNDCG", labels, mask, self.gains)
+
+    def contributes(self, labels: Tensor, mask: Tensor | None = None) -> Tensor:
+        return has_two(labels, mask) & has_positive(labels, mask)
+
+    def costs(self, scores: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+        with torch.no_grad():
+            soft = _SoftRanks(scores, labels, mask, self.temperature)
+            gained = soft.sorted(normalised_gains(labels, mask, self.gains))
+            costs = torch.ones_like(gained[:, 0]) if gained.shape[-1] else gained.new_zeros(len(gained))
+            for block, gaps, ranks in soft:
+                gain, log = gained[block.lists, block.rows], ranks.log1p() / math.log(2)
+                costs[block.lists] -= (gain / log).sum(-1)
+                if scores.requires_grad:
+                    soft.pull(block, gaps, gain / (log * log * (1 + ranks) * math.log(2)))
+        return attached(scores, costs, soft.unsorted_gradient()) if scores.requires_grad else costs
+
+
+class ApproxMRR(Loss):
+    """One minus the reciprocal rank of the first relevant document, with ranks relaxed as in ``ApproxNDCG``.
+
+    ``1 − 1/min rᵢ`` over documents with a positive label, ``rᵢ = 1 + Σ_{j ≠ i} σ((ŝⱼ − ŝᵢ)/τ)``; it tends to one minus the
+    reciprocal rank as τ → 0. Only the best relevant document is pulled up; tied ones share the pull. Between 0 and 1.
+
+    Args:
+        temperature: τ > 0, in units of score.
+
+    Raises:
+        ConfigError: a temperature that is not above 0.
+
+    Source: the relaxed rank of T. Qin, T.-Y. Liu, H. Li, Information Retrieval 13, 2010, equation 12, in the
+    reciprocal rank.
+
+    >>> ApproxMRR()(torch.tensor([[0.0, 0.0]]), torch.tensor([[1.0, 0.0]]))  # 1 − 1/1.5
+    tensor(0.3333)
+    """
+
+    laws = Laws(
+        labels="positives",
+        shift=True,
+        kinks=True,
+        why={"divergence": NO_SCORES, "kinks": "the gradient jumps where another relevant document becomes the first"},
+    )
+
+    def __init__(self, temperature: float = 0.1, reduction: str = "mean"):
+        super().__init__(reduction)
+        self.temperature = check_positive("ApproxMRR", "temperature", temperature)
+
+    def contributes(self, labels: Tensor, mask: Tensor | None = None) -> Tensor:
+        return has_two(labels, mask) & has_positive(labels, mask)
+
+    def costs(self, scores: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+        with torch.no_grad():
+            soft = _SoftRanks(scores, labels, mask, self.temperature)
+            ranks = torch.full_like(soft.values, torch.inf)
+            for block, _, found in soft:
+                ranks[block.lists, block.rows] = found
+            ranks = torch.where(soft.positive, ranks, torch.inf)
+            best = ranks.amin(-1, keepdim=True) if ranks.shape[-1] else ranks.new_ones(len(ranks), 1)
+            best = torch.where(best.isfinite(), best, 1)
+            costs = 1 - 1 / best[:, 0]
+            if not scores.requires_grad:
+                return costs
+            first = (ranks == best).to(ranks)
+            slope = first / first.sum(-1, keepdim=True).clamp(min=1) / (best * best)
+            for block, gaps, _ in soft:
+                wanted = slope[block.lists, block.rows]
+                if bool((wanted > 0).any()):
+                    soft.pull(block, gaps, wanted)
+        return attached(scores, costs, soft.unsorted_gradient())
+
+
+class NeuralNDCG(Loss):
+    """One minus nDCG of a list that is sorted softly: each rank holds a mixture of documents.
+
+    ``1 − Σᵢ D(i) Σⱼ Pᵢⱼ Gⱼ`` with gains G divided by the ideal DCG, ``D(i) = 1/log2(1 + i)`` and P the relaxed permutation:
+    row i is ``softmax(((n + 1 − 2i) ŝ − A)/τ)`` with ``Aⱼ = Σₖ |ŝⱼ − ŝₖ|``, then Sinkhorn steps, each of which makes columns
+    and then rows sum to 1. It tends to 1 − nDCG as τ → 0.
+
+    Args:
+        temperature: τ > 0, in units of score.
+        sinkhorn_steps: how often columns and rows are normalised; 0: rows only.
+        gains: ``"exponential"`` for 2^grade − 1, ``"linear"`` for the grade.
+        cutoff: only the first ``cutoff`` ranks count (None: all).
+
+    Raises:
+        ConfigError: a temperature that is not above 0, negative steps, unknown gains, a cutoff below 1.
+        DataError: labels that are no grades, or whose gains overflow.
+
+    Note:
+        Bounded below by 1 − the largest column sum of P: 0 once Sinkhorn has converged, slightly below 0 without it.
+        Holds one [docs, docs] matrix per list at a time.
+
+    Source: P. Pobrotyn, R. Białobrzeski, NeuralNDCG, arXiv 2102.07831, 2021, section 3.2, on the relaxed sort of
+    A. Grover et al., ICLR 2019, equation 5.
+
+    >>> NeuralNDCG()(torch.tensor([[0.0, 0.0]]), torch.tensor([[1.0, 0.0]]))  # 1 − (1 + 1/log2 3)/2
+    tensor(0.1845)
+    """
+
+    def __init__(
+        self,
+        temperature: float = 1.0,
+        sinkhorn_steps: int = 10,
+        gains: str = "exponential",
+        cutoff: int | None = None,
+        reduction: str = "mean",
+    ):
+        super().__init__(reduction)
+        self.temperature = check_positive("NeuralNDCG", "temperature", temperature)
+        if isinstance(sinkhorn_steps, bool) or not isinstance(sinkhorn_steps, int) or sinkhorn_steps < 0:
+            raise ConfigError(f"NeuralNDCG: sinkhorn_steps must be a whole number, at least 0, got {sinkhorn_steps!r}")
+        check_gains("NeuralNDCG", gains)
+        check_cutoff("NeuralNDCG", cutoff)
+        self.sinkhorn_steps, self.gains, self.cutoff = sinkhorn_steps, gains, cutoff
+        why = {"divergence": NO_SCORES}
+        why["lower_bound"] = "a document may stand in the softly sorted list more than once while columns exceed 1"
+        self.laws = Laws(shift=True, lower_bound=-math.inf, why=why)
+
+    def check_labels(self, labels: Tensor, mask: Tensor) -> None:
+        check_grades("NeuralNDCG", labels, mask, self.gains)
+
+    def contributes(self, labels: Tensor, mask: Tensor | None = None) -> Tensor:
+        return has_two(labels, mask) & has_positive(labels, mask)
+
+    def costs(self, scores: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+        with torch.no_grad():
+            gained = normalised_gains(labels, mask, self.gains, self.cutoff)
+            values = scores.detach()
+            dcg, gradient = relaxed_dcg(
+                values, gained, mask, self.temperature, self.sinkhorn_steps, self.cutoff, scores.requires_grad
+            )
+        return 1 - dcg if gradient is None else attached(scores, 1 - dcg, -gradient)
