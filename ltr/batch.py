@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -94,3 +96,39 @@ class TextLists(Lists):
     def lengths(self) -> Tensor:
         """[documents] int64, tokens of each document."""
         return self.doc_offsets.diff()
+
+    @classmethod
+    def of(
+        cls,
+        input_ids: np.ndarray,
+        segment_ids: np.ndarray,
+        doc_offsets: np.ndarray,
+        list_offsets: np.ndarray,
+        labels: np.ndarray | None = None,
+        query_ids: Sequence[str] = (),
+        doc_ids: Sequence[str] = (),
+    ) -> TextLists:
+        """From numpy arrays.
+
+        >>> ids, segments = np.array([101, 7, 102]), np.array([0, 0, 0])
+        >>> TextLists.of(ids, segments, np.array([0, 3]), np.array([0, 1])).lengths
+        tensor([3])
+
+        Raises:
+            ShapeError: the documents of the lists are not those that are encoded, or labels are not one per document.
+        """
+        n_docs = len(doc_offsets) - 1
+        if int(list_offsets[-1]) != n_docs or (labels is not None and len(labels) != n_docs):
+            given = "no" if labels is None else len(labels)
+            raise ShapeError(
+                f"TextLists: {n_docs} documents are encoded, but the lists hold {int(list_offsets[-1])}, with {given} labels"
+            )
+        return cls(
+            list_offsets=torch.from_numpy(np.ascontiguousarray(list_offsets, np.int64)),
+            labels=None if labels is None else torch.from_numpy(np.ascontiguousarray(labels, np.float32)),
+            query_ids=list(query_ids),
+            doc_ids=list(doc_ids),
+            input_ids=torch.from_numpy(np.ascontiguousarray(input_ids, np.int64)),
+            segment_ids=torch.from_numpy(np.ascontiguousarray(segment_ids, np.int64)),
+            doc_offsets=torch.from_numpy(np.ascontiguousarray(doc_offsets, np.int64)),
+        )

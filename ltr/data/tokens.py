@@ -13,6 +13,7 @@ import numpy as np
 
 from ltr.data.ragged import Ragged, offsets_of, spans
 from ltr.errors import ConfigError, ShapeError
+from ltr.io.models import located
 
 #: texts handed to the tokenizer's threads at a time
 CHUNK = 4096
@@ -106,7 +107,7 @@ def backend_of(tokenizer: Any) -> Any:
 
 
 def load_tokenizer(name: str | os.PathLike) -> Any:
-    """The fast tokenizer of a hub id or of a model folder.
+    """The fast tokenizer of a hub id, of a model folder, or of ``package:NAME/PATH``.
 
     Raises:
         ConfigError: there is none of that name, or it is not a fast one.
@@ -114,7 +115,7 @@ def load_tokenizer(name: str | os.PathLike) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(os.fspath(name))
+        tokenizer = AutoTokenizer.from_pretrained(located(os.fspath(name)))
     except (OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ConfigError(
@@ -203,9 +204,9 @@ def check_lengths(template: PairTemplate, max_length: int, max_query_length: int
 
 
 def encoded_lengths(
-    template: PairTemplate, query_lengths: np.ndarray, doc_lengths: np.ndarray, max_length: int, max_query_length: int
+    template: PairTemplate, query_lengths: np.ndarray, doc_lengths: np.ndarray, max_query_length: int
 ) -> np.ndarray:
-    """Tokens that each pair would have without cutting its document (its query is cut already)."""
+    """Tokens of each encoded pair if nothing of its document were cut."""
     return np.minimum(query_lengths, max_query_length) + doc_lengths + template.overhead
 
 

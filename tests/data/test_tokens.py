@@ -64,7 +64,7 @@ def test_truncation_keeps_the_query_and_cuts_the_document(kind, words, doc, room
     expected = by_transformers(tokenizer, query, doc, truncation="only_second", max_length=max_length)
     assert (encoded.input_ids.tolist(), encoded.segment_ids.tolist()) == expected
     assert encoded.truncated == int(docs.lengths[0] > room)
-    whole = encoded_lengths(template, queries.lengths, docs.lengths, max_length, most)
+    whole = encoded_lengths(template, queries.lengths, docs.lengths, most)
     assert (whole[0] > max_length) == bool(encoded.truncated)
 
 

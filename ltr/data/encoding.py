@@ -1,0 +1,88 @@
+"""From drawn lists of integers to batches a scorer takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from ltr.batch import TextLists
+from ltr.data.sampling import Drawn
+from ltr.data.token_store import TokenTable
+from ltr.data.tokens import PairTemplate, encode, encoded_lengths
+
+
+@dataclass(eq=False)
+class Encoder(Dataset):
+    """Encodes lists of documents: gathers token ids from memory-mapped files and puts query and document together.
+
+    Holds integers and ids only, and works in loader processes.
+
+    Attributes:
+        template: what stands around query and document.
+        queries, docs: token tables.
+        query_rows: [entries] row in ``queries`` of each entry that lists are drawn from.
+        doc_rows: [documents] row in ``docs`` of each document number.
+        query_ids, doc_ids: their ids.
+        max_length, max_query_length: in tokens.
+    """
+
+    template: PairTemplate
+    queries: TokenTable
+    docs: TokenTable
+    query_rows: np.ndarray
+    doc_rows: np.ndarray
+    query_ids: Sequence[str]
+    doc_ids: Sequence[str]
+    max_length: int
+    max_query_length: int
+
+    def __getitem__(self, lists: Drawn) -> TextLists:
+        encoded = encode(
+            self.template,
+            self.queries.gather(self.query_rows[lists.entries]),
+            self.docs.gather(self.doc_rows[lists.docs]),
+            self.max_length,
+            self.max_query_length,
+            query_of=np.repeat(np.arange(len(lists.entries)), np.diff(lists.offsets)),
+        )
+        return TextLists.of(
+            encoded.input_ids,
+            encoded.segment_ids,
+            encoded.doc_offsets,
+            lists.offsets,
+            lists.labels,
+            [self.query_ids[entry] for entry in lists.entries.tolist()],
+            [self.doc_ids[number] for number in lists.docs.tolist()],
+        )
+
+    def whole_lengths(self, lists: Drawn) -> np.ndarray:
+        """[documents] tokens that each document's encoding would have if nothing of the document were cut."""
+        owners = np.repeat(lists.entries, np.diff(lists.offsets))
+        return encoded_lengths(
+            self.template,
+            self.queries.lengths(self.query_rows[owners]),
+            self.docs.lengths(self.doc_rows[lists.docs]),
+            self.max_query_length,
+        )
+
+    def lengths(self, lists: Drawn) -> np.ndarray:
+        """[documents] tokens of each document's encoding."""
+        return np.minimum(self.whole_lengths(lists), self.max_length)
+
+    def tokens(self, lists: Drawn) -> np.ndarray:
+        """[lists] tokens of each list."""
+        sums = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.lengths(lists))])
+        return np.diff(sums[lists.offsets])
+
+    def facts(self, lists: Drawn) -> dict[str, float]:
+        """Counts of lists, documents per list, tokens per document, and the share of documents that lose tokens."""
+        whole = self.whole_lengths(lists)
+        return {
+            "lists": len(lists.entries),
+            "docs_per_list": len(lists.docs) / len(lists.entries),
+            "tokens_per_doc": float(np.minimum(whole, self.max_length).mean()),
+            "truncated": float((whole > self.max_length).mean()),
+        }

@@ -1,0 +1,312 @@
+"""TextData: training lists and candidates as Lightning batches, from the names of collections."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader, DistributedSampler
+
+from ltr.data.batching import EvalBatches, TrainBatches, check_batch_size
+from ltr.data.collection import Collection, load
+from ltr.data.encoding import Encoder
+from ltr.data.sampling import Drawn, Sampling, epoch_entries
+from ltr.data.text_parts import EvalPart, TrainPart, eval_part, source_signature, train_part
+from ltr.data.token_store import TokenStore
+from ltr.data.tokens import PairTemplate, check_lengths, load_tokenizer
+from ltr.errors import ConfigError
+from ltr.io.trec import Qrels, Run
+
+#: documents are stored cut at this many tokens or the next power of two that holds ``max_length``, so that trying out
+#: lengths does not tokenise anew
+STORED_TOKENS = 512
+
+
+class TextData(pl.LightningDataModule):
+    """Queries and documents to train, validate and test a cross-encoder on.
+
+    Texts are tokenised once into a cache; from then on only integers move. Batches are global: however many processes
+    train, they share the same batches. Every epoch draws its lists anew, reproducibly by seed.
+
+    Args:
+        train: collection to train on, such as ``msmarco-passage/train/judged``, ``pydocs/train`` or ``folder/train``.
+        dev: collection to validate on.
+        test: collection to test on when training is over.
+        train_candidates: where negatives come from: ``bm25`` (default), ``scoreddocs``, ``qrels`` (judged documents),
+            the name of a folder's run, or a TREC run file; ``docpairs`` trains on the data set's own triples.
+        dev_candidates: what is reranked in validation, likewise (not ``docpairs``).
+        test_candidates: what is reranked in the test; default: as ``dev_candidates``.
+        teacher: a TREC run whose documents and scores are the training lists and their labels (distillation).
+        tokenizer: hub id or folder of the model's tokenizer; ``ltr fit`` takes it from the model.
+        max_length: most tokens of an encoded pair; longer documents lose their end, queries stay.
+        max_query_length: most tokens of a query.
+        sampling: how training lists are made.
+        lists_per_batch: training lists in an optimiser step's batch, over all processes.
+        tokens_per_batch: about so many tokens instead (then set ``lists_per_batch`` to null).
+        eval_tokens_per_batch: most tokens in a validation batch, unless one query alone has more.
+        dev_top: candidates per query that are reranked in validation and test; null takes all.
+        train_queries: train on so many of the queries, chosen by seed; null uses all.
+        dev_queries: validate on so many of the judged queries, chosen by seed; null uses all.
+        train_epoch_lists: lists in an epoch; null draws one for each query (each triple).
+        seed: decides subsets, negatives and order.
+        workers: loader processes; 0 loads in the training process, which is fast enough for most models.
+    """
+
+    def __init__(
+        self,
+        train: str | None = None,
+        dev: str | None = None,
+        test: str | None = None,
+        train_candidates: str | None = None,
+        dev_candidates: str = "bm25",
+        test_candidates: str | None = None,
+        teacher: str | None = None,
+        tokenizer: str | None = None,
+        max_length: int = 256,
+        max_query_length: int = 64,
+        sampling: Sampling = Sampling(),  # noqa: B008 (frozen; shown as the default)
+        lists_per_batch: int | None = 16,
+        tokens_per_batch: int | None = None,
+        eval_tokens_per_batch: int = 32_768,
+        dev_top: int | None = 50,
+        train_queries: int | None = None,
+        dev_queries: int | None = None,
+        train_epoch_lists: int | None = None,
+        seed: int = 0,
+        workers: int = 0,
+    ):
+        super().__init__()
+        check_batch_size(lists_per_batch, tokens_per_batch)
+        if train is dev is test is None:
+            raise ConfigError("TextData: name a collection to train, dev or test on, got none")
+        counts = {"dev_top": dev_top, "train_queries": train_queries, "dev_queries": dev_queries}
+        counts |= {"train_epoch_lists": train_epoch_lists, "eval_tokens_per_batch": eval_tokens_per_batch}
+        for name, count in counts.items():
+            if count is not None and count < 1:
+                raise ConfigError(f"TextData: {name} must be at least 1, got {count}")
+        if seed < 0 or workers < 0:
+            raise ConfigError(f"TextData: seed and workers must not be negative, got {seed} and {workers}")
+        self.train, self.dev, self.test = train, dev, test
+        self.train_candidates, self.teacher = train_candidates, teacher
+        self.dev_candidates = dev_candidates
+        self.test_candidates = dev_candidates if test_candidates is None else test_candidates
+        self.tokenizer, self.max_length, self.max_query_length = tokenizer, max_length, max_query_length
+        self.sampling, self.seed, self.workers = sampling, seed, workers
+        self.lists_per_batch, self.tokens_per_batch = lists_per_batch, tokens_per_batch
+        self.eval_tokens_per_batch, self.dev_top = eval_tokens_per_batch, dev_top
+        self.train_queries, self.dev_queries = train_queries, dev_queries
+        self.train_epoch_lists = train_epoch_lists
+        self._collections: dict[str, Collection] = {}
+        self._parts: dict[str, TrainPart | EvalPart] = {}
+        self._encoders: dict[str, Encoder] = {}
+        self._loaded: Any = None
+
+    # ------------------------------------------------------------------ what Lightning calls
+
+    def prepare_data(self) -> None:
+        """Do the slow work once, on one process: find candidates, tokenise what is not in the cache yet."""
+        check_lengths(PairTemplate.of(self._tokenizer), self.max_length, self.max_query_length)
+        for name in self._named():
+            part = self._part(name, progress=True)
+            collection = part.collection
+            queries, docs = self._stores(collection)
+            queries.ensure(part.query_ids, _lookup(collection.queries))
+            docs.ensure(part.doc_ids, collection.texts, progress=f"tokenising documents of {name}")
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open the token cache for what a stage needs."""
+        needed = {"fit": ("train", "dev"), "validate": ("dev",), "test": ("test",)}.get(stage or "", self._named())
+        for name in self._named():
+            if name in needed and name not in self._encoders:
+                self._encoders[name] = self._open(name)
+
+    def train_dataloader(self) -> DataLoader:
+        """Batches of training lists."""
+        rank, ranks = self._place()
+        # training that resumes asks for its loader when the epoch is known already
+        epoch = self.trainer.current_epoch if self.trainer is not None else 0
+        batches = TrainBatches(
+            self._draw, self.lists_per_batch, self.tokens_per_batch, self.seed, rank, ranks, epoch=epoch
+        )
+        return self._loader("train", batches)
+
+    def val_dataloader(self) -> DataLoader | list[DataLoader]:
+        """Batches of dev candidates; no loader where ``dev`` is not set."""
+        return self._eval_loader("dev") if self.dev is not None else []
+
+    def test_dataloader(self) -> DataLoader:
+        """Batches of test candidates."""
+        return self._eval_loader("test")
+
+    # ------------------------------------------------------------------ what others read
+
+    @property
+    def dev_run(self) -> Run:
+        """The candidates of dev, as the first stage ranked them."""
+        return self._eval_part("dev").run
+
+    @property
+    def dev_qrels(self) -> Qrels:
+        """Judgements of the chosen dev queries."""
+        return self._eval_part("dev").qrels
+
+    @property
+    def test_run(self) -> Run:
+        """The candidates of test, as the first stage ranked them."""
+        return self._eval_part("test").run
+
+    @property
+    def test_qrels(self) -> Qrels:
+        """Judgements of the test queries."""
+        return self._eval_part("test").qrels
+
+    @property
+    def trained_on(self) -> tuple[str, ...]:
+        """Names of the collections that training uses."""
+        return () if self.train is None else (self.train,)
+
+    @property
+    def signature(self) -> str:
+        """16 hexadecimal digits that change whenever collections, candidates or settings of the data do."""
+        facts: dict[str, Any] = {"sampling": asdict(self.sampling)}
+        for name in self._named():
+            collection = self._collection(name)
+            sources = [getattr(self, f"{name}_candidates"), self.teacher if name == "train" else None]
+            facts[name] = [collection.signature, *(source_signature(collection, source) for source in sources)]
+        for name in (
+            *("max_length", "max_query_length", "lists_per_batch", "tokens_per_batch", "seed"),
+            *("dev_top", "train_queries", "dev_queries", "train_epoch_lists"),
+        ):
+            facts[name] = getattr(self, name)
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def counts(self) -> dict[str, dict[str, float]]:
+        """For each part that is set up: queries, lists, documents per list, tokens per document, share of cut documents."""
+        found: dict[str, dict[str, float]] = {}
+        for name, encoder in self._encoders.items():
+            part = self._part(name)
+            lists = part.lists if isinstance(part, EvalPart) else self._draw(0)[0]
+            found[name] = {"queries": len(set(part.query_ids)), **encoder.facts(lists)}
+        return found
+
+    def describe(self) -> str:
+        """What the data are, a line for each part: to be read before training starts."""
+        lines = []
+        for name, facts in self.counts.items():
+            batches = f", {len(self.train_dataloader())} batches an epoch" if name == "train" else ""
+            lines.append(
+                f"{name + ':':<6} {getattr(self, name)}: {facts['queries']:,} queries, {facts['lists']:,} lists of "
+                f"{facts['docs_per_list']:.1f} documents{batches}, {facts['tokens_per_doc']:.0f} tokens per document, "
+                f"{100 * facts['truncated']:.1f} % of them cut to {self.max_length}"
+            )
+        return "\n".join(lines)
+
+    # ------------------------------------------------------------------ how it works
+
+    def _named(self) -> tuple[str, ...]:
+        return tuple(name for name in ("train", "dev", "test") if getattr(self, name) is not None)
+
+    def _place(self) -> tuple[int, int]:
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
+
+    @property
+    def _tokenizer(self) -> Any:
+        if self._loaded is None:
+            if self.tokenizer is None:
+                raise ConfigError("TextData: tokenizer is not set; give the model's hub id or folder")
+            self._loaded = load_tokenizer(self.tokenizer)
+        return self._loaded
+
+    def _collection(self, name: str) -> Collection:
+        if name not in self._collections:
+            if getattr(self, name) is None:
+                raise ConfigError(f"TextData: {name} is not set; name a collection")
+            self._collections[name] = load(getattr(self, name))
+        return self._collections[name]
+
+    def _part(self, name: str, progress: bool = False) -> TrainPart | EvalPart:
+        if name not in self._parts:
+            collection = self._collection(name)
+            source = getattr(self, f"{name}_candidates")
+            if name == "train":
+                self._parts[name] = train_part(
+                    collection, source, self.teacher, self.sampling, self.train_queries, self.seed, progress
+                )
+            else:
+                n_queries = self.dev_queries if name == "dev" else None
+                self._parts[name] = eval_part(collection, source, self.dev_top, n_queries, self.seed, progress)
+        return self._parts[name]
+
+    def _eval_part(self, name: str) -> EvalPart:
+        part = self._part(name)
+        assert isinstance(part, EvalPart)
+        return part
+
+    def _stores(self, collection: Collection) -> tuple[TokenStore, TokenStore]:
+        most = max(STORED_TOKENS, 1 << (self.max_length - 1).bit_length())
+        return (
+            TokenStore(f"queries of {collection.signature}", self._tokenizer, STORED_TOKENS),
+            TokenStore(f"documents of {collection.docs_signature}", self._tokenizer, most),
+        )
+
+    def _open(self, name: str) -> Encoder:
+        part = self._part(name)
+        queries, docs = (store.open() for store in self._stores(part.collection))
+        return Encoder(
+            PairTemplate.of(self._tokenizer),
+            queries,
+            docs,
+            queries.rows(part.query_ids),
+            docs.rows(part.doc_ids),
+            part.query_ids,
+            part.doc_ids,
+            self.max_length,
+            self.max_query_length,
+        )
+
+    def _encoder(self, name: str) -> Encoder:
+        if name not in self._encoders:
+            self._collection(name)  # says so when it is not set
+            raise ConfigError(f"TextData: {name} is not set up; call prepare_data() and setup() first")
+        return self._encoders[name]
+
+    def _draw(self, epoch: int) -> tuple[Drawn, np.ndarray]:
+        """The training lists of an epoch and their tokens."""
+        part, encoder = self._part("train"), self._encoder("train")
+        assert isinstance(part, TrainPart)
+        entries = epoch_entries(len(part.pool), self.train_epoch_lists, self.seed, epoch)
+        lists = part.pool.draw(entries, self.seed, epoch)
+        return lists, encoder.tokens(lists)
+
+    def _eval_loader(self, name: str) -> DataLoader:
+        encoder, lists = self._encoder(name), self._eval_part(name).lists
+        tokens = encoder.tokens(lists)
+        rank, ranks = self._place()
+        batches = EvalBatches(lists, tokens, tokens / np.diff(lists.offsets), self.eval_tokens_per_batch, rank, ranks)
+        return self._loader(name, batches)
+
+    def _loader(self, name: str, batches: DistributedSampler) -> DataLoader:
+        return DataLoader(
+            self._encoder(name),
+            batch_size=None,  # the sampler's items are whole batches
+            sampler=batches,
+            collate_fn=_as_it_is,
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+
+def _lookup(texts: Mapping[str, str]) -> Callable[[Sequence[str]], list[str]]:
+    return lambda ids: [texts[text_id] for text_id in ids]
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

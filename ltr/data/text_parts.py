@@ -1,0 +1,198 @@
+"""What a text data set consists of, built from names: lists to train on, and candidates to evaluate on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ltr import __version__
+from ltr.data.candidates import candidates, retrieve
+from ltr.data.collection import Collection
+from ltr.data.pools import judged_pool, pairs_pool, random_subset, teacher_pool
+from ltr.data.ragged import offsets_of
+from ltr.data.sampling import Drawn, Pool, Sampling, subset
+from ltr.errors import ConfigError, DataError
+from ltr.io.files import cache_folder
+from ltr.io.trec import Qrels, Run, read_run, write_run
+
+#: more than any run has
+ALL = 10**9
+
+
+@dataclass(frozen=True, eq=False)
+class TrainPart:
+    """Queries and documents that training lists are drawn from.
+
+    Attributes:
+        collection: where they come from.
+        pool: what lists are drawn from.
+    """
+
+    collection: Collection
+    pool: Pool
+
+    @property
+    def query_ids(self) -> Sequence[str]:
+        """A query for each entry that lists are drawn from."""
+        return self.pool.query_ids
+
+    @property
+    def doc_ids(self) -> Sequence[str]:
+        """Document number -> id."""
+        return self.pool.doc_ids
+
+
+@dataclass(frozen=True, eq=False)
+class EvalPart:
+    """First-stage candidates to be scored, one list per query.
+
+    Attributes:
+        collection: where they come from.
+        run: the candidates.
+        qrels: judgements of all chosen queries, those without candidates too.
+        doc_ids: document number -> id.
+        lists: all lists, labels from the judgements (0 where there is none).
+    """
+
+    collection: Collection
+    run: Run
+    qrels: Qrels
+    doc_ids: Sequence[str]
+    lists: Drawn
+
+    @property
+    def query_ids(self) -> Sequence[str]:
+        """A query for each list."""
+        return self.run.query_ids
+
+
+def train_part(
+    collection: Collection,
+    source: str | None,
+    teacher: str | None,
+    sampling: Sampling,
+    n_queries: int | None,
+    seed: int,
+    progress: bool,
+) -> TrainPart:
+    """Training lists of a collection.
+
+    Args:
+        collection: queries, judgements and documents.
+        source: where negatives come from (see ``candidates``), or ``docpairs``; None means ``bm25``.
+        teacher: a run whose documents and scores are the lists and labels, instead of ``source``.
+        sampling: how lists are made.
+        n_queries: use so many of the queries, chosen by seed; None uses all.
+        seed: decides that choice.
+        progress: whether to show bars.
+
+    Raises:
+        ConfigError: both a source and a teacher, or BM25 without a ``top``.
+        DataError: no query gives a list.
+    """
+    name = collection.name
+    if teacher is not None:
+        if source is not None:
+            raise ConfigError(
+                "TextData: a teacher's run gives documents and labels; leave train_candidates out, "
+                f"got train_candidates {source} and teacher {teacher}"
+            )
+        run = candidates(collection, teacher, ALL, progress)
+        query_ids = subset(list(run.query_ids), n_queries, seed)
+        return TrainPart(collection, teacher_pool(name, query_ids, run, sampling))
+    if source == "docpairs":
+        query_ids = subset(list(collection.queries), n_queries, seed)
+        return TrainPart(collection, pairs_pool(name, query_ids, collection.docpairs()))
+    known = collection.queries
+    judged = [query_id for query_id in collection.qrels if query_id in known]
+    relevant = [q for q in judged if max(collection.qrels[q].values()) >= sampling.min_grade]
+    chosen = set(subset(relevant, n_queries, seed))
+    # queries without relevant documents stay in, so that they are counted, unless a number was asked for
+    query_ids = [q for q in judged if q in chosen] if n_queries is not None else judged
+    run = first_stage(collection, source or "bm25", [q for q in query_ids if q in chosen], sampling.top, progress)
+    drawn = random_subset(collection.doc_ids(), sampling.random_pool, seed) if sampling.random else []
+    return TrainPart(collection, judged_pool(name, query_ids, collection.qrels, run, sampling, drawn))
+
+
+def eval_part(
+    collection: Collection, source: str, top: int | None, n_queries: int | None, seed: int, progress: bool
+) -> EvalPart:
+    """Candidates of the judged queries of a collection.
+
+    Args:
+        collection: queries, judgements and documents.
+        source: where candidates come from; see ``candidates``.
+        top: so many of them per query; None takes all.
+        n_queries: use so many of the judged queries, chosen by seed; None uses all.
+        seed: decides that choice.
+        progress: whether to show bars.
+
+    Raises:
+        DataError: no judged query has candidates.
+    """
+    judged = subset([q for q in collection.qrels if q in collection.queries], n_queries, seed)
+    qrels = {query_id: collection.qrels[query_id] for query_id in judged}
+    run = of_queries(first_stage(collection, source, judged, top, progress), judged)
+    if not len(run):
+        raise DataError(f"{collection.name}: none of its {len(judged)} judged queries has candidates from {source}")
+    doc_ids, numbers = np.unique(run.doc_ids.astype(str), return_inverse=True)
+    owners = np.repeat(np.arange(len(run)), np.diff(run.offsets))
+    labels = [
+        max(0, qrels[run.query_ids[owner]].get(doc_id, 0))
+        for owner, doc_id in zip(owners.tolist(), run.doc_ids.tolist(), strict=True)
+    ]
+    lists = Drawn(np.arange(len(run)), run.offsets, numbers.astype(np.int32), np.array(labels, np.float32))
+    return EvalPart(collection, run, qrels, doc_ids.tolist(), lists)
+
+
+def of_queries(run: Run, query_ids: Sequence[str]) -> Run:
+    """The part of a run that belongs to some queries, in their order; queries without documents are left out."""
+    kept = [query_id for query_id in query_ids if query_id in run and len(run[query_id][0])]
+    parts = [run[query_id] for query_id in kept]
+    return Run(
+        kept,
+        offsets_of(np.array([len(docs) for docs, _ in parts], np.int64)),
+        np.concatenate([docs for docs, _ in parts]) if parts else np.zeros(0, object),
+        np.concatenate([scores for _, scores in parts]) if parts else np.zeros(0),
+        run.name,
+    )
+
+
+def first_stage(
+    collection: Collection, source: str, query_ids: Sequence[str], top: int | None, progress: bool = False
+) -> Run:
+    """The ``top`` candidates of some queries; what BM25 finds is kept in the user's cache.
+
+    Raises:
+        ConfigError: ``bm25`` without a ``top``.
+    """
+    if source != "bm25" or source in collection.runs:
+        return candidates(collection, source, ALL if top is None else top, progress)
+    if top is None:
+        raise ConfigError("TextData: BM25 would rank the whole collection; give a number of candidates, got null")
+    queries = {query_id: collection.queries[query_id] for query_id in query_ids}
+    if not queries:
+        return Run.from_dict({}, name="bm25")
+    key = json.dumps([__version__, collection.docs_signature, top, queries])
+    path = cache_folder("runs") / f"bm25-{hashlib.sha256(key.encode()).hexdigest()[:20]}.trec.gz"
+    if not path.exists():
+        write_run(path, retrieve(collection, queries, top, progress=progress), tag="bm25")
+    run = read_run(path)
+    return Run(run.query_ids, run.offsets, run.doc_ids, run.scores, "bm25")
+
+
+def source_signature(collection: Collection, source: str | None) -> str | None:
+    """What identifies a source of candidates: a run file's content, else its name."""
+    path = None if source is None else collection.runs.get(source, Path(source))
+    if path is None or not path.is_file():
+        return source
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(2**22):
+            digest.update(block)
+    return digest.hexdigest()[:16]
