@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -85,6 +86,34 @@ class Link:
             lambda p, t: (t - p) * self.curvature(t),
         )
         return known(self._bregman, partials, pred, target)
+
+    def boundary(self, pred: Tensor | float, upper: bool) -> Tensor:
+        """The divergence from an infinite target: its limit where h(target) goes to an end of the link's range.
+
+        That is ∫ from pred to ∞ of high - h(z) dz (``upper``), or from -∞ to pred of h(z) - low dz; gradient
+        ``h(pred) - high`` or ``h(pred) - low``. For the sigmoid: the logistic loss of labels 1 and 0.
+
+        Args:
+            pred: predicted scores.
+            upper: the highest end of the range (True) or the lowest.
+
+        Raises:
+            ConfigError: the range is unbounded there, and so is the limit.
+
+        >>> from ltr.links import Sigmoid
+        >>> round(float(Sigmoid().boundary(0.0, upper=True)), 4)    # log 2
+        0.6931
+        """
+        end = self.range[upper]
+        if math.isinf(end):
+            raise ConfigError(
+                f"{self!r}: boundary needs a link that is bounded {'above' if upper else 'below'}, its range is {self.range}"
+            )
+
+        def rest(z: Tensor) -> Tensor:
+            return known(lambda x: self._value(x) - end, (self.slope,), z)
+
+        return known(lambda z: self._boundary(z, upper), (rest,), pred)
 
     def inverse(self, y: Tensor | float) -> Tensor:
         """The score z with h(z) = y: infinite at the ends of the range that h only approaches, NaN outside it."""
@@ -209,6 +238,9 @@ class Link:
         raise NotImplementedError
 
     def _bregman(self, pred: Tensor, target: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _boundary(self, pred: Tensor, upper: bool) -> Tensor:
         raise NotImplementedError
 
     def _inverse(self, y: Tensor) -> Tensor:

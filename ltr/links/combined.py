@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ltr.errors import ConfigError
 from ltr.links.base import Link
-from ltr.links.scalar import number
+from ltr.links.shaped import number
 
 #: half of the scores that a numerical inverse searches, in powers of ten
 REACH = 1e12
@@ -82,6 +82,10 @@ class Sum(Link):
     def _bregman(self, pred: Tensor, target: Tensor) -> Tensor:
         return self._total("_bregman", pred, target)
 
+    def _boundary(self, pred: Tensor, upper: bool) -> Tensor:
+        first, *others = (p._boundary(pred, upper) for p in self.parts)
+        return sum(others, first)
+
     def _inverse(self, y: Tensor) -> Tensor:
         return solved(self, y) if len(self.parts) > 1 else self.parts[0]._inverse(y)
 
@@ -152,6 +156,9 @@ class Scaled(Link):
 
     def _bregman(self, pred: Tensor, target: Tensor) -> Tensor:
         return self.factor * self.link._bregman(pred, target)
+
+    def _boundary(self, pred: Tensor, upper: bool) -> Tensor:
+        return self.factor * self.link._boundary(pred, upper)
 
     def _inverse(self, y: Tensor) -> Tensor:
         return self.link._inverse(y / self.factor)

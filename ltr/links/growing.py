@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ltr.errors import ConfigError
 from ltr.links.autograd import area_between
-from ltr.links.scalar import Shaped
+from ltr.links.shaped import Shaped
 
 #: with a longer tail, divergences of scores of size 1e4 come near the end of float32
 LONGEST_TAIL = 50.0
@@ -190,6 +190,9 @@ class Exp(Growing):
     def _inner_solve(self, v: Tensor) -> Tensor:
         return torch.log(v)
 
+    def _beyond(self, x: Tensor, upper: bool) -> Tensor:
+        return self._area(x)
+
     def _above_tangent(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
         a, b, inside = self._clipped(x, y, d)
         near = inside * inside * area_between(self._inner_bend, b, inside)
@@ -242,6 +245,9 @@ class ReverseExp(Growing):
 
     def _rise(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
         return -self._mirror._rise(-x, -y, -d)
+
+    def _beyond(self, x: Tensor, upper: bool) -> Tensor:
+        return self._area(x)
 
     def _solve(self, v: Tensor) -> Tensor:
         return -self._mirror._solve(-v)

@@ -20,6 +20,8 @@ from ltr.links.quadrature import integrate
 
 #: below this distance the slope is integrated, above it the function: the difference of two values would cancel
 NEAR = 1e-2
+#: the score that stands for infinity
+FAR = 1e4
 #: how far a function may fall, relative to its size, before it counts as falling: rounding
 ROUNDING = 1e-9
 
@@ -29,9 +31,9 @@ class Numeric(Link):
     """A link from any increasing function: its integrals by adaptive quadrature, its slope by autograd.
 
     Slower than the other links by a factor of about a hundred, and it makes a GPU wait: meant for trying shapes out.
-    Divergences are accurate to 1e-9 of their value for smooth functions, to 1e-5 for functions with kinks (Piecewise is
-    exact there). The function is tried on scores from -1e4
-    to 1e4 when the link is made.
+    Divergences are accurate to 1e-9 of their value for smooth functions, to 1e-5 for functions with kinks (Piecewise
+    is exact there). The function is tried on scores from -1e4 to 1e4 when the link is made; by then it should have
+    reached the ends of its range, if it has any.
 
     Args:
         function: takes and returns a float64 tensor, element by element, by torch operations; continuous. A function
@@ -166,6 +168,9 @@ class Numeric(Link):
     def _bregman(self, pred: Tensor, target: Tensor) -> Tensor:
         d = pred - target
         return d * (self._along(lambda t, v: self._slope(v), target, d) - self._slope(target))
+
+    def _boundary(self, pred: Tensor, upper: bool) -> Tensor:
+        return self._divergence(pred, torch.full_like(pred, FAR if upper else -FAR))
 
     def _inverse(self, y: Tensor) -> Tensor:
         return solved(self, y)

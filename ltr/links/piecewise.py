@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ltr.errors import ConfigError
 from ltr.links.base import Link
-from ltr.links.scalar import number
+from ltr.links.shaped import number
 
 
 @dataclass(frozen=True, repr=False)
@@ -127,6 +127,10 @@ class Piecewise(Link):
             u, v = pred - knot, target - knot
             total = total + (right - left) * torch.where(v >= 0, (-u).clamp(min=0), u.clamp(min=0))
         return total
+
+    def _boundary(self, pred: Tensor, upper: bool) -> Tensor:
+        # a bounded end is reached at its knot
+        return self._divergence(pred, torch.full_like(pred, self.knots[-1 if upper else 0]))
 
     def _inverse(self, y: Tensor) -> Tensor:
         heights = self._heights

@@ -164,6 +164,22 @@ def test_inverse_at_and_beyond_the_ends_of_the_range(link):
 
 
 @every_link
+@pytest.mark.parametrize("upper", [True, False])
+def test_boundary_is_the_limit_of_the_divergence(link, upper):
+    end = link.range[upper]
+    pred = points(link).requires_grad_()
+    if math.isinf(end):
+        with pytest.raises(ConfigError, match=f"boundary needs a link that is bounded {'above' if upper else 'below'}"):
+            link.boundary(pred, upper)
+        return
+    value = link.boundary(pred, upper)
+    torch.testing.assert_close(value, link.divergence(pred, torch.full_like(pred, 300.0 if upper else -300.0)))
+    (gradient,) = torch.autograd.grad(value.sum(), pred)
+    torch.testing.assert_close(gradient, link(pred).detach() - end, rtol=1e-9, atol=1e-15)
+    assert torch.autograd.gradgradcheck(lambda z: link.boundary(z, upper), (pred,))
+
+
+@every_link
 def test_divergence_is_linear_in_the_link(link):
     pred, target = pairs(link)
     other = Asinh(center=1.0)

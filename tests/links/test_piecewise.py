@@ -79,3 +79,9 @@ def test_range_and_convexity_follow_from_the_slopes():
 def test_refuses(knots, slopes, sentence):
     with pytest.raises(ConfigError, match=f"Piecewise: .*{sentence}"):
         Piecewise(knots, slopes)
+
+
+def test_boundary_is_reached_at_the_knots():
+    link = Piecewise((0.0, 1.0), (0.0, 1.0, 0.0))
+    assert float(link.boundary(-1.0, upper=True)) == 1.5
+    assert float(link.boundary(0.5, upper=False)) == 0.125

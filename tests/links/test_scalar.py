@@ -113,3 +113,14 @@ def test_ranges():
     assert Identity().range == Asinh().range == Sinh().range == (-math.inf, math.inf)
     assert Exp().range == (0.0, math.inf)
     assert ReverseExp().range == (-math.inf, 0.0)
+
+
+def test_boundary_of_the_sigmoid_is_the_logistic_loss():
+    z = torch.tensor([-1e4, -3.0, 0.0, 3.0, 20.0, 1e4], requires_grad=True)
+    link = Sigmoid(center=1.0, width=2.0, scale=3.0)
+    value = link.boundary(z, upper=True)
+    expected = 6 * torch.nn.functional.softplus(-(z.detach().double() - 1) / 2, threshold=1000)
+    torch.testing.assert_close(value.detach().double(), expected, rtol=1e-6, atol=0)
+    (gradient,) = torch.autograd.grad(value.sum(), z)
+    # also where h is so near its end that float32 could not tell: -3 σ(-9.5)
+    assert float(gradient[4]) == pytest.approx(-3 / (1 + math.exp(9.5)), rel=1e-6)
