@@ -60,12 +60,12 @@ def modules_of(top: str) -> list[str]:
 
 
 class Documented(NamedTuple):
-    """A public object and its documentation."""
+    """A public object and its documentation; ``alias`` tells that it was defined under another name or class."""
 
     name: str
     parameters: list[str] | None
     doc: str
-    inherited: bool = False
+    alias: bool = False
 
 
 def documented(module_name: str) -> Iterator[Documented]:
@@ -93,30 +93,30 @@ def _at_home(value: Any, module_name: str) -> bool:
 
 
 def _class(name: str, cls: type) -> Iterator[Documented]:
-    if issubclass(cls, Warning):
-        return
+    if issubclass(cls, Warning) or type(cls).__name__ == "tensortype":
+        return  # torch's typed tensors (torch.IntTensor, …) repeat torch.Tensor
     yield from _documented(name, cls)
-    top = name.partition(".")[0]
+    top, _, last = name.rpartition(".")
+    top = top.partition(".")[0]
     for member in sorted(dir(cls)):
         value = inspect.getattr_static(cls, member, None)
-        if member.startswith("_") or value is None or inspect.isclass(value):
+        owner = next((c for c in cls.__mro__ if member in vars(c)), None)
+        if member.startswith("_") or value is None or owner is None or inspect.isclass(value):
             continue
         # what a class takes over from another package or from a builtin type is documented there
-        owner = next((c for c in cls.__mro__ if member in vars(c)), cls)
         if owner is cls or (owner.__module__.partition(".")[0] == top and top in PACKAGES):
             value = value.__func__ if isinstance(value, (staticmethod, classmethod)) else value
-            yield from _documented(f"{name}.{member}", value, owner is not cls)
+            yield from _documented(f"{name}.{member}", value, owner is not cls or cls.__name__ != last)
 
 
-def _documented(name: str, value: Any, inherited: bool = False) -> Iterator[Documented]:
+def _documented(name: str, value: Any, alias: bool = False) -> Iterator[Documented]:
     doc = getattr(value, "__doc__", None)
-    # an instance without documentation of its own shows its class's
-    if (
-        isinstance(doc, str)
-        and doc.strip()
-        and (inspect.isclass(value) or doc != getattr(type(value), "__doc__", None))
-    ):
-        yield Documented(name, _parameters(value), inspect.cleandoc(doc), inherited)
+    if not isinstance(doc, str) or not doc.strip():
+        return
+    if not inspect.isclass(value) and doc == type(value).__doc__:
+        return  # an instance without documentation of its own shows its class's
+    last = name.rpartition(".")[2]
+    yield Documented(name, _parameters(value), inspect.cleandoc(doc), alias or getattr(value, "__name__", last) != last)
 
 
 #: parameters that say nothing about what a function does
@@ -136,21 +136,15 @@ def _parameters(value: Any) -> list[str] | None:
 def merged(records: Iterable[Documented]) -> list[Documented]:
     """One record for each distinct documentation, under the name that a reader would look for.
 
-    That is the name where it is defined rather than inherited, the one that the documentation itself uses, and of
-    several the shortest.
+    That is one that the object was defined under rather than an alias or a subclass's, and of several the shortest.
     """
     best: dict[str, Documented] = {}
     for record in records:
         text = " ".join(record.doc.split()).lower()
         other = best.setdefault(text, record)
-        if _standing(record) < _standing(other):
+        if (record.alias, len(record.name), record.name) < (other.alias, len(other.name), other.name):
             best[text] = record
     return sorted(best.values(), key=lambda r: r.name)
-
-
-def _standing(record: Documented) -> tuple[bool, bool, int, str]:
-    own = record.doc.startswith(record.name.rpartition(".")[2] + "(")
-    return record.inherited, not own, len(record.name), record.name
 
 
 def main(out: str) -> None:

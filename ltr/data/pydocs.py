@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import platform
 import re
@@ -25,11 +26,16 @@ from ltr.io.cached import cached_folder
 from ltr.io.files import replacing
 from ltr.io.trec import write_qrels
 
+logger = logging.getLogger(__name__)
+
 #: split -> share of the queries
 SPLITS = {"train": 0.64, "dev": 0.10, "test": 0.26}
 
 #: a change of what is built gets a new number, so that old caches are not taken for it
-FORMAT = 1
+FORMAT = 3
+
+#: reads the docstrings, in a process of its own
+READER = "ltr.data.docstrings"
 
 MIN_QUERY_WORDS, MAX_QUERY_WORDS = 4, 30
 #: a document needs so many words beside its name to be a document
@@ -72,11 +78,14 @@ def _key() -> str:
 
 
 def _build(folder: Path) -> None:
+    logger.info("pydocs: reading the documentation of this Python and its packages (once, about ten seconds)")
     raw = folder / "raw.jsonl"
-    command = [sys.executable, "-m", "ltr.data.docstrings", str(raw)]
+    command = [sys.executable, "-m", READER, str(raw)]
     # -m puts the working folder first on the path: an empty one, where no user's own random.py is in the way
     path = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]))
-    done = subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
+    # some docstrings print sets: a fixed hash seed keeps their order
+    env = {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "0"}
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
     if done.returncode:
         raise DataError(f"pydocs: the documentation of this Python could not be read:\n{done.stderr.strip()[-2000:]}")
     with open(raw, encoding="utf-8") as lines:
