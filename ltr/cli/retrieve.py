@@ -1,0 +1,54 @@
+"""``ltr retrieve``: first-stage candidates as a TREC run."""
+
+from __future__ import annotations
+
+import sys
+
+from ltr.cli.command import run, talk
+
+
+def retrieve(
+    *,
+    dataset: str,
+    output: str,
+    k: int = 100,
+    queries: str | None = None,
+    k1: float = 1.2,
+    b: float = 0.75,
+) -> None:
+    """Find the best documents of each query with BM25 and write them as a TREC run.
+
+    The index is built once and kept in the user's cache (LTR_CACHE, else ~/.cache/ltr). Terms are lower-case runs
+    of letters and digits without English stopwords, plurals joined with singulars; documents with equal scores stand
+    in trec_eval's order.
+
+    Args:
+        dataset: an ir-datasets id, pydocs/train|dev|test, or a folder
+        output: the run to write, such as run.bm25.trec; with .gz at the end it is compressed
+        k: documents per query
+        queries: a file of query_id<TAB>text lines, instead of the data set's own queries
+        k1: how slowly repeated terms saturate
+        b: how much long documents are held back, from 0 to 1
+    """
+    talk()
+    from ltr.data.candidates import retrieve as search
+    from ltr.data.collection import load
+    from ltr.data.folder import read_queries
+    from ltr.io.files import existing
+    from ltr.io.trec import write_run
+
+    texts = None
+    if queries:
+        texts = {q.query_id: q.text for q in read_queries(existing(queries, "queries"))}
+    collection = load(dataset)
+    found = search(collection, texts, k=k, k1=k1, b=b, progress=sys.stderr.isatty())
+    write_run(output, found)
+    empty = sum(len(found[q][0]) == 0 for q in found)
+    without = f"; queries without a word in common with any document: {empty}" if empty else ""
+    print(f"{output}: {len(found.scores):,} documents for {len(found):,} queries of {dataset}{without}")
+    if collection.has_qrels and not queries:
+        print(f"next: ltr evaluate --run {output} --dataset {dataset}")
+
+
+def main(argv: list[str]) -> None:
+    return run(retrieve, argv, prog="ltr retrieve", short={"k": "-k", "output": "-o"})
