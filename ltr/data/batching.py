@@ -45,9 +45,11 @@ def batches_by_lists(tokens: np.ndarray, lists_per_batch: int, seed: int, epoch:
     bounds = np.arange(n_batches + 1) * lists_per_batch
     bounds[-1] = len(tokens)
     ends = np.append(np.arange(0, n_batches, CHUNK), n_batches)
-    return _arranged(
-        tokens, bounds[ends], lambda i, _: bounds[ends[i] + 1 : ends[i + 1]] - bounds[ends[i]], seed, epoch
-    )
+
+    def cuts(i: int, sizes: np.ndarray) -> np.ndarray:
+        return bounds[ends[i] + 1 : ends[i + 1]] - bounds[ends[i]]
+
+    return _arranged(tokens, lambda _: bounds[ends], cuts, seed, epoch)
 
 
 def batches_by_tokens(tokens: np.ndarray, n_batches: int, seed: int, epoch: int, ranks: int = 1) -> list[np.ndarray]:
@@ -64,37 +66,45 @@ def batches_by_tokens(tokens: np.ndarray, n_batches: int, seed: int, epoch: int,
         ranks: least lists in a batch.
     """
     ends = np.append(np.arange(0, n_batches, CHUNK), n_batches)
-    return _arranged(
-        tokens,
-        len(tokens) * ends // n_batches,
-        lambda i, sizes: _even_cuts(sizes, ends[i + 1] - ends[i], ranks),
-        seed,
-        epoch,
-    )
+
+    def bounds(sizes: np.ndarray) -> np.ndarray:
+        return np.concatenate([[0], _even_cuts(sizes, ends[1:-1], n_batches, ranks), [len(sizes)]])
+
+    def cuts(i: int, sizes: np.ndarray) -> np.ndarray:
+        n = int(ends[i + 1] - ends[i])
+        return _even_cuts(sizes, np.arange(1, n), n, ranks)
+
+    return _arranged(tokens, bounds, cuts, seed, epoch)
 
 
 def _arranged(
-    tokens: np.ndarray, bounds: np.ndarray, cuts: Callable[[int, np.ndarray], np.ndarray], seed: int, epoch: int
+    tokens: np.ndarray,
+    bounds: Callable[[np.ndarray], np.ndarray],
+    cuts: Callable[[int, np.ndarray], np.ndarray],
+    seed: int,
+    epoch: int,
 ) -> list[np.ndarray]:
-    """Shuffle lists, sort each chunk ``bounds[i]:bounds[i + 1]`` by tokens, cut it, shuffle the batches."""
+    """Shuffle lists, cut them into chunks at ``bounds``, sort each by tokens, cut it into batches, shuffle these."""
     random = np.random.default_rng([seed, epoch, 1])
     shuffled = random.permutation(len(tokens))
     batches: list[np.ndarray] = []
-    for i, (first, end) in enumerate(pairwise(bounds)):
+    for i, (first, end) in enumerate(pairwise(bounds(tokens[shuffled]).tolist())):
         chunk = shuffled[first:end]
         chunk = chunk[np.argsort(tokens[chunk], kind="stable")]
         batches += np.split(chunk, cuts(i, tokens[chunk]))
     return [batches[i] for i in random.permutation(len(batches))]
 
 
-def _even_cuts(sizes: np.ndarray, n: int, least: int) -> np.ndarray:
-    """Where to cut pieces of the given sizes into ``n`` parts of about equal sums, each of ``least`` pieces or more."""
+def _even_cuts(sizes: np.ndarray, at: np.ndarray, n: int, least: int) -> np.ndarray:
+    """Where to cut pieces of given sizes so that before each cut lie ``at / n`` of their sum.
+
+    Between cuts, and before the first and behind the last, lie at least ``least`` pieces for each n-th part.
+    """
     sums = np.cumsum(sizes)
-    targets = sums[-1] * np.arange(1, n) / n
-    cuts = np.searchsorted(sums, targets, side="left") + 1
-    steps = np.arange(1, n) * least
-    cuts = np.maximum.accumulate(np.maximum(cuts, steps) - steps) + steps  # each part has enough ...
-    return np.minimum(cuts, len(sizes) - steps[::-1])  # ... and leaves enough for those behind it
+    cuts = np.searchsorted(sums, sums[-1] * at / n) + 1
+    needed = at * least
+    cuts = np.maximum.accumulate(np.maximum(cuts - needed, 0)) + needed
+    return np.minimum(cuts, len(sizes) - (n - at) * least)
 
 
 def deal(tokens: np.ndarray, ranks: int) -> list[np.ndarray]:
