@@ -66,8 +66,8 @@ class Loss(nn.Module):
     Shape:
         scores [lists, docs] float; labels [lists, docs]; mask [lists, docs] bool, True where there is a document
         (default: everywhere); weights [lists], or [lists, docs] for pointwise losses: they multiply costs and do not
-        change what a mean divides by. What stands at masked places (NaN too) does not matter.
-        Costs are bounded below by 0 unless a loss says otherwise.
+        change what a mean divides by. What stands at masked places (NaN too) does not matter. Costs are bounded below
+        by 0 unless a loss says otherwise.
 
     Raises:
         ShapeError: shapes that do not fit.
@@ -118,8 +118,9 @@ class Loss(nn.Module):
         with _full_precision(scores):
             if self.training:
                 for part in self.children():
-                    if hasattr(part, "observe"):
-                        part.observe(scores.detach(), mask)
+                    observe = getattr(part, "observe", None)
+                    if callable(observe):
+                        observe(scores.detach(), mask)
             keep = self.contributes(labels, mask)
             costs = torch.where(keep, self._weighted(self.costs(scores, labels, mask), mask, weights), 0)
             if self.reduction == "none":

@@ -50,7 +50,9 @@ class CompositeSoftmax(Loss):
     tensor(0.)
     """
 
-    def __init__(self, transform: Link | RunningCenter, form: str = "proper", targets: Targets = SCORES, reduction: str = "mean"):
+    def __init__(
+        self, transform: Link | RunningCenter, form: str = "proper", targets: Targets = SCORES, reduction: str = "mean"
+    ):
         super().__init__(reduction)
         if form not in FORMS:
             raise ConfigError(f"CompositeSoftmax: form must be one of {', '.join(FORMS)}, got {form!r}")
