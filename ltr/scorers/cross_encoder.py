@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import os
 from functools import cached_property, partial
@@ -14,9 +15,10 @@ from torch.utils.checkpoint import checkpoint
 
 from ltr.batch import TextLists
 from ltr.errors import ConfigError
-from ltr.scorers import loading, saving
+from ltr.io.models import located
+from ltr.scorers import loading, packed, saving
 from ltr.scorers.base import Scorer
-from ltr.scorers.heads import head_of, in_head
+from ltr.scorers.heads import head_of, in_head, without_pooler
 from ltr.scorers.microbatches import padded, plan
 from ltr.scorers.settings import ModelSettings
 
@@ -28,7 +30,7 @@ class CrossEncoder(Scorer):
     gets a fresh one, drawn from torch's global generator.
 
     Args:
-        model: folder or hub id; safetensors only, no code from the hub is run.
+        model: folder, hub id or ``package:NAME/PATH``; safetensors only, no code from the hub is run.
         attention_dropout: in [0, 1). 0 keeps torch's fused attention (half the memory, clearly faster).
         dropout: of hidden states, in [0, 1); None as the model says.
         head_dropout: before the last layer, in [0, 1); None as the model says.
@@ -36,7 +38,8 @@ class CrossEncoder(Scorer):
         freeze_layers: embeddings and the first so many layers are not trained; 0 trains all.
         checkpointing: keep no activations but compute them again in the backward pass: about a third slower, and
             memory no longer grows with the number of documents.
-        batch_tokens: most tokens computed at once, padding included; changes speed and memory, never scores.
+        batch_tokens: most tokens computed at once; changes speed and memory, never scores. None takes 2048 on a CPU,
+            where activations then stay in its caches, and 32768 elsewhere.
         batch_docs: most documents computed at once; None for any number.
         revision: of a hub model.
 
@@ -53,19 +56,23 @@ class CrossEncoder(Scorer):
         layers: int | None = None,
         freeze_layers: int = 0,
         checkpointing: bool = False,
-        batch_tokens: int = 2048,
+        batch_tokens: int | None = None,
         batch_docs: int | None = None,
         revision: str | None = None,
     ):
         super().__init__()
-        if batch_tokens < 1 or (batch_docs is not None and batch_docs < 1):
+        if any(bound is not None and bound < 1 for bound in (batch_tokens, batch_docs)):
             raise ConfigError(
                 f"CrossEncoder: batch_tokens and batch_docs must be at least 1, got {batch_tokens} and {batch_docs}"
             )
-        self.source, self.revision = model, revision
+        model = located(model)
+        self.source, self.revision = located(model), revision
         self.checkpointing, self.batch_tokens, self.batch_docs = checkpointing, batch_tokens, batch_docs
-        self.model, self.new_head = loading.load(model, attention_dropout, dropout, head_dropout, layers, revision)
+        self.model, self.new_head = loading.load(
+            self.source, attention_dropout, dropout, head_dropout, layers, revision
+        )
         self._freeze(freeze_layers)
+        self._packs = packed.enable(self.model)
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -107,29 +114,59 @@ class CrossEncoder(Scorer):
             return batch.pad(next(self.model.parameters()).new_zeros(0)) + 0 * self.parts()["head"][0].sum()
         lengths = batch.lengths
         self.check_length(int(lengths.max()))
-        pieces = plan(lengths, self.batch_tokens, self.batch_docs)
-        run = self._padded_scores
+        pieces = plan(lengths, self.budget(lengths.device), self.batch_docs)
+        run = self._scores_of
         if self.checkpointing and torch.is_grad_enabled():
             run = partial(checkpoint, run, use_reentrant=False)
         flat = torch.cat([run(batch, piece) for piece in pieces])
         return batch.pad(flat[torch.cat(pieces).argsort()])
 
-    def _padded_scores(self, batch: TextLists, docs: Tensor) -> Tensor:
-        ids, segments, mask = padded(batch, docs, self.model.config.pad_token_id or 0)
-        inputs = {"input_ids": ids, "attention_mask": mask.long()}
-        if self._takes_segments:
-            inputs["token_type_ids"] = segments
+    def budget(self, device: torch.device) -> int:
+        """How many tokens are computed at once on a device."""
+        return self.batch_tokens or (2048 if device.type == "cpu" else 32768)
+
+    def halve(self) -> bool:
+        """Compute half as many tokens at once from now on; False where that would not help any more."""
+        tokens = self.budget(next(self.model.parameters()).device) // 2
+        if tokens < 64:
+            return False
+        self.batch_tokens = tokens
+        return True
+
+    def lowered(self, dtype: torch.dtype = torch.bfloat16) -> CrossEncoder:
+        """A copy for scoring alone whose encoder works in ``dtype``; the head stays in float32."""
+        copied = copy.deepcopy(self).requires_grad_(False)
+        whole = head_of(self.model) is None
+        for name, parameter in copied.model.named_parameters():
+            if whole or not in_head(self.model, name):
+                parameter.data = parameter.data.to(dtype)
+        return copied
+
+    def _scores_of(self, batch: TextLists, docs: Tensor) -> Tensor:
         head = head_of(self.model)
         if head is None:
-            return self.model(**inputs).logits[:, 0].float()
-        first = self.model.base_model(**inputs).last_hidden_state[:, 0]
+            return self.model(**self._padded_inputs(batch, docs)).logits[:, 0].float()
+        with without_pooler(self.model):
+            if self._packs:
+                first = packed.first_states(self.model, batch, docs, self._takes_segments)
+            else:
+                first = self.model.base_model(**self._padded_inputs(batch, docs)).last_hidden_state[:, 0]
         with torch.autocast(first.device.type, enabled=False):
-            return head(self.model, first.float()).view(-1)
+            return head(self.model, first.to(self._head_dtype)).view(-1).float()
+
+    def _padded_inputs(self, batch: TextLists, docs: Tensor) -> dict[str, Tensor]:
+        ids, segments, mask = padded(batch, docs, self.model.config.pad_token_id or 0)
+        inputs = {"input_ids": ids, "attention_mask": mask.long()}
+        return {**inputs, "token_type_ids": segments} if self._takes_segments else inputs
 
     @cached_property
     def _takes_segments(self) -> bool:
         known = "token_type_ids" in inspect.signature(self.model.forward).parameters
         return known and (getattr(self.model.config, "type_vocab_size", 0) or 0) > 1
+
+    @property
+    def _head_dtype(self) -> torch.dtype:
+        return next(p.dtype for name, p in self.model.named_parameters() if in_head(self.model, name))
 
     def _freeze(self, layers: int) -> None:
         if not layers:

@@ -6,7 +6,8 @@ another precision or without padding. An architecture that is not named here run
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from torch import Tensor, nn
@@ -52,3 +53,18 @@ def in_head(model: Any, name: str) -> bool:
     """Whether the parameter ``name`` belongs to the head: outside the encoder, or its pooler."""
     base = f"{model.base_model_prefix}."
     return not name.startswith(base) or name.startswith(f"{base}pooler.")
+
+
+@contextlib.contextmanager
+def without_pooler(model: Any) -> Iterator[None]:
+    """The encoder alone: its pooler is part of the head, and would only run a second time."""
+    parts = model.base_model._modules
+    pooler = parts.get("pooler")
+    if pooler is None:
+        yield
+        return
+    parts["pooler"] = None
+    try:
+        yield
+    finally:
+        parts["pooler"] = pooler

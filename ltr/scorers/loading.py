@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from ltr.errors import ConfigError
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
 HIDDEN_DROPOUT = ("hidden_dropout_prob", "dropout", "mlp_dropout", "embedding_dropout")
 HEAD_DROPOUT = ("classifier_dropout", "seq_classif_dropout", "cls_dropout")
+#: files of which a tokenizer's folder holds one (or a sentencepiece *.model)
+VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json")
 
 
 def load(
@@ -54,17 +57,12 @@ def load(
         with quiet():
             model, report = AutoModelForSequenceClassification.from_pretrained(
                 source, config=config, revision=revision or "main", use_safetensors=True, trust_remote_code=False,
-                dtype=torch.float32, output_loading_info=True,
+                dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True,
             )  # fmt: skip
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ConfigError(f"CrossEncoder: cannot open {source}: {_first_line(error)}") from error
+    _check_report(model, report, source)
     missing = sorted(report["missing_keys"])
-    lost = [name for name in missing if not in_head(model, name)]
-    if lost:
-        raise ConfigError(
-            f"CrossEncoder: the weights in {source} lack {len(lost)} tensors of the encoder, such as {lost[0]}; "
-            "they belong to another architecture than config.json says"
-        )
     if missing:
         log.info("%s has no scoring head: %s start from random values", source, ", ".join(missing))
     return model, bool(missing)
@@ -74,6 +72,10 @@ def open_tokenizer(source: str, revision: str | None) -> Any:
     """The fast tokenizer beside the model."""
     from transformers import AutoTokenizer
 
+    # without any file transformers would make up an empty vocabulary
+    folder = Path(source)
+    if folder.is_dir() and not any(p.name in VOCABULARIES or p.suffix == ".model" for p in folder.iterdir()):
+        raise ConfigError(f"CrossEncoder: no tokenizer in {source}: it holds none of {', '.join(VOCABULARIES)}")
     try:
         with quiet():
             return AutoTokenizer.from_pretrained(source, revision=revision or "main", trust_remote_code=False)
@@ -149,6 +151,22 @@ def _check_weights(source: str) -> None:
         raise ConfigError(
             f"CrossEncoder: {source} must hold its weights as *.safetensors, found {found}; save it again with "
             "transformers' save_pretrained"
+        )
+
+
+def _check_report(model: Any, report: dict[str, Any], source: str) -> None:
+    """Refuse what transformers would fill with random values: encoder weights that are absent or of another size."""
+    wrong = sorted(entry[0] for entry in report["mismatched_keys"])
+    if wrong:
+        raise ConfigError(
+            f"CrossEncoder: {len(wrong)} tensors in {source} have another size than config.json says, such as {wrong[0]}; "
+            "the two files do not belong together"
+        )
+    lost = sorted(name for name in report["missing_keys"] if not in_head(model, name))
+    if lost:
+        raise ConfigError(
+            f"CrossEncoder: the weights in {source} lack {len(lost)} tensors of the encoder, such as {lost[0]}; "
+            "they belong to another architecture than config.json says"
         )
 
 

@@ -55,6 +55,8 @@ class ModelSettings:
             return cls()
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(found, dict):
+                raise TypeError(f"a mapping is needed, got {found!r}")
             return cls(**{f.name: found[f.name] for f in fields(cls) if f.name in found})
         except (ValueError, TypeError) as error:
             raise DataError(f"{path}: not the settings of a model saved by ltr: {error}") from error

@@ -1,0 +1,211 @@
+"""The one loop that scores batches, for validation, reranking and the command line."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ltr.batch import Lists, TextLists
+from ltr.errors import ConfigError, DataError
+from ltr.io.trec import Run
+from ltr.scorers.base import Scorer
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """The scores of one list.
+
+    Attributes:
+        query_id: of the list.
+        doc_ids: of its documents, in the order in which they came.
+        scores: [docs] float32, in the same order.
+    """
+
+    query_id: str
+    doc_ids: list[str]
+    scores: np.ndarray
+
+
+def device_of(name: str | torch.device = "auto") -> torch.device:
+    """The device of a name; ``auto`` takes a GPU where there is one.
+
+    Raises:
+        ConfigError: an unknown device, or one that this machine does not have.
+    """
+    if str(name) == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(f"device: {name!r} is not available here ({reason}); use auto or cpu") from error
+    return device
+
+
+def prepared(scorer: Scorer, device: str | torch.device = "auto", precision: str = "auto") -> Scorer:
+    """The scorer on a device and in a precision; a copy where it is not there already.
+
+    Args:
+        scorer: left as it is.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` …
+        precision: ``32`` keeps the weights as they are; ``bf16`` runs the encoder in bfloat16 and the head in float32
+            (about twice as fast where the hardware multiplies bfloat16; scores move in the third digit); ``auto`` is
+            bf16 on such hardware and 32 elsewhere.
+    """
+    if precision not in ("auto", "32", "bf16"):
+        raise ConfigError(f"precision must be auto, 32 or bf16, got {precision!r}")
+    place = device_of(device)
+    if precision == "auto":
+        precision = "bf16" if multiplies_bf16(place) else "32"
+    lowered = getattr(scorer, "lowered", None)
+    if precision == "bf16" and lowered is not None:
+        return lowered(torch.bfloat16).to(place)
+    held = next((p.device for p in scorer.parameters()), place)
+    same = held.type == place.type and place.index in (None, held.index)
+    return scorer if same else copy.deepcopy(scorer).to(place)
+
+
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether the hardware itself multiplies bfloat16 matrices, so that it is faster and not only smaller."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        found = torch.cpu.get_capabilities()
+        return bool(found.get("avx512_bf16") or found.get("amx_bf16") or found.get("bf16"))
+    return False
+
+
+def score(
+    scorer: Scorer,
+    batches: Iterable[Lists],
+    device: str | torch.device = "auto",
+    precision: str = "auto",
+    progress: str | None = None,
+    total: int | None = None,
+    window: int | None = None,
+) -> Iterator[Scored]:
+    """Score batches; gives one ``Scored`` per list, in the order in which lists come.
+
+    Batches are put together to windows, so that documents of similar length from many queries run together. A window
+    that does not fit into memory is computed in smaller pieces. The scorer is in evaluation mode meanwhile.
+
+    Args:
+        scorer: any scorer.
+        batches: of its kind.
+        device: see ``prepared``.
+        precision: see ``prepared``.
+        progress: a name shows a progress bar under that name.
+        total: number of lists to come, for the progress bar.
+        window: tokens (or documents, for batches without tokens) put together; None takes 2^15 on a CPU and 2^19
+            elsewhere.
+
+    Raises:
+        DataError: a score that is not finite, naming query and document.
+    """
+    was_training = scorer.training
+    scorer.eval()
+    try:
+        working = prepared(scorer, device, precision)
+        place = next((p.device for p in working.parameters()), torch.device("cpu"))
+        size = window or (2**15 if place.type == "cpu" else 2**19)
+        with _bar(progress, total) as bar:
+            for batch in windows(batches, size):
+                with torch.inference_mode():
+                    scores = _fitting(working, batch.to(place)).float().cpu().numpy()
+                yield from _lists(batch, scores)
+                bar.update(len(batch))
+    finally:
+        scorer.train(was_training)
+
+
+def score_run(scorer: Scorer, batches: Iterable[Lists], name: str = "run", **options: Any) -> Run:
+    """Score batches and sort each query's documents by score; ``options`` are those of ``score``."""
+    found = {
+        one.query_id: dict(zip(one.doc_ids, one.scores.tolist(), strict=True))
+        for one in score(scorer, batches, **options)
+    }
+    return Run.from_dict(found, name)
+
+
+def windows(batches: Iterable[Lists], size: int) -> Iterator[Lists]:
+    """Neighbouring batches joined until they hold ``size`` tokens (or documents)."""
+    held: list[Lists] = []
+    for batch in batches:
+        held.append(batch)
+        if sum(map(_size, held)) >= size:
+            yield joined(held)
+            held = []
+    if held:
+        yield joined(held)
+
+
+def joined(batches: list[Lists]) -> Lists:
+    """One batch with the lists of several, in order; labels and weights are left behind."""
+    if len(batches) == 1:
+        return batches[0]
+    values: dict[str, Any] = {}
+    for field in fields(batches[0]):
+        parts = [getattr(batch, field.name) for batch in batches]
+        if field.name.endswith("_offsets"):
+            values[field.name] = _joined_offsets(parts)
+        elif isinstance(parts[0], list):
+            values[field.name] = [one for part in parts for one in part]
+        elif isinstance(parts[0], Tensor) and field.name not in ("labels", "weights"):
+            values[field.name] = torch.cat(parts)
+    return type(batches[0])(**values)
+
+
+def _joined_offsets(parts: list[Tensor]) -> Tensor:
+    sizes = torch.cat([part.diff() for part in parts])
+    return torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
+
+
+def _size(batch: Lists) -> int:
+    return batch.input_ids.numel() if isinstance(batch, TextLists) else batch.n_docs
+
+
+def _fitting(scorer: Scorer, batch: Lists) -> Tensor:
+    """The scores; when memory runs out, with smaller and smaller micro-batches."""
+    while True:
+        try:
+            return scorer(batch)
+        except torch.OutOfMemoryError:
+            if not getattr(scorer, "halve", lambda: False)():
+                raise
+            log.warning("out of memory: scoring goes on with %d tokens at once", scorer.batch_tokens)
+        torch.cuda.empty_cache()
+
+
+def _lists(batch: Lists, scores: np.ndarray) -> Iterator[Scored]:
+    if len(batch.query_ids) != len(batch) or len(batch.doc_ids) != batch.n_docs:
+        raise DataError(
+            f"scoring: a batch needs ids of its {len(batch)} lists and {batch.n_docs} documents, got "
+            f"{len(batch.query_ids)} and {len(batch.doc_ids)}"
+        )
+    offsets = batch.list_offsets.tolist()
+    for i, (start, stop) in enumerate(pairwise(offsets)):
+        own = scores[i, : stop - start]
+        if not np.isfinite(own).all():
+            at = int(np.flatnonzero(~np.isfinite(own))[0])
+            raise DataError(
+                f"scoring: query {batch.query_ids[i]}, document {batch.doc_ids[start + at]}: the model's score is "
+                f"{own[at]}; it was damaged in training or overflows in this precision: try precision 32"
+            )
+        yield Scored(batch.query_ids[i], batch.doc_ids[start:stop], own)
+
+
+def _bar(progress: str | None, total: int | None) -> Any:
+    from tqdm.auto import tqdm
+
+    return tqdm(total=total, desc=progress, unit=" queries", disable=progress is None, smoothing=0.1)
