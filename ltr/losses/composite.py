@@ -18,19 +18,15 @@ SCORES = Scores()
 class CompositeSoftmax(Loss):
     """Softmax that tells adjacent documents apart where the transform is steep, e.g. at the top of the scores.
 
-    ``p(s) = softmax(f(s₁), …, f(s_n))`` with an increasing transform f.
+    ``p(s) = softmax(f(s₁), …, f(s_n))`` with an increasing transform f; ``Identity()`` gives ListNet's gradient.
 
-    - ``"proper"``: ``KL(q ‖ p(ŝ))`` for a target distribution q; gradient ``f'(ŝᵢ)(pᵢ(ŝ) − qᵢ)``. Any increasing f.
-    - ``"matching"``: the Bregman divergence in ŝ of ``log Σ exp f(s)`` at target scores s; gradient
-      ``f'(ŝᵢ)pᵢ(ŝ) − f'(sᵢ)pᵢ(s)``. Evaluated as
-      ``KL(p(s) ‖ p(ŝ)) + Σ pᵢ(s)·[f(ŝᵢ) − f(sᵢ) − (ŝᵢ − sᵢ) f'(sᵢ)]``, which is why f must be convex.
-
-    ``Identity()`` gives ListNet's gradient in both forms.
+    - ``"proper"``: ``KL(q ‖ p(ŝ))`` to a target distribution q; gradient ``f'(ŝᵢ)(pᵢ(ŝ) − qᵢ)``.
+    - ``"matching"``: the Bregman divergence in ŝ of ``log Σ exp f(s)`` at target scores s, computed as ``KL(p(s) ‖ p(ŝ))
+      + Σ pᵢ(s)·[f(ŝᵢ) − f(sᵢ) − (ŝᵢ − sᵢ) f'(sᵢ)]``; gradient ``f'(ŝᵢ)pᵢ(ŝ) − f'(sᵢ)pᵢ(s)``. f must be convex.
 
     Args:
-        transform: f, e.g. ``Exp(center=2.0)`` or ``Sigmoid(center=3.0, scale=8.0) + 0.2 * Identity()``, or a
-            ``RunningCenter``.
-        form: ``"proper"`` or ``"matching"``.
+        transform: f, e.g. ``Exp(center=2.0)``, ``Sigmoid(center=3.0) + 0.2 * Identity()`` or a ``RunningCenter``.
+        form: ``"proper"`` (any f) or ``"matching"``.
         targets: what labels mean: ``Scores()`` (default; q = softmax(f(labels))), ``Grades([...])``, and in the proper
             form ``Gains()``, ``LabelSoftmax(temperature)`` or ``Positives()``.
 
@@ -41,8 +37,7 @@ class CompositeSoftmax(Loss):
         Bounded below by 0. A bounded f caps the probabilities (``Sigmoid()`` on ten documents: at most 0.23): give it a
         scale of log(n / ε) or more, or add 0.1 to 0.3 of ``Identity()``. Only an affine f ignores a common shift.
 
-    Source: Shamir and Warmuth, "Selective Matching Losses", arXiv 2506.04446, 2025 (composite Softmax); the identity
-    was derived for this project.
+    Source: Shamir and Warmuth, "Selective Matching Losses", arXiv 2506.04446, 2025, composite Softmax.
 
     >>> import torch
     >>> from ltr.links import Identity

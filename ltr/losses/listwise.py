@@ -49,7 +49,7 @@ class ListNet(_SoftmaxCrossEntropy):
     Note: Bounded below by 0, and by the entropy of q. Lists with equal grades still pull their scores together.
 
     Source: Cao, Qin, Liu, Tsai and Li, "Learning to Rank: From Pairwise Approach to Listwise Approach", ICML 2007,
-    section 4.3 with top-one probabilities.
+    the listwise loss on top-one probabilities.
 
     >>> ListNet()(torch.tensor([[0.0, 0.0]]), torch.tensor([[1.0, 0.0]]))  # log 2
     tensor(0.6931)
@@ -70,8 +70,8 @@ class SoftmaxCE(_SoftmaxCrossEntropy):
 
     Note: Bounded below by 0, and by the entropy of q. A list without a positive grade costs nothing.
 
-    Source: Bruch, Wang, Bendersky and Najork, "An Analysis of the Softmax Cost Function for Learning to Rank", ICTIR
-    2019, equation 2, which shows it to bound nDCG for exponential gains.
+    Source: Bruch, Wang, Bendersky and Najork, "An Analysis of the Softmax Cross Entropy Loss for Learning-to-Rank with
+    Binary Relevance", ICTIR 2019, which shows that it bounds MRR and nDCG when grades are 0 and 1.
 
     >>> SoftmaxCE()(torch.tensor([[0.0, 0.0]]), torch.tensor([[1.0, 0.0]]))  # −1·log ½
     tensor(0.6931)
@@ -125,8 +125,8 @@ class InfoNCE(Loss):
     Note: Bounded below by 0. A list contributes when it has a positive and a negative.
 
     Source: van den Oord, Li and Vinyals, "Representation Learning with Contrastive Predictive Coding", arXiv
-    1807.03748, 2018, equation 4; with a ranker's negatives Gao, Dai and Callan, "Rethink Training of BERT Rerankers in
-    Multi-Stage Retrieval Pipeline", ECIR 2021, equation 3.
+    1807.03748, 2018, equation 4; on a retriever's negatives Gao, Dai and Callan, "Rethink Training of BERT Rerankers in
+    Multi-Stage Retrieval Pipeline", ECIR 2021, the LCE loss.
 
     >>> InfoNCE()(torch.tensor([[0.0, 0.0, 0.0]]), torch.tensor([[1.0, 0.0, 0.0]]))  # −log ⅓
     tensor(1.0986)
@@ -160,7 +160,7 @@ class ListMLE(Loss):
     Note: Bounded below by 0. The gradient has kinks where two documents of equal label swap places.
 
     Source: Xia, Liu, Wang, Zhang and Li, "Listwise Approach to Learning to Rank: Theory and Algorithm", ICML 2008,
-    equation 8 (likelihood loss).
+    the likelihood loss.
 
     >>> ListMLE()(torch.tensor([[0.0, 0.0, 0.0]]), torch.tensor([[2.0, 1.0, 0.0]]))  # log 3 + log 2 + log 1
     tensor(1.7918)
@@ -196,7 +196,7 @@ class PListMLE(ListMLE):
     Note: Bounded below by 0. The gradient has kinks where two documents of equal label swap places.
 
     Source: Lan, Zhu, Guo, Niu and Cheng, "Position-Aware ListMLE: A Sequential Learning Process for Ranking", UAI
-    2014, section 4 (likelihood loss with α(i) = 2^(n − i) − 1).
+    2014, the likelihood loss with α(i) = 2^(n − i) − 1.
 
     >>> PListMLE()(torch.tensor([[0.0, 0.0, 0.0]]), torch.tensor([[2.0, 1.0, 0.0]]))  # 3 log 3 + 1 log 2 + 0
     tensor(3.9890)

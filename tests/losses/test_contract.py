@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ltr import losses
 from ltr.errors import ConfigError, DataError, ShapeError
+from ltr.links import Identity, Link
 from ltr.losses.base import Loss
 from tests.losses.cases import (
     LOSSES,
@@ -27,7 +28,17 @@ from tests.losses.cases import (
     rebuilt,
 )
 
+#: every law is tested over these
 every_loss = pytest.mark.parametrize("expression", LOSSES)
+
+
+def losses_where(applies):
+    """Parametrises over the losses that a law applies to, of which there must be some."""
+    chosen = [expression for expression in LOSSES if applies(made(expression))]
+    assert chosen
+    return pytest.mark.parametrize("expression", chosen)
+
+
 random_seed = given(seed=st.integers(0, 10_000))
 few = settings(max_examples=5, deadline=None, derandomize=True)
 #: rounding of a float64 sum
@@ -67,7 +78,7 @@ def test_docstring_names_its_source_and_shows_an_example(expression):
     text = type(made(expression)).__doc__
     assert "Source:" in text
     assert ">>>" in text
-    assert len(text.splitlines()) <= 45
+    assert len(text.splitlines()) <= 32
 
 
 @every_loss
@@ -105,13 +116,11 @@ def test_never_below_its_bound(expression, seed):
         assert (costs >= loss.laws.lower_bound - 1e-6 * (1 + spread)).all()
 
 
-@every_loss
+@losses_where(lambda loss: loss.laws.divergence)
 @random_seed
 @few
 def test_divergences_are_zero_at_the_target_only(expression, seed):
     loss = made(expression)
-    if not loss.laws.divergence:
-        pytest.skip(loss.laws.why["divergence"])
     b = batch_for(loss, seed)
     target = loss.targets.scores(b.labels) if hasattr(loss, "targets") else b.labels
     costs, gradient = costs_and_gradient(loss, target, b.labels, b.mask)
@@ -237,13 +246,11 @@ def test_a_batch_equals_its_lists_one_by_one(expression, seed):
         torch.testing.assert_close(alone_gradient[0], gradient[i, keep], **EXACT)
 
 
-@every_loss
+@losses_where(lambda loss: loss.laws.shift)
 @random_seed
 @few
-def test_shifted_scores_cost_the_same_where_claimed(expression, seed):
+def test_shifted_scores_cost_the_same(expression, seed):
     loss = made(expression)
-    if not loss.laws.shift:
-        pytest.skip(loss.laws.why["shift"])
     b = batch_for(loss, seed)
     for shift in (-3.0, 100.0):
         moved, moved_gradient = costs_and_gradient(loss, b.scores + shift, b.labels, b.mask)
@@ -351,18 +358,16 @@ def test_weights_per_document_fit_pointwise_losses_only(expression):
 # links
 
 
-@every_loss
+@losses_where(lambda loss: isinstance(getattr(loss, "link", None), Link) and "scores" in loss.targets.readings)
 @random_seed
 @few
 def test_matching_losses_are_linear_in_the_link(expression, seed):
     loss = made(expression)
-    link = getattr(loss, "link", None)
-    if link is None or isinstance(link, torch.nn.Module) or "dual" in loss.targets.readings:
-        pytest.skip("no link, or one whose targets depend on it")
+    link = loss.link
     b = batch_for(loss, seed)
     cost, gradient = costs_and_gradient(loss, b.scores, b.labels, b.mask)
-    floor, floor_gradient = costs_and_gradient(rebuilt(loss, link=NAMES["Identity"]()), b.scores, b.labels, b.mask)
-    both = rebuilt(loss, link=2.5 * link + 0.5 * NAMES["Identity"]())
+    floor, floor_gradient = costs_and_gradient(rebuilt(loss, link=Identity()), b.scores, b.labels, b.mask)
+    both = rebuilt(loss, link=2.5 * link + 0.5 * Identity())
     both_cost, both_gradient = costs_and_gradient(both, b.scores, b.labels, b.mask)
     torch.testing.assert_close(both_cost, 2.5 * cost + 0.5 * floor, **EXACT)
     torch.testing.assert_close(both_gradient, 2.5 * gradient + 0.5 * floor_gradient, **EXACT)
@@ -417,11 +422,9 @@ def test_unknown_reductions_are_refused(expression):
         made(expression, reduction="average")
 
 
-@every_loss
+@losses_where(lambda loss: "gains=" in repr(loss))
 def test_gains_refuse_labels_that_are_no_grades(expression):
     loss = made(expression)
-    if "gains=" not in repr(loss):
-        pytest.skip("no gains")
     scores = torch.zeros(2, 3)
     with pytest.raises(DataError, match=r"grades must not be negative.*-1 at list 1, document 2"):
         loss(scores, torch.tensor([[0.0, 1.0, 2.0], [1.0, 0.0, -1.0]]))
