@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Sequence
 
 from ltr.cli.command import run
@@ -65,7 +66,9 @@ def _signature(found: type) -> str:
 
 
 def _first_sentence(found: type) -> str:
-    return " ".join((inspect.getdoc(found) or "").partition("\n\n")[0].split()).partition(". ")[0].rstrip(".:")
+    paragraph = " ".join((inspect.getdoc(found) or "").partition("\n\n")[0].split())
+    # a sentence ends before a capital letter, an abbreviation does not
+    return re.split(r"\. (?=[A-ZΑ-Ω`])", paragraph)[0].rstrip(".:").replace("``", "")
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> str:

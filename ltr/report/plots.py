@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -60,6 +61,8 @@ LABELS = {
 #: points along a curve, along each side of a contour picture, and arrows along each side
 CURVE, SIDE, ARROWS = 801, 101, 11
 DPI = 110
+#: letters in a line of the legend
+LEGEND = 52
 
 
 @contextmanager
@@ -102,11 +105,11 @@ def draw_links(
         for link, (color, dash) in zip(links, _styles(len(links)), strict=True):
             start, factor = _budget(link, range) if same_budget else (0.0, 1.0)
             style = {"color": color, "linestyle": dash}
-            value.plot(z, factor * (link(z) - start), label=_wrapped(repr(link), 44), **style)
+            value.plot(z, factor * (link(z) - start), label=_wrapped(repr(link), LEGEND), **style)
             slope.plot(z, factor * link.slope(z), **style)
             for axis, target in zip(costs, targets, strict=True):
                 axis.plot(z, factor * link.divergence(z, torch.full_like(z, target)), **style)
-        value.set(title="link h: the gradient of the cost", ylabel="h(score)", xlabel="score")
+        value.set(title="link h: cost gradient = h(predicted) − h(target)", ylabel="h(score)", xlabel="score")
         slope.set(title="slope h′: the sensitivity", ylabel="h′(score)", xlabel="score")
         slope.set_ylim(bottom=0)
         for axis, target in zip(costs, targets, strict=True):
@@ -150,8 +153,9 @@ def draw_losses(
                 _curves(axis, loss, z, given)
             else:
                 _contours(figure, axis, loss, range, given)
-            held = "" if loss.pointwise else "".join(f", label {_shown(label)} at score 0" for label in given[2:])
-            axis.set_title(_wrapped(repr(loss), 44) + held.replace(",", "\n", 1), fontsize=9)
+            others = ", ".join(map(_shown, given[2:]))
+            held = f"\nother documents: label {others} at score 0" if others and not loss.pointwise else ""
+            axis.set_title(_wrapped(repr(loss), 44) + held, fontsize=9)
     return figure
 
 
@@ -208,12 +212,14 @@ def _shown(value: float) -> str:
 
 
 def _wrapped(text: str, width: int) -> str:
+    """An expression for a title or legend: at most four digits, broken between its parts."""
+    text = re.sub(r"\d+\.\d{4,}", lambda found: f"{float(found[0]):.4g}", text)
     return "\n".join(textwrap.wrap(text, width, break_long_words=False, subsequent_indent="  "))
 
 
 def _columns(names: list[str]) -> int:
     """Legend columns that fit beside each other, its rows filled evenly."""
-    fitting = max(1, min(len(names), 120 // (min(44, max(map(len, names))) + 8)))
+    fitting = max(1, min(len(names), 120 // (min(LEGEND, max(map(len, names))) + 8)))
     rows = -(-len(names) // fitting)
     return -(-len(names) // rows)
 

@@ -1,0 +1,66 @@
+"""``ltr plot`` from the command line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from ltr.cli.main import main
+
+
+def test_draws_links(tmp_path, capsys):
+    output = tmp_path / "links.svg"
+    arguments = [
+        "Sigmoid(center=2)",
+        "Exp.focus(range=(1, 3)) + 0.1 * Identity()",
+        "--range",
+        "-3",
+        "3",
+        "--target",
+        "-1",
+        "1",
+    ]
+    assert main(["plot", "link", *arguments, "-o", str(output), "--same-budget"]) == 0
+    assert capsys.readouterr().out == f"wrote {output}\n"
+    assert output.read_text().startswith("<?xml")
+    assert output.read_text().count('<g id="axes_') == 4
+
+
+def test_draws_losses(tmp_path):
+    output = tmp_path / "losses.png"
+    assert main(["plot", "loss", "Matching(Sigmoid(center=2))", "RankNet()", "--output", str(output)]) == 0
+    assert output.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["link", "Sigmod()"], "no link or loss 'Sigmod'; did you mean 'Sigmoid'?"),
+        (["link", "RankNet()"], "'RankNet()' must be a link, got RankNet; did you mean ltr plot loss?"),
+        (["loss", "Exp()"], "'Exp()' must be a loss, got Exp; did you mean ltr plot link?"),
+        (["link", "Exp()", "--labels", "1", "0"], "--labels does not go with link"),
+        (["loss", "RankNet()", "--target", "1"], "--target does not go with loss"),
+        (["link", "Exp()", "--range", "1"], "--range takes two scores, lowest and highest, got 1"),
+        (["link", "Exp()", "--output", "x.gif"], "the output must end in .png, .svg, .pdf"),
+    ],
+)
+def test_says_what_is_wrong(arguments, sentence, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["plot", *arguments]) == 1
+    assert sentence in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["plot", "losses"])
+def test_help_does_not_import_torch_or_matplotlib(command):
+    code = (
+        "import sys; from ltr.cli.main import main\n"
+        f"try: main([{command!r}, '--help'])\n"
+        "except SystemExit: pass\n"
+        "assert not {'torch', 'matplotlib', 'numpy'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"usage: ltr {command}" in done.stdout
