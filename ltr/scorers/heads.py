@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 #: (transformers model, hidden states of the first tokens [docs, hidden]) -> [docs, 1]
 Head = Callable[[Any, Tensor], Tensor]
@@ -44,7 +44,7 @@ _BY_TYPE: dict[str, Head] = {
 }
 
 
-def head_of(model: nn.Module) -> Head | None:
+def head_of(model: Any) -> Head | None:
     """The head of a sequence-classification model, or None where it is not known apart."""
     return _BY_TYPE.get(model.config.model_type)
 

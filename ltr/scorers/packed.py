@@ -81,8 +81,8 @@ def attention(
     outputs, start = [], 0
     for docs, length in runs:
         stop = start + docs * length
-        own = (t[start:stop].view(docs, length, *t.shape[1:]).transpose(1, 2) for t in row)
-        out = scaled_dot_product_attention(*own, dropout_p=dropout, scale=scaling)
+        q, k, v = (t[start:stop].view(docs, length, *t.shape[1:]).transpose(1, 2) for t in row)
+        out = scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=scaling)
         outputs.append(out.transpose(1, 2).reshape(docs * length, out.shape[1], out.shape[3]))
         start = stop
     return torch.cat(outputs)[None], None

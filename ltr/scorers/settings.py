@@ -51,8 +51,24 @@ class ModelSettings:
             DataError: naming the file, when it is there and cannot be understood.
         """
         path = Path(folder) / FILE
-        if not path.is_file():
-            return cls()
+        return cls._parse(path) if path.is_file() else cls()
+
+    @classmethod
+    def find(cls, model: str) -> ModelSettings | None:
+        """The settings that come with a folder or a hub id, or None for a model that ltr did not save."""
+        if Path(model).is_dir():
+            path = Path(model) / FILE
+            return cls._parse(path) if path.is_file() else None
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import EntryNotFoundError
+
+        try:
+            return cls._parse(Path(hf_hub_download(model, FILE)))
+        except (EntryNotFoundError, OSError):  # not there, or not fetched while there was a network
+            return None
+
+    @classmethod
+    def _parse(cls, path: Path) -> ModelSettings:
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
             if not isinstance(found, dict):

@@ -1,0 +1,288 @@
+"""``Reranker``: texts in, ranked texts out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ltr.batch import TextLists
+from ltr.data.tokens import PairTemplate, check_lengths, encode, tokenize
+from ltr.errors import ConfigError, DataError
+from ltr.inference.scoring import Scored, prepared, score
+from ltr.io.trec import Run
+from ltr.scorers.cross_encoder import CrossEncoder
+from ltr.scorers.settings import ModelSettings
+
+#: a document: its text, or a mapping with "text" and perhaps "title"
+Document = str | Mapping[str, str]
+
+#: documents tokenised together
+CHUNK = 1024
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One place of a ranking.
+
+    Attributes:
+        id: the document's id, or its index as text where none were given.
+        score: larger is better; comparable within one query.
+        rank: from 1.
+        index: where the document stood in the input.
+    """
+
+    id: str
+    score: float
+    rank: int
+    index: int
+
+
+class Reranker:
+    """Sorts documents by what a trained cross-encoder thinks of them.
+
+    Args:
+        scorer: a cross-encoder with a trained head; it is used as it is, so do not train it meanwhile.
+        settings: how its texts are cut, and its interpolation weight.
+        device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda`` …
+        precision: ``32``, ``bf16``, or ``auto``: bf16 where the hardware multiplies it.
+
+    Note:
+        Equal scores keep the order of the input.
+    """
+
+    def __init__(
+        self,
+        scorer: CrossEncoder,
+        settings: ModelSettings | None = None,
+        device: str | torch.device = "auto",
+        precision: str = "auto",
+    ):
+        self.settings = settings or default_settings(scorer)
+        scorer.check_length(self.settings.max_length)
+        self.tokenizer = scorer.tokenizer
+        self.template = PairTemplate.of(self.tokenizer)
+        check_lengths(self.template, self.settings.max_length, self.settings.max_query_length)
+        self.scorer = prepared(scorer, device, precision).eval()
+        self.device = next(self.scorer.parameters()).device
+
+    @classmethod
+    def load(
+        cls,
+        model: str | os.PathLike,
+        device: str | torch.device = "auto",
+        precision: str = "auto",
+        batch_tokens: int | None = None,
+        max_length: int | None = None,
+        max_query_length: int | None = None,
+    ) -> Reranker:
+        """Open a model that ltr saved, or any cross-encoder with one logit.
+
+        Args:
+            model: folder or hub id.
+            device: see the class.
+            precision: see the class.
+            batch_tokens: see CrossEncoder.
+            max_length: tokens of query and document together; None as the model was trained.
+            max_query_length: tokens of the query; None as the model was trained.
+
+        Raises:
+            ConfigError: the model cannot be opened, has no trained head, or a length does not fit it.
+        """
+        scorer = CrossEncoder(os.fspath(model), batch_tokens=batch_tokens)
+        if scorer.new_head:
+            raise ConfigError(
+                f"Reranker: {model} has no trained scoring head, its scores would be random; train one with ltr fit"
+            )
+        own = ModelSettings.find(scorer.source) or default_settings(scorer)
+        length = max_length or own.max_length
+        settings = ModelSettings(
+            length,
+            max_query_length or min(own.max_query_length, max(1, length // 2)),
+            own.interpolation,
+            own.trained_on,
+        )
+        return cls(scorer, settings, device, precision)
+
+    def rank(
+        self,
+        query: str,
+        docs: Sequence[Document],
+        ids: Sequence[str] | None = None,
+        top_k: int | None = None,
+        first_scores: Sequence[float] | None = None,
+        interpolate: bool | float = False,
+    ) -> list[Ranked]:
+        """The documents, best first.
+
+        Args:
+            query: must not be empty.
+            docs: texts, or mappings with ``text`` and perhaps ``title``; an empty text is ranked by what the model
+                makes of the query alone.
+            ids: one per document, returned with it.
+            top_k: return only so many.
+            first_scores: the first stage's score of each document, for ``interpolate``.
+            interpolate: mix both scores, each spread over [0, 1] within the query: True at the weight stored
+                with the model, a number as the first stage's weight.
+
+        Raises:
+            DataError: an empty query, a document that is no text, numbers of documents, ids and scores that differ.
+            ConfigError: interpolation without a weight or without first-stage scores; top_k below 1.
+        """
+        several = None if first_scores is None else [first_scores]
+        return self.rank_many([query], [docs], None if ids is None else [ids], top_k, several, interpolate)[0]
+
+    def rank_many(
+        self,
+        queries: Sequence[str],
+        docs: Sequence[Sequence[Document]],
+        ids: Sequence[Sequence[str]] | None = None,
+        top_k: int | None = None,
+        first_scores: Sequence[Sequence[float]] | None = None,
+        interpolate: bool | float = False,
+        progress: bool = False,
+    ) -> list[list[Ranked]]:
+        """``rank`` for many queries at once, which is faster; arguments hold one entry per query.
+
+        Args:
+            progress: show a progress bar.
+        """
+        if top_k is not None and top_k < 1:
+            raise ConfigError(f"Reranker: top_k must be at least 1, got {top_k}")
+        weight = self._weight(interpolate, first_scores)
+        _same_number("queries", len(queries), docs=docs, ids=ids, first_scores=first_scores)
+        for i, own in enumerate(docs):
+            _same_number(
+                f"documents of query {i}", len(own), ids=ids and ids[i], first_scores=first_scores and first_scores[i]
+            )
+        results = []
+        for i, scored in enumerate(self._scored(queries, docs, "reranking" if progress else None)):
+            scores = scored.scores.astype(np.float64)
+            if weight is not None and first_scores is not None:
+                scores = _mixed(first_scores[i], scores, weight)
+            names = scored.doc_ids if ids is None else list(ids[i])
+            order = np.argsort(-scores, kind="stable")[:top_k]
+            results.append([Ranked(names[j], float(scores[j]), r, int(j)) for r, j in enumerate(order, 1)])
+        return results
+
+    def score(self, pairs: Sequence[tuple[str, Document]], progress: bool = False) -> np.ndarray:
+        """Raw scores [pairs] float32 of (query, document) pairs, in their order."""
+        queries, docs = [query for query, _ in pairs], [[doc] for _, doc in pairs]
+        found = [one.scores for one in self._scored(queries, docs, "scoring" if progress else None)]
+        return np.concatenate([*found, np.zeros(0, np.float32)])
+
+    def scored(
+        self, queries: Mapping[str, str], docs: Iterator[tuple[str, list[str], list[str]]], progress: str | None = None
+    ) -> Iterator[Scored]:
+        """Scores of a stream, for callers that must not hold all texts at once.
+
+        Args:
+            queries: query id -> text.
+            docs: (query id, document ids, document texts) per list.
+            progress: label of a progress bar, counted in ``queries``.
+        """
+        chunks = self._chunks((query_id, queries[query_id], ids, texts) for query_id, ids, texts in docs)
+        return score(self.scorer, chunks, self.device, "32", progress, total=len(queries))
+
+    def _scored(
+        self, queries: Sequence[str], docs: Sequence[Sequence[Document]], progress: str | None
+    ) -> Iterator[Scored]:
+        lists = (
+            (str(i), query, [str(j) for j in range(len(own))], [text_of(doc, i, j) for j, doc in enumerate(own)])
+            for i, (query, own) in enumerate(zip(queries, docs, strict=True))
+        )
+        return score(self.scorer, self._chunks(lists), self.device, "32", progress, total=len(queries))
+
+    def _chunks(self, lists: Iterator[tuple[str, str, list[str], list[str]]]) -> Iterator[TextLists]:
+        """Encoded lists, some at a time: tokenizers are quick on many texts and slow on few."""
+        held: list[tuple[str, str, list[str], list[str]]] = []
+        count = 0
+        for one in lists:
+            check_query(one[1], one[0])
+            held.append(one)
+            count += len(one[2])
+            if count >= CHUNK:
+                yield self._encoded(held)
+                held, count = [], 0
+        if held:
+            yield self._encoded(held)
+
+    def _encoded(self, lists: list[tuple[str, str, list[str], list[str]]]) -> TextLists:
+        query_ids, queries, ids, texts = zip(*lists, strict=True)
+        sizes = [len(own) for own in ids]
+        encoded = encode(
+            self.template,
+            tokenize(self.tokenizer, queries, self.settings.max_query_length),
+            tokenize(self.tokenizer, [text for own in texts for text in own], self.settings.max_length),
+            self.settings.max_length,
+            self.settings.max_query_length,
+            query_of=np.repeat(np.arange(len(sizes)), sizes),
+        )
+        return TextLists.of(
+            encoded.input_ids,
+            encoded.segment_ids,
+            encoded.doc_offsets,
+            np.concatenate([[0], np.cumsum(sizes)]),
+            query_ids=query_ids,
+            doc_ids=[doc_id for own in ids for doc_id in own],
+        )
+
+    def _weight(self, interpolate: bool | float, first_scores: object) -> float | None:
+        if interpolate is False:
+            return None
+        weight = self.settings.interpolation if interpolate is True else float(interpolate)
+        if weight is None:
+            raise ConfigError(
+                "Reranker: interpolate=True needs a weight that was stored with the model, and there is none; give the "
+                "first stage's weight, such as interpolate=0.3"
+            )
+        if not 0 <= weight <= 1:
+            raise ConfigError(f"Reranker: interpolate must be a weight from 0 to 1, got {weight}")
+        if first_scores is None:
+            raise ConfigError("Reranker: interpolate needs first_scores, the first stage's score of each document")
+        return weight
+
+
+def default_settings(scorer: CrossEncoder) -> ModelSettings:
+    """For a model from elsewhere: what most cross-encoders were trained with, as far as its positions reach."""
+    length = min(512, scorer.max_positions or 512)
+    return ModelSettings(length, min(64, length // 2))
+
+
+def text_of(doc: Document, query: int, index: int) -> str:
+    """What the model reads of a document: its title, if there is one, and its text."""
+    if isinstance(doc, str):
+        return doc
+    parts = [doc.get("title") or "", doc.get("text")] if isinstance(doc, Mapping) else [None]
+    if not all(isinstance(part, str) for part in parts):
+        raise DataError(
+            f"Reranker: document {index} of query {query} must be a string, or a mapping with a string under text (and "
+            f"title), got {doc!r:.80}"
+        )
+    return " ".join(part for part in parts if part)
+
+
+def check_query(query: str, name: str) -> None:
+    """Raise DataError unless a query has text."""
+    if not isinstance(query, str) or not query.strip():
+        raise DataError(f"Reranker: query {name} must be a text that is not empty, got {query!r}")
+
+
+def _same_number(what: str, wanted: int, **given: Sequence | None) -> None:
+    for name, values in given.items():
+        if values is not None and len(values) != wanted:
+            raise DataError(f"Reranker: {name} must have one entry for each of the {wanted} {what}, got {len(values)}")
+
+
+def _mixed(first: Sequence[float], second: np.ndarray, weight: float) -> np.ndarray:
+    """Both stages' scores of one list, mixed as ``ltr.metrics.interpolate`` does."""
+    from ltr.metrics import interpolate
+
+    if not len(second):
+        return second
+    one, two = (Run.from_dict({"q": {str(i): float(s) for i, s in enumerate(own)}}) for own in (first, second))
+    mixed = interpolate(one, two, weight).to_dict()["q"]
+    return np.array([mixed[str(i)] for i in range(len(second))], np.float64)

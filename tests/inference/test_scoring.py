@@ -1,0 +1,202 @@
+"""The scoring loop gives every list its scores, in the caller's order, whatever is computed together."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from ltr.batch import Lists, TextLists
+from ltr.errors import ConfigError, DataError
+from ltr.inference import scoring
+from ltr.inference.scoring import Scored, device_of, joined, prepared, score, score_run, windows
+from ltr.scorers.base import Scorer
+from ltr.scorers.cross_encoder import CrossEncoder
+from tests.scorers.test_cross_encoder import random_batch
+
+
+@dataclass
+class FeatureLists(Lists):
+    """Another kind of batch: one number per document."""
+
+    features: torch.Tensor = field(default_factory=lambda: torch.zeros(0, 1))
+
+
+class FirstToken(Scorer):
+    """Scores a document by its first token id, so that every score can be known beforehand."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+        self.batch_tokens, self.calls, self.fits = 1000, 0, 10**9
+
+    def forward(self, batch):
+        self.calls += 1
+        assert not self.training
+        if self.batch_tokens > self.fits:
+            raise torch.OutOfMemoryError("too much")
+        return batch.pad(batch.input_ids[batch.doc_offsets[:-1]].float() * self.weight)
+
+    def halve(self):
+        self.batch_tokens //= 2
+        return self.batch_tokens > 10
+
+
+def batches(sizes=((2, 3), (1,), (0, 4)), seed=0):
+    made = []
+    for i, own in enumerate(sizes):
+        batch = random_batch(own, longest=9, seed=seed + i)
+        batch.query_ids = [f"q{i}.{j}" for j in range(len(own))]
+        batch.doc_ids = [f"d{i}.{j}" for j in range(sum(own))]
+        made.append(batch)
+    return made
+
+
+def first_tokens(batch: TextLists) -> list[list[float]]:
+    flat = batch.input_ids[batch.doc_offsets[:-1]].float()
+    return [flat[a:b].tolist() for a, b in zip(batch.list_offsets, batch.list_offsets[1:], strict=False)]
+
+
+@pytest.mark.parametrize("window", [1, 30, 10**6])
+def test_scores_come_back_in_the_callers_order(window):
+    given = batches()
+    got = list(score(FirstToken(), given, device="cpu", precision="32", window=window))
+    assert [one.query_id for one in got] == [q for batch in given for q in batch.query_ids]
+    assert [one.doc_ids for one in got] == [
+        batch.doc_ids[a:b] for batch in given for a, b in zip(batch.list_offsets, batch.list_offsets[1:], strict=False)
+    ]
+    assert [one.scores.tolist() for one in got] == [scores for batch in given for scores in first_tokens(batch)]
+    assert all(one.scores.dtype == np.float32 for one in got)
+
+
+def test_cross_encoder_in_windows_scores_as_batch_by_batch(tiny_model):
+    torch.manual_seed(1)
+    scorer = CrossEncoder(str(tiny_model))
+    given = batches()
+    windowed = np.concatenate([one.scores for one in score(scorer, given, "cpu", "32")])
+    with torch.inference_mode():
+        alone = np.concatenate([scorer.eval()(batch)[batch.mask].numpy() for batch in given])
+    np.testing.assert_allclose(windowed, alone, atol=1e-5)
+
+
+def test_neighbouring_batches_share_a_window():
+    scorer = FirstToken()
+    list(score(scorer, batches(), device="cpu", precision="32"))
+    assert scorer.calls == 1
+
+
+def test_batches_are_taken_as_scores_are_asked_for():
+    taken = []
+
+    def endless():
+        for i in range(10**9):
+            taken.append(i)
+            yield batches(((1,),))[0]
+
+    assert isinstance(next(iter(score(FirstToken(), endless(), "cpu", "32", window=1))), Scored)
+    assert len(taken) == 1
+
+
+def test_the_run_is_sorted():
+    batch = batches(((3,),))[0]
+    run = score_run(FirstToken(), [batch], name="tokens", device="cpu", precision="32")
+    docs, scores = run["q0.0"]
+    assert run.name == "tokens"
+    assert scores.tolist() == sorted(first_tokens(batch)[0], reverse=True)
+    assert dict(zip(docs, scores, strict=True)) == dict(zip(batch.doc_ids, first_tokens(batch)[0], strict=True))
+
+
+def test_training_mode_comes_back_even_when_scoring_stops_early():
+    scorer = FirstToken().train()
+    found = score(scorer, batches(), "cpu", "32")
+    next(found)
+    assert not scorer.training
+    found.close()
+    assert scorer.training
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_score_that_is_not_finite(value):
+    scorer = FirstToken()
+    scorer.weight.data.fill_(value)
+    with pytest.raises(DataError, match=r"query q0\.0, document d0\.0: the model's score is (nan|inf); it was damaged"):
+        list(score(scorer, batches(), "cpu", "32"))
+
+
+def test_a_batch_without_ids():
+    batch = batches()[0]
+    batch.query_ids = []
+    with pytest.raises(DataError, match="needs ids of its 2 lists and 5 documents, got 0 and 5"):
+        list(score(FirstToken(), [batch], "cpu", "32"))
+
+
+def test_out_of_memory_is_met_with_smaller_pieces_and_nothing_is_lost(caplog):
+    scorer = FirstToken()
+    scorer.fits = 300
+    given = batches()
+    got = [one.scores.tolist() for one in score(scorer, given, "cpu", "32")]
+    assert got == [scores for batch in given for scores in first_tokens(batch)]
+    assert scorer.batch_tokens == 250
+    assert "out of memory: scoring goes on with 250 tokens at once" in caplog.text
+    scorer.fits = 1
+    with pytest.raises(torch.OutOfMemoryError):
+        list(score(scorer, given, "cpu", "32"))
+
+
+def test_joined_keeps_lists_and_drops_labels():
+    features = [
+        FeatureLists(torch.tensor([0, 2]), torch.ones(2), None, ["a"], ["x", "y"], torch.tensor([[1.0], [2.0]])),
+        FeatureLists(torch.tensor([0, 0, 1]), torch.ones(1), None, ["b", "c"], ["z"], torch.tensor([[3.0]])),
+    ]
+    whole = joined(features)
+    assert whole.list_offsets.tolist() == [0, 2, 2, 3]
+    assert whole.features.tolist() == [[1.0], [2.0], [3.0]]
+    assert (whole.query_ids, whole.doc_ids, whole.labels) == (["a", "b", "c"], ["x", "y", "z"], None)
+
+
+def test_windows_of_batches_without_tokens_count_documents():
+    given = [Lists(torch.tensor([0, n]), query_ids=["q"], doc_ids=["d"] * n) for n in (3, 3, 3)]
+    assert [window.n_docs for window in windows(given, 5)] == [6, 3]
+    assert list(windows([], 5)) == []
+
+
+def test_precision_bf16_scores_nearly_the_same_and_leaves_the_scorer(tiny_model):
+    torch.manual_seed(1)
+    scorer = CrossEncoder(str(tiny_model))
+    full, lower = (next(iter(score(scorer, batches(((40,),)), "cpu", p))).scores for p in ("32", "bf16"))
+    assert 0 < np.abs(full - lower).max() < 0.1 * np.ptp(full)
+    assert {p.dtype for p in scorer.parameters()} == {torch.float32}
+
+
+def test_auto_precision_follows_the_hardware(tiny_model, monkeypatch):
+    scorer = CrossEncoder(str(tiny_model))
+    for native, dtype in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr(scoring, "multiplies_bf16", lambda device, native=native: native)
+        assert prepared(scorer, "cpu").model.bert.encoder.layer[0].attention.self.query.weight.dtype == dtype
+
+
+def test_nothing_is_copied_where_nothing_changes():
+    scorer = FirstToken()
+    assert prepared(scorer, "cpu", "32") is scorer
+    assert prepared(scorer, "cpu", "bf16") is scorer, "a scorer that cannot be lowered stays as it is"
+    moved = prepared(scorer, "meta", "32")
+    assert moved.weight.device.type == "meta"
+    assert scorer.weight.device.type == "cpu"
+
+
+@pytest.mark.parametrize("name", ["cuda:99", "tpu", "what"])
+def test_unknown_or_absent_devices(name):
+    with pytest.raises(ConfigError, match=f"device: '{name}' is not available here .*; use auto or cpu"):
+        device_of(name)
+
+
+def test_unknown_precision():
+    with pytest.raises(ConfigError, match="precision must be auto, 32 or bf16, got '16'"):
+        prepared(FirstToken(), "cpu", "16")
+
+
+def test_a_progress_bar_counts_queries(capsys):
+    list(score(FirstToken(), batches(), "cpu", "32", progress="dev", total=5))
+    assert "dev: 100%" in (err := capsys.readouterr().err)
+    assert "5/5" in err
