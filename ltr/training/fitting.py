@@ -1,0 +1,100 @@
+"""From a configured trainer to a finished run folder: train, average, choose the interpolation, report."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import pytorch_lightning as pl
+from safetensors.torch import load_model
+
+from ltr.errors import ConfigError
+from ltr.io.files import replacing
+from ltr.io.trec import Run, read_run, write_run
+from ltr.metrics import best_weight
+from ltr.scorers.settings import ModelSettings
+from ltr.training import records
+from ltr.training.module import RankingModule
+from ltr.training.results import Results
+from ltr.training.run_folder import RunFolder
+
+log = logging.getLogger(__name__)
+
+
+def fit(trainer: pl.Trainer, module: RankingModule, data: pl.LightningDataModule, run: RunFolder) -> list[Results]:
+    """Train, and leave a complete run folder.
+
+    After the training: the mean of the best weights is tried (``run.average``), the interpolation weight is chosen on
+    dev (``run.interpolate``), the test collection is scored with the best weights if the data name one.
+
+    Returns:
+        The results on dev, then on test where the data name one; nothing on processes other than the first.
+    """
+    checkpoint = run.folder / records.CHECKPOINT if run.resumed else None
+    # weights_only: a checkpoint holds tensors and plain values, and nothing in it may run code
+    trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
+    if run.best_value is None:
+        raise ConfigError(
+            "ltr fit: no validation took place, so there is no best model; let training reach an epoch's end or set "
+            "trainer.val_check_interval"
+        )
+    _try_average(trainer, module, data, run)
+    tested = None
+    if getattr(data, "test", None):
+        load_weights(module, run.folder / "best")
+        trainer.test(module, datamodule=data, verbose=False)
+        tested = module.validated
+    if not trainer.is_global_zero:
+        return []
+    if tested is not None:
+        write_run(run.folder / "test" / "best.trec", tested, tag="best")
+    weight = _choose_interpolation(data, run)
+    return _report(module, data, run, tested, weight)
+
+
+def load_weights(module: RankingModule, folder: Path) -> None:
+    """Load the weights of a model folder into the module's scorer."""
+    load_model(module.scorer.model, folder / "model.safetensors", device=str(module.device))
+
+
+def _try_average(trainer: pl.Trainer, module: RankingModule, data: pl.LightningDataModule, run: RunFolder) -> None:
+    if not run.averager.load_mean(module.scorer):
+        return
+    trainer.validate(module, datamodule=data, verbose=False)
+    assert module.evaluation is not None and module.validated is not None and run.best_value is not None
+    value = module.evaluation.means[run.monitor]
+    better = value > run.best_value if run.mode == "max" else value < run.best_value
+    log.info(
+        "mean of the weights of %d validations: dev/%s %.4f, %s %.4f",
+        len(run.averager.kept), run.monitor, value, "better than" if better else "not better than", run.best_value,
+    )  # fmt: skip
+    if better:
+        run.best_value = value
+        if trainer.is_global_zero:
+            run.keep_best(trainer, module, module.validated)
+            best = {"measure": f"dev/{run.monitor}", "value": value, "averaged": len(run.averager.kept)}
+            records.write_manifest(run.folder, best=best)
+
+
+def _choose_interpolation(data: pl.LightningDataModule, run: RunFolder) -> float | None:
+    if run.interpolate == "off":
+        return None
+    dev = read_run(run.folder / "dev" / "best.trec")
+    weight, value = best_weight(data.dev_run, dev, data.dev_qrels, run.monitor)  # type: ignore[attr-defined]
+    best = run.folder / "best"
+    replace(ModelSettings.read(best), interpolation=weight).write(best)
+    log.info("interpolation: first stage's weight %.2f gives dev/%s %.4f", weight, run.monitor, value)
+    return weight
+
+
+def _report(
+    module: RankingModule, data: pl.LightningDataModule, run: RunFolder, tested: Run | None, weight: float | None
+) -> list[Results]:
+    dev = read_run(run.folder / "dev" / "best.trec")
+    results = [Results.of("dev", data.dev_run, dev, weight, data.dev_qrels, module.measures)]  # type: ignore[attr-defined]
+    if tested is not None:
+        results.append(Results.of("test", data.test_run, tested, weight, data.test_qrels, module.measures))  # type: ignore[attr-defined]
+    with replacing(run.folder / "results.txt") as file:
+        file.write("\n\n".join(r.table().text() for r in results) + "\n")
+    return results

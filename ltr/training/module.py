@@ -1,0 +1,217 @@
+"""RankingModule: scorer, loss, optimiser and schedule, validated by reranking with the real measures."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from ltr.batch import Lists
+from ltr.errors import ConfigError, LtrError
+from ltr.inference.scoring import Scored, score
+from ltr.io.trec import Run
+from ltr.losses.base import Loss
+from ltr.losses.running import dead_share, transform_of
+from ltr.metrics import Evaluation, evaluate, warm_up
+from ltr.metrics.measure import measures as parse_measures
+from ltr.scorers.base import Scorer
+from ltr.training import schedules
+
+log = logging.getLogger(__name__)
+
+#: a warning comes once the share of scores in dead regions has stayed above one half for so many optimiser steps
+DEAD_STEPS = 20
+
+
+class RankingModule(pl.LightningModule):
+    """Trains a scorer with a ranking loss and validates it by reranking the dev candidates.
+
+    The cost of an optimiser step is the sum of the lists' costs divided by the number of lists that contribute, counted
+    over all accumulated batches and all processes: neither gradient accumulation nor the number of processes changes
+    what is learnt from the same lists. (A running centre in the loss sees one process's batch at a time.)
+
+    Args:
+        scorer: turns a batch into scores [lists, docs].
+        loss: turns scores and labels into one cost per list; its own reduction is not used.
+        lr: peak learning rate of the encoder (of everything, for scorers without parts).
+        head_lr: peak learning rate of the scoring head; default: as ``lr``.
+        weight_decay: AdamW's decoupled weight decay, for matrices only (not for biases and norms).
+        warmup: share of the optimiser steps during which the rate rises from 0, in [0, 1).
+        schedule: ``linear``, ``cosine`` or ``constant`` after the warm-up.
+        measures: what validation and test report, in the notation of ``ltr evaluate``.
+
+    Raises:
+        ConfigError: unknown schedule or measure, a learning rate that is not positive, a warm-up outside [0, 1).
+    """
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        loss: Loss,
+        lr: float = 3e-5,
+        head_lr: float | None = None,
+        weight_decay: float = 0.01,
+        warmup: float = 0.1,
+        schedule: str = "linear",
+        measures: list[str] = ["ndcg@10", "mrr@10"],  # noqa: B006 (never changed; jsonargparse shows it as the default)
+    ):
+        super().__init__()
+        schedules.check(schedule, warmup)
+        for name, rate in (("lr", lr), ("head_lr", head_lr)):
+            if rate is not None and not rate > 0:
+                raise ConfigError(f"RankingModule: {name} must be positive, got {rate}")
+        self.scorer = scorer
+        self.loss = loss
+        self.loss.reduction = "none"
+        self.lr, self.head_lr, self.weight_decay = lr, head_lr, weight_decay
+        self.warmup, self.schedule = warmup, schedule
+        self.measures = [str(m) for m in parse_measures(measures)]
+        self.evaluation: Evaluation | None = None
+        self.validated: Run | None = None
+        self._scored: list[Scored] = []
+        self._sums: list[Tensor] = []
+        self._dead_steps = 0
+        self._clock, self._docs = 0.0, 0
+
+    # ------------------------------------------------------------------ optimiser
+
+    def configure_optimizers(self) -> Any:
+        groups = []
+        for part, parameters in self.scorer.parts().items():
+            rate = self.head_lr if part == "head" and self.head_lr is not None else self.lr
+            for decay, chosen in (
+                (self.weight_decay, [p for p in parameters if p.dim() >= 2]),
+                (0.0, [p for p in parameters if p.dim() < 2]),
+            ):
+                if chosen:
+                    groups.append({"params": chosen, "lr": rate, "weight_decay": decay})
+        if not groups:
+            raise ConfigError("RankingModule: the scorer has no trainable parameter; freeze fewer layers")
+        optimizer = torch.optim.AdamW(groups, fused=True)
+        total = self.trainer.estimated_stepping_batches
+        if total == float("inf"):
+            raise ConfigError("RankingModule: the schedule needs an end; give trainer.max_epochs or trainer.max_steps")
+        scheduler = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: schedules.factor(step, int(total), self.warmup, self.schedule)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    # ------------------------------------------------------------------ training
+
+    def on_fit_start(self) -> None:
+        # transformers opens models in evaluation mode, and Lightning leaves modes as they are: dropout would stay off
+        self.train()
+
+    def on_train_start(self) -> None:
+        # the measures compile for most of a minute in a fresh environment: do that while the first steps run
+        warm_up(self.measures, background=True)
+        self._sums, self._docs, self._clock = [], 0, time.perf_counter()
+
+    def training_step(self, batch: Lists, batch_idx: int) -> Tensor:
+        labels, mask = batch.pad(_labels(batch)), batch.mask
+        scores = self.scorer(batch)
+        costs = self.loss(scores, labels, mask, batch.weights)
+        count = self.loss.contributes(labels, mask).sum()
+        dead = dead_share(self.loss, scores, mask)
+        if dead is None:
+            dead = scores.new_zeros(())
+        total = costs.sum()
+        self._sums.append(torch.stack([total.detach(), count.to(total), dead.to(total), total.new_ones(())]))
+        self._docs += batch.n_docs
+        # undo Lightning's division by the accumulated batches and DDP's mean over processes: gradients are those of the
+        # plain sum, and on_before_optimizer_step divides by the global number of lists
+        return total * self.trainer.accumulate_grad_batches * self.trainer.world_size
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        sums = torch.stack(self._sums).sum(0)
+        self._sums = []
+        if _distributed():
+            dist.all_reduce(sums)
+        cost, count, dead, batches = sums.unbind()
+        if not bool(cost.isfinite()):
+            raise LtrError(
+                f"RankingModule: the loss became {cost.item()} at step {self.global_step}; lower model.lr, clip gradients "
+                "(trainer.gradient_clip_val=1), or train in precision 32"
+            )
+        gradients = [p.grad for p in self.parameters() if p.grad is not None]
+        torch._foreach_div_(gradients, count.clamp(min=1).to(gradients[0]))
+        docs, seconds = self._docs, time.perf_counter() - self._clock
+        self._docs, self._clock = 0, time.perf_counter()
+        self.log("train/loss", cost / count.clamp(min=1), prog_bar=True)
+        self.log("train/docs_per_second", docs / max(seconds, 1e-9))
+        if transform_of(self.loss) is not None:
+            self._watch_dead_regions(float(dead / batches))
+
+    def _watch_dead_regions(self, share: float) -> None:
+        """Log the share of scores at which the link hardly moves, and warn once when most of them stay there."""
+        self.log("train/dead", share)
+        if self._dead_steps < 0:
+            return
+        self._dead_steps = self._dead_steps + 1 if share > 0.5 else 0
+        if self._dead_steps >= DEAD_STEPS:
+            self._dead_steps = -1
+            log.warning(
+                "%.0f %% of the scores lie where the slope of %r is under 1 %% of its peak, for %d steps now: little is "
+                "learnt there. Move the link's center, widen it, add 0.1 * Identity(), or use ltr.losses.RunningCenter.",
+                100 * share,
+                transform_of(self.loss),
+                DEAD_STEPS,
+            )
+
+    # ------------------------------------------------------------------ validation and test
+
+    def on_validation_epoch_start(self) -> None:
+        self._scored = []
+
+    on_test_epoch_start = on_validation_epoch_start
+
+    def validation_step(self, batch: Lists, batch_idx: int) -> None:
+        # Lightning has moved the batch and set the precision already
+        self._scored.extend(score(self.scorer, [batch], device=self.device, precision="32"))
+
+    test_step = validation_step
+
+    def on_validation_epoch_end(self) -> None:
+        self._measure("dev")
+        # the time of validation is no training time
+        self._clock = time.perf_counter()
+
+    def on_test_epoch_end(self) -> None:
+        self._measure("test")
+
+    def _measure(self, part: str) -> None:
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        qrels = getattr(data, f"{part}_qrels")
+        scored = self._scored
+        if _distributed():
+            gathered: list[list[Scored]] = [[] for _ in range(dist.get_world_size())]
+            dist.all_gather_object(gathered, scored)
+            scored = [one for part_of in gathered for one in part_of]
+        run = run_of(scored, name=part)
+        if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking and len(run) < len(qrels):
+            log.debug("%s: %d of %d judged queries were scored", part, len(run), len(qrels))
+        self.validated = run
+        self.evaluation = evaluate(run, qrels, self.measures)
+        for name, value in self.evaluation.means.items():
+            self.log(f"{part}/{name}", value, prog_bar=True, rank_zero_only=False)
+
+
+def run_of(scored: Sequence[Scored], name: str) -> Run:
+    """A run from what ``score`` yields."""
+    return Run.from_dict({s.query_id: dict(zip(s.doc_ids, s.scores.tolist(), strict=True)) for s in scored}, name)
+
+
+def _labels(batch: Lists) -> Tensor:
+    if batch.labels is None:
+        raise LtrError("RankingModule: a training batch must have labels, got none")
+    return batch.labels
+
+
+def _distributed() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1

@@ -1,0 +1,246 @@
+"""The run folder: what a training leaves behind, and how it is continued."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+from torch import Tensor
+
+from ltr.errors import ConfigError
+from ltr.io.names import suggestion
+from ltr.io.trec import Run, write_run
+from ltr.metrics.measure import Measure
+from ltr.scorers.settings import ModelSettings
+from ltr.training import records
+from ltr.training.averaging import Averager
+from ltr.training.module import RankingModule
+
+
+log = logging.getLogger(__name__)
+_say = rank_zero_only(log.info)
+
+
+class RunFolder(pl.Callback):
+    """Keeps everything about a training in one folder.
+
+    ``best/`` and ``last/`` are model folders (as transformers writes them), ``last.ckpt`` continues the training
+    (``ltr fit --resume FOLDER``), ``config.yaml`` is the resolved configuration, ``metrics.csv`` the course of the
+    training, ``dev/*.trec`` the validation runs, and ``manifest.json`` says what ran: versions, seed, data, command.
+
+    Args:
+        folder: where; default ``runs/`` and the time of the start.
+        monitor: the dev measure that decides which weights are best; one of ``model.measures``.
+        mode: ``max`` when larger is better, else ``min``.
+        patience: stop after so many validations without a better value; default: never.
+        average: when above 1, the mean of the weights of so many best validations is tried at the end, and kept as
+            ``best`` if dev likes it better.
+        interpolate: ``dev`` finds the weight with which the first stage's scores are mixed in (on the dev run, for the
+            monitored measure) and stores it with the model; ``off`` does not.
+        overwrite: whether a folder that holds another training may be replaced.
+    """
+
+    def __init__(
+        self,
+        folder: str | None = None,
+        monitor: str = "ndcg@10",
+        mode: Literal["max", "min"] = "max",
+        patience: int | None = None,
+        average: int = 0,
+        interpolate: Literal["off", "dev"] = "off",
+        overwrite: bool = False,
+    ):
+        if patience is not None and patience < 1:
+            raise ConfigError(f"RunFolder: patience must be at least 1 validation, got {patience}")
+        if average < 0 or average == 1:
+            raise ConfigError(f"RunFolder: average takes 0 (off) or the weights of at least 2 validations, got {average}")
+        self.folder = Path(folder or time.strftime("runs/%Y-%m-%d-%H%M%S"))
+        self.monitor = monitor.removeprefix("dev/")
+        self.mode, self.patience, self.average = mode, patience, average
+        self.interpolate, self.overwrite = interpolate, overwrite
+        self.resumed = False
+        self.best_value: float | None = None
+        self.best_step = 0
+        self.bad_rounds = 0
+        self.averager = Averager(self.folder / "averaging", average, larger=mode == "max")
+        self._random: Tensor | None = None
+        self._rows: list[dict[str, Any]] = []
+        self._started = time.time()
+
+    # ------------------------------------------------------------------ before step 1
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage != "fit":
+            return
+        known = [*pl_module.measures] if isinstance(pl_module, RankingModule) else []
+        self.monitor = str(Measure.parse(self.monitor))
+        if self.monitor not in known:
+            raise ConfigError(
+                f"RunFolder: monitor {self.monitor!r} is not measured; {suggestion(self.monitor, known)}; "
+                "add it to model.measures or monitor one of these"
+            )
+        logged = {f"dev/{m}" for m in known} | {"train/loss"}
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            key = getattr(callback, "monitor", None)
+            if callback is not self and key is not None and key not in logged:
+                raise ConfigError(
+                    f"{type(callback).__name__}: monitor {key!r} is never logged; {suggestion(key, logged)}"
+                )
+
+    def claim(self) -> None:
+        """Create the folder. Raises ConfigError when another training lies there that may not be replaced."""
+        taken = (self.folder / records.MANIFEST).exists()
+        if taken and not self.resumed:
+            if not self.overwrite:
+                raise ConfigError(
+                    f"RunFolder: {self.folder} holds another training; continue it with --resume {self.folder}, choose "
+                    "another --run.folder, or replace it with --run.overwrite=true"
+                )
+            for part in records.PARTS:
+                path = self.folder / part
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        _say(data.describe())
+        self._started = time.time()
+        records.write_manifest(
+            self.folder,
+            status="running",
+            loss=repr(pl_module.loss),
+            data=data.signature,
+            processes=trainer.world_size,
+            precision=str(trainer.precision),
+        )
+
+    # ------------------------------------------------------------------ on the way
+
+    def on_train_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        # only now does a resumed trainer know its step
+        if self.resumed and trainer.is_global_zero:
+            self._rows = records.read_metrics(self.folder, until_step=trainer.global_step)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        # global_step moves only when the optimiser stepped; accumulated batches in between write no second row
+        new = not self._rows or self._rows[-1]["step"] != trainer.global_step
+        if new and trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            self._record(trainer, "train/")
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn != "fit" or trainer.sanity_checking:
+            return
+        assert isinstance(pl_module, RankingModule)
+        self._record(trainer, "dev/", "train/")
+        value = float(trainer.callback_metrics[f"dev/{self.monitor}"])
+        better = self.best_value is None or (value > self.best_value if self.mode == "max" else value < self.best_value)
+        self.bad_rounds = 0 if better else self.bad_rounds + 1
+        if better:
+            self.best_value, self.best_step = value, trainer.global_step
+        if trainer.is_global_zero:
+            assert pl_module.validated is not None
+            write_run(self.folder / "dev" / f"step={trainer.global_step}.trec", pl_module.validated, tag="dev")
+            self.averager.offer(pl_module.scorer, value, trainer.global_step)
+            if better:
+                self.keep_best(trainer, pl_module, pl_module.validated)
+            records.write_metrics(self.folder, self._rows)
+        self._save_checkpoint(trainer)
+        if self.patience is not None and self.bad_rounds >= self.patience:
+            trainer.should_stop = True
+            _say(
+                f"stopping: dev/{self.monitor} has not improved on {self.best_value:.4f} for {self.bad_rounds} validations"
+            )
+
+    def keep_best(self, trainer: pl.Trainer, module: RankingModule, run: Run) -> None:
+        """Save the module's scorer as ``best/`` and its dev run as ``dev/best.trec``."""
+        write_run(self.folder / "dev" / "best.trec", run, tag="best")
+        self.save_model(trainer, module, "best")
+
+    def save_model(self, trainer: pl.Trainer, module: RankingModule, name: str) -> None:
+        """Save the scorer as a model folder; the old one stays until the new one is complete."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        settings = ModelSettings(
+            max_length=data.max_length, max_query_length=data.max_query_length, trained_on=(data.train,)
+        )
+        new, old = self.folder / f".{name}.part", self.folder / f".{name}.old"
+        for path in (new, old):
+            shutil.rmtree(path, ignore_errors=True)
+        module.scorer.save(new, settings)
+        if (self.folder / name).exists():
+            os.replace(self.folder / name, old)
+        os.replace(new, self.folder / name)
+        shutil.rmtree(old, ignore_errors=True)
+
+    # ------------------------------------------------------------------ the end, good or bad
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        if not isinstance(exception, KeyboardInterrupt) or not self.folder.is_dir() or trainer.global_step == 0:
+            return
+        self._save_checkpoint(trainer)
+        if trainer.is_global_zero:
+            records.write_metrics(self.folder, self._rows)
+            records.write_manifest(self.folder, status="interrupted", step=trainer.global_step)
+        _say(f"interrupted at step {trainer.global_step}; continue: ltr fit --resume {self.folder}")
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.is_global_zero:
+            assert isinstance(pl_module, RankingModule)
+            self.save_model(trainer, pl_module, "last")
+            records.write_manifest(
+                self.folder,
+                status="finished",
+                step=trainer.global_step,
+                seconds=round(time.time() - self._started, 1),
+                best={"measure": f"dev/{self.monitor}", "value": self.best_value, "step": self.best_step},
+            )
+
+    def _save_checkpoint(self, trainer: pl.Trainer) -> None:
+        beside = self.folder / ".last.ckpt.part"
+        trainer.save_checkpoint(beside)  # every process takes part
+        if trainer.is_global_zero:
+            os.replace(beside, self.folder / records.CHECKPOINT)
+
+    def _record(self, trainer: pl.Trainer, *prefixes: str) -> None:
+        values = {
+            name: value.item() if isinstance(value, Tensor) else value
+            for name, value in trainer.callback_metrics.items()
+            if name.startswith(prefixes)
+        }
+        row = {"step": trainer.global_step, "epoch": trainer.current_epoch, **values}
+        if self._rows and self._rows[-1]["step"] == row["step"]:
+            self._rows[-1].update(row)
+        else:
+            self._rows.append(row)
+
+    # what a checkpoint carries, so that a resumed training goes on judging where it stopped
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "best_value": self.best_value,
+            "best_step": self.best_step,
+            "bad_rounds": self.bad_rounds,
+            "averaging": self.averager.kept,
+            "random": torch.get_rng_state(),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best_value, self.best_step = state_dict["best_value"], state_dict["best_step"]
+        self.bad_rounds = state_dict["bad_rounds"]
+        self.averager.kept = [tuple(entry) for entry in state_dict["averaging"]]
+        self._random = state_dict["random"]
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        # right before the first batch, since making a loader draws numbers too: dropout goes on where it stopped
+        # (a checkpoint holds the state of the first process; the others keep their own seed)
+        if self._random is not None and trainer.is_global_zero:
+            torch.set_rng_state(self._random.cpu())
+        self._random = None

@@ -1,0 +1,163 @@
+"""``ltr fit``: every shipped configuration builds and trains; errors come before step 1 and name the nearest thing."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ltr.cli import fit
+from ltr.cli.main import main
+from ltr.errors import ConfigError, DataError
+from ltr.training.records import read_metrics
+
+ROOT = Path(__file__).parents[2]
+RECIPES = sorted((ROOT / "configs" / "recipes").glob("*.yaml"))
+FRAGMENTS = sorted(p for p in (ROOT / "configs").glob("*/*.yaml") if p.parent.name != "recipes")
+
+# what Lightning says about tiny loaders and short trainings is not news here
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*does not have many workers.*"),
+    pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*"),
+]
+
+
+@pytest.fixture
+def small(tiny_model, tiny_folder, tmp_path):
+    """Arguments that put tiny data and a tiny model into any recipe."""
+    return [
+        f"--model.scorer.model={tiny_model}",
+        f"--data.train={tiny_folder}/train",
+        f"--data.dev={tiny_folder}/dev",
+        "--data.max_length=32",
+        "--data.max_query_length=16",
+        "--data.lists_per_batch=2",
+        "--trainer.precision=32-true",
+        "--trainer.accelerator=cpu",
+        "--trainer.enable_progress_bar=false",
+        f"--run.folder={tmp_path}/run",
+    ]
+
+
+def instead(recipe: Path, tiny_folder: Path) -> list[str]:
+    """Tiny data in place of what a recipe names beyond train and dev."""
+    data = yaml.safe_load(recipe.read_text())["data"]["init_args"]
+    found = [f"--data.dev_candidates={tiny_folder}/run.first.trec"]
+    if "teacher" in data:
+        found.append(f"--data.teacher={tiny_folder}/run.first.trec")
+    else:
+        found.append(f"--data.train_candidates={tiny_folder}/run.first.trec")
+    for name in ("train_epoch_lists", "dev_queries"):
+        if name in data:
+            found.append(f"--data.{name}=2")
+    if "test" in data:
+        found += [f"--data.test={tiny_folder}/dev", f"--data.test_candidates={tiny_folder}/run.first.trec"]
+    return found
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda p: p.stem)
+def test_every_recipe_trains_two_steps(recipe, small, tiny_folder, tmp_path):
+    steps = [
+        "--trainer.max_steps=2",
+        "--trainer.max_epochs=-1",
+        "--trainer.val_check_interval=1",
+        "--trainer.log_every_n_steps=1",
+    ]
+    fit.main(["--config", str(recipe), *small, *instead(recipe, tiny_folder), *steps])
+    rows = read_metrics(tmp_path / "run", until_step=9)
+    assert [row["step"] for row in rows] == [1, 2]
+    assert (tmp_path / "run" / "best" / "model.safetensors").exists()
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["data"]["init_args"]["train"] == f"{tiny_folder}/train"
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda p: p.stem)
+def test_every_recipe_says_how_it_is_run(recipe):
+    head = recipe.read_text().split("seed_everything")[0]
+    assert f"ltr fit --config configs/recipes/{recipe.name}" in head
+    assert "Score: " in head
+
+
+@pytest.mark.parametrize("fragment", FRAGMENTS, ids=lambda p: f"{p.parent.name}-{p.stem}")
+def test_every_fragment_fits_into_a_recipe(fragment, small, tiny_folder):
+    base = ["--config", str(ROOT / "configs" / "recipes" / "folder.yaml"), "--config", str(fragment)]
+    gpu = ["--trainer.devices=1"] if fragment.stem == "gpu" else []
+    cli = fit.build([*base, *small, *gpu])
+    text = fragment.read_text()
+    assert len(text.splitlines()) <= 15
+    if fragment.parent.name == "loss":
+        assert type(cli.model.loss).__name__ in text
+
+
+def test_the_short_form_of_a_loss_and_its_link(small):
+    recipe = str(ROOT / "configs" / "recipes" / "folder.yaml")
+    cli = fit.build(["--config", recipe, *small, "--model.loss=CompositeContrast", "--model.loss.transform=Exp"])
+    assert repr(cli.model.loss).startswith("CompositeContrast(transform=Exp()")
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("--model.loss=ListNt", "did you mean 'ListNet'"),
+        ("--model.loss.class_path=ltr.losses.LambdaRnk", "did you mean 'LambdaRank'"),
+        ("--model.lerning_rate=1", "lerning_rate"),
+        ("--run.monitr=x", "monitr"),
+    ],
+)
+def test_unknown_names_are_told(override, sentence, small):
+    recipe = str(ROOT / "configs" / "recipes" / "folder.yaml")
+    with pytest.raises(ConfigError, match=sentence):
+        fit.build(["--config", recipe, *small, override])
+
+
+def test_a_missing_configuration_is_told(capsys):
+    assert main(["fit", "--config", "no-such.yaml"]) == 1
+    assert "no-such.yaml" in capsys.readouterr().err
+
+
+def test_resume_needs_a_training(tmp_path):
+    with pytest.raises(
+        DataError, match=r"cannot resume .*: it holds no config.yaml; has it reached its first validation"
+    ):
+        fit.main(["--resume", str(tmp_path)])
+    with pytest.raises(ConfigError, match="--resume takes the folder of a training"):
+        fit.main(["--resume"])
+
+
+def test_resume_goes_on_with_the_same_configuration(small, tiny_folder, tmp_path):
+    recipe = ROOT / "configs" / "recipes" / "folder.yaml"
+    fit.main(["--config", str(recipe), *small, *instead(recipe, tiny_folder), "--trainer.max_epochs=1", "--trainer.log_every_n_steps=1"])
+    first = read_metrics(tmp_path / "run", until_step=99)
+    fit.main(["--resume", f"{tmp_path}/run", "--trainer.max_epochs=2"])
+    rows = read_metrics(tmp_path / "run", until_step=99)
+    assert rows[: len(first)] == first
+    assert len(rows) == 2 * len(first)
+
+
+def command(arguments, folder):
+    """Run ``ltr fit`` in a process of its own."""
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "ltr", "fit", *arguments, f"--run.folder={folder}"], cwd=ROOT, env=env, capture_output=True, text=True
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_two_processes_learn_what_one_does(small, tiny_folder, tmp_path):
+    recipe = ROOT / "configs" / "recipes" / "folder.yaml"
+    common = ["--config", str(recipe), *small, *instead(recipe, tiny_folder), f"--data.train={tiny_folder}"]
+    common += ["--data.lists_per_batch=4", "--trainer.max_epochs=3", "--trainer.log_every_n_steps=1", "--model.loss=RankNet"]
+    common += ["--model.scorer.dropout=0"]
+    said = command(common, tmp_path / "one")
+    command([*common, "--trainer.devices=2", "--trainer.strategy=ddp"], tmp_path / "two")
+    one, two = (read_metrics(tmp_path / name, until_step=99) for name in ("one", "two"))
+    assert len(one) == len(two) > 1
+    for a, b in zip(one, two, strict=True):
+        assert a["train/loss"] == pytest.approx(b["train/loss"], rel=1e-5)
+        assert a.get("dev/mrr@10") == b.get("dev/mrr@10")
+    assert json.loads((tmp_path / "two" / "manifest.json").read_text())["processes"] == 2
+    assert "best model" in said
+    assert "ltr rerank --model" in said

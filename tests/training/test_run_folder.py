@@ -1,0 +1,157 @@
+"""The run folder: complete after a training, continued after an interruption, never overwritten by accident."""
+
+import json
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from safetensors.torch import load_file
+
+from ltr.errors import ConfigError
+from ltr.io.trec import read_run
+from ltr.losses import ListNet
+from ltr.scorers import CrossEncoder
+from ltr.training import RankingModule, RunFolder
+from ltr.training.fitting import fit, load_weights
+from ltr.training.records import read_manifest, read_metrics
+from tests.training.toys import Fixed, lists, trainer
+
+
+DEV = lists([3, 2, 4], [0, 1, 0, 1, 0, 0, 0, 0, 1], seed=9)
+BATCHES = [lists([3, 3], [1, 0, 0, 0, 0, 1], seed=s) for s in range(4)]
+
+
+def module(tiny_model, **settings):
+    torch.manual_seed(0)
+    scorer = CrossEncoder(str(tiny_model))
+    return RankingModule(scorer, ListNet(), **{"lr": 1e-3, "measures": ["mrr@10", "ndcg@10"], **settings})
+
+
+def run(tiny_model, folder, resumed=False, module_settings=None, stop=None, **settings):
+    epochs = settings.pop("max_epochs", 2)
+    callback = RunFolder(str(folder), monitor="mrr@10", **settings)
+    callback.resumed = resumed
+    callback.claim()
+    made = module(tiny_model, **(module_settings or {}))
+    loop = trainer(max_epochs=epochs, callbacks=[callback, *([stop] if stop else [])], log_every_n_steps=1)
+    return fit(loop, made, Fixed(BATCHES, DEV), callback), callback, made, loop
+
+
+def test_everything_is_there_after_a_training(tiny_model, tmp_path):
+    results, callback, made, _ = run(tiny_model, tmp_path / "run")
+    folder = tmp_path / "run"
+    assert {p.name for p in folder.iterdir()} == {
+        "best", "last", "dev", "last.ckpt", "manifest.json", "metrics.csv", "results.txt",
+    }  # fmt: skip
+    manifest = read_manifest(folder)
+    assert manifest["status"] == "finished"
+    assert manifest["step"] == 8
+    assert manifest["best"] == {"measure": "dev/mrr@10", "value": callback.best_value, "step": callback.best_step}
+    assert manifest["loss"] == repr(made.loss)
+    rows = read_metrics(folder, until_step=99)
+    assert [row["step"] for row in rows] == list(range(1, 9))
+    assert "dev/mrr@10" in rows[3]
+    assert "train/loss" in rows[0]
+    assert sorted(p.name for p in (folder / "dev").iterdir()) == ["best.trec", "step=4.trec", "step=8.trec"]
+    assert results[0].part == "dev"
+    assert "first stage" in (folder / "results.txt").read_text()
+
+
+def test_best_is_the_model_of_the_best_validation(tiny_model, tmp_path):
+    _, callback, made, _ = run(tiny_model, tmp_path / "run")
+    from ltr.inference.scoring import score_run
+
+    load_weights(made, tmp_path / "run" / "best")
+    scored = score_run(made.scorer, [DEV], device="cpu", precision="32")
+    kept = read_run(tmp_path / "run" / "dev" / "best.trec")
+    for query in kept:
+        assert scored[query][0].tolist() == kept[query][0].tolist()
+        torch.testing.assert_close(torch.tensor(scored[query][1]), torch.tensor(kept[query][1]), rtol=1e-5, atol=1e-6)
+    assert callback.best_step in (4, 8)
+
+
+class StopAt(pl.Callback):
+    """Raises what Ctrl-C raises, after a step."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_train_batch_end(self, trainer, *args):
+        if trainer.global_step == self.step:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("step", [4, 8])
+def test_ctrl_c_keeps_a_checkpoint_and_resuming_gives_what_an_uninterrupted_run_gives(step, tiny_model, tmp_path):
+    run(tiny_model, tmp_path / "whole")
+    with pytest.raises(SystemExit):
+        run(tiny_model, tmp_path / "cut", stop=StopAt(step))
+    assert (tmp_path / "cut" / "last.ckpt").exists()
+    assert read_manifest(tmp_path / "cut")["status"] == "interrupted"
+    run(tiny_model, tmp_path / "cut", resumed=True)
+    whole = load_file(tmp_path / "whole" / "last" / "model.safetensors")
+    cut = load_file(tmp_path / "cut" / "last" / "model.safetensors")
+    for name in whole:
+        torch.testing.assert_close(cut[name], whole[name], rtol=1e-5, atol=1e-6)
+    assert read_manifest(tmp_path / "cut")["status"] == "finished"
+    steps = [row["step"] for row in read_metrics(tmp_path / "cut", until_step=99)]
+    assert steps == list(range(1, 9))
+
+
+def test_a_folder_with_another_training_is_not_overwritten(tiny_model, tmp_path):
+    run(tiny_model, tmp_path / "run", max_epochs=1)
+    before = (tmp_path / "run" / "manifest.json").read_text()
+    with pytest.raises(ConfigError, match=r"holds another training; continue it with --resume"):
+        run(tiny_model, tmp_path / "run", max_epochs=1)
+    assert (tmp_path / "run" / "manifest.json").read_text() == before
+    (tmp_path / "run" / "notes.md").write_text("mine")
+    run(tiny_model, tmp_path / "run", max_epochs=1, overwrite=True)
+    assert (tmp_path / "run" / "notes.md").read_text() == "mine"
+
+
+def test_an_unknown_monitor_is_an_error_before_step_one(tiny_model, tmp_path):
+    callback = RunFolder(str(tmp_path / "run"), monitor="mrr@5")
+    with pytest.raises(ConfigError, match=r"monitor 'mrr@5' is not measured; did you mean 'mrr@10'\?"):
+        trainer(callbacks=[callback]).fit(module(tiny_model), datamodule=Fixed(BATCHES, DEV))
+
+
+def test_the_monitor_of_another_callback_is_checked_too(tiny_model, tmp_path):
+    stopping = pl.callbacks.EarlyStopping(monitor="val_loss")
+    callback = RunFolder(str(tmp_path / "run"), monitor="mrr@10")
+    with pytest.raises(ConfigError, match=r"EarlyStopping: monitor 'val_loss' is never logged; known: dev/mrr@10"):
+        trainer(callbacks=[callback, stopping]).fit(module(tiny_model), datamodule=Fixed(BATCHES, DEV))
+
+
+def test_patience_stops_a_training_that_does_not_improve(tiny_model, tmp_path):
+    # a rate this small changes no ranking: the first validation stays the best
+    run(tiny_model, tmp_path / "run", patience=2, max_epochs=9, module_settings={"lr": 1e-12})
+    assert read_manifest(tmp_path / "run")["step"] == 3 * len(BATCHES)
+
+
+def test_the_mean_of_weights_is_tried_and_kept_only_when_better(tiny_model, tmp_path):
+    _, callback, _, _ = run(tiny_model, tmp_path / "run", average=2, max_epochs=3)
+    best = read_manifest(tmp_path / "run")["best"]
+    kept = max(value for value, _ in callback.averager.kept)
+    assert callback.best_value >= kept
+    assert ("averaged" in best) == (callback.best_value > kept)
+
+
+def test_the_interpolation_weight_is_stored_with_the_model(tiny_model, tmp_path):
+    results, _, _, _ = run(tiny_model, tmp_path / "run", interpolate="dev", max_epochs=1)
+    stored = json.loads((tmp_path / "run" / "best" / "ltr.json").read_text())
+    assert 0 <= stored["interpolation"] <= 1
+    assert [r.name for r in results[0].runs][2].startswith("interpolated")
+
+
+def test_settings_are_checked():
+    with pytest.raises(ConfigError, match="patience must be at least 1 validation, got 0"):
+        RunFolder(patience=0)
+    with pytest.raises(ConfigError, match=r"average takes 0 \(off\) or the weights of at least 2 validations, got 1"):
+        RunFolder(average=1)
+
+
+def test_no_validation_is_an_error_with_a_way_out(tiny_model, tmp_path):
+    callback = RunFolder(str(tmp_path / "run"), monitor="mrr@10")
+    loop = trainer(callbacks=[callback], limit_val_batches=0)
+    with pytest.raises(ConfigError, match="no validation took place, so there is no best model"):
+        fit(loop, module(tiny_model), Fixed(BATCHES, DEV), callback)
