@@ -63,11 +63,13 @@ class Reranker:
     ):
         self.settings = settings or default_settings(scorer)
         scorer.check_length(self.settings.max_length)
+        self.source = scorer.source
         self.tokenizer = scorer.tokenizer
         self.template = PairTemplate.of(self.tokenizer)
         check_lengths(self.template, self.settings.max_length, self.settings.max_query_length)
         self.scorer = prepared(scorer, device, precision).eval()
         self.device = next(self.scorer.parameters()).device
+        self.precision = str(next(self.scorer.parameters()).dtype).removeprefix("torch.")
 
     @classmethod
     def load(
@@ -144,55 +146,50 @@ class Reranker:
         first_scores: Sequence[Sequence[float]] | None = None,
         interpolate: bool | float = False,
         progress: bool = False,
+        query_ids: Sequence[str] | None = None,
     ) -> list[list[Ranked]]:
         """``rank`` for many queries at once, which is faster; arguments hold one entry per query.
 
         Args:
             progress: show a progress bar.
+            query_ids: names of the queries in error messages; their numbers by default.
         """
         if top_k is not None and top_k < 1:
             raise ConfigError(f"Reranker: top_k must be at least 1, got {top_k}")
         weight = self._weight(interpolate, first_scores)
-        _same_number("queries", len(queries), docs=docs, ids=ids, first_scores=first_scores)
+        _same_number("queries", len(queries), docs=docs, ids=ids, first_scores=first_scores, query_ids=query_ids)
+        names = list(query_ids or map(str, range(len(queries))))
         for i, own in enumerate(docs):
-            _same_number(
-                f"documents of query {i}", len(own), ids=ids and ids[i], first_scores=first_scores and first_scores[i]
-            )
+            what = f"documents of query {names[i]}"
+            _same_number(what, len(own), ids=ids and ids[i], first_scores=first_scores and first_scores[i])
+        labels = [list(ids[i]) if ids else [str(j) for j in range(len(own))] for i, own in enumerate(docs)]
         results = []
-        for i, scored in enumerate(self._scored(queries, docs, "reranking" if progress else None)):
+        for i, scored in enumerate(self._scored(queries, docs, names, labels, "reranking" if progress else None)):
             scores = scored.scores.astype(np.float64)
             if weight is not None and first_scores is not None:
                 scores = _mixed(first_scores[i], scores, weight)
-            names = scored.doc_ids if ids is None else list(ids[i])
             order = np.argsort(-scores, kind="stable")[:top_k]
-            results.append([Ranked(names[j], float(scores[j]), r, int(j)) for r, j in enumerate(order, 1)])
+            results.append([Ranked(scored.doc_ids[j], float(scores[j]), r, int(j)) for r, j in enumerate(order, 1)])
         return results
 
     def score(self, pairs: Sequence[tuple[str, Document]], progress: bool = False) -> np.ndarray:
         """Raw scores [pairs] float32 of (query, document) pairs, in their order."""
         queries, docs = [query for query, _ in pairs], [[doc] for _, doc in pairs]
-        found = [one.scores for one in self._scored(queries, docs, "scoring" if progress else None)]
-        return np.concatenate([*found, np.zeros(0, np.float32)])
-
-    def scored(
-        self, queries: Mapping[str, str], docs: Iterator[tuple[str, list[str], list[str]]], progress: str | None = None
-    ) -> Iterator[Scored]:
-        """Scores of a stream, for callers that must not hold all texts at once.
-
-        Args:
-            queries: query id -> text.
-            docs: (query id, document ids, document texts) per list.
-            progress: label of a progress bar, counted in ``queries``.
-        """
-        chunks = self._chunks((query_id, queries[query_id], ids, texts) for query_id, ids, texts in docs)
-        return score(self.scorer, chunks, self.device, "32", progress, total=len(queries))
+        names = [str(i) for i in range(len(pairs))]
+        found = self._scored(queries, docs, names, [["0"]] * len(pairs), "scoring" if progress else None)
+        return np.concatenate([*(one.scores for one in found), np.zeros(0, np.float32)])
 
     def _scored(
-        self, queries: Sequence[str], docs: Sequence[Sequence[Document]], progress: str | None
+        self,
+        queries: Sequence[str],
+        docs: Sequence[Sequence[Document]],
+        names: Sequence[str],
+        labels: Sequence[list[str]],
+        progress: str | None,
     ) -> Iterator[Scored]:
         lists = (
-            (str(i), query, [str(j) for j in range(len(own))], [text_of(doc, i, j) for j, doc in enumerate(own)])
-            for i, (query, own) in enumerate(zip(queries, docs, strict=True))
+            (name, query, ids, [text_of(doc, name, doc_id) for doc, doc_id in zip(own, ids, strict=True)])
+            for name, query, ids, own in zip(names, queries, labels, docs, strict=True)
         )
         return score(self.scorer, self._chunks(lists), self.device, "32", progress, total=len(queries))
 
@@ -252,14 +249,14 @@ def default_settings(scorer: CrossEncoder) -> ModelSettings:
     return ModelSettings(length, min(64, length // 2))
 
 
-def text_of(doc: Document, query: int, index: int) -> str:
+def text_of(doc: Document, query: str, name: str) -> str:
     """What the model reads of a document: its title, if there is one, and its text."""
     if isinstance(doc, str):
         return doc
     parts = [doc.get("title") or "", doc.get("text")] if isinstance(doc, Mapping) else [None]
     if not all(isinstance(part, str) for part in parts):
         raise DataError(
-            f"Reranker: document {index} of query {query} must be a string, or a mapping with a string under text (and "
+            f"Reranker: document {name} of query {query} must be a string, or a mapping with a string under text (and "
             f"title), got {doc!r:.80}"
         )
     return " ".join(part for part in parts if part)

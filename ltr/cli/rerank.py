@@ -1,0 +1,175 @@
+"""``ltr rerank``: reorder candidates with a trained model."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal
+
+from ltr.cli.command import run as run_command
+from ltr.cli.command import talk
+from ltr.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from ltr.inference.reranker import Ranked, Reranker
+
+
+def rerank(
+    model: str,
+    dataset: str | None = None,
+    run: str | None = None,
+    output: str | None = None,
+    query: str | None = None,
+    depth: int = 100,
+    top_k: int | None = None,
+    interpolate: bool = False,
+    weight: float | None = None,
+    batch_tokens: int | None = None,
+    max_length: int | None = None,
+    device: str = "auto",
+    precision: Literal["auto", "32", "bf16"] = "auto",
+) -> None:
+    """Reorder documents with a trained model, in one of three ways.
+
+    A run:      ltr rerank --model M --dataset NAME --run bm25.trec --output ours.trec
+                Finished queries are kept beside the output; the same command goes on after an interruption.
+    One query:  ltr rerank --model M --dataset NAME --query "join two paths"
+                Retrieves with BM25, reranks, and prints the best documents.
+    A stream:   ltr rerank --model M < queries.jsonl > ranked.jsonl
+                Each line {"query": "...", "docs": ["...", ...]}, perhaps with "ids" and "first_scores"; a document
+                may be {"title": "...", "text": "..."}.
+
+    Args:
+        model: folder (such as runs/demo/best) or hub id of a cross-encoder.
+        dataset: an ir-datasets id, pydocs, or a folder: where queries and texts are.
+        run: first stage: a TREC run file, bm25, scoreddocs, or the name of a folder's run.
+        output: the TREC run to write.
+        query: rerank the BM25 candidates of this text.
+        depth: documents per query that are reranked; the first stage's best.
+        top_k: documents per query that are given out (default: all that were reranked; 10 with --query).
+        interpolate: mix with the first stage's scores at the weight stored with the model.
+        weight: mix at this weight of the first stage, from 0 to 1.
+        batch_tokens: tokens computed at once; lower it when memory is short.
+        max_length: tokens of query and document together (default: as the model was trained).
+        device: auto, cpu, cuda, cuda:1 ...
+        precision: 32 is exact; bf16 is about twice as fast where the hardware has it; auto is bf16 there.
+    """
+    talk()
+    _check(dataset, run, output, query, depth, top_k)
+    from ltr.inference.reranker import Reranker
+
+    reranker = Reranker.load(model, device, precision, batch_tokens, max_length)
+    mixing: bool | float = interpolate if weight is None else weight
+    if query is not None and dataset is not None:
+        _one_query(reranker, query, dataset, depth, top_k or 10, mixing)
+    elif run is not None and dataset is not None and output is not None:
+        _whole_run(reranker, dataset, run, output, depth, top_k, mixing)
+    else:
+        for line in _stream(reranker, sys.stdin, top_k, mixing):
+            print(line, flush=True)
+
+
+def _check(
+    dataset: str | None, run: str | None, output: str | None, query: str | None, depth: int, top_k: int | None
+) -> None:
+    """Refuse options that do not fit together before anything heavy is loaded."""
+    if query is not None and (run or output):
+        raise ConfigError("--query prints the best documents of one text; leave out --run and --output")
+    if query is not None and not query.strip():
+        raise ConfigError("--query must not be empty")
+    if query is not None and not dataset:
+        raise ConfigError("--query needs --dataset, the collection to search")
+    if (run or output) and not (run and output and dataset):
+        missing = [f"--{k}" for k, v in {"run": run, "output": output, "dataset": dataset}.items() if not v]
+        raise ConfigError(f"to rerank a run, give --run, --output and --dataset; {' and '.join(missing)} missing")
+    if query is None and not run and dataset:
+        raise ConfigError("--dataset needs --run and --output (a whole run), or --query (one text)")
+    if query is None and not run and sys.stdin.isatty():
+        raise ConfigError("nothing to rerank: give --run and --output, or --query, or JSON lines on standard input")
+    for name, value in {"--depth": depth, "--top-k": top_k}.items():
+        if value is not None and value < 1:
+            raise ConfigError(f"{name} must be at least 1, got {value}")
+
+
+def _one_query(reranker: Reranker, query: str, dataset: str, depth: int, top_k: int, mixing: bool | float) -> None:
+    from ltr.data.candidates import retrieve
+    from ltr.data.collection import load
+
+    collection = load(dataset)
+    found = retrieve(collection, {"query": query}, k=depth, progress=sys.stderr.isatty())
+    if "query" not in found or not len(found["query"][0]):
+        raise DataError(f"no document of {dataset} has a word in common with {query!r}")
+    ids, first = found["query"][0].tolist(), found["query"][1].tolist()
+    texts = collection.texts(ids)
+    for one in reranker.rank(query, texts, ids, top_k, first, mixing):
+        print(f"{one.rank:>3}  {one.score:>8.3f}  {one.id}")
+        print(f"{'':15}{_snippet(texts[one.index])}")
+
+
+def _snippet(text: str, width: int = 100) -> str:
+    line = " ".join(text.split())
+    if len(line) <= width:
+        return line
+    cut = line.rfind(" ", 0, width)
+    return line[: cut if cut > 0 else width] + " …"
+
+
+def _whole_run(
+    reranker: Reranker, dataset: str, source: str, output: str, depth: int, top_k: int | None, mixing: bool | float
+) -> None:
+    from pathlib import Path
+
+    from ltr.data.candidates import candidates
+    from ltr.data.collection import load
+    from ltr.inference.resuming import rerank_run
+
+    show = sys.stderr.isatty()
+    collection = load(dataset)
+    first = candidates(collection, source, depth, progress=show)
+    try:
+        written = rerank_run(reranker, collection, first, output, top_k, mixing, progress=show)
+    except KeyboardInterrupt:
+        print("\nwhat is finished is kept; the same command goes on from here", file=sys.stderr)
+        raise
+    print(f"{output}: {written:,} documents for {len(first):,} queries of {dataset}")
+    if collection.has_qrels:
+        compared = f"{source} {output}" if Path(source).is_file() else output
+        print(f"next: ltr evaluate --run {compared} --dataset {dataset}")
+
+
+def _stream(reranker: Reranker, lines: Iterable[str], top_k: int | None, mixing: bool | float) -> Iterable[str]:
+    """One line of JSON out for each line in."""
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise DataError(
+                f"standard input:{number}: a line must be JSON, got {line.strip()[:80]!r} ({error})"
+            ) from None
+        if not isinstance(record, dict) or not {"query", "docs"} <= set(record) or not isinstance(record["docs"], list):
+            raise DataError(
+                f'standard input:{number}: a line must be an object with "query" and a list "docs", got {line.strip()[:80]}'
+            )
+        try:
+            ranked = reranker.rank(
+                record["query"], record["docs"], record.get("ids"), top_k, record.get("first_scores"), mixing
+            )
+        except (DataError, ConfigError) as error:
+            raise type(error)(f"standard input:{number}: {error}") from error
+        yield json.dumps({**_kept(record), "ranking": [_as_json(one) for one in ranked]}, ensure_ascii=False)
+
+
+def _kept(record: dict[str, Any]) -> dict[str, Any]:
+    """What a line said besides its documents: the query, and whatever the user needs to know it again."""
+    return {key: value for key, value in record.items() if key not in ("docs", "ids", "first_scores")}
+
+
+def _as_json(one: Ranked) -> dict[str, Any]:
+    return {"id": one.id, "score": round(one.score, 6), "rank": one.rank, "index": one.index}
+
+
+def main(argv: list[str]) -> None:
+    return run_command(rerank, argv, prog="ltr rerank", short={"output": "-o", "query": "-q"})

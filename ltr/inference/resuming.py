@@ -1,0 +1,223 @@
+"""Reranking a whole run into a file, in blocks that survive an interruption."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from ltr.data.collection import Collection
+from ltr.errors import DataError
+from ltr.inference.reranker import Ranked, Reranker, check_query
+from ltr.io.files import replacing
+from ltr.io.trec import Run
+
+log = logging.getLogger(__name__)
+
+
+def rerank_run(
+    reranker: Reranker,
+    collection: Collection,
+    first: Run,
+    output: str | os.PathLike,
+    top_k: int | None = None,
+    interpolate: bool | float = False,
+    progress: bool = False,
+    block_docs: int = 512,
+) -> int:
+    """Rerank all documents of a run into a TREC file; called again after an interruption, it goes on.
+
+    Args:
+        reranker: the model.
+        collection: where the texts of queries and documents are.
+        first: the run to rerank.
+        output: the file to write.
+        top_k: documents per query to write; None for all.
+        interpolate: see ``Reranker.rank``.
+        progress: show a progress bar.
+        block_docs: at least so many documents are scored together and then written; part of the result's last digits.
+
+    Returns:
+        The number of lines of the file.
+
+    Raises:
+        DataError: a query without text; an unfinished file beside ``output`` that was begun with other inputs.
+    """
+    from tqdm import tqdm
+
+    for query_id in first:
+        check_query(collection.queries[query_id], query_id)
+    signature = {
+        "model": model_signature(reranker.source),
+        "run": run_signature(first),
+        "dataset": collection.signature,
+        "options": f"{top_k} {interpolate} {reranker.settings} {reranker.precision} {block_docs}",
+    }
+    lines = {q: min(len(first[q][0]), top_k or len(first[q][0])) for q in first}
+    partial = PartialRun(output, signature, lines)
+    every = blocks_of(first, block_docs)
+    blocks = partial.remaining(every)
+    whole, rest = (sum(len(first[q][0]) for block in some for q in block) for some in (every, blocks))
+    if rest < whole:
+        log.info("going on with %s: %d of %d documents are done", partial.path, whole - rest, whole)
+    with tqdm(desc="reranking", total=whole, initial=whole - rest, unit=" docs", disable=not progress) as bar:
+        for block in blocks:
+            partial.append(block, _ranked(reranker, collection, first, block, top_k, interpolate))
+            bar.update(sum(len(first[q][0]) for q in block))
+    partial.finish()
+    return sum(lines.values())
+
+
+def _ranked(
+    reranker: Reranker,
+    collection: Collection,
+    first: Run,
+    block: Sequence[str],
+    top_k: int | None,
+    interpolate: bool | float,
+) -> list[list[Ranked]]:
+    ids = [first[q][0].tolist() for q in block]
+    texts = iter(collection.texts([doc_id for own in ids for doc_id in own]))
+    docs = [[next(texts) for _ in own] for own in ids]
+    scores = [first[q][1].tolist() for q in block]
+    queries = [collection.queries[q] for q in block]
+    return reranker.rank_many(queries, docs, ids, top_k, scores, interpolate, query_ids=block)
+
+
+def blocks_of(run: Run, docs: int = 512) -> list[list[str]]:
+    """Query ids in the run's order, cut into blocks of at least ``docs`` documents.
+
+    Blocks depend on the run alone. A block is computed whole or not at all, so that a resumed file equals an
+    uninterrupted one to the last digit.
+
+    >>> blocks_of(Run.from_dict({"a": {"x": 1.0, "y": 0.0}, "b": {"x": 1.0}, "c": {"z": 1.0}}), docs=2)
+    [['a'], ['b', 'c']]
+    """
+    blocks: list[list[str]] = []
+    room = 0
+    for query_id in run:
+        if room <= 0:
+            blocks.append([])
+            room = docs
+        blocks[-1].append(query_id)
+        room -= len(run[query_id][0])
+    return blocks
+
+
+class PartialRun:
+    """A run in the making: ``NAME.partial`` beside the output, with ``NAME.partial.json`` that says what makes it.
+
+    Args:
+        output: the run to write; it is replaced at the very end.
+        signature: everything that the result depends on. A partial file begun with another one is refused.
+        lines: query id -> how many lines it will have.
+
+    Raises:
+        DataError: a partial file is there that was begun with other inputs or options.
+    """
+
+    def __init__(self, output: str | os.PathLike, signature: Mapping[str, str], lines: Mapping[str, int]):
+        self.output = Path(output)
+        self.path = self.output.with_name(f"{self.output.name}.partial")
+        self.manifest = self.output.with_name(f"{self.output.name}.partial.json")
+        self.signature, self.lines = dict(signature), lines
+        self.tag = self.output.name.removesuffix(".gz").removesuffix(".trec").replace(" ", "_")
+        self.output.parent.mkdir(parents=True, exist_ok=True)
+        if self.path.exists():
+            self._check_signature()
+        else:
+            with replacing(self.manifest) as file:
+                json.dump(self.signature, file, indent=2)
+            self.path.touch()
+
+    def remaining(self, blocks: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+        """The blocks that are not in the file yet; what an interruption left of a block is cut off."""
+        done, end = 0, 0
+        with open(self.path, "rb") as file:
+            for block in blocks:
+                size = self._block_size(file, block)
+                if size is None:
+                    break
+                done, end = done + 1, end + size
+        os.truncate(self.path, end)
+        return list(blocks[done:])
+
+    def append(self, block: Sequence[str], ranked: Sequence[Sequence[Ranked]]) -> None:
+        """Add the finished queries of a block, and see to it that they reach the disk."""
+        with open(self.path, "a", encoding="utf-8", newline="\n") as file:
+            for query_id, documents in zip(block, ranked, strict=True):
+                file.writelines(self._line(query_id, one) for one in documents)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def finish(self) -> None:
+        """Put the file in its place."""
+        if self.output.suffix == ".gz":
+            with replacing(self.output, "wb") as file, gzip.open(file, "wb") as packed, open(self.path, "rb") as plain:
+                shutil.copyfileobj(plain, packed)
+            self.path.unlink()
+        else:
+            os.replace(self.path, self.output)
+        self.manifest.unlink(missing_ok=True)
+
+    def _line(self, query_id: str, one: Ranked) -> str:
+        return f"{query_id} Q0 {one.id} {one.rank} {one.score:.9g} {self.tag}\n"
+
+    def _block_size(self, file: IO[bytes], block: Sequence[str]) -> int | None:
+        """Bytes of a block that stands at the file's position, or None where it is not whole."""
+        size = 0
+        for query_id in block:
+            for rank in range(1, self.lines[query_id] + 1):
+                line = file.readline()
+                fields = line.decode("utf-8", "replace").split()
+                if not line.endswith(b"\n") or fields[:1] != [query_id] or fields[3:4] != [str(rank)]:
+                    return None
+                size += len(line)
+        return size
+
+    def _check_signature(self) -> None:
+        try:
+            found = json.loads(self.manifest.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            found = {}
+        other = [key for key, value in self.signature.items() if found.get(key) != value]
+        if other:
+            raise DataError(
+                f"rerank: {self.path} was begun with another {' and another '.join(other)}; give the same inputs to go on "
+                "with it, delete it, or choose another --output"
+            )
+
+
+def model_signature(folder: str | os.PathLike) -> str:
+    """16 hexadecimal digits of what a model folder holds; a hub id stands for itself."""
+    if not Path(folder).is_dir():
+        return os.fspath(folder)
+    digest = hashlib.sha256()
+    for path in sorted(Path(folder).iterdir()):
+        if path.suffix in (".json", ".safetensors", ".txt", ".model"):
+            digest.update(path.name.encode())
+            with open(path, "rb") as file:
+                while part := file.read(1 << 20):
+                    digest.update(part)
+    return digest.hexdigest()[:16]
+
+
+def run_signature(run: Run) -> str:
+    """16 hexadecimal digits of a run's queries, documents and scores."""
+    digest = hashlib.sha256()
+    for part in _parts(run):
+        digest.update(part)
+    return digest.hexdigest()[:16]
+
+
+def _parts(run: Run) -> Iterator[bytes]:
+    for query_id in run:
+        docs, scores = run[query_id]
+        yield "\0".join([query_id, *docs.tolist()]).encode()
+        yield scores.tobytes()

@@ -1,0 +1,190 @@
+"""``ltr rerank`` from the command line."""
+
+import io
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from ltr.cli.main import main
+from ltr.inference import resuming
+from ltr.inference.reranker import Reranker
+from ltr.io.trec import read_run
+from ltr.scorers.cross_encoder import CrossEncoder
+from ltr.scorers.settings import ModelSettings
+from tests.tiny_model import save_tiny
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> str:
+    folder = tmp_path_factory.mktemp("rerank")
+    torch.manual_seed(2)
+    save_tiny(folder / "backbone")
+    CrossEncoder(str(folder / "backbone")).save(folder / "best", ModelSettings(60, 20))
+    return str(folder / "best")
+
+
+def stdin(monkeypatch, text: str, terminal: bool = False) -> None:
+    stream = io.StringIO(text)
+    stream.isatty = lambda: terminal
+    monkeypatch.setattr("sys.stdin", stream)
+
+
+def test_a_run_is_reranked(model, tiny_folder, tmp_path, capsys):
+    out, source = tmp_path / "ours.trec", tiny_folder / "run.first.trec"
+    arguments = ["--dataset", str(tiny_folder), "--run", str(source), "-o", str(out), "--precision", "32"]
+    assert main(["rerank", "--model", model, *arguments]) == 0
+    first, run = read_run(source), read_run(out)
+    assert {q: set(run[q][0]) for q in run} == {q: set(first[q][0]) for q in first}
+    shown = capsys.readouterr().out
+    assert f"{out}: 11 documents for 4 queries of {tiny_folder}\n" in shown
+    assert f"next: ltr evaluate --run {source} {out} --dataset {tiny_folder}" in shown
+
+
+def test_depth_and_top_k(model, tiny_folder, tmp_path):
+    out = tmp_path / "ours.trec"
+    arguments = ["--dataset", str(tiny_folder), "--run", "first", "-o", str(out), "--depth", "2", "--top-k", "1"]
+    assert main(["rerank", "--model", model, *arguments]) == 0
+    first, run = read_run(tiny_folder / "run.first.trec"), read_run(out)
+    assert all(len(run[q][0]) == 1 and run[q][0][0] in first[q][0][:2] for q in first)
+
+
+def test_the_first_stages_weight(model, tiny_folder, tmp_path):
+    out = tmp_path / "same.trec"
+    arguments = ["--dataset", str(tiny_folder), "--run", "first", "-o", str(out), "--weight", "1.0"]
+    assert main(["rerank", "--model", model, *arguments]) == 0
+    first, run = read_run(tiny_folder / "run.first.trec"), read_run(out)
+    assert {q: list(run[q][0]) for q in run} == {q: list(first[q][0]) for q in first}
+
+
+def test_interrupted_and_taken_up_again(model, tiny_folder, tmp_path, capsys, caplog, monkeypatch):
+    out = tmp_path / "ours.trec"
+    arguments = ["--dataset", str(tiny_folder), "--run", "first", "-o", str(out)]
+    blocks = resuming.blocks_of
+    monkeypatch.setattr(resuming, "blocks_of", lambda run, docs: blocks(run, 4))
+    append = resuming.PartialRun.append
+
+    def interrupted(self, block, ranked):
+        append(self, block, ranked)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(resuming.PartialRun, "append", interrupted)
+    assert main(["rerank", "--model", model, *arguments]) == 130
+    assert "what is finished is kept; the same command goes on from here" in capsys.readouterr().err
+    assert not out.exists()
+    monkeypatch.setattr(resuming.PartialRun, "append", append)
+    assert main(["rerank", "--model", model, *arguments]) == 0
+    assert "ours.trec.partial: 5 of 11 documents are done" in caplog.text
+    assert len(read_run(out)) == 4
+
+
+def test_one_query(model, tiny_folder, capsys):
+    arguments = ["--dataset", str(tiny_folder), "--query", "cats and dogs", "--top-k", "2"]
+    assert main(["rerank", "--model", model, *arguments]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    rank, score, doc_id = lines[0].split()
+    assert (rank, doc_id) in {("1", "d1"), ("1", "d2")}
+    assert float(score) >= float(lines[2].split()[1])
+    assert {line.strip() for line in lines[1::2]} == {
+        "Cats The cat sat on the mat and slept.",
+        "Dogs Dogs bark at cats in the night.",
+    }
+
+
+def test_a_long_text_is_shown_in_part():
+    from ltr.cli.rerank import _snippet
+
+    assert _snippet("a  b\nc") == "a b c"
+    assert _snippet("word " * 50) == ("word " * 20).strip() + " …"
+    assert _snippet("x" * 200) == "x" * 100 + " …"
+
+
+def test_json_lines(model, capsys, monkeypatch):
+    given = [
+        {"query": "sort", "docs": ["a list", {"title": "b", "text": "number"}], "ids": ["x", "y"], "key": 7},
+        {"query": "read", "docs": ["file"], "first_scores": [2.0]},
+        {"query": "open", "docs": []},
+    ]
+    stdin(monkeypatch, "\n\n".join(json.dumps(one) for one in given) + "\n")
+    assert main(["rerank", "--model", model, "--precision", "32"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    expected = Reranker.load(model, precision="32").rank("sort", given[0]["docs"], given[0]["ids"])
+    assert lines[0]["key"] == 7
+    assert [one["id"] for one in lines[0]["ranking"]] == [one.id for one in expected]
+    assert [one["score"] for one in lines[0]["ranking"]] == pytest.approx([one.score for one in expected], abs=1e-5)
+    assert [(one["rank"], one["index"]) for one in lines[1]["ranking"]] == [(1, 0)]
+    assert lines[2] == {"query": "open", "ranking": []}
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("{", "standard input:2: a line must be JSON, got '{'"),
+        ("[1]", 'standard input:2: a line must be an object with "query" and a list "docs", got [1]'),
+        ('{"query": "x"}', 'must be an object with "query" and a list "docs"'),
+        ('{"query": "x", "docs": "y"}', 'must be an object with "query" and a list "docs"'),
+        (
+            '{"query": "", "docs": ["y"]}',
+            "standard input:2: Reranker: query 0 must be a text that is not empty, got ''",
+        ),
+        ('{"query": "x", "docs": [5]}', "standard input:2: Reranker: document 0 of query 0 must be a string"),
+        ('{"query": "x", "docs": ["y"], "ids": []}', "standard input:2: Reranker: ids must have one entry for each"),
+    ],
+)
+def test_a_bad_line_is_named_and_what_came_before_is_given(model, capsys, monkeypatch, line, sentence):
+    stdin(monkeypatch, f'{{"query": "sort", "docs": ["a"]}}\n{line}\n')
+    assert main(["rerank", "--model", model]) == 1
+    shown = capsys.readouterr()
+    assert sentence in shown.err
+    assert json.loads(shown.out)["query"] == "sort"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "nothing to rerank: give --run and --output, or --query, or JSON lines on standard input"),
+        (["--query", "x"], "--query needs --dataset, the collection to search"),
+        (["--query", " ", "--dataset", "d"], "--query must not be empty"),
+        (
+            ["--query", "x", "--dataset", "d", "--run", "r"],
+            "--query prints the best documents of one text; leave out --run and --output",
+        ),
+        (["--run", "r"], "to rerank a run, give --run, --output and --dataset; --output and --dataset missing"),
+        (["--dataset", "d"], "--dataset needs --run and --output (a whole run), or --query (one text)"),
+        (["--query", "x", "--dataset", "d", "--depth", "0"], "--depth must be at least 1, got 0"),
+        (["--query", "x", "--dataset", "d", "--top-k", "-1"], "--top-k must be at least 1, got -1"),
+    ],
+)
+def test_options_that_do_not_fit_together(arguments, sentence, capsys, monkeypatch):
+    stdin(monkeypatch, "", terminal=True)
+    assert main(["rerank", "--model", "nowhere", *arguments]) == 1
+    assert f"ltr rerank: {sentence}" in capsys.readouterr().err
+
+
+def test_missing_things_are_named(model, tiny_folder, tmp_path, capsys):
+    out = ["-o", str(tmp_path / "out.trec")]
+    cases = [
+        (["--model", str(tmp_path / "nothing"), "--run", "first", "--dataset", str(tiny_folder), *out], "no folder"),
+        (["--model", model, "--run", "frist", "--dataset", str(tiny_folder), *out], "did you mean 'first'?"),
+        (["--model", model, "--run", "first", "--dataset", str(tmp_path / "no"), *out], "no"),
+        (["--model", model, "--query", "zyzzyva", "--dataset", str(tiny_folder)], "no document of"),
+        (["--model", model, "--interpolate", "--run", "first", "--dataset", str(tiny_folder), *out], "needs a weight"),
+    ]
+    for arguments, sentence in cases:
+        assert main(["rerank", *arguments]) == 1
+        assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "out.trec").exists()
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from ltr.cli.main import main\n"
+        "try: main(['rerank', '--help'])\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'numpy', 'ir_datasets', 'tqdm', 'pandas', 'transformers'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert 'ltr rerank --model M --dataset NAME --query "join two paths"' in done.stdout

@@ -1,0 +1,229 @@
+"""An interrupted run goes on where it stopped, and ends as if nothing had happened."""
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from ltr.data.candidates import candidates
+from ltr.data.collection import load
+from ltr.errors import DataError
+from ltr.inference.reranker import Reranker
+from ltr.inference.resuming import PartialRun, blocks_of, model_signature, rerank_run
+from ltr.io.trec import Run, read_run
+from ltr.scorers.cross_encoder import CrossEncoder
+from ltr.scorers.settings import ModelSettings
+from tests.conftest import write_tiny
+from tests.tiny_model import save_tiny
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """A collection, its first-stage run, and a model."""
+    folder = tmp_path_factory.mktemp("resuming")
+    write_tiny(folder / "data")
+    torch.manual_seed(2)
+    save_tiny(folder / "backbone")
+    CrossEncoder(str(folder / "backbone")).save(folder / "model", ModelSettings(60, 20, interpolation=0.5))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reranker(home) -> Reranker:
+    return Reranker.load(home / "model", device="cpu", precision="32")
+
+
+@pytest.fixture(scope="module")
+def collection(home):
+    return load(str(home / "data"))
+
+
+@pytest.fixture(scope="module")
+def first(collection) -> Run:
+    return candidates(collection, "first")
+
+
+@pytest.fixture(scope="module")
+def finished(home, reranker, collection, first) -> bytes:
+    """The file of an uninterrupted run, in blocks of one or two queries."""
+    assert rerank_run(reranker, collection, first, home / "whole" / "out.trec", block_docs=4) == 11
+    return (home / "whole" / "out.trec").read_bytes()
+
+
+def test_the_file_holds_what_rank_says(home, finished, reranker, collection, first):
+    run = read_run(home / "whole" / "out.trec")
+    assert list(run) == list(first)
+    assert [p.name for p in (home / "whole").iterdir()] == ["out.trec"], "nothing is left beside"
+    for query_id in first:
+        ids = first[query_id][0].tolist()
+        ranked = reranker.rank(collection.queries[query_id], collection.texts(ids), ids)
+        assert run[query_id][0].tolist() == [one.id for one in ranked]
+        assert run[query_id][1].tolist() == pytest.approx([one.score for one in ranked], abs=1e-5)
+
+
+def test_every_place_of_interruption_ends_in_the_same_file(tmp_path, finished, reranker, collection, first):
+    """Whatever part of the file had reached the disk, down to the byte."""
+    out = tmp_path / "out.trec"
+    arguments = (reranker, collection, first, out)
+    scored: list[int] = []
+    real = reranker.rank_many
+
+    def stop(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    reranker.rank_many = stop
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            rerank_run(*arguments, block_docs=4)
+    finally:
+        del reranker.rank_many
+    partial, manifest = Path(f"{out}.partial"), Path(f"{out}.partial.json")
+    signature = manifest.read_text()
+
+    def counted(queries, *args, **kwargs):
+        scored.append(len(queries))
+        return real(queries, *args, **kwargs)
+
+    for cut in [*range(0, len(finished), 23), len(finished) - 1, len(finished)]:
+        partial.write_bytes(finished[:cut])
+        manifest.write_text(signature)
+        scored.clear()
+        reranker.rank_many = counted
+        try:
+            assert rerank_run(*arguments, block_docs=4) == 11
+        finally:
+            del reranker.rank_many
+        assert out.read_bytes() == finished, cut
+        assert not partial.exists()
+        assert not manifest.exists()
+        assert sum(scored) < 4 or cut < len(finished) / 2, "finished queries are not computed again"
+    assert scored == []
+
+
+def test_kill_9_in_the_middle_of_a_line(home, tmp_path, finished, reranker, collection, first):
+    out = tmp_path / "out.trec"
+    code = f"""
+import os, signal
+from ltr.data.candidates import candidates
+from ltr.data.collection import load
+from ltr.inference import resuming
+from ltr.inference.reranker import Reranker
+
+write = resuming.PartialRun.append
+written = []
+
+def killed(self, block, ranked):
+    write(self, block, ranked)
+    written.append(block)
+    if len(written) == 2:
+        os.truncate(self.path, os.path.getsize(self.path) - 9)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+resuming.PartialRun.append = killed
+collection = load({str(home / "data")!r})
+reranker = Reranker.load({str(home / "model")!r}, device="cpu", precision="32")
+resuming.rerank_run(reranker, collection, candidates(collection, "first"), {str(out)!r}, block_docs=4)
+"""
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert not out.exists()
+    left = Path(f"{out}.partial").read_bytes()
+    assert left
+    assert not left.endswith(b"\n")
+    rerank_run(reranker, collection, first, out, block_docs=4)
+    ours, whole = read_run(out), finished.decode().splitlines()
+    assert [line.split()[:4] for line in out.read_text().splitlines()] == [line.split()[:4] for line in whole]
+    assert len(ours) == 4
+
+
+def test_an_old_output_stays_until_the_new_one_is_whole(tmp_path, reranker, collection, first, monkeypatch):
+    out = tmp_path / "out.trec"
+    out.write_text("old")
+    monkeypatch.setattr(reranker, "rank_many", lambda *a, **k: (_ for _ in ()).throw(OSError(28, "No space left")))
+    with pytest.raises(OSError, match="No space left"):
+        rerank_run(reranker, collection, first, out)
+    assert out.read_text() == "old"
+
+
+@pytest.mark.parametrize("changed", ["model", "run", "dataset", "options"])
+def test_other_inputs_are_refused(tmp_path, home, reranker, collection, first, changed, monkeypatch):
+    out = tmp_path / "out.trec"
+    monkeypatch.setattr(reranker, "rank_many", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        rerank_run(reranker, collection, first, out)
+    monkeypatch.undo()
+    arguments = {"reranker": reranker, "collection": collection, "first": first, "output": out}
+    if changed == "model":
+        reranker.scorer.save(tmp_path / "other", ModelSettings(60, 20, interpolation=0.6))
+        reranker = Reranker.load(tmp_path / "other", device="cpu", precision="32")
+        arguments["reranker"] = Reranker(reranker.scorer, ModelSettings(60, 20, 0.5), "cpu", "32")
+    elif changed == "run":
+        arguments["first"] = first.top(1)
+    elif changed == "dataset":
+        other = write_tiny(tmp_path / "data")
+        (other / "queries.tsv").write_text((other / "queries.tsv").read_text().replace("cat", "dog"))
+        arguments["collection"] = load(str(other))
+    else:
+        arguments["top_k"] = 1
+    with pytest.raises(DataError, match=rf"out\.trec\.partial was begun with another {changed}; give the same inputs"):
+        rerank_run(**arguments)
+    assert Path(f"{out}.partial").exists()
+
+
+def test_a_partial_file_without_its_manifest_is_refused(tmp_path):
+    Path(tmp_path / "out.trec.partial").write_text("something")
+    with pytest.raises(DataError, match="was begun with another model; give the same inputs"):
+        PartialRun(tmp_path / "out.trec", {"model": "x"}, {})
+
+
+def test_top_k_interpolation_and_compression(tmp_path, reranker, collection, first):
+    rerank_run(reranker, collection, first, tmp_path / "out.trec.gz", top_k=2, interpolate=True)
+    lines = gzip.decompress((tmp_path / "out.trec.gz").read_bytes()).decode().splitlines()
+    assert len(lines) == 8
+    assert lines[0].endswith(" out")
+    assert [p.name for p in tmp_path.iterdir()] == ["out.trec.gz"]
+    run = read_run(tmp_path / "out.trec.gz")
+    for query_id in first:
+        ids, scores = first[query_id]
+        texts = collection.texts(ids.tolist())
+        ranked = reranker.rank(collection.queries[query_id], texts, ids.tolist(), 2, scores.tolist(), True)
+        assert run[query_id][1].tolist() == pytest.approx([one.score for one in ranked], abs=1e-5)
+
+
+def test_a_query_without_text_is_named(tmp_path, reranker, collection, first):
+    collection = load(collection.name)
+    collection.queries["q3"] = " "
+    with pytest.raises(DataError, match="query q3 must be a text that is not empty, got ' '"):
+        rerank_run(reranker, collection, first, tmp_path / "out.trec")
+
+
+def test_a_score_that_is_not_finite_names_query_and_document(tmp_path, home, collection, first):
+    scorer = CrossEncoder(str(home / "model"))
+    scorer.model.classifier.bias.data.fill_(float("nan"))
+    broken = Reranker(scorer, ModelSettings(60, 20), "cpu", "32")
+    with pytest.raises(DataError, match="query q1, document d2: the model's score is nan"):
+        rerank_run(broken, collection, first, tmp_path / "out.trec")
+
+
+def test_blocks_hold_whole_queries_and_depend_on_the_run_alone():
+    run = Run.from_dict({f"q{i}": {f"d{j}": -float(j) for j in range(i)} for i in range(1, 6)})
+    assert blocks_of(run, 4) == [["q1", "q2", "q3"], ["q4"], ["q5"]]
+    assert blocks_of(Run.from_dict({})) == []
+
+
+def test_the_models_signature_follows_its_content(home, tmp_path):
+    before = model_signature(home / "model")
+    (tmp_path / "copy").mkdir()
+    for file in (home / "model").iterdir():
+        (tmp_path / "copy" / file.name).write_bytes(file.read_bytes())
+    assert model_signature(tmp_path / "copy") == before
+    settings = json.loads((tmp_path / "copy" / "ltr.json").read_text())
+    (tmp_path / "copy" / "ltr.json").write_text(json.dumps({**settings, "max_length": 50}))
+    assert model_signature(tmp_path / "copy") != before
+    assert model_signature("some/hub-id") == "some/hub-id"
