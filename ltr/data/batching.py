@@ -126,8 +126,9 @@ def deal(tokens: np.ndarray, ranks: int) -> list[np.ndarray]:
 class TrainBatches(DistributedSampler):
     """This process's share of each global batch of an epoch, as ``Drawn`` lists.
 
-    All processes work out the same global batches and take their part of each. A subclass of DistributedSampler so
-    that Lightning calls ``set_epoch`` and puts no sampler of its own in front.
+    All processes work out the same global batches, the same for any number of processes, and take their part of each.
+    (Only where a token budget holds fewer lists than there are processes, batches get more.) A subclass of
+    DistributedSampler so that Lightning calls ``set_epoch`` and puts no sampler of its own in front.
 
     Args:
         draw: epoch -> (lists of that epoch, tokens of each list).

@@ -9,13 +9,15 @@ from collections.abc import Collection as Sized
 from collections.abc import Iterable, Iterator
 
 import numpy as np
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from ltr.data.ragged import Ragged
 from ltr.data.sampling import Pool, Sampling, keys_of, mixed
 from ltr.errors import ConfigError, DataError
 from ltr.io.trec import Qrels, Run
 
-log = logging.getLogger("ltr")
+#: said by one process only
+warn = rank_zero_only(logging.getLogger("ltr").warning)
 
 
 class Numbers:
@@ -100,7 +102,7 @@ def _report(name: str, total: int, kept: int, without: dict[str, int], sampling:
         found = ", ".join(left_out) or "there are no queries"
         raise DataError(f"{name}: no query gives a training list: {found} ({advice})")
     if left_out:
-        log.warning("%s: %d of %d queries are left out of training: %s", name, total - kept, total, ", ".join(left_out))
+        warn("%s: %d of %d queries are left out of training: %s", name, total - kept, total, ", ".join(left_out))
 
 
 def pairs_pool(name: str, query_ids: Sized[str], pairs: Iterable[tuple[str, str, str]]) -> Pool:
@@ -163,7 +165,7 @@ def teacher_pool(name: str, query_ids: Iterable[str], run: Run, sampling: Sampli
     if not kept:
         raise DataError(f"{name}: no query has two documents or more in the teacher's run {run.name}")
     if few:
-        log.warning("%s: %d queries have fewer than two documents in the teacher's run and are left out", name, few)
+        warn("%s: %d queries have fewer than two documents in the teacher's run and are left out", name, few)
     none = Ragged(np.zeros(0, np.int32), np.zeros(len(kept) + 1, np.int64))
     return Pool(
         kept,

@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ltr.data import batching
@@ -99,8 +99,10 @@ def test_lists_without_tokens_leave_no_process_empty():
     assert all(len(part) == 1 for part in deal(np.zeros(3, np.int64), 3))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(8, 60), st.integers(1, 4), st.booleans(), st.integers(0, 3))
+@example(60, 4, False, 1)  # batches of enough lists for all
+@example(9, 4, False, 0)  # a batch of two lists for four processes, were it not given more
 def test_processes_share_the_batches_of_one_process(n, ranks, by_lists, epoch):
     tokens = np.random.default_rng(n).integers(10, 100, n)
     size = {"lists_per_batch": 8} if by_lists else {"tokens_per_batch": 500}
@@ -113,13 +115,17 @@ def test_processes_share_the_batches_of_one_process(n, ranks, by_lists, epoch):
     assert {len(share) for share in shares} == {len(alone)}
     for sampler in (alone, *shares):
         sampler.set_epoch(epoch)
+    enough = min(len(whole.entries) for whole in alone) >= ranks
     for whole, *parts in zip(alone, *shares, strict=True):
         entries = [part.entries.tolist() for part in parts]
         assert all(entries)
-        assert sorted(entry for part in entries for entry in part) == sorted(whole.entries.tolist())
+        if enough:
+            assert sorted(entry for part in entries for entry in part) == sorted(whole.entries.tolist())
         for part in parts:
             assert part.docs.tolist() == [1000 * entry + epoch for entry in part.entries for _ in range(2)]
             assert part.labels.tolist() == [1.0, 0.0] * len(part.entries)
+    everything = [entry for share in shares for part in share for entry in part.entries.tolist()]
+    assert sorted(everything) == list(range(n))
 
 
 def test_the_number_of_batches_stays_when_epochs_differ_in_tokens():
