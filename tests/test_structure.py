@@ -23,6 +23,7 @@ LAYERS = [
     {"experiments"},
     {"adapters"},
     {"cli"},
+    {"__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 MODULES = sorted(m.name for m in pkgutil.walk_packages([str(ROOT)], "ltr."))
