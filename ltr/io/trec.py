@@ -8,6 +8,7 @@ import io
 import math
 import os
 import warnings
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
@@ -20,6 +21,9 @@ from ltr.io.runs import Run
 
 #: judgements: query id -> document id -> grade; a negative grade (spam, not assessable) counts as not judged
 Qrels = dict[str, dict[str, int]]
+
+#: what unpacking says of a file that is no gzip, or not all of one
+BROKEN = (gzip.BadGzipFile, EOFError, zlib.error)
 
 RUN_LINE = "a run line has 6 fields (query_id Q0 doc_id rank score tag)"
 QRELS_LINE = "a judgement line has 4 fields (query_id 0 doc_id grade)"
@@ -46,7 +50,11 @@ def read_run(path: str | os.PathLike, name: str | None = None) -> Run:
     name = stem(path) if name is None else name
     try:
         return _grouped(*_columns(path), name)
-    except (ValueError, DataError):  # not plain ASCII, or something is wrong: the line-by-line reader knows where
+    except (
+        ValueError,
+        DataError,
+        *BROKEN,
+    ):  # not plain ASCII, or something is wrong: the line-by-line reader knows where
         return _read_run_by_line(path, name)
 
 
@@ -117,6 +125,7 @@ def _read_run_by_line(path: Path, name: str) -> Run:
 def _lines(path: Path, what: str, n: int, form: str) -> Iterator[tuple[int, list[str]]]:
     """(line number, fields) of each line that is not blank, or DataError."""
     number = 0
+    empty = True
     with opened(path, what) as lines:
         try:
             for number, line in enumerate(lines, 1):
@@ -125,10 +134,11 @@ def _lines(path: Path, what: str, n: int, form: str) -> Iterator[tuple[int, list
                     hint = {4: "; 4 fields are judgements", 6: "; 6 fields are a run"}.get(len(fields), "")
                     raise DataError(f"{path}:{number}: {form}, got {len(fields)}: {line.strip()[:80]!r}{hint}")
                 if fields:
+                    empty = False
                     yield number, fields
-        except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
+        except (UnicodeDecodeError, *BROKEN) as error:
             raise DataError(f"{path}: after line {number}: not UTF-8 text, or not whole gzip: {error}") from error
-    if not number:
+    if empty:
         raise DataError(f"{path}: the file is empty; {form}")
 
 

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -159,9 +159,11 @@ def _measured(measure: Measure, lists: JudgedLists) -> np.ndarray:
     has = np.flatnonzero(lists.relevant(measure.level))
     for queries, depth in _blocks(measure, lists, has):
         judged, run = lists.arrays(queries, depth)
+        asked = measure
         if measure.name == "rbp":  # ranx multiplies by the grade; rank-biased precision is defined on 0 and 1
             judged[..., 1] = np.where(judged[..., 1] >= measure.level, 1.0, 0.0)
-        found = _kernel(measure, judged, run)
+            asked = replace(measure, level=1)
+        found = _kernel(asked, judged, run)
         if measure.name == "bpref":
             found = np.where(np.isnan(found), _kernel(Measure("recall", level=measure.level), judged, run), found)
         values[queries] = found

@@ -11,6 +11,9 @@ from ltr.errors import DataError
 from ltr.io.runs import Run, as_bytes, keys
 from ltr.io.trec import Qrels
 
+#: entries of a run that are looked up at a time
+BLOCK = 1_000_000
+
 
 @dataclass(frozen=True, eq=False)
 class JudgedLists:
@@ -92,10 +95,9 @@ def _matches(run: Run, listed: np.ndarray, key: np.ndarray, seed: int) -> Iterat
     known = np.zeros(int(mask) + 1, bool)
     known[key & mask] = True
     sizes = np.diff(run.offsets)
-    step = 1_000_000
     query = np.repeat(listed, sizes)
-    for start in range(0, len(query), step):
-        block = keys(run.doc_bytes[start : start + step], query[start : start + step], seed)
+    for start in range(0, len(query), BLOCK):
+        block = keys(run.doc_bytes[start : start + BLOCK], query[start : start + BLOCK], seed)
         at = np.flatnonzero(known[block & mask])
         found = np.minimum(np.searchsorted(key, block[at]), len(key) - 1)
         same = key[found] == block[at]

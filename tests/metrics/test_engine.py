@@ -1,12 +1,24 @@
 """Measures equal those of trec_eval on runs with ties, and say what they did with queries that do not match."""
 
+import logging
+import math
+import os
+import subprocess
+import sys
+import threading
+import time
+
 import numpy as np
+import pytest
 import pytrec_eval
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ltr.io.trec import Run
-from ltr.metrics.engine import evaluate
+from ltr.errors import ConfigError, DataError
+from ltr.io.trec import Run, read_qrels, read_run
+from ltr.metrics import engine, lists
+from ltr.metrics.engine import evaluate, warm_up
+from ltr.metrics.measure import KINDS
 
 #: ours -> trec_eval's
 SAME = {
@@ -38,6 +50,8 @@ FAMILIES = {
     "Rprec",
     "bpref",
 }
+#: one of each kind
+ALL = ["rbp.8" if name == "rbp" else name for name in KINDS]
 
 
 def assert_equal_to_trec_eval(run: Run, qrels) -> None:
@@ -48,15 +62,183 @@ def assert_equal_to_trec_eval(run: Run, qrels) -> None:
         np.testing.assert_allclose(ours.values[measure], expected, atol=1e-6, rtol=0, err_msg=measure)
 
 
-docs = st.integers(0, 14).map("d{}".format)
-# few distinct scores, some equal only as float32: ties everywhere
-scores = st.sampled_from([0.0, 1.0, 1.0 + 1e-9, 2.0, -3.5, 1e30, 16777216.0, 16777217.0])
-judgements = st.dictionaries(st.sampled_from("pqrs"), st.dictionaries(docs, st.integers(-1, 3), min_size=1), min_size=1)
-rankings = st.dictionaries(st.sampled_from("pqrs"), st.dictionaries(docs, scores, min_size=1), min_size=1)
+DOCS = st.integers(0, 14).map("d{}".format)
+#: few distinct scores, some equal only as float32: ties everywhere
+SCORES = st.sampled_from([0.0, 1.0, 1.0 + 1e-9, 2.0, -3.5, 1e30, 1e300, 16777216.0, 16777217.0])
+#: trec_eval crashes on a query whose grades are all negative
+GRADES = st.dictionaries(DOCS, st.integers(-1, 3), min_size=1).filter(lambda docs: max(docs.values()) >= 0)
+JUDGED = st.dictionaries(st.sampled_from("pqrs"), GRADES, min_size=1)
+RANKED = st.dictionaries(st.sampled_from("pqrs"), st.dictionaries(DOCS, SCORES, min_size=1), min_size=1)
 
 
 @settings(max_examples=150, deadline=None)
-@given(rankings, judgements)
+@given(RANKED, JUDGED)
 def test_equals_trec_eval_on_ties(scored, qrels):
     if set(scored) & set(qrels):
         assert_equal_to_trec_eval(Run.from_dict(scored), qrels)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("run", ["run.bm25.trec.gz", "run.splade.trec.gz"])
+@pytest.mark.parametrize("qrels", ["qrels.trec", "qrels_full.trec"])
+def test_equals_trec_eval_on_real_runs(shared_data, run, qrels):
+    folder = shared_data / "trec-dl-2021"
+    assert_equal_to_trec_eval(read_run(folder / run), read_qrels(folder / qrels))
+
+
+#: ranks 1..5 hold grades 2, not judged, 0, 3, 1; one relevant document (grade 1) is not retrieved
+RUN = Run.from_dict({"q": {"a": 5.0, "u": 4.0, "b": 3.0, "c": 2.0, "d": 1.0}}, "mine")
+QRELS = {"q": {"a": 2, "b": 0, "c": 3, "d": 1, "e": 1}}
+
+
+@pytest.mark.parametrize(
+    ("measure", "expected"),
+    [
+        ("dcg", 2 + 3 / math.log2(5) + 1 / math.log2(6)),
+        ("dcg@4", 2 + 3 / math.log2(5)),
+        ("dcg_burges", 3 + 7 / math.log2(5) + 1 / math.log2(6)),
+        ("ndcg@4", (2 + 3 / math.log2(5)) / (3 + 2 / math.log2(3) + 1 / 2 + 1 / math.log2(5))),
+        ("ndcg_burges@1", 3 / 7),
+        ("mrr", 1.0),
+        ("mrr-l3", 1 / 4),
+        ("mrr-l3@3", 0.0),
+        ("map", (1 + 2 / 4 + 3 / 5) / 4),
+        ("recall@4", 2 / 4),
+        ("recall-l2@4", 1.0),
+        ("precision", 3 / 5),
+        ("precision@10", 3 / 10),
+        ("precision-l2@5", 2 / 5),
+        ("f1", 2 * (3 / 5) * (3 / 4) / (3 / 5 + 3 / 4)),
+        ("hits@4", 2.0),
+        ("hit_rate-l3@3", 0.0),
+        ("hit_rate-l3@4", 1.0),
+        ("r-precision", 2 / 4),
+        ("r-precision-l2", 1 / 2),
+        # relevant is 0 or 1 for rank-biased precision, whatever the grade
+        ("rbp.8", 0.2 * (1 + 0.8**3 + 0.8**4)),
+        ("rbp.8-l2", 0.2 * (1 + 0.8**3)),
+        # a stands above no irrelevant document; c and d below one of min(4 relevant, 1 irrelevant)
+        ("bpref", (1 + 0 + 0) / 4),
+    ],
+)
+def test_worked_by_hand(measure, expected):
+    assert evaluate(RUN, QRELS, measure).means[measure] == pytest.approx(expected, abs=1e-12)
+
+
+def test_bpref_without_judged_irrelevant_documents_is_the_recall():
+    assert evaluate(RUN, {"q": {"a": 1, "e": 1}}, "bpref").means == {"bpref": 0.5}
+
+
+def test_queries_that_do_not_match_are_counted():
+    run = Run.from_dict({"x": {"a": 1.0}, "q": {"a": 1.0}, "none": {"a": 1.0}}, "mine")
+    qrels = {"gone": {"a": 1}, "q": {"a": 1}, "none": {"a": 0, "b": -1}}
+    found = evaluate(run, qrels, ["mrr", "bpref"])
+    assert found.query_ids == ["gone", "q", "none"]
+    assert (found.missing, found.unjudged, found.without_relevant) == (["gone"], ["x"], ["none"])
+    np.testing.assert_array_equal(found.values["mrr"], [0, 1, 0])
+    assert found["mrr"] == pytest.approx(1 / 3)
+    for said in ("3 queries", "missing from the run (count 0): 1", "without relevant documents (count 0): 1"):
+        assert said in found.conventions
+    assert "without judgements (left out): 1" in found.conventions
+
+
+def test_conventions_name_gain_level_and_ties():
+    line = evaluate(RUN, QRELS, ["ndcg@10", "dcg", "ndcg_burges", "mrr"]).conventions
+    assert "gain: linear (ndcg@10, dcg)" in line
+    assert "gain: 2^grade - 1 (ndcg_burges)" in line
+    assert "relevant: grade >= 1;" in line
+    assert "ties: by document id, descending (trec_eval)" in line
+    assert "relevant: grade >= 2;" in evaluate(RUN, QRELS, "mrr-l2").conventions
+    assert "relevant: grade >= 1, or what -l says" in evaluate(RUN, QRELS, ["mrr-l2", "mrr"]).conventions
+
+
+def test_a_negative_grade_is_no_judgement():
+    qrels = {"q": {"a": 1, "u": -2, "e": 1}}
+    assert (
+        evaluate(RUN, qrels, ["bpref", "ndcg"]).means == evaluate(RUN, {"q": {"a": 1, "e": 1}}, ["bpref", "ndcg"]).means
+    )
+
+
+def test_a_query_of_the_run_without_documents_counts_0():
+    run = Run.from_dict({"p": {}, "q": {"a": 1.0}})
+    found = evaluate(run, {"p": {"a": 1}, "q": {"a": 1}}, ALL)
+    for measure, values in found.values.items():
+        assert values[0] == 0, measure
+
+
+@settings(max_examples=25, deadline=None)
+@given(RANKED, JUDGED, st.integers(1, 60))
+def test_the_size_of_blocks_does_not_matter(scored, qrels, cells):
+    if not set(scored) & set(qrels):
+        return
+    run = Run.from_dict(scored)
+    whole = evaluate(run, qrels, ALL)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "CELLS", cells)
+        patch.setattr(lists, "BLOCK", 3)
+        parts = evaluate(run, qrels, ALL)
+    for measure in ALL:
+        np.testing.assert_array_equal(whole.values[measure], parts.values[measure], err_msg=measure)
+
+
+def test_equal_keys_of_different_documents_are_told_apart(monkeypatch):
+    expected = evaluate(RUN, QRELS, ALL).means
+    true_keys = lists.keys
+    monkeypatch.setattr(lists, "keys", lambda d, q, seed=0: true_keys(d, q, seed) & np.uint64(7 if seed < 2 else 1023))
+    assert evaluate(RUN, QRELS, ALL).means == expected
+    monkeypatch.setattr(lists, "keys", lambda d, q, seed=0: np.zeros(len(d), np.uint64))
+    with pytest.raises(DataError, match="document ids collide under every hash"):
+        evaluate(RUN, QRELS, ALL)
+
+
+def test_unknown_measures():
+    with pytest.raises(ConfigError, match="did you mean 'ndcg'"):
+        evaluate(RUN, QRELS, ["ndgc"])
+
+
+def test_no_judgements():
+    with pytest.raises(DataError, match="evaluate: there are no judgements"):
+        evaluate(RUN, {}, "mrr")
+
+
+def test_no_shared_query():
+    with pytest.raises(
+        DataError, match=r"run mine and the judgements share no query; the run has 1 \(q ...\), .* 1 \(1 "
+    ):
+        evaluate(RUN, {"1": {"a": 1}}, "mrr")
+
+
+def test_warm_up_in_the_background_and_evaluation_at_once():
+    warm_up(["mrr", "map"])
+    results = []
+    threads = [threading.Thread(target=lambda: results.append(evaluate(RUN, QRELS, "mrr")["mrr"])) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [1.0] * 4
+
+
+def test_says_that_it_compiles_when_the_first_call_takes_long(monkeypatch, caplog):
+    monkeypatch.setattr(engine, "_ready", set())
+    monkeypatch.setattr(engine, "PATIENCE", 0.01)
+    true = engine._ranx().metrics.reciprocal_rank
+
+    def slow(*args):
+        time.sleep(0.2)
+        return true(*args)
+
+    monkeypatch.setattr(engine._ranx().metrics, "reciprocal_rank", slow)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            assert evaluate(RUN, QRELS, "mrr")["mrr"] == 1.0
+    assert [r.getMessage() for r in caplog.records] == [
+        "compiling the measures (once per installation, about two seconds each) ..."
+    ]
+
+
+def test_compiled_measures_are_kept_in_the_cache(tmp_path):
+    code = "from ltr.metrics.engine import warm_up; warm_up('hits', background=False)"
+    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"} | {"LTR_CACHE": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    assert list((tmp_path / "numba").rglob("*.nbc"))

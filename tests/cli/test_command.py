@@ -1,0 +1,123 @@
+"""A signature becomes options, a docstring becomes help."""
+
+from __future__ import annotations
+
+import logging
+from typing import Literal
+
+import pytest
+
+from ltr.cli.command import parser_of, run, talk
+
+
+def command(
+    source: str,
+    count: int = 3,
+    names: list[str] | None = None,
+    shape: Literal["flat", "deep"] = "flat",
+    share: float | None = None,
+    dry_run: bool = False,
+):
+    """Do one thing.
+
+    And explain it at 100 %.
+
+    Args:
+        source: where it comes from, told
+            in two lines.
+        count: how often.
+        names: of things.
+        shape: of the result.
+        share: of the whole, 5 % say.
+        dry_run: only say what would be done.
+
+    Raises:
+        ValueError: never mind.
+    """
+    return source, count, names, shape, share, dry_run
+
+
+def test_defaults():
+    assert run(command, ["--source", "a"], "ltr x") == ("a", 3, None, "flat", None, False)
+
+
+def test_all_kinds_of_options():
+    argv = ["--source", "a", "--count", "5", "--names", "x", "y", "--shape", "deep", "--share", "0.25", "--dry-run"]
+    assert run(command, argv, "ltr x") == ("a", 5, ["x", "y"], "deep", 0.25, True)
+
+
+def test_underscores_and_hyphens_are_both_taken():
+    for flag, value in (("--dry_run", True), ("--dry-run", True), ("--no-dry-run", False)):
+        assert run(command, ["--source", "a", flag], "ltr x")[-1] is value
+
+
+def test_short_options():
+    assert run(command, ["-s", "a", "-n", "x", "y"], "ltr x", short={"source": "-s", "names": "-n"})[2] == ["x", "y"]
+
+
+def test_positional_arguments():
+    def copy(kind: Literal["link", "loss"], names: list[str] = ["all"], /, times: int = 1):  # noqa: B006
+        """Copy."""
+        return kind, names, times
+
+    assert run(copy, ["link", "a", "b", "--times", "2"], "ltr copy") == ("link", ["a", "b"], 2)
+    assert run(copy, ["loss"], "ltr copy") == ("loss", ["all"], 1)
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ([], "the following arguments are required: --source"),
+        (["--source", "a", "--shape", "round"], "invalid choice: 'round'"),
+        (["--source", "a", "--count", "many"], "argument --count: invalid int value: 'many'"),
+        (["--source", "a", "--colour", "red"], "unrecognized arguments: --colour red"),
+        (["--sour", "a"], "the following arguments are required: --source"),
+    ],
+)
+def test_wrong_usage_ends_with_status_2(capsys, argv, message):
+    with pytest.raises(SystemExit) as exit:
+        run(command, argv, "ltr x")
+    assert exit.value.code == 2
+    err = capsys.readouterr().err
+    assert "usage: ltr x" in err
+    assert message in err
+
+
+def test_help_comes_from_the_docstring():
+    text = parser_of(command, "ltr x").format_help()
+    assert "usage: ltr x" in text
+    assert "Do one thing.\n\nAnd explain it at 100 %.\n" in text
+    words = " ".join(text.split())
+    assert "where it comes from, told in two lines." in words
+    assert "how often. (default: 3)" in words
+    assert "of the whole, 5 % say." in words
+    assert "of the result. (default: flat)" in words
+    assert "never mind" not in words
+    assert "Args" not in words
+
+
+def test_every_option_of_every_command_has_its_help():
+    import importlib
+
+    from ltr.cli.main import COMMANDS
+
+    for name in ("evaluate", "retrieve", "rerank"):
+        module = importlib.import_module(f"ltr.cli.{COMMANDS[name][0]}")
+        function = getattr(module, name)
+        parser = parser_of(function, f"ltr {name}")
+        silent = [a.dest for a in parser._actions if not (a.help or "").strip()]
+        assert silent == [], name
+
+
+def test_log_lines_appear_undecorated_and_once(capsys):
+    logger = logging.getLogger("ltr")
+    before, level = list(logger.handlers), logger.level
+    logger.handlers.clear()
+    try:
+        talk()
+        talk()
+        logging.getLogger("ltr.part").info("it begins")
+        assert capsys.readouterr().err == "it begins\n"
+    finally:
+        logger.handlers[:] = before
+        logger.setLevel(level)

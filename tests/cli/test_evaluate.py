@@ -1,0 +1,103 @@
+"""``ltr evaluate`` from files to tables."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from ltr.cli.main import main
+
+RUNS = {"bm25": {"q1": "ab", "q2": "ab", "q3": "ba"}, "ours": {"q1": "ba", "q2": "ba", "q3": "ba"}}
+
+
+@pytest.fixture
+def files(tmp_path):
+    for name, ranks in RUNS.items():
+        lines = [f"{q} Q0 {d} {i} {2 - i} {name}\n" for q, docs in ranks.items() for i, d in enumerate(docs)]
+        (tmp_path / f"{name}.trec").write_text("".join(lines))
+    (tmp_path / "qrels.trec").write_text("q1 0 b 1\nq2 0 b 2\nq3 0 b 1\n")
+    return tmp_path
+
+
+def evaluated(files, capsys, *options: str) -> str:
+    runs = [str(files / f"{name}.trec") for name in RUNS]
+    status = main(["evaluate", "--run", *runs, "--qrels", str(files / "qrels.trec"), *options])
+    out, err = capsys.readouterr()
+    assert status == 0, err
+    return out
+
+
+def test_text_compares_with_the_first_run(files, capsys):
+    lines = evaluated(files, capsys, "-m", "mrr", "precision-l2@1").split("\n")
+    assert lines[0].startswith("3 queries; missing from the run (count 0): 0;")
+    assert any(line.split()[:2] == ["bm25", "0.6667"] for line in lines)
+    assert any(line.split()[:2] == ["ours", "1.0000"] for line in lines)
+    assert "Against bm25" in lines
+
+
+def test_all_formats_and_tests(files, capsys):
+    rows = json.loads(evaluated(files, capsys, "-m", "mrr", "--format", "json", "--test", "student", "fisher"))["rows"]
+    assert [row["mean"]["value"] for row in rows] == [pytest.approx(2 / 3), 1.0]
+    assert rows[1]["p fisher"] == 0.5
+    table = evaluated(files, capsys, "-m", "mrr", "--format", "csv", "--no-intervals")
+    parsed = list(csv.DictReader(line for line in io.StringIO(table) if not line.startswith("#")))
+    assert [row["mean"] for row in parsed] == ["0.6666666666666666", "1.0"]
+    assert "| bm25 |" in evaluated(files, capsys, "-m", "mrr", "--format", "markdown")
+    assert "\\begin{tabular}" in evaluated(files, capsys, "-m", "mrr", "--format", "latex")
+
+
+@pytest.mark.parametrize("by", ["ours", "file"])
+def test_the_baseline_is_named_by_name_or_file(files, capsys, by):
+    baseline = str(files / "ours.trec") if by == "file" else by
+    assert "Against ours" in evaluated(files, capsys, "-m", "mrr", "--baseline", baseline)
+
+
+def test_per_query_values_and_output_go_to_files(files, capsys):
+    wanted = [files / "out" / "values.csv", files / "table.txt"]
+    out = evaluated(files, capsys, "-m", "mrr", "--per-query", str(wanted[0]), "-o", str(wanted[1]))
+    assert out == ""
+    assert wanted[0].read_text().split("\n")[:3] == ["query_id,run,mrr", "q1,bm25,0.5", "q1,ours,1.0"]
+    assert "Against bm25" in wanted[1].read_text()
+
+
+def test_judgements_of_a_data_set(files, tiny_folder, capsys):
+    assert main(["evaluate", "--run", str(tiny_folder / "run.first.trec"), "--dataset", str(tiny_folder)]) == 0
+    assert "first" in capsys.readouterr().out
+
+
+def test_files_of_one_name_are_told_apart_by_folder(files, capsys):
+    for folder in ("x", "y"):
+        (files / folder).mkdir()
+        (files / folder / "run.trec").write_text((files / "bm25.trec").read_text())
+    runs = [str(files / folder / "run.trec") for folder in ("x", "y")]
+    assert main(["evaluate", "--run", *runs, "--qrels", str(files / "qrels.trec"), "-m", "mrr"]) == 0
+    assert "Against x/run" in capsys.readouterr().out
+    (files / "bm25.run").write_text((files / "bm25.trec").read_text())
+    runs = [str(files / "bm25.trec"), str(files / "bm25.run")]
+    assert main(["evaluate", "--run", *runs, "--qrels", str(files / "qrels.trec"), "-m", "mrr"]) == 0
+    assert f"Against {files / 'bm25.trec'}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--run", "bm25.trec"], "give the judgements by --qrels FILE or by --dataset NAME, one of them; got neither"),
+        (["--run", "bm25.trec", "--qrels", "qrels.trec", "--dataset", "pydocs"], "one of them; got both"),
+        (["--run", "bm25.trec", "--qrels", "qrels.trec", "-m", "ndgc@10"], "no measure 'ndgc'; did you mean 'ndcg'?"),
+        (["--run", "bm52.trec", "--qrels", "qrels.trec"], "run: no file bm52.trec; the folder . holds bm25.trec"),
+        (["--run", "bm25.trec", "bm25.trec", "--qrels", "qrels.trec"], "--run lists a file twice: bm25.trec bm25.trec"),
+        (["--run", "bm25.trec", "--qrels", "bm25.trec"], "bm25.trec:1: a judgement line has 4 fields"),
+        (["--run", "qrels.trec", "--qrels", "qrels.trec"], "qrels.trec:1: a run line has 6 fields"),
+        (
+            ["--run", "bm25.trec", "ours.trec", "--qrels", "qrels.trec", "--baseline", "bm52", "-m", "mrr"],
+            "no run 'bm52' to be the baseline; did you mean 'bm25'?",
+        ),
+    ],
+)
+def test_mistakes_are_explained(files, capsys, monkeypatch, options, message):
+    monkeypatch.chdir(files)
+    assert main(["evaluate", *options]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("ltr evaluate: ")
+    assert message in err

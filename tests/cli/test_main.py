@@ -1,0 +1,131 @@
+"""The command line answers at once and explains mistakes."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ltr import __version__
+from ltr.cli import main as cli
+from ltr.cli.main import COMMANDS, main
+from ltr.errors import DataError
+
+#: what takes seconds to import, and what nobody needs who asks for help
+HEAVY = ["torch", "transformers", "pytorch_lightning", "ranx", "numba", "pandas", "scipy", "ir_datasets", "matplotlib"]
+#: commands whose help must come quickly (fit reads the signatures of models and losses)
+QUICK = sorted(set(COMMANDS) - {"fit"})
+
+
+def imported_by(*argv: str) -> tuple[set[str], str, float]:
+    """(heavy modules loaded, output, seconds) of a new process."""
+    code = (
+        "import sys\n"
+        "from ltr.cli.main import main\n"
+        f"try: main({list(argv)!r})\n"
+        "except SystemExit: pass\n"
+        f"print('loaded:', *[m for m in {HEAVY!r} if m in sys.modules])"
+    )
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    seconds = time.perf_counter() - start
+    out, _, loaded = done.stdout.rpartition("loaded:")
+    return set(loaded.split()), out, seconds
+
+
+def test_help_lists_every_command_at_once():
+    loaded, out, seconds = imported_by("--help")
+    assert loaded == set()
+    assert all(name in out for name in COMMANDS)
+    assert seconds < 5  # 0.1 s on an idle machine; this one may be busy
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_help_of_a_command_imports_nothing_heavy(name):
+    loaded, out, seconds = imported_by(name, "--help")
+    assert loaded == set()
+    assert out.startswith(f"usage: ltr {name}")
+    assert seconds < 5
+
+
+def test_importing_ltr_is_cheap():
+    code = f"import sys, ltr; print(*[m for m in {[*HEAVY, 'numpy']!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"ltr {__version__}\n"
+
+
+def test_without_a_command_it_shows_usage(capsys):
+    assert main([]) == 0
+    assert "usage: ltr COMMAND" in capsys.readouterr().out
+
+
+def test_an_unknown_command_is_met_with_the_nearest(capsys):
+    assert main(["evalute"]) == 2
+    assert "ltr: no command 'evalute'; did you mean 'evaluate'?" in capsys.readouterr().err
+
+
+class Command:
+    """A command's module that does what a test wants."""
+
+    def __init__(self, act):
+        self.act = act
+
+    def main(self, argv):
+        return self.act()
+
+
+def doing(monkeypatch, act) -> None:
+    monkeypatch.setattr(cli.importlib, "import_module", lambda name: Command(act))
+
+
+def raising(error):
+    def act():
+        raise error
+
+    return act
+
+
+def test_errors_of_ltr_are_one_line(monkeypatch, capsys):
+    monkeypatch.delenv("LTR_DEBUG", raising=False)
+    doing(monkeypatch, raising(DataError("a.trec:3: wrong")))
+    assert main(["evaluate"]) == 1
+    assert capsys.readouterr().err == "ltr evaluate: a.trec:3: wrong\n"
+
+
+def test_errors_of_ltr_with_a_traceback_on_request(monkeypatch):
+    monkeypatch.setenv("LTR_DEBUG", "1")
+    doing(monkeypatch, raising(DataError("a.trec:3: wrong")))
+    with pytest.raises(DataError, match=r"a\.trec:3: wrong"):
+        main(["evaluate"])
+
+
+def test_other_errors_are_not_hidden(monkeypatch):
+    doing(monkeypatch, raising(ZeroDivisionError("a bug")))
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        main(["evaluate"])
+
+
+def test_interruption(monkeypatch, capsys):
+    doing(monkeypatch, raising(KeyboardInterrupt()))
+    assert main(["evaluate"]) == 130
+    assert "ltr evaluate: interrupted" in capsys.readouterr().err
+
+
+def test_the_status_of_a_command_is_that_of_ltr(monkeypatch):
+    for value, status in ((None, 0), (0, 0), (3, 3)):
+        doing(monkeypatch, lambda value=value: value)
+        assert main(["evaluate"]) == status
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs pipes that close as on POSIX")
+def test_a_reader_that_goes_away_is_no_error():
+    code = "from ltr.cli.main import main; import sys; sys.exit(main(['losses']))"
+    writer = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    writer.stdout.close()
+    assert b"Traceback" not in writer.communicate()[1]

@@ -1,0 +1,116 @@
+"""A run keeps trec_eval's order, exactly its documents, and refuses what cannot be one."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ltr.errors import DataError, ShapeError
+from ltr.io import runs
+from ltr.io.runs import Run
+
+#: ids with different lengths, beyond ASCII, and such that one is the beginning of another
+IDS = st.text(st.characters(exclude_categories=["Z", "C"]), min_size=1, max_size=20)
+SCORES = st.floats(-1e6, 1e6) | st.sampled_from([0.0, 1.0, 1.0 + 1e-9, 2.0])
+TABLES = st.dictionaries(IDS, st.dictionaries(IDS, SCORES, max_size=12), max_size=5)
+
+
+def in_order(docs: dict[str, float]) -> list[str]:
+    """The definition: float32 score descending, then id descending (by code point, as UTF-8 bytes are)."""
+    return sorted(docs, key=lambda d: (np.float32(docs[d]), d.encode()), reverse=True)
+
+
+@settings(max_examples=150, deadline=None)
+@given(TABLES)
+def test_order_is_that_of_trec_eval(table):
+    run = Run.from_dict(table)
+    assert list(run) == list(table)
+    for query_id, docs in table.items():
+        found, scores = run[query_id]
+        assert found.tolist() == in_order(docs)
+        assert scores.tolist() == [docs[d] for d in found]
+    assert run.to_dict() == table
+
+
+@settings(max_examples=50, deadline=None)
+@given(TABLES, st.integers(0, 6))
+def test_top_keeps_the_best(table, k):
+    run = Run.from_dict(table, "mine").top(k)
+    assert run.name == "mine"
+    for query_id, docs in table.items():
+        assert run[query_id][0].tolist() == in_order(docs)[:k]
+
+
+def test_few_ties_in_a_long_sorted_run_are_mended_alone():
+    scores = np.arange(100.0, 0, -1)
+    scores[40:43] = 60.0
+    run = Run(["p", "q"], [0, 50, 100], [f"d{i:03}" for i in range(100)], scores)
+    assert run["p"][0].tolist()[38:45] == ["d038", "d039", "d042", "d041", "d040", "d043", "d044"]
+    assert run["q"][0].tolist() == [f"d{i:03}" for i in range(50, 100)]
+
+
+def test_documents_as_bytes_or_text_are_the_same():
+    text = Run(["q"], [0, 2], ["ä", "long identifier"], [1, 2])
+    raw = Run(["q"], [0, 2], np.array(["ä".encode(), b"long identifier"]), [1, 2])
+    assert text.doc_ids.tolist() == raw.doc_ids.tolist() == ["long identifier", "ä"]
+
+
+def test_looks_like_a_collection_of_queries():
+    run = Run.from_dict({"q": {"a": 1.0}, "empty": {}}, "mine")
+    assert len(run) == 2
+    assert "q" in run
+    assert "p" not in run
+    assert run["empty"][0].tolist() == []
+    assert repr(run) == "Run('mine': 2 queries, 1 documents)"
+    with pytest.raises(DataError, match=r"run mine: no query 'emty'; did you mean 'empty'\?"):
+        run["emty"]
+
+
+def test_no_queries_at_all():
+    assert Run.from_dict({}).top(3).to_dict() == {}
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("inf"), -float("inf")])
+def test_scores_must_be_finite(score):
+    with pytest.raises(DataError, match=r"run r: query p, document b: score (nan|-?inf) is not a finite number"):
+        Run.from_dict({"o": {"x": 1.0}, "e": {}, "p": {"a": 1.0, "b": score}}, "r")
+
+
+def test_a_document_listed_twice():
+    with pytest.raises(DataError, match="run r: query q, document a is listed twice"):
+        Run(["p", "q"], [0, 1, 4], ["a", "a", "b", "a"], [1, 4, 3, 2], "r")
+
+
+def test_equal_keys_of_different_documents_are_no_duplicates(monkeypatch):
+    monkeypatch.setattr(runs, "keys", lambda docs, query, seed=0: np.zeros(len(docs), np.uint64))
+    assert len(Run(["p", "q"], [0, 2, 3], ["a", "b", "a"], [1, 2, 3]).scores) == 3
+    with pytest.raises(DataError, match="document b is listed twice"):
+        Run(["p"], [0, 3], ["a", "b", "b"], [1, 2, 3])
+
+
+def test_a_query_in_two_blocks():
+    with pytest.raises(DataError, match="run r: query q stands in two blocks"):
+        Run(["q", "p", "q"], [0, 1, 2, 3], ["a", "b", "c"], [1, 2, 3], "r")
+
+
+@pytest.mark.parametrize(
+    ("offsets", "docs", "scores"),
+    [
+        ([0, 1], ["a", "b"], [1, 2]),
+        ([0, 1, 1], ["a", "b"], [1, 2]),
+        ([1, 1, 2], ["a", "b"], [1, 2]),
+        ([0, 3, 2], ["a", "b"], [1, 2]),
+        ([0, 1, 2], ["a"], [1, 2]),
+    ],
+)
+def test_offsets_documents_and_scores_must_fit(offsets, docs, scores):
+    with pytest.raises(ShapeError, match="run run: offsets must rise from 0 to the number of documents"):
+        Run(["p", "q"], offsets, docs, scores)
+
+
+def test_keys_do_not_depend_on_the_width_of_the_array():
+    ids = ["a", "abcdefgh", "abcdefghi"]
+    narrow, wide = runs.as_bytes(ids), runs.as_bytes([*ids, "x" * 40])
+    query = np.arange(4)
+    assert (runs.keys(narrow, query[:3]) == runs.keys(wide, query)[:3]).all()
+    assert len(set(runs.keys(narrow, query[:3]).tolist() + runs.keys(narrow, query[:3], seed=1).tolist())) == 6

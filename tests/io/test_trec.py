@@ -1,0 +1,203 @@
+"""TREC files: what is written is read, fast and line-by-line reader agree, errors name file and line."""
+
+import errno
+import gzip
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ltr.errors import DataError
+from ltr.io import trec
+from ltr.io.trec import Run, qrels_from, read_qrels, read_run, write_qrels, write_run
+
+WORDS = st.text(st.characters(exclude_categories=["Z", "C"]), min_size=1, max_size=20)
+#: NumPy's reader takes these; others go line by line
+ASCII = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=20)
+
+
+def runs_of(ids):
+    return st.dictionaries(ids, st.dictionaries(ids, st.floats(-1e30, 1e30), min_size=1, max_size=6), min_size=1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(runs_of(WORDS) | runs_of(ASCII), st.sampled_from(["run.trec", "run.trec.gz"]))
+def test_a_written_run_is_read_with_the_same_order(tmp_path_factory, table, name):
+    path = tmp_path_factory.mktemp("run") / name
+    run = Run.from_dict(table, name="my run")
+    write_run(path, run)
+    again = read_run(path)
+    assert again.query_ids == run.query_ids
+    assert again.doc_ids.tolist() == run.doc_ids.tolist()
+    np.testing.assert_array_equal(again.scores.astype(np.float32), run.scores.astype(np.float32))
+
+
+@settings(max_examples=60, deadline=None)
+@given(runs_of(ASCII))
+def test_both_readers_agree(tmp_path_factory, table):
+    path = tmp_path_factory.mktemp("run") / "run.trec"
+    write_run(path, Run.from_dict(table))
+    fast, slow = trec._grouped(*trec._columns(path), "a"), trec._read_run_by_line(path, "a")
+    assert fast.to_dict() == slow.to_dict()
+    assert fast.query_ids == slow.query_ids
+
+
+def test_lines_in_any_order_with_tabs_blank_lines_and_windows_ends(tmp_path):
+    path = tmp_path / "r.trec"
+    path.write_bytes(b'q1 Q0 a 1 0.5 t\r\n\nq2\tQ0\tb\t1\t-1e-3\tt\n  q1 Q0 c 9 2 t\n#q Q0 "x 1 3 t')
+    run = read_run(path)
+    assert run.to_dict() == {"q1": {"c": 2.0, "a": 0.5}, "q2": {"b": -0.001}, "#q": {'"x': 3.0}}
+    assert run.query_ids == ["q1", "q2", "#q"]
+
+
+@pytest.mark.parametrize("length", [14, 15, 16, 17, 31, 32, 33, 200])
+def test_ids_of_any_length_are_read_whole(tmp_path, length):
+    path = tmp_path / "r.trec"
+    docs = ["d" * (length - 1) + x for x in "ab"]
+    path.write_text("".join(f"{'q' * length} Q0 {doc} 1 1 t\n" for doc in docs))
+    assert read_run(path).to_dict() == {"q" * length: {docs[1]: 1.0, docs[0]: 1.0}}
+
+
+def test_letters_whose_bytes_look_like_white_space_stay_whole(tmp_path):
+    path = tmp_path / "r.trec"
+    path.write_text("q Q0 voilà 1 1 t\nq Q0 \u0105 1 2 t\n", encoding="utf-8")  # à is C3 A0, ą is C4 85
+    assert read_run(path)["q"][0].tolist() == ["ą", "voilà"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("bm25.trec", "bm25"), ("run.bm25.trec.gz", "bm25"), ("a.b.run", "a.b"), ("x.txt", "x"), ("run.trec", "run")],
+)
+def test_a_run_is_named_after_its_file(tmp_path, name, expected):
+    path = tmp_path / name
+    write_run(path, Run.from_dict({"q": {"a": 1.0}}))
+    assert read_run(path).name == expected
+    assert read_run(path, name="mine").name == "mine"
+
+
+def refused_run(tmp_path, text: str, message: str) -> None:
+    path = tmp_path / "r.trec"
+    path.write_text(text)
+    with pytest.raises(DataError, match=re.escape(str(path)) + message):
+        read_run(path)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("q Q0 b 2 1.0", r":2: a run line has 6 fields \(.*\), got 5: 'q Q0 b 2 1.0'"),
+        ("q Q0 b 2 1.0 a tag", ":2: a run line has 6 fields .*, got 7"),
+        ("q 0 b 1", ":2: a run line .* got 4: 'q 0 b 1'; 4 fields are judgements"),
+        ("q Q0 b 2 high t", ":2: the score must be a finite number, got 'high'"),
+        ("q Q0 b 2 nan t", ":2: the score must be a finite number, got 'nan'"),
+        ("q Q0 b 2 -inf t", ":2: the score must be a finite number, got '-inf'"),
+        ("q Q0 a 2 0.5 t", ":2: document a is listed twice for query q"),
+    ],
+)
+def test_malformed_run_lines_are_located(tmp_path, line, message):
+    refused_run(tmp_path, f"q Q0 a 1 2.0 t\n{line}\nq Q0 c 3 0.1 t\n", message)
+
+
+@pytest.mark.parametrize("text", ["", "\n\n"])
+def test_empty_files_say_what_should_be_there(tmp_path, text):
+    path = tmp_path / "x.trec"
+    path.write_text(text)
+    with pytest.raises(DataError, match=r"x.trec: the file is empty; a run line has 6 fields"):
+        read_run(path)
+    with pytest.raises(DataError, match=r"x.trec: the file is empty; a judgement line has 4 fields"):
+        read_qrels(path)
+
+
+def test_files_that_are_no_text(tmp_path):
+    binary, cut, fake = tmp_path / "a.trec", tmp_path / "b.trec.gz", tmp_path / "c.trec.gz"
+    binary.write_bytes(b"q Q0 a 1 1 t\nq Q0 \xff 1 1 t\n")
+    cut.write_bytes(gzip.compress(b"".join(b"q Q0 d%d 1 1 t\n" % i for i in range(1000)))[:-20])
+    fake.write_bytes(b"q Q0 a 1 1 t\n")
+    for path in (binary, cut, fake):
+        with pytest.raises(DataError, match=f"{path.name}: after line .*: not UTF-8 text, or not whole gzip"):
+            read_run(path)
+
+
+def test_missing_files(tmp_path):
+    with pytest.raises(DataError, match="run: no file"):
+        read_run(tmp_path / "r.trec")
+    with pytest.raises(DataError, match="judgements: no file"):
+        read_qrels(tmp_path / "q.trec")
+
+
+def test_what_could_not_be_read_again_is_not_written(tmp_path):
+    path = tmp_path / "r.trec"
+    for ids in (("a b", "d"), ("", "d")):
+        with pytest.raises(DataError, match=r"run r: query id '.*' must be one word"):
+            write_run(path, Run.from_dict({ids[0]: {ids[1]: 1.0}}, "r"))
+    for doc in ("d e", "", "d\n"):
+        with pytest.raises(DataError, match=r"run r: document id '.*' must be one word"):
+            write_run(path, Run.from_dict({"q": {"ok": 3.0, doc: 1.0}}, "r"))
+    assert not path.exists()
+
+
+def test_compressed_files_do_not_depend_on_time_or_name(tmp_path):
+    run = Run.from_dict({"q": {"a": 1.0}})
+    for name in ("a.gz", "b.gz"):
+        write_run(tmp_path / name, run)
+    assert (tmp_path / "a.gz").read_bytes() == (tmp_path / "b.gz").read_bytes()
+
+
+def test_a_full_disk_keeps_the_old_run(tmp_path, monkeypatch):
+    for name in ("a.trec", "a.trec.gz"):
+        path = tmp_path / name
+        write_run(path, Run.from_dict({"q": {"old": 1.0}}))
+
+        def full(descriptor):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("os.fsync", full)
+            with pytest.raises(DataError, match="No space left on device; the old file is as it was"):
+                write_run(path, Run.from_dict({"q": {"new": 1.0}}))
+        assert read_run(path)["q"][0].tolist() == ["old"]
+
+
+@pytest.mark.parametrize("name", ["q.trec", "q.trec.gz"])
+def test_written_judgements_are_read(tmp_path, name):
+    qrels = {"q2": {"b": 0, "ä": 3}, "q1": {"spam": -2}}
+    write_qrels(tmp_path / name, qrels)
+    again = read_qrels(tmp_path / name)
+    assert again == qrels
+    assert list(again) == ["q2", "q1"]
+
+
+def test_judging_twice_alike_is_no_contradiction(tmp_path):
+    path = tmp_path / "q.trec"
+    path.write_text("q 0 a 1\nq 0 a 1\n")
+    assert read_qrels(path) == {"q": {"a": 1}}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("q 0 b", r":2: a judgement line has 4 fields \(.*\), got 3"),
+        ("q Q0 b 1 2.0 t", ":2: a judgement line .* got 6: .*; 6 fields are a run"),
+        ("q 0 b 0.5", ":2: the grade must be a whole number, got '0.5'"),
+        ("q 0 b nan", ":2: the grade must be a whole number, got 'nan'"),
+        ("q 0 a 2", ":2: document a of query q is judged 2 here and 1 above"),
+    ],
+)
+def test_malformed_judgements_are_located(tmp_path, line, message):
+    path = tmp_path / "q.trec"
+    path.write_text(f"q 0 a 1\n{line}\n")
+    with pytest.raises(DataError, match=re.escape(str(path)) + message):
+        read_qrels(path)
+
+
+def test_judgements_of_a_data_set():
+    class Record:
+        def __init__(self, query_id, doc_id, relevance):
+            self.query_id, self.doc_id, self.relevance = query_id, doc_id, relevance
+
+    assert qrels_from([Record("q", "a", 1), Record("p", "a", 0), Record("q", "b", 2)]) == {
+        "q": {"a": 1, "b": 2},
+        "p": {"a": 0},
+    }
