@@ -116,11 +116,10 @@ class Loss(nn.Module):
     ) -> Tensor:
         scores, labels, mask = self._checked(scores, labels, mask)
         with _full_precision(scores):
-            if self.training:
-                for part in self.children():
-                    observe = getattr(part, "observe", None)
-                    if callable(observe):
-                        observe(scores.detach(), mask)
+            for part in self.children():
+                observe = getattr(part, "observe", None)
+                if callable(observe):
+                    observe(scores.detach(), mask)
             keep = self.contributes(labels, mask)
             costs = torch.where(keep, self._weighted(self.costs(scores, labels, mask), mask, weights), 0)
             if self.reduction == "none":

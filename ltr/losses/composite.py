@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ltr.errors import ConfigError
 from ltr.links import Link
-from ltr.losses.base import Laws, Loss, has_two, increasing
+from ltr.losses.base import Laws, Loss, increasing
 from ltr.losses.running import RunningCenter
 from ltr.losses.softmax import divergence, log_softmax
 from ltr.losses.targets import Scores, Targets, fitting
@@ -70,14 +70,14 @@ class CompositeSoftmax(Loss):
         is_scores = "scores" in self.targets.readings
         if not is_scores:
             why["divergence"] = "labels are grades, and scores that fit them exactly need not exist"
-        kinks = not getattr(self.transform, "smooth", True)
+        kinks = not self.transform.smooth
         if kinks:
             why["kinks"] = "the transform's slope jumps"
         labels = "scores" if isinstance(self.targets, Scores) else "grades"
         return Laws(labels=labels, divergence=is_scores, kinks=kinks, why=why)
 
     def contributes(self, labels: Tensor, mask: Tensor | None = None) -> Tensor:
-        return has_two(labels, mask) & self.targets.contributes(labels, mask)
+        return self.targets.contributes(labels, mask)
 
     def check_labels(self, labels: Tensor, mask: Tensor) -> None:
         self.targets.check("CompositeSoftmax", labels, mask)

@@ -28,7 +28,7 @@ class _SoftmaxCrossEntropy(Loss):
         self.targets = fitting(type(self).__name__, targets, "distribution")
 
     def contributes(self, labels: Tensor, mask: Tensor | None = None) -> Tensor:
-        return has_two(labels, mask) & self.targets.contributes(labels, mask)
+        return self.targets.contributes(labels, mask)
 
     def check_labels(self, labels: Tensor, mask: Tensor) -> None:
         self.targets.check(type(self).__name__, labels, mask)

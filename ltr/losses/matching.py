@@ -61,17 +61,17 @@ class Matching(Loss):
 
     def costs(self, scores: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
         if "scores" in self.targets.readings:
-            return self.link.divergence(scores, torch.where(mask, self.targets.scores(labels), 0))
-        # masked labels (0) may lie outside the link's range: their place gets the value at a score of 0
-        inside = self.link(torch.zeros_like(labels))
-        values = torch.where(mask, self.targets.dual(labels, self.link), inside)
-        return dual_divergence(self.link, scores, values)
+            return self.link.divergence(scores, self.targets.scores(labels))
+        return dual_divergence(self.link, scores, self.targets.dual(labels, self.link))
 
 
 def dual_divergence(link: Link | RunningCenter, scores: Tensor, values: Tensor) -> Tensor:
-    """``D_h(ŝ, h⁻¹(y))`` of values y in the closure of the link's range; its limit where h⁻¹ is infinite."""
+    """``D_h(ŝ, h⁻¹(y))`` of values y in the closure of the link's range; its limit where h⁻¹ is infinite.
+
+    Values outside the closure (of masked documents) have a finite cost without meaning.
+    """
     target = link.inverse(values)
-    low, high = (values.new_tensor(end) for end in link.range)
+    low, high = link.range
     at_top = ~target.isfinite() & (values >= high)
     at_bottom = ~target.isfinite() & (values <= low)
     costs = link.divergence(scores, torch.where(target.isfinite(), target, 0))

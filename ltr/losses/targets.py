@@ -146,16 +146,19 @@ class Dual(Targets):
 
     def check(self, owner: str, labels: Tensor, mask: Tensor, link: Any = None) -> None:
         low, high = (0.0, 1.0) if self.normalised else link.range
-        # bounds as the labels' type has them: a scale of 0.1 is no float32
-        below, above = labels < labels.new_tensor(low), labels > labels.new_tensor(high)
         what = "normalised labels" if self.normalised else f"labels as values of {link!r}"
         advice = "map labels into the range, Dual(normalised=True) maps [0, 1], or use Scores() or Grades(…)"
-        refuse(f"{owner}: {what} must lie in [{low:g}, {high:g}]", labels, mask & (below | above), advice)
+        refuse(
+            f"{owner}: {what} must lie in [{low:g}, {high:g}]",
+            labels,
+            mask & ((labels < low) | (labels > high)),
+            advice,
+        )
 
     def dual(self, labels: Tensor, link: Any) -> Tensor:
         if not self.normalised:
             return labels
-        low, high = (labels.new_tensor(bound) for bound in link.range)
+        low, high = link.range
         # the ends exactly: low + 1 * (high - low) may miss high by a rounding
         return torch.where(labels >= 1, high, torch.where(labels <= 0, low, low + labels * (high - low)))
 

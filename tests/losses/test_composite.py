@@ -127,3 +127,11 @@ def test_a_bounded_transform_caps_the_probabilities_as_its_docstring_says():
     scores = torch.full((1, 10), -1e4)
     scores[0, 0] = 1e4
     assert Sigmoid()(scores).softmax(-1).max().item() == pytest.approx(0.23, abs=0.005)
+
+
+def test_laws_tell_of_kinks_where_the_slope_jumps():
+    assert not CompositeSoftmax(Exp() + Identity()).laws.kinks
+    for transform in (Piecewise([0.0], [1.0, 2.0]), Sigmoid() + 2.0 * Piecewise([0.0], [1.0, 2.0])):
+        laws = CompositeSoftmax(transform).laws
+        assert laws.kinks
+        assert laws.why["kinks"] == "the transform's slope jumps"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from math import atanh, cosh, exp, log, log1p
+from math import atanh, cosh, exp, log, log1p, tanh
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ltr.links import Asinh, Exp, Identity, Piecewise, ReverseExp, Sigmoid, Sinh, Softplus, Tanh
+from ltr.links import Asinh, Exp, Identity, Numeric, Piecewise, ReverseExp, Sigmoid, Sinh, Softplus, Tanh
 from ltr.losses import BCE, MSE, Dual, Grades, Matching, Positives, Scores
 from tests.losses.cases import batch_for
 from tests.reference import pointwise as reference
@@ -114,8 +114,8 @@ def test_labels_inside_the_range_stand_for_the_score_with_that_value(y, z):
     by_hand = Matching(Sigmoid(scale=2.0))(score, torch.tensor([[log(y / (1 - y))]], dtype=torch.float64))
     for loss, seen in ((Matching(Sigmoid(scale=2.0), Dual()), 2 * label), (spread(Sigmoid(scale=2.0)), label)):
         assert loss(score, seen).item() == pytest.approx(by_hand.item(), rel=1e-9, abs=1e-12)
-    tanh = Matching(Tanh())(score, torch.tensor([[atanh(2 * y - 1)]], dtype=torch.float64))
-    assert spread(Tanh())(score, label).item() == pytest.approx(tanh.item(), rel=1e-7, abs=1e-9)
+    expected = Matching(Tanh())(score, torch.tensor([[atanh(2 * y - 1)]], dtype=torch.float64))
+    assert spread(Tanh())(score, label).item() == pytest.approx(expected.item(), rel=1e-7, abs=1e-9)
 
 
 def spread(link):
@@ -152,14 +152,14 @@ def test_positives_are_at_the_top_of_the_range_and_others_at_the_bottom():
 
 
 def test_masked_labels_outside_the_range_do_not_matter():
-    # a link whose range does not hold 0, which is what masked labels are set to
-    link = Exp() + 1.5 * Exp()
-    loss = Matching(Piecewise([0.0], [1.0, 1.0]) + link, Dual())
-    scores, labels = torch.tensor([[0.5, torch.nan]]), torch.tensor([[4.0, -100.0]])
+    # the range does not hold 0, which is what masked labels are set to
+    loss = Matching(Numeric(lambda z: 2 + torch.tanh(z), low=1.0, high=3.0), Dual())
+    scores, labels = torch.tensor([[0.5, torch.nan]]), torch.tensor([[2.5, -100.0]])
     scores.requires_grad_()
     cost = loss(scores, labels, torch.tensor([[True, False]]))
     cost.backward()
     assert cost.isfinite()
+    assert scores.grad[0, 0].item() == pytest.approx(tanh(0.5) - 0.5, rel=1e-5)
     assert scores.grad[0, 1] == 0
 
 

@@ -106,6 +106,10 @@ def test_the_ends_of_the_range_are_inside_whatever_their_rounding():
         Dual().check("Matching", top, torch.ones(1, 1, dtype=torch.bool), Sigmoid(scale=scale))
         ends = Dual(normalised=True).dual(torch.tensor([0.0, 1.0]), Tanh(scale=scale))
         assert ends.tolist() == torch.tensor([-scale, scale]).tolist()
+    odd = Tanh(scale=1.6) + Sigmoid(scale=1.3)
+    low, high = odd.range
+    assert low + (high - low) != high
+    assert Dual(normalised=True).dual(torch.tensor([0.0, 1.0], dtype=torch.float64), odd).tolist() == [low, high]
 
 
 @pytest.mark.parametrize("targets", [Dual(normalised=True), Positives()])
