@@ -5,9 +5,11 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
-from torch.utils.data import DistributedSampler
+import torch
+from torch.utils.data import DataLoader, DistributedSampler
 
 from ltr.data.sampling import Drawn
 from ltr.errors import ConfigError, DataError
@@ -157,6 +159,8 @@ class TrainBatches(DistributedSampler):
         check_batch_size(lists_per_batch, tokens_per_batch)
         self._draw, self.seed, self.epoch, self.rank, self.num_replicas = draw, seed, epoch, rank, ranks
         self.lists_per_batch = lists_per_batch
+        #: batches that the next iteration leaves out, since they were trained on before an interruption
+        self.skip = 0
         _, tokens = draw(0)  # the same for every process and every epoch to begin with
         if len(tokens) < ranks:
             raise DataError(
@@ -187,8 +191,39 @@ class TrainBatches(DistributedSampler):
             batches = batches_by_lists(tokens, self.lists_per_batch, self.seed, self.epoch)
         else:
             batches = batches_by_tokens(tokens, self._n, self.seed, self.epoch, self.num_replicas)
-        for batch in batches:
+        skip, self.skip = self.skip, 0
+        for batch in batches[skip:]:
             yield drawn.take(batch[deal(tokens[batch], self.num_replicas)[self.rank]])
+
+
+class TrainLoader(DataLoader):
+    """A training loader that goes on inside an epoch when a training resumes.
+
+    Lightning asks a loader with these two methods to take part in its checkpoints; how far the epoch had come is
+    known by its loop, which counts finished batches.
+
+    Args:
+        dataset: turns the sampler's items into batches.
+        batches: the sampler.
+        done: batches of the current epoch that the training loop has finished.
+        settings: of ``torch.utils.data.DataLoader``.
+    """
+
+    def __init__(self, dataset: Any, batches: TrainBatches, done: Callable[[], int], **settings: Any):
+        # a generator of its own: starting an epoch must not move the one that dropout draws from
+        super().__init__(dataset, batch_size=None, sampler=batches, generator=torch.Generator(), **settings)
+        self._batches, self._done = batches, done
+
+    def state_dict(self) -> dict[str, int]:
+        return {"batches": len(self._batches)}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        if state["batches"] != len(self._batches):
+            raise ConfigError(
+                f"resuming: an epoch had {state['batches']} batches and now has {len(self._batches)}; resume with the "
+                "data and batch size that the training began with"
+            )
+        self._batches.skip = self._done() % len(self._batches)
 
 
 def check_batch_size(lists_per_batch: int | None, tokens_per_batch: int | None) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader, DistributedSampler
+from torch.utils.data import DataLoader
 
-from ltr.data.batching import EvalBatches, TrainBatches, check_batch_size
+from ltr.data.batching import EvalBatches, TrainBatches, TrainLoader, check_batch_size
 from ltr.data.collection import Collection, load
 from ltr.data.encoding import Encoder
 from ltr.data.sampling import Drawn, Sampling, epoch_entries
@@ -134,7 +134,7 @@ class TextData(pl.LightningDataModule):
         batches = TrainBatches(
             self._draw, self.lists_per_batch, self.tokens_per_batch, self.seed, rank, ranks, epoch=epoch
         )
-        return self._loader("train", batches)
+        return TrainLoader(self._encoder("train"), batches, self._done, **self._loading)
 
     def val_dataloader(self) -> DataLoader | list[DataLoader]:
         """Batches of dev candidates; no loader where ``dev`` is not set."""
@@ -290,18 +290,21 @@ class TextData(pl.LightningDataModule):
         tokens = encoder.tokens(lists)
         rank, ranks = self._place()
         batches = EvalBatches(lists, tokens, tokens / np.diff(lists.offsets), self.eval_tokens_per_batch, rank, ranks)
-        return self._loader(name, batches)
+        # batch_size None: the sampler's items are whole batches
+        return DataLoader(encoder, batch_size=None, sampler=batches, generator=torch.Generator(), **self._loading)
 
-    def _loader(self, name: str, batches: DistributedSampler) -> DataLoader:
-        return DataLoader(
-            self._encoder(name),
-            batch_size=None,  # the sampler's items are whole batches
-            sampler=batches,
-            collate_fn=_as_it_is,
-            num_workers=self.workers,
-            persistent_workers=self.workers > 0,
-            pin_memory=torch.cuda.is_available(),
-        )
+    @property
+    def _loading(self) -> dict[str, Any]:
+        return {
+            "collate_fn": _as_it_is,
+            "num_workers": self.workers,
+            "persistent_workers": self.workers > 0,
+            "pin_memory": torch.cuda.is_available(),
+        }
+
+    def _done(self) -> int:
+        """Batches of the current epoch that training has finished, when it resumes."""
+        return self.trainer.fit_loop.epoch_loop.batch_progress.current.completed if self.trainer is not None else 0
 
 
 def _lookup(texts: Mapping[str, str]) -> Callable[[Sequence[str]], list[str]]:

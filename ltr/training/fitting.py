@@ -62,7 +62,9 @@ def _try_average(trainer: pl.Trainer, module: RankingModule, data: pl.LightningD
     if not run.averager.load_mean(module.scorer):
         return
     trainer.validate(module, datamodule=data, verbose=False)
-    assert module.evaluation is not None and module.validated is not None and run.best_value is not None
+    assert module.evaluation is not None
+    assert module.validated is not None
+    assert run.best_value is not None
     value = module.evaluation.means[run.monitor]
     better = value > run.best_value if run.mode == "max" else value < run.best_value
     log.info(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -94,13 +95,27 @@ class RankingModule(pl.LightningModule):
         if not groups:
             raise ConfigError("RankingModule: the scorer has no trainable parameter; freeze fewer layers")
         optimizer = torch.optim.AdamW(groups, fused=True)
-        total = self.trainer.estimated_stepping_batches
-        if total == float("inf"):
-            raise ConfigError("RankingModule: the schedule needs an end; give trainer.max_epochs or trainer.max_steps")
+        total = self._total_steps()
         scheduler = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: schedules.factor(step, int(total), self.warmup, self.schedule)
+            optimizer, lambda step: schedules.factor(step, total, self.warmup, self.schedule)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _total_steps(self) -> int:
+        """Optimiser steps of the whole training.
+
+        Lightning's own estimate would open the training loader here, before a resumed training knows its epoch.
+        """
+        trainer = self.trainer
+        most = trainer.max_steps if trainer.max_steps != -1 else math.inf
+        if trainer.max_epochs not in (-1, None):
+            batches = len(trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
+            limit = trainer.limit_train_batches
+            batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+            most = min(most, math.ceil(batches / trainer.accumulate_grad_batches) * trainer.max_epochs)
+        if most == math.inf:
+            raise ConfigError("RankingModule: the schedule needs an end; give trainer.max_epochs or trainer.max_steps")
+        return int(most)
 
     # ------------------------------------------------------------------ training
 

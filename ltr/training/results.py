@@ -32,7 +32,9 @@ class Results:
     measures: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, part: str, first: Run, trained: Run, weight: float | None, qrels: Qrels, measures: list[str]) -> Results:
+    def of(
+        cls, part: str, first: Run, trained: Run, weight: float | None, qrels: Qrels, measures: list[str]
+    ) -> Results:
         """The first stage, the trained model, and both mixed with the first stage's ``weight``."""
         runs = [renamed(first, FIRST), renamed(trained, "trained")]
         if weight is not None:

@@ -21,8 +21,8 @@ from ltr.metrics.measure import Measure
 from ltr.scorers.settings import ModelSettings
 from ltr.training import records
 from ltr.training.averaging import Averager
+from ltr.training.interruption import Interruption
 from ltr.training.module import RankingModule
-
 
 log = logging.getLogger(__name__)
 _say = rank_zero_only(log.info)
@@ -60,7 +60,9 @@ class RunFolder(pl.Callback):
         if patience is not None and patience < 1:
             raise ConfigError(f"RunFolder: patience must be at least 1 validation, got {patience}")
         if average < 0 or average == 1:
-            raise ConfigError(f"RunFolder: average takes 0 (off) or the weights of at least 2 validations, got {average}")
+            raise ConfigError(
+                f"RunFolder: average takes 0 (off) or the weights of at least 2 validations, got {average}"
+            )
         self.folder = Path(folder or time.strftime("runs/%Y-%m-%d-%H%M%S"))
         self.monitor = monitor.removeprefix("dev/")
         self.mode, self.patience, self.average = mode, patience, average
@@ -70,6 +72,7 @@ class RunFolder(pl.Callback):
         self.best_step = 0
         self.bad_rounds = 0
         self.averager = Averager(self.folder / "averaging", average, larger=mode == "max")
+        self.interruption = Interruption()
         self._random: Tensor | None = None
         self._rows: list[dict[str, Any]] = []
         self._started = time.time()
@@ -126,6 +129,8 @@ class RunFolder(pl.Callback):
     # ------------------------------------------------------------------ on the way
 
     def on_train_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        if trainer.world_size == 1:
+            self.interruption.listen()
         # only now does a resumed trainer know its step
         if self.resumed and trainer.is_global_zero:
             self._rows = records.read_metrics(self.folder, until_step=trainer.global_step)
@@ -238,9 +243,18 @@ class RunFolder(pl.Callback):
         self.averager.kept = [tuple(entry) for entry in state_dict["averaging"]]
         self._random = state_dict["random"]
 
-    def on_train_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
+        batch_index = args[-1]
+        if batch_index % trainer.accumulate_grad_batches == 0:
+            self.interruption.stop_here()
         # right before the first batch, since making a loader draws numbers too: dropout goes on where it stopped
         # (a checkpoint holds the state of the first process; the others keep their own seed)
         if self._random is not None and trainer.is_global_zero:
             torch.set_rng_state(self._random.cpu())
         self._random = None
+
+    def on_validation_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        self.interruption.stop_here()
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self.interruption.ignore()

@@ -12,7 +12,6 @@ from ltr.training import RankingModule
 from ltr.training.module import DEAD_STEPS
 from tests.training.toys import Bag, Fixed, lists, trainer
 
-
 DEV = lists([3, 2], [0, 1, 0, 1, 0], seed=9)
 
 

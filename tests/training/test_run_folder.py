@@ -1,12 +1,15 @@
 """The run folder: complete after a training, continued after an interruption, never overwritten by accident."""
 
 import json
+import os
+import signal
 
 import pytest
 import pytorch_lightning as pl
 import torch
 from safetensors.torch import load_file
 
+from ltr.data import Sampling, TextData
 from ltr.errors import ConfigError
 from ltr.io.trec import read_run
 from ltr.losses import ListNet
@@ -15,7 +18,6 @@ from ltr.training import RankingModule, RunFolder
 from ltr.training.fitting import fit, load_weights
 from ltr.training.records import read_manifest, read_metrics
 from tests.training.toys import Fixed, lists, trainer
-
 
 DEV = lists([3, 2, 4], [0, 1, 0, 1, 0, 0, 0, 0, 1], seed=9)
 BATCHES = [lists([3, 3], [1, 0, 0, 0, 0, 1], seed=s) for s in range(4)]
@@ -70,22 +72,26 @@ def test_best_is_the_model_of_the_best_validation(tiny_model, tmp_path):
     assert callback.best_step in (4, 8)
 
 
-class StopAt(pl.Callback):
-    """Raises what Ctrl-C raises, after a step."""
+class CtrlC(pl.Callback):
+    """Presses Ctrl-C while a step is computed, or while it is validated."""
 
-    def __init__(self, step):
-        self.step = step
+    def __init__(self, step, validating=False):
+        self.step, self.validating = step, validating
 
-    def on_train_batch_end(self, trainer, *args):
-        if trainer.global_step == self.step:
-            raise KeyboardInterrupt
+    def on_before_optimizer_step(self, trainer, *args):
+        if not self.validating and trainer.global_step == self.step - 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def on_validation_start(self, trainer, *args):
+        if self.validating and trainer.global_step == self.step:
+            os.kill(os.getpid(), signal.SIGINT)
 
 
-@pytest.mark.parametrize("step", [4, 8])
-def test_ctrl_c_keeps_a_checkpoint_and_resuming_gives_what_an_uninterrupted_run_gives(step, tiny_model, tmp_path):
+@pytest.mark.parametrize("validating", [False, True])
+def test_ctrl_c_keeps_a_checkpoint_and_resuming_gives_what_an_uninterrupted_run_gives(validating, tiny_model, tmp_path):
     run(tiny_model, tmp_path / "whole")
     with pytest.raises(SystemExit):
-        run(tiny_model, tmp_path / "cut", stop=StopAt(step))
+        run(tiny_model, tmp_path / "cut", stop=CtrlC(4, validating))
     assert (tmp_path / "cut" / "last.ckpt").exists()
     assert read_manifest(tmp_path / "cut")["status"] == "interrupted"
     run(tiny_model, tmp_path / "cut", resumed=True)
@@ -96,6 +102,28 @@ def test_ctrl_c_keeps_a_checkpoint_and_resuming_gives_what_an_uninterrupted_run_
     assert read_manifest(tmp_path / "cut")["status"] == "finished"
     steps = [row["step"] for row in read_metrics(tmp_path / "cut", until_step=99)]
     assert steps == list(range(1, 9))
+
+
+@pytest.mark.parametrize("step", [1, 3, 4, 6])
+def test_resuming_inside_an_epoch_repeats_no_list_and_loses_none(step, tiny_model, tiny_folder, tmp_path):
+    def train(folder, resumed=False, stop=None):
+        callback = RunFolder(str(folder), monitor="mrr@10")
+        callback.resumed = resumed
+        callback.claim()
+        data = TextData(
+            str(tiny_folder), str(tiny_folder), train_candidates="first", dev_candidates="first", max_length=32,
+            max_query_length=16, tokenizer=str(tiny_model), lists_per_batch=1, sampling=Sampling(docs_per_list=3),
+        )  # fmt: skip
+        loop = trainer(max_epochs=2, callbacks=[callback, *([stop] if stop else [])])
+        fit(loop, module(tiny_model), data, callback)
+        return load_file(folder / "last" / "model.safetensors")
+
+    whole = train(tmp_path / "whole")
+    with pytest.raises(SystemExit):
+        train(tmp_path / "cut", stop=CtrlC(step))
+    cut = train(tmp_path / "cut", resumed=True)
+    for name in whole:
+        torch.testing.assert_close(cut[name], whole[name], rtol=1e-5, atol=1e-6)
 
 
 def test_a_folder_with_another_training_is_not_overwritten(tiny_model, tmp_path):

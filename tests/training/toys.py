@@ -68,5 +68,10 @@ class Fixed(pl.LightningDataModule):
 
 def trainer(**settings):
     """A silent trainer on one CPU."""
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False, "enable_progress_bar": False}
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_model_summary": False,
+        "enable_progress_bar": False,
+    }
     return pl.Trainer(accelerator="cpu", devices=1, num_sanity_val_steps=0, **{**quiet, "max_epochs": 1, **settings})
