@@ -1,4 +1,4 @@
-"""The laws that every loss keeps, over every loss in ``cases.LOSSES``."""
+"""The laws that every loss keeps, over every loss in ``cases.LOSSES``: form, values, gradients, lists, links."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ import warnings
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import settings
 
 from ltr import losses
-from ltr.errors import ConfigError, DataError, ShapeError
 from ltr.links import Identity, Link
 from ltr.losses.base import Loss
 from tests.losses.cases import (
@@ -23,38 +21,10 @@ from tests.losses.cases import (
     PROBE_MASK,
     batch_for,
     constructor_arguments,
-    labels_for,
     made,
     rebuilt,
 )
-
-#: every law is tested over these
-every_loss = pytest.mark.parametrize("expression", LOSSES)
-
-
-def losses_where(applies):
-    """Parametrises over the losses that a law applies to, of which there must be some."""
-    chosen = [expression for expression in LOSSES if applies(made(expression))]
-    assert chosen
-    return pytest.mark.parametrize("expression", chosen)
-
-
-random_seed = given(seed=st.integers(0, 10_000))
-few = settings(max_examples=5, deadline=None, derandomize=True)
-#: rounding of a float64 sum
-EXACT = {"rtol": 1e-10, "atol": 1e-10}
-
-
-def costs_and_gradient(loss, scores, labels, mask):
-    """Costs per list and the gradient of their sum."""
-    scores = scores.detach().clone().requires_grad_()
-    costs = rebuilt_like(loss)(scores, labels, mask)
-    (gradient,) = torch.autograd.grad(costs.sum(), scores)
-    return costs.detach(), gradient
-
-
-def rebuilt_like(loss):
-    return rebuilt(loss, reduction="none")
+from tests.losses.laws import EXACT, costs_and_gradient, each_list, every_loss, few, losses_where, random_seed
 
 
 def test_every_public_loss_has_a_case():
@@ -179,7 +149,7 @@ def test_float32_agrees_with_float64(expression, seed):
 @random_seed
 @settings(max_examples=2, deadline=None, derandomize=True)
 def test_gradient_is_that_of_the_cost(expression, seed):
-    loss = rebuilt_like(made(expression))
+    loss = each_list(made(expression))
     b = batch_for(loss, seed, lists=2, docs=4)
     scores = b.leaf()
     assert torch.autograd.gradcheck(lambda s: loss(s, b.labels, b.mask), scores, atol=1e-5, rtol=1e-4)
@@ -299,62 +269,6 @@ def test_nothing_real_costs_nothing(expression, shape, reduction):
     assert (scores.grad == 0).all()
 
 
-# reductions and weights
-
-
-@every_loss
-@random_seed
-@few
-def test_reductions_sum_and_average_over_contributing_lists(expression, seed):
-    loss = made(expression)
-    b = batch_for(loss, seed, lists=5)
-    each = rebuilt(loss, reduction="none")(b.scores, b.labels, b.mask)
-    keep = loss.contributes(b.labels, b.mask)
-    total = rebuilt(loss, reduction="sum")(b.scores, b.labels, b.mask)
-    torch.testing.assert_close(total, each.sum(), **EXACT)
-    torch.testing.assert_close(loss(b.scores, b.labels, b.mask), each.sum() / keep.sum().clamp(min=1), **EXACT)
-
-
-@every_loss
-def test_sums_over_any_split_divided_by_the_global_number_give_the_mean(expression):
-    loss = made(expression)
-    b = batch_for(loss, 11, lists=7)
-    total, number = 0, 0
-    for part in (slice(0, 1), slice(1, 5), slice(5, 7)):
-        total = total + rebuilt(loss, reduction="sum")(b.scores[part], b.labels[part], b.mask[part])
-        number += loss.contributes(b.labels[part], b.mask[part]).sum()
-    torch.testing.assert_close(total / number, loss(b.scores, b.labels, b.mask), **EXACT)
-
-
-@every_loss
-def test_weights_multiply_costs_and_not_what_a_mean_divides_by(expression):
-    loss = made(expression)
-    b = batch_for(loss, 13, lists=4)
-    weights = torch.tensor([0.5, 0.0, 2.0, 3.0])
-    each = rebuilt(loss, reduction="none")(b.scores, b.labels, b.mask)
-    weighted = rebuilt(loss, reduction="none")(b.scores, b.labels, b.mask, weights)
-    torch.testing.assert_close(weighted, each * weights, **EXACT)
-    keep = loss.contributes(b.labels, b.mask)
-    torch.testing.assert_close(loss(b.scores, b.labels, b.mask, weights), (each * weights).sum() / keep.sum(), **EXACT)
-
-
-@every_loss
-def test_weights_per_document_fit_pointwise_losses_only(expression):
-    loss = rebuilt_like(made(expression))
-    b = batch_for(loss, 17)
-    weights = torch.where(b.mask, torch.rand(b.mask.shape), torch.nan)
-    if not loss.pointwise:
-        with pytest.raises(ShapeError, match=rf"{type(loss).__name__}: weights must be \[lists\] of scores \[3, 6\]"):
-            loss(b.scores, b.labels, b.mask, weights)
-        return
-    expected = 0
-    for j in range(6):
-        alone = loss(b.scores[:, j : j + 1], b.labels[:, j : j + 1], b.mask[:, j : j + 1])
-        expected = expected + alone * torch.where(b.mask[:, j], weights[:, j], 0)
-    expected = expected / b.mask.sum(-1).clamp(min=1)
-    torch.testing.assert_close(loss(b.scores, b.labels, b.mask, weights), expected, **EXACT)
-
-
 # links
 
 
@@ -371,93 +285,3 @@ def test_matching_losses_are_linear_in_the_link(expression, seed):
     both_cost, both_gradient = costs_and_gradient(both, b.scores, b.labels, b.mask)
     torch.testing.assert_close(both_cost, 2.5 * cost + 0.5 * floor, **EXACT)
     torch.testing.assert_close(both_gradient, 2.5 * gradient + 0.5 * floor_gradient, **EXACT)
-
-
-# input
-
-
-@every_loss
-def test_whole_number_labels_are_taken(expression):
-    loss = made(expression)
-    labels = torch.tensor([[0, 1, 1], [1, 0, 0]])
-    scores = torch.tensor([[0.5, -1.0, 2.0], [0.0, 1.0, 3.0]])
-    assert torch.equal(loss(scores, labels), loss(scores, labels.float()))
-
-
-@every_loss
-@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
-@pytest.mark.parametrize("what", ["scores", "labels", "weights"])
-def test_real_values_must_be_finite(expression, value, what):
-    loss = made(expression)
-    b = batch_for(loss, 19, ragged=False)
-    given_ = {"scores": b.scores, "labels": b.labels, "weights": torch.ones(3)}
-    place = (1, 2) if what != "weights" else (1,)
-    given_[what][place] = value
-    where = "list 1, document 2" if what != "weights" else "list 1"
-    with pytest.raises(DataError, match=f"{type(loss).__name__}: {what} must be finite, got {value} at {where}; mask"):
-        loss(mask=b.mask, **given_)
-
-
-@every_loss
-def test_shapes_must_fit(expression):
-    loss = made(expression)
-    name, ones = type(loss).__name__, torch.ones(2, 3)
-    with pytest.raises(
-        ShapeError, match=rf"{name}: scores must be \[lists, docs\], got \[3\]; for one list use scores"
-    ):
-        loss(torch.ones(3), torch.ones(3))
-    with pytest.raises(ShapeError, match=rf"{name}: labels must have the scores' shape \[2, 3\], got \[2, 2\]"):
-        loss(ones, torch.ones(2, 2))
-    with pytest.raises(ShapeError, match=rf"{name}: mask must be bool \[2, 3\] .*got torch.float32 \[2, 3\]"):
-        loss(ones, ones, ones)
-    with pytest.raises(ShapeError, match=rf"{name}: scores must be floating point, got torch.int64"):
-        loss(ones.long(), ones)
-    with pytest.raises(ShapeError, match=rf"{name}: weights must be \[lists\]"):
-        loss(ones, ones, weights=torch.ones(4))
-
-
-@every_loss
-def test_unknown_reductions_are_refused(expression):
-    with pytest.raises(ConfigError, match=r"reduction must be one of mean, sum, none, got 'average'"):
-        made(expression, reduction="average")
-
-
-@losses_where(lambda loss: "gains=" in repr(loss))
-def test_gains_refuse_labels_that_are_no_grades(expression):
-    loss = made(expression)
-    scores = torch.zeros(2, 3)
-    with pytest.raises(DataError, match=r"grades must not be negative.*-1 at list 1, document 2"):
-        loss(scores, torch.tensor([[0.0, 1.0, 2.0], [1.0, 0.0, -1.0]]))
-    if "linear" in repr(loss):
-        assert loss(scores, torch.tensor([[0.0, 0.5, 200.0]] * 2)).isfinite()
-        return
-    with pytest.raises(DataError, match=r"grades must be whole numbers.*0.5 at list 1, document 0"):
-        loss(scores, torch.tensor([[0.0, 1.0, 2.0], [0.5, 0.0, 1.0]]))
-    with pytest.raises(DataError, match=r"gains 2\^grade - 1 must not overflow.*200 at list 0, document 2"):
-        loss(scores, torch.tensor([[0.0, 1.0, 200.0], [1.0, 0.0, 1.0]]))
-
-
-@every_loss
-def test_training_mode_moves_running_centres_and_nothing_else(expression):
-    loss = made(expression)
-    b = batch_for(loss, 23)
-    before = loss(b.scores, b.labels, b.mask)
-    loss.train()(b.scores + 5, b.labels, b.mask)
-    state = loss.state_dict()
-    assert bool(state) == ("RunningCenter" in repr(loss))
-    if not state:
-        assert torch.equal(loss(b.scores, b.labels, b.mask), before)
-        return
-    twin = made(expression)
-    twin.load_state_dict(state)
-    loss.eval()
-    assert torch.equal(twin(b.scores, b.labels, b.mask), loss(b.scores, b.labels, b.mask))
-    assert not torch.equal(loss(b.scores, b.labels, b.mask), before)
-
-
-def test_labels_of_each_kind_are_drawn():
-    generator = torch.Generator().manual_seed(0)
-    grades = labels_for(made("ListNet()"), (200,), generator)
-    assert set(grades.tolist()) == {0.0, 1.0, 2.0, 3.0, 4.0}
-    binary = labels_for(made("BCE()"), (200,), generator)
-    assert 0 < ((binary > 0) & (binary < 1)).sum() < 200

@@ -1,0 +1,39 @@
+"""Helpers of the contract tests: over which losses, on which draws, and what is compared."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.losses.cases import LOSSES, made, rebuilt
+
+#: every law is tested over these
+every_loss = pytest.mark.parametrize("expression", LOSSES)
+
+
+def losses_where(applies):
+    """Parametrises over the losses that a law applies to, of which there must be some."""
+    chosen = [expression for expression in LOSSES if applies(made(expression))]
+    assert chosen
+    return pytest.mark.parametrize("expression", chosen)
+
+
+random_seed = given(seed=st.integers(0, 10_000))
+few = settings(max_examples=5, deadline=None, derandomize=True)
+#: rounding of a float64 sum
+EXACT = {"rtol": 1e-10, "atol": 1e-10}
+
+
+def costs_and_gradient(loss, scores, labels, mask):
+    """Costs per list and the gradient of their sum."""
+    scores = scores.detach().clone().requires_grad_()
+    costs = each_list(loss)(scores, labels, mask)
+    (gradient,) = torch.autograd.grad(costs.sum(), scores)
+    return costs.detach(), gradient
+
+
+def each_list(loss):
+    """The loss with one cost per list."""
+    return rebuilt(loss, reduction="none")
