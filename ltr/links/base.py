@@ -130,6 +130,11 @@ class Link:
         raise NotImplementedError
 
     @property
+    def smooth(self) -> bool:
+        """Whether the slope is continuous; gradients of composite losses jump where it is not."""
+        return True
+
+    @property
     def steepest(self) -> tuple[float, ...]:
         """Scores where the slope may peak; empty for links whose slope grows without bound."""
         raise NotImplementedError

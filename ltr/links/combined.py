@@ -54,6 +54,10 @@ class Sum(Link):
         return all(p.convex for p in self.parts)
 
     @property
+    def smooth(self) -> bool:
+        return all(p.smooth for p in self.parts)
+
+    @property
     def steepest(self) -> tuple[float, ...]:
         return tuple(z for p in self.parts for z in p.steepest)
 
@@ -131,6 +135,10 @@ class Scaled(Link):
     @property
     def convex(self) -> bool:
         return self.link.convex
+
+    @property
+    def smooth(self) -> bool:
+        return self.link.smooth
 
     @property
     def steepest(self) -> tuple[float, ...]:

@@ -69,6 +69,10 @@ class Piecewise(Link):
         return all(a <= b for a, b in pairwise(self.slopes))
 
     @property
+    def smooth(self) -> bool:
+        return len(set(self.slopes)) == 1
+
+    @property
     def steepest(self) -> tuple[float, ...]:
         return (self.knots[0] - 1, *self.knots)
 

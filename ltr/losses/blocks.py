@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from ltr.errors import LtrError
 
 #: pairs in flight at once: on the CPU what a core's cache holds, elsewhere what keeps the device busy
 CPU_PAIRS = 1 << 18
@@ -96,19 +97,38 @@ class _Attached(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, scores: Tensor, costs: Tensor, gradient: Tensor) -> Tensor:
-        ctx.save_for_backward(gradient)
+        ctx.save_for_backward(scores, gradient)
         return costs.clone()
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx, outer: Tensor):
-        (gradient,) = ctx.saved_tensors
-        return outer[:, None] * gradient, None, None
+    def backward(ctx, outer: Tensor):  # type: ignore[override]
+        scores, gradient = ctx.saved_tensors
+        gradient = outer[:, None] * gradient
+        # with a graph of the backward pass wanted: a gradient that says so when someone differentiates it
+        return _Final.apply(gradient, scores) if torch.is_grad_enabled() else gradient, None, None
+
+
+class _Final(torch.autograd.Function):
+    """A gradient that must not be differentiated again: its dependence on the scores is not known."""
+
+    @staticmethod
+    def forward(ctx, gradient: Tensor, scores: Tensor) -> Tensor:
+        return gradient.clone()
+
+    @staticmethod
+    def backward(ctx, outer: Tensor):  # type: ignore[override]
+        raise LtrError(
+            "losses over pairs and ranks have first derivatives only, computed along with the costs; got a request for "
+            "their second derivatives: leave create_graph=True (gradient penalties, Hessians) to pointwise and listwise losses"
+        )
 
 
 def attached(scores: Tensor, costs: Tensor, gradient: Tensor) -> Tensor:
     """``costs`` [lists] with the gradient [lists, docs] towards ``scores`` that was computed along with them.
 
-    Nothing but that gradient is kept for the backward pass. It cannot be differentiated again (autograd says so).
+    Nothing but scores and that gradient is kept for the backward pass.
+
+    Raises:
+        LtrError: when the gradient is differentiated again.
     """
     return _Attached.apply(scores, costs, gradient)

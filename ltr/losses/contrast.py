@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from ltr.errors import ConfigError
-from ltr.links import Identity
-from ltr.losses.base import Laws, Loss, has_pair, increasing, real
+from ltr.links import Identity, Link
+from ltr.losses.base import Laws, Loss, has_pair, increasing, real, refuse
 from ltr.losses.pairs import Columns, PairWeights, Uniform, logistic, pair_costs
+from ltr.losses.running import RunningCenter
 from ltr.losses.targets import Scores, Targets, fitting
 
 UNIFORM = Uniform()
@@ -52,7 +53,7 @@ class CompositeContrast(Loss):
     tensor(0.6931)
     """
 
-    def __init__(self, transform: Any, pair_weights: PairWeights = UNIFORM, reduction: str = "mean"):
+    def __init__(self, transform: Link | RunningCenter, pair_weights: PairWeights = UNIFORM, reduction: str = "mean"):
         super().__init__(reduction)
         name = type(self).__name__
         self.transform = increasing(name, transform)
@@ -97,10 +98,11 @@ class DifferenceMatching(Loss):
     Raises:
         ConfigError: no link, or a running centre (it follows scores, not differences); no pair weights; targets that
             are a distribution, or normalised dual targets on an unbounded link.
-        DataError: labels that the targets or the pair weights refuse.
+        DataError: labels that the targets or the pair weights refuse; dual labels at an end of an unbounded link's
+            range, which stand for infinite differences.
 
     Note:
-        Bounded below by 0. A pair whose target difference is infinite costs inf on a link that is not bounded.
+        Bounded below by 0.
 
     Source: Shamir and Warmuth, "Selective Matching Losses", arXiv 2506.04446, 2025, matching losses on differences.
 
@@ -114,7 +116,7 @@ class DifferenceMatching(Loss):
 
     def __init__(
         self,
-        link: Any,
+        link: Link,
         targets: Targets = SCORES,
         pair_weights: PairWeights = UNIFORM,
         reduction: str = "mean",
@@ -145,6 +147,14 @@ class DifferenceMatching(Loss):
     def check_labels(self, labels: Tensor, mask: Tensor) -> None:
         self.targets.check("DifferenceMatching", labels, mask, self.link)
         self.pair_weights.check_labels("DifferenceMatching", labels, mask)
+        if self.dual and self.link.range[1] == float("inf"):
+            refuse(
+                f"DifferenceMatching: a label at the end of the range of {self.link!r} asks for an infinite difference, "
+                "which costs infinitely much on a link without upper bound",
+                labels,
+                mask & self.link.inverse(self._order(labels)).isinf(),
+                "keep labels inside the range, or take a bounded link",
+            )
 
     def contributes(self, labels: Tensor, mask: Tensor | None = None) -> Tensor:
         mask = real(labels, mask)

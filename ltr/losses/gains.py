@@ -32,13 +32,6 @@ def check_cutoff(owner: str, cutoff: int | None) -> None:
         )
 
 
-def check_positive(owner: str, name: str, value: float) -> float:
-    """``value`` as a float; ConfigError unless the setting ``name`` is finite and above 0."""
-    if not 0 < value < float("inf"):
-        raise ConfigError(f"{owner}: {name} must be finite and above 0, got {value!r}")
-    return float(value)
-
-
 def check_grades(owner: str, labels: Tensor, mask: Tensor, gains: str = "exponential") -> None:
     """Raise DataError unless every real label is a grade that has a gain.
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from ltr.errors import ConfigError
 from ltr.io.names import suggestion
 from ltr.links import Identity
+from ltr.losses.base import positive
 from ltr.losses.contrast import CompositeContrast
-from ltr.losses.gains import check_positive, discount
+from ltr.losses.gains import discount
 from ltr.losses.pairs import Columns, DeltaNDCG, GainWeights
 
 
@@ -34,6 +34,7 @@ class LambdaRank(CompositeContrast):
     Source: C. Burges, R. Ragno, Q. Le, Learning to Rank with Nonsmooth Cost Functions, NIPS 2006; as the loss of
     X. Wang et al., The LambdaLoss Framework for Ranking Metric Optimization, CIKM 2018, section 4.2.
 
+    >>> import torch
     >>> LambdaRank(gains="linear")(torch.tensor([[0.0, 0.0]]), torch.tensor([[1.0, 0.0]]))  # (1 − 1/log2 3) log 2
     tensor(0.2558)
     """
@@ -41,7 +42,7 @@ class LambdaRank(CompositeContrast):
     def __init__(
         self, gains: str = "exponential", cutoff: int | None = None, sigma: float = 1.0, reduction: str = "mean"
     ):
-        sigma = check_positive("LambdaRank", "sigma", sigma)
+        sigma = positive("LambdaRank", "sigma", sigma)
         super().__init__(Identity(scale=sigma), DeltaNDCG(gains, cutoff), reduction)
         self.gains, self.cutoff, self.sigma = gains, cutoff, sigma
 
@@ -53,7 +54,7 @@ class RankWeights(GainWeights):
     others: ClassVar[bool] = True
 
     def weigh(self, upper: Columns, lower: Columns) -> Tensor:
-        weight = (upper[0] * discount(upper[1])).expand(torch.broadcast_shapes(upper[1].shape, lower[1].shape)).clone()
+        weight = (upper[0] * discount(upper[1])).repeat(1, 1, lower[1].shape[-1])
         return _within(weight, upper[1], lower[1], self.cutoff)
 
 
@@ -107,6 +108,7 @@ class LambdaLoss(CompositeContrast):
     Source: X. Wang, C. Li, N. Golbandi, M. Bendersky, M. Najork, The LambdaLoss Framework for Ranking Metric
     Optimization, CIKM 2018, section 5 (NDCG-Loss1, NDCG-Loss2, NDCG-Loss2++).
 
+    >>> import torch
     >>> LambdaLoss("ndcg2")(torch.tensor([[0.0, 0.0]]), torch.tensor([[1.0, 0.0]]))  # (1 − 1/log2 3) log 2
     tensor(0.2558)
     """
@@ -127,7 +129,7 @@ class LambdaLoss(CompositeContrast):
             )
         if not 0 <= mu < float("inf"):
             raise ConfigError(f"LambdaLoss: mu must be finite and not negative, got {mu!r}")
-        sigma = check_positive("LambdaLoss", "sigma", sigma)
+        sigma = positive("LambdaLoss", "sigma", sigma)
         weights = GapAndDeltaWeights(gains, cutoff, float(mu)) if form == "ndcg2++" else forms[form](gains, cutoff)
         super().__init__(Identity(scale=sigma), weights, reduction)
         self.form, self.mu, self.gains, self.cutoff, self.sigma = form, float(mu), gains, cutoff, sigma

@@ -20,7 +20,6 @@ Columns = tuple[Tensor, ...]
 Term = Callable[[Tensor, Columns, Columns], tuple[Tensor, Tensor]]
 
 
-@dataclass(frozen=True)
 class PairWeights:
     """How much each pair (i, j) of a list counts, and whether the weighted sum becomes a mean.
 

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 
 from ltr.links import Identity
-from ltr.losses.base import Laws, Loss, has_pair, has_two
+from ltr.losses.base import Laws, Loss, has_pair, has_two, positive
 from ltr.losses.contrast import UNIFORM, CompositeContrast, weighting
-from ltr.losses.gains import check_positive
 from ltr.losses.pairs import Columns, PairWeights, pair_costs
 
 
@@ -32,7 +31,7 @@ class RankNet(CompositeContrast):
     """
 
     def __init__(self, pair_weights: PairWeights = UNIFORM, sigma: float = 1.0, reduction: str = "mean"):
-        sigma = check_positive("RankNet", "sigma", sigma)
+        sigma = positive("RankNet", "sigma", sigma)
         super().__init__(Identity(scale=sigma), pair_weights, reduction)
         self.sigma = sigma
 
@@ -57,7 +56,7 @@ class PairwiseHinge(Loss):
 
     def __init__(self, margin: float = 1.0, pair_weights: PairWeights = UNIFORM, reduction: str = "mean"):
         super().__init__(reduction)
-        self.margin = check_positive("PairwiseHinge", "margin", margin)
+        self.margin = positive("PairwiseHinge", "margin", margin)
         self.pair_weights = weighting("PairwiseHinge", pair_weights)
         why = {
             "divergence": "labels say which of two documents is better, not what they score",

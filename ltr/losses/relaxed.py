@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from ltr.errors import ConfigError
-from ltr.losses.base import Laws, Loss, has_positive, has_two
+from ltr.losses.base import Laws, Loss, has_positive, has_two, positive
 from ltr.losses.blocks import Block, attached, blocks, pairs_at_once
-from ltr.losses.gains import check_cutoff, check_gains, check_grades, check_positive, normalised_gains
+from ltr.losses.gains import check_cutoff, check_gains, check_grades, normalised_gains
 from ltr.losses.sorting import relaxed_dcg
 
 #: stands for the score of a masked document: so low that no real document ever feels it
@@ -87,7 +87,7 @@ class ApproxNDCG(Loss):
 
     def __init__(self, temperature: float = 0.1, gains: str = "exponential", reduction: str = "mean"):
         super().__init__(reduction)
-        self.temperature = check_positive("ApproxNDCG", "temperature", temperature)
+        self.temperature = positive("ApproxNDCG", "temperature", temperature)
         check_gains("ApproxNDCG", gains)
         self.gains = gains
 
@@ -138,7 +138,7 @@ class ApproxMRR(Loss):
 
     def __init__(self, temperature: float = 0.1, reduction: str = "mean"):
         super().__init__(reduction)
-        self.temperature = check_positive("ApproxMRR", "temperature", temperature)
+        self.temperature = positive("ApproxMRR", "temperature", temperature)
 
     def contributes(self, labels: Tensor, mask: Tensor | None = None) -> Tensor:
         return has_two(labels, mask) & has_positive(labels, mask)
@@ -201,7 +201,7 @@ class NeuralNDCG(Loss):
         reduction: str = "mean",
     ):
         super().__init__(reduction)
-        self.temperature = check_positive("NeuralNDCG", "temperature", temperature)
+        self.temperature = positive("NeuralNDCG", "temperature", temperature)
         if isinstance(sinkhorn_steps, bool) or not isinstance(sinkhorn_steps, int) or sinkhorn_steps < 0:
             raise ConfigError(f"NeuralNDCG: sinkhorn_steps must be a whole number, at least 0, got {sinkhorn_steps!r}")
         check_gains("NeuralNDCG", gains)

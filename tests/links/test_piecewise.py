@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ltr.errors import ConfigError
-from ltr.links import Piecewise
+from ltr.links import Identity, Piecewise, Sigmoid
 
 LINK = Piecewise(knots=[1, 3], slopes=[0.5, 2, 1])
 
@@ -85,3 +85,12 @@ def test_boundary_is_reached_at_the_knots():
     link = Piecewise((0.0, 1.0), (0.0, 1.0, 0.0))
     assert float(link.boundary(-1.0, upper=True)) == 1.5
     assert float(link.boundary(0.5, upper=False)) == 0.125
+
+
+def test_a_slope_that_jumps_is_not_smooth():
+    bent = Piecewise([0.0], [0.1, 1.0])
+    assert not bent.smooth
+    assert not (bent + Sigmoid()).smooth
+    assert not (2.0 * bent).smooth
+    assert Piecewise([0.0], [1.0, 1.0]).smooth
+    assert (Sigmoid() + 0.1 * Identity()).smooth

@@ -1,0 +1,175 @@
+"""Relaxed metrics: against plain loops and by hand, and near the metric they stand for."""
+
+from __future__ import annotations
+
+import math
+from math import exp, log2
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ltr.errors import ConfigError, DataError
+from ltr.losses.relaxed import ApproxMRR, ApproxNDCG, NeuralNDCG
+from tests.reference import pairs, relaxed
+
+few = settings(max_examples=20, deadline=None, derandomize=True)
+a_list = given(st.integers(0, 10**6), st.integers(2, 8), st.sampled_from([0.1, 0.7, 3.0]))
+
+
+def one_list(seed, docs, grades=4):
+    generator = torch.Generator().manual_seed(seed)
+    scores = 2 * torch.randn(1, docs, generator=generator, dtype=torch.float64)
+    labels = torch.randint(0, grades, (1, docs), generator=generator).double()
+    labels[0, 0], labels[0, 1] = 0, grades - 1
+    return scores, labels
+
+
+@a_list
+@few
+def test_approx_ndcg_follows_its_definition(seed, docs, temperature):
+    scores, labels = one_list(seed, docs)
+    for gains in ("exponential", "linear"):
+        wanted = relaxed.approx_ndcg(scores[0].tolist(), labels[0].tolist(), temperature, gains)
+        found = ApproxNDCG(temperature, gains)(scores, labels).item()
+        assert found == pytest.approx(wanted, rel=1e-9, abs=1e-12)
+
+
+@a_list
+@few
+def test_approx_mrr_follows_its_definition(seed, docs, temperature):
+    scores, labels = one_list(seed, docs)
+    wanted = relaxed.approx_mrr(scores[0].tolist(), labels[0].tolist(), temperature)
+    assert ApproxMRR(temperature)(scores, labels).item() == pytest.approx(wanted, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 7])
+@pytest.mark.parametrize("cutoff", [None, 2])
+@a_list
+@few
+def test_neural_ndcg_follows_its_definition(steps, cutoff, seed, docs, temperature):
+    scores, labels = one_list(seed, docs)
+    for gains in ("exponential", "linear"):
+        wanted = relaxed.neural_ndcg(scores[0].tolist(), labels[0].tolist(), temperature, steps, gains, cutoff)
+        found = NeuralNDCG(temperature, steps, gains, cutoff)(scores, labels).item()
+        assert found == pytest.approx(wanted, rel=1e-8, abs=1e-11)
+
+
+@a_list
+@few
+def test_gradients_are_those_of_the_costs(seed, docs, temperature):
+    scores, labels = one_list(seed, docs)
+    scores.requires_grad_()
+    # steep places need wider scores than finite differences like: temperatures from 0.5
+    for loss in (
+        ApproxNDCG(temperature + 0.5),
+        ApproxMRR(temperature + 0.5),
+        NeuralNDCG(temperature + 0.5, 4, cutoff=3),
+    ):
+        assert torch.autograd.gradcheck(lambda s, loss=loss: loss(s, labels), scores)
+
+
+def test_approx_ndcg_by_hand():
+    # grades 0 and 1 with scores 0.2 and 0, temperature 0.1: the relevant one has rank 1 + σ(2)
+    rank = 1 + 1 / (1 + exp(-2))
+    found = ApproxNDCG()(torch.tensor([[0.2, 0.0]], dtype=torch.float64), torch.tensor([[0.0, 1.0]]))
+    assert found.item() == pytest.approx(1 - 1 / log2(1 + rank), rel=1e-12)
+
+
+def test_approx_mrr_by_hand():
+    # relevant: documents 1 and 2; document 1 (score 0.1) is the first of them, below document 0
+    scores = torch.tensor([[0.3, 0.1, -0.4]], dtype=torch.float64, requires_grad=True)
+    loss = ApproxMRR()(scores, torch.tensor([[0.0, 1.0, 2.0]]))
+    loss.backward()
+    above, below = 1 / (1 + exp(-2)), 1 / (1 + exp(5))
+    rank = 1 + above + below
+    assert loss.item() == pytest.approx(1 - 1 / rank, rel=1e-12)
+    steep = [above * (1 - above) / 0.1 / rank**2, below * (1 - below) / 0.1 / rank**2]
+    assert scores.grad[0].tolist() == pytest.approx([steep[0], -steep[0] - steep[1], steep[1]], rel=1e-9)
+
+
+def test_neural_ndcg_by_hand():
+    # two documents d apart, grades 0 and 1: rows σ(d/τ), σ(−d/τ) and the reverse; no Sinkhorn step changes them
+    top = 1 / (1 + exp(-1.5))
+    scores, labels = torch.tensor([[1.5, 0.0]], dtype=torch.float64), torch.tensor([[0.0, 1.0]])
+    for steps in (0, 3):
+        found = NeuralNDCG(sinkhorn_steps=steps)(scores, labels).item()
+        assert found == pytest.approx(1 - ((1 - top) + top / log2(3)), rel=1e-9)
+
+
+@given(st.integers(0, 10**6), st.integers(2, 9))
+@few
+def test_cold_losses_are_one_minus_the_metric(seed, docs):
+    scores, labels = one_list(seed, docs)
+    scores = scores.argsort(-1).argsort(-1).double()  # whole scores, no ties
+    gains, ranks = pairs.gains_of(labels[0].tolist(), "exponential"), pairs.ranks_of(scores[0].tolist())
+    ndcg = pairs.dcg(gains, ranks) / pairs.ideal(gains)
+    mrr = 1 / min(r for r, y in zip(ranks, labels[0].tolist(), strict=True) if y > 0)
+    assert ApproxNDCG(0.02)(scores, labels).item() == pytest.approx(1 - ndcg, abs=1e-9)
+    assert ApproxMRR(0.02)(scores, labels).item() == pytest.approx(1 - mrr, abs=1e-9)
+    assert NeuralNDCG(0.02)(scores, labels).item() == pytest.approx(1 - ndcg, abs=1e-9)
+
+
+def test_tied_first_documents_share_the_pull():
+    scores = torch.zeros(1, 4, dtype=torch.float64, requires_grad=True)
+    ApproxMRR()(scores, torch.tensor([[1.0, 0.0, 1.0, 0.0]])).backward()
+    pull = scores.grad[0]
+    assert pull[0] == pull[2] < 0 < pull[1]
+    assert pull[1] == pull[3]
+    assert pull.sum().item() == pytest.approx(0, abs=1e-15)
+
+
+def test_saturated_pairs_keep_the_digits_of_their_gradient():
+    scores = torch.tensor([[3.0, 0.0]], requires_grad=True)  # 30 temperatures apart: σ' = e^-30
+    ApproxNDCG()(scores, torch.tensor([[0.0, 1.0]])).backward()
+    slope = exp(-30) / 0.1 / (log2(3) ** 2 * 3 * math.log(2))
+    assert scores.grad[0].tolist() == pytest.approx([slope, -slope], rel=1e-5)
+
+
+@given(st.integers(0, 10**6), st.integers(2, 12), st.sampled_from([0.05, 1.0, 5.0]), st.sampled_from([0, 1, 10]))
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_neural_ndcg_is_bounded_by_its_largest_column_sum(seed, docs, temperature, steps):
+    scores, _ = one_list(seed, docs)
+    # the worst labels for a bound: all gains at the documents that the relaxed list holds most of
+    matrix = relaxed.relaxed_permutation(scores[0].tolist(), temperature, steps)
+    columns = torch.tensor(matrix).sum(0)
+    labels = (columns >= columns.median()).double()[None]
+    assert NeuralNDCG(temperature, steps)(scores, labels).item() >= 1 - columns.max().item() - 1e-6
+
+
+def test_neural_ndcg_without_sinkhorn_can_pass_below_zero():
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randn(500, 6, generator=generator, dtype=torch.float64)
+    labels = (scores.argsort(-1, descending=True).argsort(-1) < 3).double()
+    assert NeuralNDCG(0.5, 0, reduction="none")(scores, labels).min() < 0
+    assert NeuralNDCG(0.5, 200, reduction="none")(scores, labels).min() > -1e-3
+
+
+@pytest.mark.parametrize("docs", [3, 400])
+def test_neural_ndcg_sorts_extreme_scores_exactly(docs):
+    # differences of n · score lose their digits in float32: two rows would then hold the same document
+    scores = 1e4 - torch.arange(docs, dtype=torch.float32)[None] * 1e-2 * 400
+    labels = (torch.arange(docs) % 3).float()[None]
+    ranks = list(range(1, docs + 1))
+    gains = pairs.gains_of(labels[0].tolist(), "exponential")
+    wanted = 1 - pairs.dcg(gains, ranks) / pairs.ideal(gains)
+    assert NeuralNDCG(0.1)(scores, labels).item() == pytest.approx(wanted, abs=1e-5)
+
+
+def test_settings_are_checked():
+    for loss in (ApproxNDCG, ApproxMRR, NeuralNDCG):
+        with pytest.raises(ConfigError, match=rf"^{loss.__name__}: temperature must be a finite number above 0, got 0"):
+            loss(0.0)
+    for steps in (-1, 2.5, True, None):
+        with pytest.raises(
+            ConfigError, match=rf"^NeuralNDCG: sinkhorn_steps must be a whole number, at least 0, got {steps}"
+        ):
+            NeuralNDCG(sinkhorn_steps=steps)
+    with pytest.raises(ConfigError, match=r"^NeuralNDCG: cutoff must be"):
+        NeuralNDCG(cutoff=0)
+    for loss in (ApproxNDCG, NeuralNDCG):
+        with pytest.raises(ConfigError, match=rf"^{loss.__name__}: gains must be"):
+            loss(gains="cubic")
+        with pytest.raises(DataError, match=rf"^{loss.__name__}: grades must be whole numbers"):
+            loss()(torch.zeros(1, 2), torch.tensor([[0.5, 1.0]]))
