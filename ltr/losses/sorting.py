@@ -64,12 +64,10 @@ class _Chunk:
         wide = torch.float32 if scores.device.type == "mps" else torch.float64
         self.scores = scores.to(wide)
         self.slant = (count + 1 - 2 * rank).to(wide)
-        spread = torch.empty_like(self.scores)
-        self.sides = torch.empty_like(self.scores)  # Σₖ sign(ŝⱼ − ŝₖ)
         gaps = self.scores[:, :, None] - self.scores[:, None, :]
         gaps.masked_fill_(~mask[:, None, :], 0)
         spread = gaps.abs().sum(-1)
-        self.sides = gaps.sign_().sum(-1)
+        self.sides = gaps.sign_().sum(-1)  # Σₖ sign(ŝⱼ − ŝₖ)
         logits = torch.mul(self.slant[:, :, None], self.scores[:, None, :], out=gaps)
         logits.sub_(spread[:, None, :]).div_(temperature).masked_fill_(~mask[:, None, :], -torch.inf)
         logits.sub_(logits.amax(-1, keepdim=True).clamp_(min=torch.finfo(wide).min))
