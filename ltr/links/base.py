@@ -117,7 +117,16 @@ class Link:
 
     def inverse(self, y: Tensor | float) -> Tensor:
         """The score z with h(z) = y: infinite at the ends of the range that h only approaches, NaN outside it."""
-        return known(self._inverse, (lambda v: 1 / self.slope(self.inverse(v)),), y)
+        (y,) = floating(y)
+        # an end of the range that was rounded to float32 is still that end, not a value inside or beyond it
+        ends = [(float(torch.tensor(end, dtype=y.dtype)), end) for end in self.range]
+
+        def solve(v: Tensor) -> Tensor:
+            for rounded, end in ends:
+                v = torch.where(v == rounded, end, v)
+            return self._inverse(v)
+
+        return known(solve, (lambda v: 1 / self.slope(self.inverse(v)),), y)
 
     @property
     def range(self) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import ltr.links
 from ltr.errors import ConfigError
-from ltr.links import Asinh, Exp, Identity, Link, Numeric, Scaled, Sigmoid, Softplus, Sum
+from ltr.links import Asinh, Exp, Identity, Link, Numeric, Scaled, Sigmoid, Softplus, Sum, Tanh
 from tests.links.cases import LINKS, kinks
 
 every_link = pytest.mark.parametrize("link", LINKS, ids=repr)
@@ -161,6 +161,17 @@ def test_inverse_at_and_beyond_the_ends_of_the_range(link):
         if math.isfinite(end):
             assert link.inverse(end).isinf(), "an end that is only approached lies at infinity"
             assert link.inverse(beyond).isnan()
+
+
+@pytest.mark.parametrize(
+    "link",
+    [Sigmoid(scale=0.3), Sigmoid(scale=0.7), 0.3 * Tanh(scale=0.7), Sigmoid(scale=0.1) + Tanh(scale=0.2)],
+    ids=repr,
+)
+def test_inverse_knows_the_ends_of_the_range_in_float32(link):
+    ends = torch.tensor(link.range)  # which lie beside those in float64, inside or beyond them
+    assert link.inverse(ends).tolist() == [-math.inf, math.inf]
+    assert link.inverse(ends * 1.001).isnan()[1]
 
 
 @every_link
