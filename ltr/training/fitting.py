@@ -36,10 +36,11 @@ def fit(trainer: pl.Trainer, module: RankingModule, data: pl.LightningDataModule
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
     if run.best_value is None:
         raise ConfigError(
-            "ltr fit: no validation took place, so there is no best model; let training reach an epoch's end or set "
-            "trainer.val_check_interval"
+            "no validation took place, so there is no best model; let training reach an epoch's end or set "
+            f"trainer.val_check_interval (the weights as they are now lie in {run.folder / 'last'})"
         )
     _try_average(trainer, module, data, run)
+    trainer.strategy.barrier()  # the first process writes what all others read
     tested = None
     if getattr(data, "test", None):
         load_weights(module, run.folder / "best")
@@ -59,6 +60,8 @@ def load_weights(module: RankingModule, folder: Path) -> None:
 
 
 def _try_average(trainer: pl.Trainer, module: RankingModule, data: pl.LightningDataModule, run: RunFolder) -> None:
+    # only the first process kept weights, and all must validate their mean together
+    run.averager.kept = trainer.strategy.broadcast(run.averager.kept)
     if not run.averager.load_mean(module.scorer):
         return
     trainer.validate(module, datamodule=data, verbose=False)
@@ -97,6 +100,6 @@ def _report(
     results = [Results.of("dev", data.dev_run, dev, weight, data.dev_qrels, module.measures)]  # type: ignore[attr-defined]
     if tested is not None:
         results.append(Results.of("test", data.test_run, tested, weight, data.test_qrels, module.measures))  # type: ignore[attr-defined]
-    with replacing(run.folder / "results.txt") as file:
+    with replacing(run.folder / records.RESULTS) as file:
         file.write("\n\n".join(r.table().text() for r in results) + "\n")
     return results

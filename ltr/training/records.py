@@ -20,8 +20,9 @@ MANIFEST = "manifest.json"
 METRICS = "metrics.csv"
 CHECKPOINT = "last.ckpt"
 CONFIG = "config.yaml"
+RESULTS = "results.txt"
 #: everything that a training writes; only these are removed when a folder is overwritten
-PARTS = (MANIFEST, METRICS, CHECKPOINT, CONFIG, "best", "last", "dev", "test", "averaging")
+PARTS = (MANIFEST, METRICS, CHECKPOINT, CONFIG, "best", "last", "dev", "test", "averaging", RESULTS)
 
 PACKAGES = ("torch", "pytorch-lightning", "transformers", "tokenizers", "ir-datasets", "ranx", "numpy", "pandas")
 

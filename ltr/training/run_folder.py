@@ -15,6 +15,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 
 from ltr.errors import ConfigError
+from ltr.io.files import disk_errors, replacing
 from ltr.io.names import suggestion
 from ltr.io.trec import Run, write_run
 from ltr.metrics.measure import Measure
@@ -68,6 +69,8 @@ class RunFolder(pl.Callback):
         self.mode, self.patience, self.average = mode, patience, average
         self.interpolate, self.overwrite = interpolate, overwrite
         self.resumed = False
+        #: the resolved configuration as text, where the training has one
+        self.config: str | None = None
         self.best_value: float | None = None
         self.best_step = 0
         self.bad_rounds = 0
@@ -82,6 +85,14 @@ class RunFolder(pl.Callback):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if stage != "fit":
             return
+        # every process gave the folder a name of its own, if the user gave none
+        self.folder = self.averager.folder = Path(trainer.strategy.broadcast(str(self.folder)))
+        self.averager.folder = self.folder / "averaging"
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if getattr(data, "dev", "") is None:
+            raise ConfigError("RunFolder: validation decides which weights are best; name a collection as data.dev, got null")
+        if hasattr(pl_module.scorer, "check_length"):
+            pl_module.scorer.check_length(data.max_length)
         known = [*pl_module.measures] if isinstance(pl_module, RankingModule) else []
         self.monitor = str(Measure.parse(self.monitor))
         if self.monitor not in known:
@@ -99,28 +110,40 @@ class RunFolder(pl.Callback):
 
     def claim(self) -> None:
         """Create the folder. Raises ConfigError when another training lies there that may not be replaced."""
-        taken = (self.folder / records.MANIFEST).exists()
-        if taken and not self.resumed:
-            if not self.overwrite:
-                raise ConfigError(
-                    f"RunFolder: {self.folder} holds another training; continue it with --resume {self.folder}, choose "
-                    "another --run.folder, or replace it with --run.overwrite=true"
-                )
-            for part in records.PARTS:
-                path = self.folder / part
-                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        if (self.folder / records.MANIFEST).exists() and not self.resumed and not self.overwrite and not self._failed():
+            raise ConfigError(
+                f"RunFolder: {self.folder} holds another training; continue it with --resume {self.folder}, choose "
+                "another --run.folder, or replace it with --run.overwrite=true"
+            )
         self.folder.mkdir(parents=True, exist_ok=True)
+
+    def _failed(self) -> bool:
+        """Whether the folder's training ended before it left anything to continue or to use."""
+        left = any((self.folder / part).exists() for part in (records.CHECKPOINT, "best", "last"))
+        return not left and records.read_manifest(self.folder).get("status") == "failed"
+
+    def _clear(self) -> None:
+        """Remove the training that is to be replaced; the folder's other files are the user's."""
+        for part in records.PARTS:
+            path = self.folder / part
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.is_global_zero:
             return
         data = trainer.datamodule  # type: ignore[attr-defined]
+        # the data are prepared and the settings checked: only now may the old training go
+        if not self.resumed and (self.overwrite or self._is_there_and_failed()):
+            self._clear()
         _say(data.describe())
         self._started = time.time()
+        self._compare_data(data.signature)
+        seed = os.environ.get("PL_GLOBAL_SEED")
         records.write_manifest(
             self.folder,
             status="running",
             loss=repr(pl_module.loss),
+            seed=None if seed is None else int(seed),
             data=data.signature,
             processes=trainer.world_size,
             precision=str(trainer.precision),

@@ -143,6 +143,25 @@ def test_settings_are_checked():
         RankingModule(Bag(), ListNet(), measures=["ndgc@10"])
 
 
+@pytest.mark.parametrize(("algorithm", "moved"), [("norm", 0.1), ("value", 0.1)])
+def test_gradients_are_clipped_in_mixed_precision_too(algorithm, moved):
+    seen = []
+
+    class Watched(RankingModule):
+        def configure_gradient_clipping(self, optimizer, *args, **kwargs):
+            super().configure_gradient_clipping(optimizer, *args, **kwargs)
+            gradients = torch.cat([p.grad.flatten() for p in self.parameters()])
+            seen.append(float(gradients.norm() if algorithm == "norm" else gradients.abs().max()))
+
+    made = Watched(Bag(), MSE(), lr=0.1, measures=["mrr@10"])
+    batch = lists([2], [1000, 0])
+    loop = trainer(
+        limit_val_batches=0, precision="bf16-mixed", gradient_clip_val=0.1, gradient_clip_algorithm=algorithm
+    )
+    loop.fit(made, datamodule=Fixed([batch], DEV))
+    assert seen == [pytest.approx(moved, rel=1e-4)]
+
+
 def test_nothing_to_train_is_an_error():
     made = module()
     made.scorer.requires_grad_(False)
