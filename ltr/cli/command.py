@@ -6,6 +6,7 @@ import argparse
 import inspect
 import logging
 import re
+import sys
 import types
 import typing
 from collections.abc import Callable, Sequence
@@ -35,10 +36,22 @@ def talk() -> None:
     """Let ltr's log lines (information and warnings) appear on the terminal, undecorated."""
     logger = logging.getLogger("ltr")
     if not logger.handlers:
-        handler = logging.StreamHandler()
+        handler = _Terminal()
         handler.setFormatter(logging.Formatter("%(message)s"))
         logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+
+
+class _Terminal(logging.StreamHandler):
+    """Writes to what ``sys.stderr`` is at that moment, not to what it was when logging began."""
+
+    @property
+    def stream(self) -> Any:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, value: Any) -> None:
+        pass
 
 
 def parser_of(function: Callable, prog: str, short: dict[str, str] | None = None) -> argparse.ArgumentParser:
