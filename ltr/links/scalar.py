@@ -87,7 +87,9 @@ class Sigmoid(Peaked):
         return softplus(x)
 
     def _steep(self, x: Tensor) -> Tensor:
-        return torch.sigmoid(x) * torch.sigmoid(-x)
+        # σ(x) σ(-x) by one exponential: pairs of documents ask for this most
+        e = x.abs().neg_().exp_()
+        return e / (1 + e).square()
 
     def _bend(self, x: Tensor) -> Tensor:
         return -torch.sigmoid(x) * torch.sigmoid(-x) * torch.tanh(x / 2)
@@ -169,7 +171,7 @@ class Asinh(Peaked):
         return x * torch.asinh(x) - (1 + x * x).sqrt()
 
     def _steep(self, x: Tensor) -> Tensor:
-        return 1 / (1 + x * x).sqrt()
+        return torch.rsqrt(1 + x * x)
 
     def _bend(self, x: Tensor) -> Tensor:
         return -x / (1 + x * x) ** 1.5
@@ -180,6 +182,11 @@ class Asinh(Peaked):
     def _near(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
         # the slope changes the slower the farther out, where the definition cancels most
         return d.abs() <= 0.5 * (1 + y * y).sqrt()
+
+    def _far_apart(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
+        # the definition with its products and its roots put together, which asks for asinh twice and not three times
+        roots = (1 + x * x).sqrt() + (1 + y * y).sqrt()
+        return x * (torch.asinh(x) - torch.asinh(y)) - d * (x + y) / roots
 
 
 @dataclass(frozen=True, repr=False)
@@ -210,7 +217,8 @@ class Softplus(Shaped):
         return torch.sigmoid(x)
 
     def _bend(self, x: Tensor) -> Tensor:
-        return self._base._steep(x)
+        # not the sigmoid's _steep: autograd goes through here
+        return torch.sigmoid(x) * torch.sigmoid(-x)
 
     def _solve(self, v: Tensor) -> Tensor:
         # log(eᵛ - 1), where eᵛ may overflow

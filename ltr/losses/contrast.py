@@ -17,6 +17,9 @@ from ltr.losses.targets import Scores, Targets, fitting
 UNIFORM = Uniform()
 SCORES = Scores()
 
+#: pairs whose link is evaluated at once on the CPU: few enough that the float64 numbers on the way stay in its cache
+IN_CACHE = 1 << 14
+
 
 def weighting(owner: str, weights: Any) -> PairWeights:
     """``weights``, when they are pair weights; a ConfigError that names ``owner`` otherwise."""
@@ -180,6 +183,16 @@ class _Gap:
 
     def __call__(self, difference: Tensor, upper: Columns, lower: Columns) -> tuple[Tensor, Tensor]:
         wanted = upper[0] - lower[0]
+        if difference.device.type != "cpu":
+            return self._of(difference, wanted)
+        slope = torch.empty_like(difference)
+        whole = (difference.view(-1), wanted.view(-1), slope.view(-1))
+        for gap, goal, pull in zip(*(t.split(IN_CACHE) for t in whole), strict=True):
+            cost, pull[:] = self._of(gap, goal)
+            gap.copy_(cost)
+        return difference, slope
+
+    def _of(self, difference: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
         if not self.infinite:
             return self.link.divergence(difference, wanted), self.link.difference(difference, wanted)
         # two documents at the same end of the range (inf - inf) are no pair; what stands there is masked

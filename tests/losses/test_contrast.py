@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ltr.errors import ConfigError, DataError
 from ltr.links import Asinh, Exp, Identity, Piecewise, Sigmoid, Sinh, Softplus
+from ltr.losses import contrast
 from ltr.losses.contrast import CompositeContrast, DifferenceMatching
 from ltr.losses.lambdas import LambdaRank
 from ltr.losses.pairs import DeltaNDCG, GradeDifference
@@ -153,6 +154,15 @@ def test_sigmoid_with_labels_at_the_ends_of_its_range_is_ranknet(seed):
         loss = DifferenceMatching(Sigmoid(scale=scale), Dual(normalised=True))
         scaled = gradient(loss, scores.to(dtype), labels.to(dtype))
         torch.testing.assert_close(scaled, tuple((scale * w).to(dtype) for w in wanted), rtol=rtol, atol=rtol / 1000)
+
+
+@pytest.mark.parametrize("targets", [Scores(), Positives()])
+def test_evaluating_the_link_in_parts_changes_nothing(monkeypatch, targets):
+    scores, labels = one_list(3, docs=9)
+    loss = DifferenceMatching(Sigmoid(center=0.5), targets)
+    wanted = gradient(loss, scores, labels)
+    monkeypatch.setattr(contrast, "IN_CACHE", 7)  # 81 pairs: eleven whole parts and a rest
+    torch.testing.assert_close(gradient(loss, scores, labels), wanted, rtol=1e-14, atol=1e-16)
 
 
 def test_dual_labels_inside_the_range_stand_for_scores():
