@@ -15,7 +15,7 @@ from typing import IO
 from ltr.data.collection import Collection
 from ltr.errors import DataError
 from ltr.inference.reranker import Ranked, Reranker, check_query
-from ltr.io.files import replacing
+from ltr.io.files import disk_errors, replacing
 from ltr.io.trec import Run
 
 log = logging.getLogger(__name__)
@@ -150,7 +150,7 @@ class PartialRun:
 
     def append(self, block: Sequence[str], ranked: Sequence[Sequence[Ranked]]) -> None:
         """Add the finished queries of a block, and see to it that they reach the disk."""
-        with open(self.path, "a", encoding="utf-8", newline="\n") as file:
+        with disk_errors(self.output), open(self.path, "a", encoding="utf-8", newline="\n") as file:
             for query_id, documents in zip(block, ranked, strict=True):
                 file.writelines(self._line(query_id, one) for one in documents)
             file.flush()

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from ltr.io.files import cache_folder
+from ltr.io.files import cache_folder, disk_errors
 
 
 def cached_folder(kind: str, key: str, build: Callable[[Path], None]) -> Path:
@@ -28,7 +28,8 @@ def cached_folder(kind: str, key: str, build: Callable[[Path], None]) -> Path:
         return place
     beside = Path(tempfile.mkdtemp(dir=parent, prefix=f".{key}.", suffix=".part"))
     try:
-        build(beside)
+        with disk_errors(place):
+            build(beside)
         try:
             os.rename(beside, place)
         except OSError:

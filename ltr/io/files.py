@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,6 +53,27 @@ def replacing(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
             kept = "the old file is as it was" if path.is_file() else "nothing was written"
             raise DataError(f"cannot write {path}: {error.strerror}; {kept}") from error
         raise
+
+
+@contextlib.contextmanager
+def disk_errors(path: str | os.PathLike) -> Iterator[None]:
+    """Turn what a full or read-only disk says inside the block into one sentence about ``path``.
+
+    For what other packages write beside ``path`` and is renamed then; ``replacing`` says it of its own files.
+
+    Raises:
+        DataError: when the disk is full or the place cannot be written.
+    """
+    try:
+        yield
+    except Exception as error:
+        # safetensors gives the system's number in its text only
+        found = re.search(r"\(os error (\d+)\)", str(error))
+        number = error.errno if isinstance(error, OSError) else int(found[1]) if found else None
+        if number not in REFUSALS:
+            raise
+        kept = "the old one is as it was" if Path(path).exists() else "nothing was written"
+        raise DataError(f"cannot write {path}: {os.strerror(number)}; {kept}") from error
 
 
 def cache_folder(*parts: str) -> Path:

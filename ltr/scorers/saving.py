@@ -9,12 +9,18 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from ltr.io.files import disk_errors
 from ltr.scorers.loading import quiet
 from ltr.scorers.settings import ModelSettings
 
 
 def save(model: Any, tokenizer: Any, settings: ModelSettings, folder: Path) -> None:
     """Write weights (safetensors), configuration, tokenizer and ``ltr.json``, then put the folder in its place."""
+    with disk_errors(folder):
+        _save(model, tokenizer, settings, folder)
+
+
+def _save(model: Any, tokenizer: Any, settings: ModelSettings, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
     try:

@@ -1,5 +1,6 @@
 """An interrupted run goes on where it stopped, and ends as if nothing had happened."""
 
+import errno
 import gzip
 import json
 import os
@@ -149,6 +150,27 @@ def test_an_old_output_stays_until_the_new_one_is_whole(tmp_path, reranker, coll
     with pytest.raises(OSError, match="No space left"):
         rerank_run(reranker, collection, first, out)
     assert out.read_text() == "old"
+
+
+def test_a_full_disk_is_told_and_the_same_call_goes_on(tmp_path, reranker, collection, first, finished, monkeypatch):
+    out = tmp_path / "out.trec"
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    append = PartialRun.append
+
+    def append_on_a_full_disk(self, block, ranked):
+        with monkeypatch.context() as patch:
+            patch.setattr("os.fsync", full)
+            append(self, block, ranked)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PartialRun, "append", append_on_a_full_disk)
+        with pytest.raises(DataError, match=r"out.trec: No space left on device; nothing was written"):
+            rerank_run(reranker, collection, first, out, block_docs=4)
+    rerank_run(reranker, collection, first, out, block_docs=4)
+    assert out.read_bytes() == finished
 
 
 @pytest.mark.parametrize("changed", ["model", "run", "dataset", "options"])

@@ -1,7 +1,10 @@
 """Folders that are built once: complete or absent, whatever happens meanwhile."""
 
+import errno
+
 import pytest
 
+from ltr.errors import DataError
 from ltr.io.cached import cached_folder
 from ltr.io.files import cache_folder
 
@@ -31,6 +34,14 @@ def test_failure_leaves_nothing_and_the_next_try_works(error):
         cached_folder("kind", "key", fail)
     assert list(cache_folder("kind").iterdir()) == []
     assert cached_folder("kind", "key", lambda folder: None).is_dir()
+
+
+def test_a_full_disk_is_told():
+    def fail(folder):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(DataError, match=r"cannot write .*kind/key: No space left on device; nothing was written"):
+        cached_folder("kind", "key", fail)
 
 
 def test_another_process_was_quicker():

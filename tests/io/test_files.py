@@ -2,12 +2,13 @@
 
 import errno
 import os
+import resource
 import stat
 
 import pytest
 
 from ltr.errors import DataError
-from ltr.io.files import cache_folder, existing, replacing
+from ltr.io.files import cache_folder, disk_errors, existing, replacing
 
 
 def test_new_content_takes_the_place_of_the_old(tmp_path):
@@ -84,6 +85,38 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=r"cannot write .*nothing was written"), replacing(tmp_path / "file" / "a"):
         pass
+
+
+@pytest.fixture
+def small_disk():
+    """Files of more than a kilobyte do not fit."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_what_other_packages_write_on_a_full_disk(tmp_path, small_disk):
+    import torch
+    from safetensors.torch import save_file
+
+    def plainly(path):
+        path.write_bytes(bytes(4096))
+
+    def weights(path):
+        save_file({"a": torch.zeros(1024)}, path)
+
+    (tmp_path / "old").touch()
+    for write in (plainly, weights):
+        for name, kept in (("new", "nothing was written"), ("old", "the old one is as it was")):
+            with (
+                pytest.raises(DataError, match=rf"cannot write .*{name}: File too large; {kept}"),
+                disk_errors(tmp_path / name),
+            ):
+                write(tmp_path / "beside")
+    for other in (ValueError("no disk"), FileNotFoundError(errno.ENOENT, "gone")):
+        with pytest.raises(type(other)), disk_errors(tmp_path / "old"):
+            raise other
 
 
 def test_cache_folder_follows_the_environment(tmp_path, monkeypatch):
