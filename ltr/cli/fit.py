@@ -51,7 +51,7 @@ def train(cli: Any) -> int:
 
     if cli.trainer.is_global_zero:
         cli.run_folder.claim()
-        cli.save_config(cli.run_folder.folder)
+        cli.run_folder.config = cli.resolved()
     results = fit(cli.trainer, cli.model, cli.datamodule, cli.run_folder)
     if not results:
         return 0
@@ -84,7 +84,7 @@ def _resume(argv: list[str]) -> tuple[list[str], Path | None]:
         if argument == "--resume" or argument.startswith("--resume="):
             value = argument.partition("=")[2] or next(waiting, "")
             if not value:
-                raise ConfigError("ltr fit: --resume takes the folder of a training, such as runs/demo")
+                raise ConfigError("--resume takes the folder of a training, such as runs/demo")
             folder = Path(value)
         else:
             rest.append(argument)
@@ -92,7 +92,7 @@ def _resume(argv: list[str]) -> tuple[list[str], Path | None]:
         return rest, None
     for name in ("config.yaml", "last.ckpt"):
         if not (folder / name).exists():
-            raise DataError(f"ltr fit: cannot resume {folder}: it holds no {name}; has it reached its first validation?")
+            raise DataError(f"cannot resume {folder}: it holds no {name}; has it reached its first validation?")
     return ["--config", str(folder / "config.yaml"), *rest, f"--run.folder={folder}"], folder
 
 

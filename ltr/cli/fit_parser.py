@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, NoReturn
 
 import pytorch_lightning as pl
@@ -13,10 +12,8 @@ import ltr.links
 import ltr.losses
 import ltr.scorers
 from ltr.cli.fit import EPILOG, explain
-from ltr.errors import ConfigError
-from ltr.io.files import replacing
+from ltr.errors import ConfigError, LtrError
 from ltr.training import RankingModule, RunFolder
-from ltr.training.records import CONFIG
 
 # --model.loss=ListNet finds a class by its short name only among those that have been imported
 for _part in (ltr.losses, ltr.links, ltr.scorers, ltr.data):
@@ -76,7 +73,14 @@ class FitCLI(LightningCLI):
     def run_folder(self) -> RunFolder:
         return next(c for c in self.trainer.callbacks if isinstance(c, RunFolder))  # type: ignore[attr-defined]
 
-    def save_config(self, folder: Path) -> None:
-        """Write the resolved configuration, without comments or defaults left implicit."""
-        with replacing(folder / CONFIG) as file:
-            file.write(self.parser.dump(self.config, skip_none=False))
+    def resolved(self) -> str:
+        """The whole configuration as YAML, no default left implicit."""
+        return self.parser.dump(self.config, skip_none=False)
+
+    def instantiate_classes(self) -> None:
+        try:
+            super().instantiate_classes()
+        except LtrError:
+            raise
+        except ValueError as error:  # jsonargparse tells so of a class that refuses a setting
+            raise ConfigError(explain(str(error))) from error

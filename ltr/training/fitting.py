@@ -40,7 +40,7 @@ def fit(trainer: pl.Trainer, module: RankingModule, data: pl.LightningDataModule
             f"trainer.val_check_interval (the weights as they are now lie in {run.folder / 'last'})"
         )
     _try_average(trainer, module, data, run)
-    trainer.strategy.barrier()  # the first process writes what all others read
+    trainer.strategy.barrier()  # the first process writes what all read
     tested = None
     if getattr(data, "test", None):
         load_weights(module, run.folder / "best")

@@ -69,8 +69,9 @@ class RunFolder(pl.Callback):
         self.mode, self.patience, self.average = mode, patience, average
         self.interpolate, self.overwrite = interpolate, overwrite
         self.resumed = False
-        #: the resolved configuration as text, where the training has one
+        #: the resolved configuration as text, where the training was started from one
         self.config: str | None = None
+        self._replaces = False
         self.best_value: float | None = None
         self.best_step = 0
         self.bad_rounds = 0
@@ -78,21 +79,21 @@ class RunFolder(pl.Callback):
         self.interruption = Interruption()
         self._random: Tensor | None = None
         self._rows: list[dict[str, Any]] = []
-        self._started = time.time()
+        self._started: float | None = None
 
     # ------------------------------------------------------------------ before step 1
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if stage != "fit":
             return
-        # every process gave the folder a name of its own, if the user gave none
-        self.folder = self.averager.folder = Path(trainer.strategy.broadcast(str(self.folder)))
+        # a name made of the time may differ from process to process
+        self.folder = Path(trainer.strategy.broadcast(str(self.folder)))
         self.averager.folder = self.folder / "averaging"
         data = trainer.datamodule  # type: ignore[attr-defined]
         if getattr(data, "dev", "") is None:
-            raise ConfigError("RunFolder: validation decides which weights are best; name a collection as data.dev, got null")
+            raise ConfigError("RunFolder: validation decides which weights are best; name a collection as data.dev")
         if hasattr(pl_module.scorer, "check_length"):
-            pl_module.scorer.check_length(data.max_length)
+            pl_module.scorer.check_length(data.max_length)  # type: ignore[operator]
         known = [*pl_module.measures] if isinstance(pl_module, RankingModule) else []
         self.monitor = str(Measure.parse(self.monitor))
         if self.monitor not in known:
@@ -110,7 +111,8 @@ class RunFolder(pl.Callback):
 
     def claim(self) -> None:
         """Create the folder. Raises ConfigError when another training lies there that may not be replaced."""
-        if (self.folder / records.MANIFEST).exists() and not self.resumed and not self.overwrite and not self._failed():
+        self._replaces = (self.folder / records.MANIFEST).exists() and not self.resumed
+        if self._replaces and not self.overwrite and not self._failed():
             raise ConfigError(
                 f"RunFolder: {self.folder} holds another training; continue it with --resume {self.folder}, choose "
                 "another --run.folder, or replace it with --run.overwrite=true"
@@ -118,12 +120,12 @@ class RunFolder(pl.Callback):
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def _failed(self) -> bool:
-        """Whether the folder's training ended before it left anything to continue or to use."""
+        """Whether the training in the folder broke down before it left anything to continue or to use."""
         left = any((self.folder / part).exists() for part in (records.CHECKPOINT, "best", "last"))
         return not left and records.read_manifest(self.folder).get("status") == "failed"
 
     def _clear(self) -> None:
-        """Remove the training that is to be replaced; the folder's other files are the user's."""
+        """Remove the training that is to be replaced; whatever else is in the folder is the user's."""
         for part in records.PARTS:
             path = self.folder / part
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
@@ -132,13 +134,13 @@ class RunFolder(pl.Callback):
         if not trainer.is_global_zero:
             return
         data = trainer.datamodule  # type: ignore[attr-defined]
-        # the data are prepared and the settings checked: only now may the old training go
-        if not self.resumed and (self.overwrite or self._is_there_and_failed()):
+        if self._replaces:  # not in claim(): by now the data are prepared and the settings checked
             self._clear()
+        if self.resumed and records.read_manifest(self.folder).get("data") != data.signature:
+            log.warning("%s began with other data, or other settings of them; it goes on with these", self.folder)
         _say(data.describe())
         self._started = time.time()
-        self._compare_data(data.signature)
-        seed = os.environ.get("PL_GLOBAL_SEED")
+        seed = os.environ.get("PL_GLOBAL_SEED")  # where Lightning keeps what seed_everything was given
         records.write_manifest(
             self.folder,
             status="running",
@@ -157,6 +159,10 @@ class RunFolder(pl.Callback):
         # only now does a resumed trainer know its step
         if self.resumed and trainer.is_global_zero:
             self._rows = records.read_metrics(self.folder, until_step=trainer.global_step)
+        # nor does it know before whether its data and settings fit the checkpoint
+        if self.config is not None and trainer.is_global_zero:
+            with replacing(self.folder / records.CONFIG) as file:
+                file.write(self.config)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
         # global_step moves only when the optimiser stepped; accumulated batches in between write no second row
@@ -197,21 +203,18 @@ class RunFolder(pl.Callback):
         """Save the scorer as a model folder; the old one stays until the new one is complete."""
         data = trainer.datamodule  # type: ignore[attr-defined]
         settings = ModelSettings(
-            max_length=data.max_length, max_query_length=data.max_query_length, trained_on=(data.train,)
+            max_length=data.max_length, max_query_length=data.max_query_length, trained_on=data.trained_on
         )
-        new, old = self.folder / f".{name}.part", self.folder / f".{name}.old"
-        for path in (new, old):
-            shutil.rmtree(path, ignore_errors=True)
-        module.scorer.save(new, settings)
-        if (self.folder / name).exists():
-            os.replace(self.folder / name, old)
-        os.replace(new, self.folder / name)
-        shutil.rmtree(old, ignore_errors=True)
+        module.scorer.save(self.folder / name, settings)  # type: ignore[operator]
 
     # ------------------------------------------------------------------ the end, good or bad
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        if not isinstance(exception, KeyboardInterrupt) or not self.folder.is_dir() or trainer.global_step == 0:
+        if self._started is None or trainer.state.fn != "fit":
+            return
+        if not isinstance(exception, KeyboardInterrupt) or trainer.global_step == 0:
+            if trainer.is_global_zero:
+                records.write_manifest(self.folder, status="failed", step=trainer.global_step)
             return
         self._save_checkpoint(trainer)
         if trainer.is_global_zero:
@@ -222,6 +225,7 @@ class RunFolder(pl.Callback):
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero:
             assert isinstance(pl_module, RankingModule)
+            assert self._started is not None
             self.save_model(trainer, pl_module, "last")
             records.write_manifest(
                 self.folder,
@@ -233,9 +237,10 @@ class RunFolder(pl.Callback):
 
     def _save_checkpoint(self, trainer: pl.Trainer) -> None:
         beside = self.folder / ".last.ckpt.part"
-        trainer.save_checkpoint(beside)  # every process takes part
-        if trainer.is_global_zero:
-            os.replace(beside, self.folder / records.CHECKPOINT)
+        with disk_errors(self.folder / records.CHECKPOINT):
+            trainer.save_checkpoint(beside)  # every process takes part
+            if trainer.is_global_zero:
+                os.replace(beside, self.folder / records.CHECKPOINT)
 
     def _record(self, trainer: pl.Trainer, *prefixes: str) -> None:
         values = {

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from ltr.cli import fit
@@ -70,7 +71,10 @@ def test_every_recipe_trains_two_steps(recipe, small, tiny_folder, tmp_path):
     rows = read_metrics(tmp_path / "run", until_step=9)
     assert [row["step"] for row in rows] == [1, 2]
     assert (tmp_path / "run" / "best" / "model.safetensors").exists()
-    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["data"]["init_args"]["train"] == f"{tiny_folder}/train"
+    assert (
+        yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["data"]["init_args"]["train"]
+        == f"{tiny_folder}/train"
+    )
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda p: p.stem)
@@ -102,6 +106,11 @@ def test_the_short_form_of_a_loss_and_its_link(small):
     [
         ("--model.loss=ListNt", "did you mean 'ListNet'"),
         ("--model.loss.class_path=ltr.losses.LambdaRnk", "did you mean 'LambdaRank'"),
+        (
+            "--model.loss.transform.parts=[{class_path: Sigmoid, init_args: {width: 0}}]",
+            "Sigmoid: width must be positive, got 0",
+        ),
+        ("--model.measures=[ndgc@10]", "did you mean 'ndcg'"),
         ("--model.lerning_rate=1", "lerning_rate"),
         ("--run.monitr=x", "monitr"),
     ],
@@ -128,12 +137,63 @@ def test_resume_needs_a_training(tmp_path):
 
 def test_resume_goes_on_with_the_same_configuration(small, tiny_folder, tmp_path):
     recipe = ROOT / "configs" / "recipes" / "folder.yaml"
-    fit.main(["--config", str(recipe), *small, *instead(recipe, tiny_folder), "--trainer.max_epochs=1", "--trainer.log_every_n_steps=1"])
+    fit.main(
+        [
+            "--config",
+            str(recipe),
+            *small,
+            *instead(recipe, tiny_folder),
+            "--trainer.max_epochs=1",
+            "--trainer.log_every_n_steps=1",
+        ]
+    )
     first = read_metrics(tmp_path / "run", until_step=99)
     fit.main(["--resume", f"{tmp_path}/run", "--trainer.max_epochs=2"])
     rows = read_metrics(tmp_path / "run", until_step=99)
     assert rows[: len(first)] == first
     assert len(rows) == 2 * len(first)
+
+
+def test_a_refused_resume_leaves_the_configuration_as_it_was(small, tiny_folder, tmp_path):
+    recipe = ROOT / "configs" / "recipes" / "folder.yaml"
+    fit.main(
+        [
+            "--config",
+            str(recipe),
+            *small,
+            *instead(recipe, tiny_folder),
+            f"--data.train={tiny_folder}",
+            "--trainer.max_epochs=1",
+        ]
+    )
+    before = (tmp_path / "run" / "config.yaml").read_text()
+    with pytest.raises(ConfigError, match="an epoch had 2 batches and now has 4"):
+        fit.main(["--resume", f"{tmp_path}/run", "--trainer.max_epochs=2", "--data.lists_per_batch=1"])
+    assert (tmp_path / "run" / "config.yaml").read_text() == before
+
+
+def test_a_saved_model_is_trained_on_with_longer_texts_and_a_running_centre(small, tiny_folder, tmp_path):
+    recipe = ROOT / "configs" / "recipes" / "folder.yaml"
+    common = ["--config", str(recipe), *small, *instead(recipe, tiny_folder), "--trainer.max_epochs=1"]
+    fit.main(common)
+    first = f"{tmp_path}/run/best"
+    again = [f"--run.folder={tmp_path}/again", f"--model.scorer.model={first}", "--data.max_length=60"]
+    logger = [
+        "--trainer.logger=CSVLogger",
+        f"--trainer.logger.save_dir={tmp_path}/logs",
+        "--trainer.log_every_n_steps=1",
+    ]
+    loss = [
+        "--model.loss=CompositeSoftmax",
+        "--model.loss.transform=RunningCenter",
+        "--model.loss.transform.link=Sigmoid",
+    ]
+    fit.main([*common, *again, *loss, *logger])
+    assert json.loads((tmp_path / "again" / "best" / "ltr.json").read_text())["max_length"] == 60
+    state = torch.load(tmp_path / "again" / "last.ckpt", weights_only=True)["state_dict"]
+    assert state["loss.transform.started"]
+    assert state["loss.transform.center"] != 0
+    assert "train/loss" in next((tmp_path / "logs").rglob("metrics.csv")).read_text()
 
 
 def command(arguments, folder):
@@ -149,8 +209,13 @@ def command(arguments, folder):
 def test_two_processes_learn_what_one_does(small, tiny_folder, tmp_path):
     recipe = ROOT / "configs" / "recipes" / "folder.yaml"
     common = ["--config", str(recipe), *small, *instead(recipe, tiny_folder), f"--data.train={tiny_folder}"]
-    common += ["--data.lists_per_batch=4", "--trainer.max_epochs=3", "--trainer.log_every_n_steps=1", "--model.loss=RankNet"]
-    common += ["--model.scorer.dropout=0"]
+    common += [
+        "--data.lists_per_batch=4",
+        "--trainer.max_epochs=3",
+        "--trainer.log_every_n_steps=1",
+        "--model.loss=RankNet",
+    ]
+    common += ["--model.scorer.dropout=0", "--run.average=2", f"--data.test={tiny_folder}/dev"]
     said = command(common, tmp_path / "one")
     command([*common, "--trainer.devices=2", "--trainer.strategy=ddp"], tmp_path / "two")
     one, two = (read_metrics(tmp_path / name, until_step=99) for name in ("one", "two"))
@@ -158,6 +223,9 @@ def test_two_processes_learn_what_one_does(small, tiny_folder, tmp_path):
     for a, b in zip(one, two, strict=True):
         assert a["train/loss"] == pytest.approx(b["train/loss"], rel=1e-5)
         assert a.get("dev/mrr@10") == b.get("dev/mrr@10")
-    assert json.loads((tmp_path / "two" / "manifest.json").read_text())["processes"] == 2
+    manifests = [json.loads((tmp_path / name / "manifest.json").read_text()) for name in ("one", "two")]
+    assert [manifest["processes"] for manifest in manifests] == [1, 2]
+    assert manifests[0]["best"] == pytest.approx(manifests[1]["best"])
+    assert (tmp_path / "two" / "results.txt").read_text() == (tmp_path / "one" / "results.txt").read_text()
     assert "best model" in said
     assert "ltr rerank --model" in said

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from ltr.data import Sampling, TextData
-from ltr.errors import ConfigError
+from ltr.errors import ConfigError, DataError
 from ltr.io.trec import read_run
 from ltr.losses import ListNet
 from ltr.scorers import CrossEncoder
@@ -29,17 +29,18 @@ def module(tiny_model, **settings):
     return RankingModule(scorer, ListNet(), **{"lr": 1e-3, "measures": ["mrr@10", "ndcg@10"], **settings})
 
 
-def run(tiny_model, folder, resumed=False, module_settings=None, stop=None, **settings):
+def run(tiny_model, folder, resumed=False, module_settings=None, stop=None, dev=DEV, **settings):
     epochs = settings.pop("max_epochs", 2)
     callback = RunFolder(str(folder), monitor="mrr@10", **settings)
     callback.resumed = resumed
     callback.claim()
     made = module(tiny_model, **(module_settings or {}))
     loop = trainer(max_epochs=epochs, callbacks=[callback, *([stop] if stop else [])], log_every_n_steps=1)
-    return fit(loop, made, Fixed(BATCHES, DEV), callback), callback, made, loop
+    return fit(loop, made, Fixed(BATCHES, dev), callback), callback, made, loop
 
 
-def test_everything_is_there_after_a_training(tiny_model, tmp_path):
+def test_everything_is_there_after_a_training(tiny_model, tmp_path, monkeypatch):
+    monkeypatch.setenv("PL_GLOBAL_SEED", "11")
     results, callback, made, _ = run(tiny_model, tmp_path / "run")
     folder = tmp_path / "run"
     assert {p.name for p in folder.iterdir()} == {
@@ -50,6 +51,7 @@ def test_everything_is_there_after_a_training(tiny_model, tmp_path):
     assert manifest["step"] == 8
     assert manifest["best"] == {"measure": "dev/mrr@10", "value": callback.best_value, "step": callback.best_step}
     assert manifest["loss"] == repr(made.loss)
+    assert manifest["seed"] == 11
     rows = read_metrics(folder, until_step=99)
     assert [row["step"] for row in rows] == list(range(1, 9))
     assert "dev/mrr@10" in rows[3]
@@ -88,12 +90,15 @@ class CtrlC(pl.Callback):
 
 
 @pytest.mark.parametrize("validating", [False, True])
-def test_ctrl_c_keeps_a_checkpoint_and_resuming_gives_what_an_uninterrupted_run_gives(validating, tiny_model, tmp_path):
+def test_ctrl_c_keeps_a_checkpoint_and_resuming_gives_what_an_uninterrupted_run_gives(
+    validating, tiny_model, tmp_path, caplog
+):
     run(tiny_model, tmp_path / "whole")
     with pytest.raises(SystemExit):
         run(tiny_model, tmp_path / "cut", stop=CtrlC(4, validating))
     assert (tmp_path / "cut" / "last.ckpt").exists()
     assert read_manifest(tmp_path / "cut")["status"] == "interrupted"
+    assert not caplog.text.count("began with other data")
     run(tiny_model, tmp_path / "cut", resumed=True)
     whole = load_file(tmp_path / "whole" / "last" / "model.safetensors")
     cut = load_file(tmp_path / "cut" / "last" / "model.safetensors")
@@ -137,6 +142,77 @@ def test_a_folder_with_another_training_is_not_overwritten(tiny_model, tmp_path)
     assert (tmp_path / "run" / "notes.md").read_text() == "mine"
 
 
+class Broken(pl.Callback):
+    """Breaks down before a step."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_train_batch_start(self, trainer, *args):
+        if trainer.global_step == self.step:
+            raise RuntimeError("broken")
+
+
+def test_a_training_that_left_nothing_can_be_started_again(tiny_model, tmp_path):
+    with pytest.raises(RuntimeError, match="broken"):
+        run(tiny_model, tmp_path / "run", max_epochs=1, stop=Broken(1))
+    assert read_manifest(tmp_path / "run")["status"] == "failed"
+    run(tiny_model, tmp_path / "run", max_epochs=1)
+    assert read_manifest(tmp_path / "run")["status"] == "finished"
+
+
+def test_a_training_that_failed_after_a_checkpoint_is_continued_not_replaced(tiny_model, tmp_path):
+    with pytest.raises(RuntimeError, match="broken"):
+        run(tiny_model, tmp_path / "run", stop=Broken(5))
+    with pytest.raises(ConfigError, match=r"holds another training; continue it with --resume"):
+        run(tiny_model, tmp_path / "run")
+    run(tiny_model, tmp_path / "run", resumed=True)
+    assert read_manifest(tmp_path / "run")["step"] == 8
+
+
+def test_the_old_training_stays_until_the_new_one_starts(tiny_model, tmp_path):
+    run(tiny_model, tmp_path / "run", max_epochs=1)
+    with pytest.raises(ConfigError, match="monitor 'mrr@10' is not measured"):
+        run(tiny_model, tmp_path / "run", overwrite=True, module_settings={"measures": ["ndcg@5"]})
+    assert (tmp_path / "run" / "best" / "model.safetensors").exists()
+    assert (tmp_path / "run" / "results.txt").exists()
+    with pytest.raises(RuntimeError, match="broken"):
+        run(tiny_model, tmp_path / "run", overwrite=True, stop=Broken(0))
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {"manifest.json"}
+
+
+def test_a_full_disk_keeps_the_old_checkpoint(tiny_model, tmp_path, monkeypatch):
+    save = pl.Trainer.save_checkpoint
+
+    def full(self, path):
+        if self.global_step > 4:
+            raise OSError(28, "No space left on device")
+        save(self, path)
+
+    monkeypatch.setattr(pl.Trainer, "save_checkpoint", full)
+    with pytest.raises(DataError, match=r"cannot write .*last.ckpt: No space left on device; the old one is as it was"):
+        run(tiny_model, tmp_path / "run")
+    monkeypatch.undo()
+    run(tiny_model, tmp_path / "run", resumed=True)
+    assert [row["step"] for row in read_metrics(tmp_path / "run", until_step=99)] == list(range(1, 9))
+
+
+def test_resuming_with_other_data_is_told(tiny_model, tmp_path, caplog, monkeypatch):
+    run(tiny_model, tmp_path / "run", max_epochs=1)
+    monkeypatch.setattr(Fixed, "signature", "other")
+    run(tiny_model, tmp_path / "run", resumed=True)
+    assert "run began with other data, or other settings of them; it goes on with these" in caplog.text
+
+
+def test_settings_are_checked_against_the_data_before_step_one(tiny_model, tmp_path, monkeypatch):
+    monkeypatch.setattr(Fixed, "max_length", 65)
+    with pytest.raises(ConfigError, match="reads at most 64 tokens, got texts of up to 65; set max_length to 64"):
+        run(tiny_model, tmp_path / "run")
+    monkeypatch.setattr(Fixed, "dev", None, raising=False)
+    with pytest.raises(ConfigError, match=r"validation decides which weights are best; name a collection as data.dev"):
+        run(tiny_model, tmp_path / "run")
+
+
 def test_an_unknown_monitor_is_an_error_before_step_one(tiny_model, tmp_path):
     callback = RunFolder(str(tmp_path / "run"), monitor="mrr@5")
     with pytest.raises(ConfigError, match=r"monitor 'mrr@5' is not measured; did you mean 'mrr@10'\?"):
@@ -162,6 +238,40 @@ def test_the_mean_of_weights_is_tried_and_kept_only_when_better(tiny_model, tmp_
     kept = max(value for value, _ in callback.averager.kept)
     assert callback.best_value >= kept
     assert ("averaged" in best) == (callback.best_value > kept)
+
+
+class AroundTheStart(pl.Callback):
+    """Puts the weights on opposite sides of the untrained ones at the two validations, so that these are their mean."""
+
+    def on_fit_start(self, trainer, module):
+        self.start = {n: p.detach().clone() for n, p in module.scorer.named_parameters()}
+        generator = torch.Generator().manual_seed(0)
+        self.away = {n: 3 * torch.randn(p.shape, generator=generator) for n, p in self.start.items()}
+
+    @torch.no_grad()
+    def on_validation_start(self, trainer, module):
+        if trainer.state.fn == "fit":
+            side = 1 if trainer.current_epoch == 0 else -1
+            for name, parameter in module.scorer.named_parameters():
+                parameter.copy_(self.start[name] + side * self.away[name])
+
+
+def test_the_mean_of_weights_becomes_the_best_model_where_dev_likes_it(tiny_model, tmp_path):
+    scores = module(tiny_model).scorer.eval()(DEV)
+    labels = [
+        float(x == own.max()) for own in (row[real] for row, real in zip(scores, DEV.mask, strict=True)) for x in own
+    ]
+    dev = lists([3, 2, 4], labels, seed=9)
+    _, callback, _, _ = run(tiny_model, tmp_path / "run", average=2, stop=AroundTheStart(), dev=dev)
+    best = read_manifest(tmp_path / "run")["best"]
+    assert max(value for value, _ in callback.averager.kept) < 1.0
+    assert best == {"measure": "dev/mrr@10", "value": 1.0, "averaged": 2}
+    kept, start = (
+        load_file(tmp_path / "run" / "best" / "model.safetensors"),
+        module(tiny_model).scorer.model.state_dict(),
+    )
+    for name, tensor in kept.items():
+        torch.testing.assert_close(tensor, start[name], rtol=1e-4, atol=1e-5)
 
 
 def test_the_interpolation_weight_is_stored_with_the_model(tiny_model, tmp_path):

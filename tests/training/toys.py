@@ -43,7 +43,7 @@ def lists(sizes, labels, seed=0, prefix="q"):
 class Fixed(pl.LightningDataModule):
     """Serves given batches in order; dev is one batch with its labels as judgements."""
 
-    max_length, max_query_length, train, signature, test = 16, 8, "toy", "toy", None
+    max_length, max_query_length, trained_on, signature, test = 16, 8, ("toy",), "toy", None
 
     def __init__(self, batches, dev):
         super().__init__()
