@@ -91,7 +91,10 @@ def _queries(report: Report, collection: Collection, count_tokens: Any) -> None:
     texts = list(collection.queries.values())
     report.add("queries", f"{len(texts):,}")
     _lengths(report, [len(text.split()) for text in texts], count_tokens(texts) if count_tokens else [])
-    _named(report, "  without text", [q for q, text in collection.queries.items() if not text.strip()])
+    empty = [q for q, text in collection.queries.items() if not text.strip()]
+    _named(report, "  without text", empty)
+    if empty:
+        report.problems.append(f"{len(empty):,} queries without text, which ltr refuses to rank for: {_first(empty)}")
     times = Counter(map(_same, texts))
     again = sum(n - 1 for n in times.values())
     if again:
@@ -114,9 +117,7 @@ def _judgements(report: Report, collection: Collection) -> None:
     missing = collection.missing(doc_id for docs in qrels.values() for doc_id in docs)
     _gap(report, "judged documents that the collection does not have", missing, path, 2)
     if any(grade < 0 for grade in grades):
-        report.problems.append(
-            f"{sum(n for g, n in grades.items() if g < 0):,} judgements have a negative grade, which losses refuse"
-        )
+        report.add("  negative grades", f"{sum(n for g, n in grades.items() if g < 0):,}, taken as not judged")
     if len(none) == len(collection.queries):
         report.problems.append("no query has a relevant document: there is nothing to learn or to measure")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -112,12 +113,13 @@ class TextData(pl.LightningDataModule):
     def prepare_data(self) -> None:
         """Do the slow work once, on one process: find candidates, tokenise what is not in the cache yet."""
         check_lengths(PairTemplate.of(self._tokenizer), self.max_length, self.max_query_length)
+        show = sys.stderr.isatty()
         for name in self._named():
-            part = self._part(name, progress=True)
+            part = self._part(name, progress=show)
             collection = part.collection
             queries, docs = self._stores(collection)
             queries.ensure(part.query_ids, _lookup(collection.queries))
-            docs.ensure(part.doc_ids, collection.texts, progress=f"tokenising documents of {name}")
+            docs.ensure(part.doc_ids, collection.texts, progress=f"tokenising documents of {name}" if show else None)
 
     def setup(self, stage: str | None = None) -> None:
         """Open the token cache for what a stage needs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import numpy as np
 from ltr import __version__
 from ltr.data.candidates import candidates, retrieve
 from ltr.data.collection import Collection
-from ltr.data.pools import judged_pool, pairs_pool, random_subset, teacher_pool
+from ltr.data.pools import judged_pool, pairs_pool, random_subset, teacher_pool, warn
 from ltr.data.ragged import offsets_of
 from ltr.data.sampling import Drawn, Pool, Sampling, subset
 from ltr.errors import ConfigError, DataError
@@ -93,7 +93,7 @@ def train_part(
 
     Raises:
         ConfigError: both a source and a teacher, or BM25 without a ``top``.
-        DataError: no query gives a list.
+        DataError: no query gives a list; a query without text.
     """
     name = collection.name
     if teacher is not None:
@@ -104,16 +104,18 @@ def train_part(
             )
         run = candidates(collection, teacher, ALL, progress)
         query_ids = subset(list(run.query_ids), n_queries, seed)
+        _refuse_empty(collection, query_ids)
         return TrainPart(collection, teacher_pool(name, query_ids, run, sampling))
     if source == "docpairs":
         query_ids = subset(list(collection.queries), n_queries, seed)
+        _refuse_empty(collection, query_ids)
         return TrainPart(collection, pairs_pool(name, query_ids, collection.docpairs()))
-    known = collection.queries
-    judged = [query_id for query_id in collection.qrels if query_id in known]
+    judged = _judged(collection)
     relevant = [q for q in judged if max(collection.qrels[q].values()) >= sampling.min_grade]
     chosen = set(subset(relevant, n_queries, seed))
     # queries without relevant documents stay in, so that they are counted, unless a number was asked for
     query_ids = [q for q in judged if q in chosen] if n_queries is not None else judged
+    _refuse_empty(collection, chosen)
     run = first_stage(collection, source or "bm25", [q for q in query_ids if q in chosen], sampling.top, progress)
     drawn = random_subset(collection.doc_ids(), sampling.random_pool, seed) if sampling.random else []
     return TrainPart(collection, judged_pool(name, query_ids, collection.qrels, run, sampling, drawn))
@@ -133,9 +135,10 @@ def eval_part(
         progress: whether to show bars.
 
     Raises:
-        DataError: no judged query has candidates.
+        DataError: no judged query has candidates; a query without text.
     """
-    judged = subset([q for q in collection.qrels if q in collection.queries], n_queries, seed)
+    judged = subset(_judged(collection), n_queries, seed)
+    _refuse_empty(collection, judged)
     qrels = {query_id: collection.qrels[query_id] for query_id in judged}
     run = of_queries(first_stage(collection, source, judged, top, progress), judged)
     if not len(run):
@@ -148,6 +151,28 @@ def eval_part(
     ]
     lists = Drawn(np.arange(len(run)), run.offsets, numbers.astype(np.int32), np.array(labels, np.float32))
     return EvalPart(collection, run, qrels, doc_ids.tolist(), lists)
+
+
+def _judged(collection: Collection) -> list[str]:
+    """The queries with judgements; judged ids that are no query of the collection are left out, with a warning."""
+    judged = [query_id for query_id in collection.qrels if query_id in collection.queries]
+    if len(judged) < len(collection.qrels):
+        gone = [query_id for query_id in collection.qrels if query_id not in collection.queries]
+        warn(
+            "%s: %d of %d judged queries are not among its queries and are left out: %s",
+            collection.name, len(gone), len(collection.qrels), ", ".join(gone[:3]) + (", …" if len(gone) > 3 else ""),
+        )  # fmt: skip
+    return judged
+
+
+def _refuse_empty(collection: Collection, query_ids: Iterable[str]) -> None:
+    """Raise DataError for a query without text: whatever is learnt or measured with it means nothing."""
+    for query_id in query_ids:
+        if not collection.queries[query_id].strip():
+            raise DataError(
+                f"{collection.name}: query {query_id} has no text; give it one or take its judgements out (ltr data check "
+                f"--dataset {collection.name} lists all)"
+            )
 
 
 def of_queries(run: Run, query_ids: Sequence[str]) -> Run:

@@ -32,7 +32,6 @@ class PairTemplate:
         before, between, after: special token ids before the query, between it and the document, after the document.
         before_segments, between_segments, after_segments: their segment ids.
         query_segment, document_segment: segment ids of the texts themselves.
-        limit: the longest sequence that the tokenizer's model takes, as far as the tokenizer knows.
     """
 
     before: tuple[int, ...]
@@ -43,7 +42,6 @@ class PairTemplate:
     after_segments: tuple[int, ...]
     query_segment: int
     document_segment: int
-    limit: int | None = None
 
     @property
     def overhead(self) -> int:
@@ -72,7 +70,6 @@ class PairTemplate:
             )
         before, between, after = (tuple(ids[place] for place in parts[i]) for i in (0, 2, 4))
         marks = [tuple(segments[place] for place in parts[i]) for i in (0, 2, 4)]
-        limit = int(tokenizer.model_max_length)
         return cls(
             before=before,
             between=between,
@@ -82,7 +79,6 @@ class PairTemplate:
             after_segments=marks[2],
             query_segment=segments[parts[1][0]],
             document_segment=segments[parts[3][0]],
-            limit=limit if limit < 1_000_000 else None,  # transformers writes 1e30 where it does not know
         )
 
 
@@ -193,8 +189,6 @@ class Encoded(NamedTuple):
 
 def check_lengths(template: PairTemplate, max_length: int, max_query_length: int) -> None:
     """Raise ConfigError unless a query of ``max_query_length`` leaves room for a document."""
-    if template.limit is not None and max_length > template.limit:
-        raise ConfigError(f"max_length: the tokenizer's model takes at most {template.limit} tokens, got {max_length}")
     room = max_length - template.overhead
     if not 1 <= max_query_length < room:
         raise ConfigError(

@@ -100,10 +100,10 @@ class Reranker:
                 f"Reranker: {model} has no trained scoring head, its scores would be random; train one with ltr fit"
             )
         own = ModelSettings.find(scorer.source) or default_settings(scorer)
-        length = max_length or own.max_length
+        length = own.max_length if max_length is None else max_length
         settings = ModelSettings(
             length,
-            max_query_length or min(own.max_query_length, max(1, length // 2)),
+            min(own.max_query_length, max(1, length // 2)) if max_query_length is None else max_query_length,
             own.interpolation,
             own.trained_on,
         )

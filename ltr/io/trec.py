@@ -229,8 +229,17 @@ def write_qrels(path: str | os.PathLike, qrels: Mapping[str, Mapping[str, int]])
 
 
 def qrels_from(records: Iterable) -> Qrels:
-    """Judgements from ir-datasets records (query_id, doc_id, relevance)."""
+    """Judgements from ir-datasets records (query_id, doc_id, relevance).
+
+    Raises:
+        DataError: for a grade that is no whole number.
+    """
     qrels: Qrels = {}
     for record in records:
+        if not float(record.relevance).is_integer():
+            raise DataError(
+                f"judgement of query {record.query_id}, document {record.doc_id}: the grade must be a whole number, got "
+                f"{record.relevance!r}"
+            )
         qrels.setdefault(record.query_id, {})[record.doc_id] = int(record.relevance)
     return qrels

@@ -65,7 +65,6 @@ class CrossEncoder(Scorer):
             raise ConfigError(
                 f"CrossEncoder: batch_tokens and batch_docs must be at least 1, got {batch_tokens} and {batch_docs}"
             )
-        model = located(model)
         self.source, self.revision = located(model), revision
         self.checkpointing, self.batch_tokens, self.batch_docs = checkpointing, batch_tokens, batch_docs
         self.model, self.new_head = loading.load(

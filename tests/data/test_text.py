@@ -407,7 +407,6 @@ def test_configuration_from_the_command_line(sampling):
         ({"train": None, "dev": None}, "name a collection to train, dev or test on, got none"),
         ({"tokenizer": None}, "tokenizer is not set; give the model's hub id or folder"),
         ({"max_length": 14}, "leave room for the document"),
-        ({"max_length": 600}, "takes at most 512 tokens, got 600"),
         ({"teacher": "x"}, "leave train_candidates out, got train_candidates first and teacher x"),
         ({"train_candidates": "bm25", "sampling": Sampling(top=None)}, "BM25 would rank the whole collection"),
         ({"train_epoch_lists": 99}, "train_epoch_lists: an epoch has at most one list per query, 12, got 99"),
@@ -444,6 +443,29 @@ def test_unknown_judged_documents_are_named(data, folder, tmp_path):
         file.write("t3 0 nowhere 1\n")
     with pytest.raises(DataError, match="no document with id 'nowhere'"):
         data(train=f"{other}/train")
+
+
+def test_queries_without_text_are_named(data, folder, tmp_path):
+    import shutil
+
+    other = shutil.copytree(folder, tmp_path / "other")
+    queries = (other / "queries.tsv").read_text()
+    for query_id, options in (("t3", {"train": f"{other}/train"}), ("v2", {"dev": f"{other}/dev"})):
+        text = next(line for line in queries.splitlines() if line.startswith(f"{query_id}\t"))
+        (other / "queries.tsv").write_text(queries.replace(text, f"{query_id}\t "))
+        with pytest.raises(DataError, match=rf"other/\w+: query {query_id} has no text; .*ltr data check"):
+            data(**options)
+
+
+def test_judged_queries_without_text_are_counted(data, folder, tmp_path, caplog):
+    import shutil
+
+    other = shutil.copytree(folder, tmp_path / "other")
+    with open(other / "qrels.dev.trec", "a") as file:
+        file.write("unknown 0 d1 1\n")
+    made = data(dev=f"{other}/dev")
+    assert "unknown" not in made.dev_qrels
+    assert f"{other}/dev: 1 of 7 judged queries are not among its queries and are left out: unknown" in caplog.text
 
 
 def test_teachers_without_numbers(data, tmp_path):

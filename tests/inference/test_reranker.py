@@ -128,6 +128,10 @@ def test_lengths_can_be_set_and_default_to_the_models(folder, tmp_path):
     assert Reranker.load(folder).settings == ModelSettings(40, 12, 0.25)
     assert Reranker.load(folder, max_length=20).settings == ModelSettings(20, 10, 0.25)
     assert Reranker.load(folder, max_query_length=5).settings == ModelSettings(40, 5, 0.25)
+    assert Reranker.load(folder, max_length=64).settings == ModelSettings(64, 12, 0.25)
+    for wrong in ({"max_length": 0}, {"max_query_length": 0}):
+        with pytest.raises(ConfigError, match="1 <= max_query_length < max_length, got"):
+            Reranker.load(folder, **wrong)
     elsewhere = save_tiny(tmp_path / "elsewhere", head=True)
     assert Reranker.load(elsewhere).settings == ModelSettings(64, 32)
 

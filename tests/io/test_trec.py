@@ -201,3 +201,6 @@ def test_judgements_of_a_data_set():
         "q": {"a": 1, "b": 2},
         "p": {"a": 0},
     }
+    for grade in (0.5, float("nan")):
+        with pytest.raises(DataError, match=rf"query q, document b: the grade must be a whole number, got {grade}"):
+            qrels_from([Record("q", "a", 1.0), Record("q", "b", grade)])
