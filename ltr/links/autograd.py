@@ -18,11 +18,9 @@ NODES: Nodes = tuple(zip(((_NODES + 1) / 2).tolist(), (_WEIGHTS / 2).tolist(), s
 #: the same for integrands with a factor 1 - t
 AREA_NODES: Nodes = tuple((t, (1 - t) * weight) for t, weight in NODES)
 
-HALF_MAX = torch.finfo(torch.float16).max
 
-
-class _SaturatingFloat(torch.autograd.Function):
-    """float16 to float32, with a gradient that saturates on its way back instead of becoming infinite."""
+class _Widened(torch.autograd.Function):
+    """Half precision to float32, with a gradient that saturates on its way back instead of becoming infinite."""
 
     generate_vmap_rule = True
 
@@ -32,11 +30,17 @@ class _SaturatingFloat(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx, inputs, output) -> None:
-        pass
+        ctx.dtype = inputs[0].dtype
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:
-        return grad.clamp(-HALF_MAX, HALF_MAX).half()
+    def backward(ctx, grad: Tensor) -> Tensor:  # type: ignore[override]
+        largest = torch.finfo(ctx.dtype).max
+        return grad.clamp(-largest, largest).to(ctx.dtype)
+
+
+def widened(z: Tensor) -> Tensor:
+    """``z`` as float32 where it is of half precision, with a gradient that saturates; any other as it is."""
+    return _Widened.apply(z) if z.dtype in (torch.float16, torch.bfloat16) else z
 
 
 def floating(*inputs: Tensor | float) -> tuple[Tensor, ...]:
@@ -45,7 +49,7 @@ def floating(*inputs: Tensor | float) -> tuple[Tensor, ...]:
     # a Python number beside a tensor takes the tensor's precision
     given = [z for z in inputs if isinstance(z, Tensor)] or tensors
     dtype = torch.float64 if any(z.dtype == torch.float64 for z in given) else torch.float32
-    raised = [_SaturatingFloat.apply(z) if z.dtype == torch.float16 and dtype == torch.float32 else z for z in tensors]
+    raised = [widened(z) if dtype == torch.float32 else z for z in tensors]
     device = given[0].device
     moved = [z.to(device, dtype) if z.dim() == 0 and z.device != device else z.to(dtype) for z in raised]
     return tuple(torch.broadcast_tensors(*moved)) if len(moved) > 1 else tuple(moved)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import numbers
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ltr.errors import ConfigError, DataError, ShapeError
+from ltr.links.autograd import widened
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -162,9 +164,7 @@ class Loss(nn.Module):
             )
         if not scores.is_floating_point():
             raise ShapeError(f"{name}: scores must be floating point, got {scores.dtype}")
-        scores = torch.where(mask, scores, 0)
-        if scores.dtype in (torch.float16, torch.bfloat16):
-            scores = _Widened.apply(scores)
+        scores = widened(torch.where(mask, scores, 0))
         labels = torch.where(mask, labels, 0).to(scores.dtype)
         self._refuse_infinite("scores", scores)
         self._refuse_infinite("labels", labels)
@@ -173,25 +173,6 @@ class Loss(nn.Module):
 
     def _refuse_infinite(self, what: str, values: Tensor) -> None:
         refuse(f"{type(self).__name__}: {what} must be finite", values, ~values.isfinite(), "mask it or mend the data")
-
-
-class _Widened(torch.autograd.Function):
-    """Half-precision scores as float32, whose gradient saturates on the way back instead of turning infinite."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(scores: Tensor) -> Tensor:
-        return scores.float()
-
-    @staticmethod
-    def setup_context(ctx, inputs, output) -> None:
-        ctx.dtype = inputs[0].dtype
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:  # type: ignore[override]
-        largest = torch.finfo(ctx.dtype).max
-        return grad.clamp(-largest, largest).to(ctx.dtype)
 
 
 def _full_precision(scores: Tensor) -> contextlib.AbstractContextManager:
@@ -223,7 +204,7 @@ def increasing(owner: str, link: Any) -> Any:
 
 def positive(owner: str, what: str, value: float) -> float:
     """``value`` as a float, when it is finite and above 0; a ConfigError that names ``owner`` otherwise."""
-    if not 0 < value < float("inf"):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < value < float("inf"):
         raise ConfigError(f"{owner}: {what} must be a finite number above 0, got {value!r}")
     return float(value)
 

@@ -105,8 +105,8 @@ class RunningCenter(nn.Module):
     def inverse(self, y: Tensor) -> Tensor:
         return self.link.inverse(y) + self.center.to(y.dtype)
 
-    def slope_peak(self, scores: Tensor) -> Tensor:
-        return self.link.slope_peak(self._shifted(scores))
+    def slope_peak(self, scores: Tensor, mask: Tensor | None = None) -> Tensor:
+        return self.link.slope_peak(self._shifted(scores), mask)
 
     def dead_share(self, scores: Tensor, mask: Tensor | None = None) -> Tensor:
         return self.link.dead_share(self._shifted(scores), mask)

@@ -35,6 +35,7 @@ LOSSES = {
     "DifferenceMatching(Sigmoid(center=0.5))": "pair",
     "DifferenceMatching(Asinh(), Grades(), GradeDifference())": "pair",
     "DifferenceMatching(Sigmoid(), Positives())": "positive and negative",
+    "DifferenceMatching(Tanh(scale=0.3), Dual(normalised=True))": "positive and negative",
     "CompositeContrast(Sigmoid(center=1.0) + 0.2 * Identity())": "pair",
     "CompositeContrast(Exp(), DeltaNDCG(cutoff=2))": "pair",
     "CompositeContrast(RunningCenter(Tanh()), GradeDifference())": "pair",

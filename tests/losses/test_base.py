@@ -76,7 +76,7 @@ def test_links_are_objects():
         Matching(torch.tanh)
 
 
-@pytest.mark.parametrize("value", [0, -1.0, float("inf"), float("nan")])
+@pytest.mark.parametrize("value", [0, -1.0, float("inf"), float("nan"), "2", True, None])
 def test_positive_settings(value):
     assert positive("InfoNCE", "temperature", 2) == 2.0
     with pytest.raises(ConfigError, match=rf"InfoNCE: temperature must be a finite number above 0, got {value!r}"):

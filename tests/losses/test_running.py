@@ -41,7 +41,8 @@ def test_is_the_link_at_another_place(link):
         torch.testing.assert_close(getattr(center, method)(z, s), getattr(there, method)(z, s))
     torch.testing.assert_close(center.inverse(there(z)), z)
     assert (center.range, center.convex) == (there.range, there.convex)
-    assert center.slope_peak(z) == pytest.approx(there.slope_peak(z).item())
+    for mask in (None, z < 3):
+        assert center.slope_peak(z, mask) == pytest.approx(there.slope_peak(z, mask).item())
     assert center.dead_share(z) == there.dead_share(z)
 
 
