@@ -1,4 +1,4 @@
-"""Links and losses written as Python on the command line, read without running any of it."""
+"""Links and losses written as Python on the command line, read without handing the text to Python."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def known_names() -> dict[str, type]:
 def value_of(text: str, names: Mapping[str, type] | None = None) -> Any:
     """The object that an expression describes.
 
-    Only known classes with literal arguments, ``focus``, ``+`` and ``*`` are read; nothing else is ever run.
+    Only known classes with literal arguments, ``focus``, ``+`` and ``*`` are read; of other code, only the function
+    that a ``Numeric("module:name")`` names is imported and called.
 
     Args:
         text: such as ``"Sigmoid(center=2) + 0.1 * Identity()"`` or ``"Matching(Exp.focus(range=(1, 3)))"``.

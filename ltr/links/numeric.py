@@ -88,7 +88,14 @@ class Numeric(Link):
 
     def _probe(self) -> None:
         z = (torch.arange(-1000, 1001, dtype=torch.float64) * 0.0099).sinh()
-        values = self._value(z.clone().requires_grad_())
+        try:
+            values = self._value(z.clone().requires_grad_())
+        except ConfigError:
+            raise
+        except Exception as error:
+            raise ConfigError(
+                f"{self!r}: function must take a float64 tensor of scores, it raised {type(error).__name__}: {error}"
+            ) from error
         if not isinstance(values, Tensor) or values.shape != z.shape or values.dtype != z.dtype:
             got = f"{values.dtype} {list(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
             raise ConfigError(f"{self!r}: function must return a tensor like its input, float64 [2001], got {got}")

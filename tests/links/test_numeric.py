@@ -101,6 +101,7 @@ def test_an_importable_function_makes_a_value_and_a_lambda_says_that_it_does_not
         ("torhc:asinh", {}, "'torhc:asinh' names no module"),
         ("asinh", {}, "'asinh' names no module"),
         ("math:pi", {}, "'math:pi' must be a function, got float"),
+        ("os:fspath", {}, "function must take a float64 tensor of scores, it raised TypeError: expected str"),
         (3, {}, "function must be callable or an import path, got 3"),
     ],
 )
