@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from torch.utils.data import Dataset
 
 from ltr.batch import TextLists
+from ltr.data.collection import Collection
 from ltr.data.sampling import Drawn
-from ltr.data.token_store import TokenTable
+from ltr.data.text_parts import EvalPart, TrainPart
+from ltr.data.token_store import TokenStore, TokenTable
 from ltr.data.tokens import PairTemplate, encode, encoded_lengths
+
+#: documents are stored cut at this many tokens or the next power of two that holds ``max_length``, so that trying out
+#: lengths does not tokenise anew
+STORED_TOKENS = 512
 
 
 @dataclass(eq=False)
@@ -86,3 +93,28 @@ class Encoder(Dataset):
             "tokens_per_doc": float(np.minimum(whole, self.max_length).mean()),
             "truncated": float((whole > self.max_length).mean()),
         }
+
+
+def stores(collection: Collection, tokenizer: Any, max_length: int) -> tuple[TokenStore, TokenStore]:
+    """The token caches of a collection's queries and documents."""
+    most = max(STORED_TOKENS, 1 << (max_length - 1).bit_length())
+    return (
+        TokenStore(f"queries of {collection.signature}", tokenizer, STORED_TOKENS),
+        TokenStore(f"documents of {collection.docs_signature}", tokenizer, most),
+    )
+
+
+def encoder_of(part: TrainPart | EvalPart, tokenizer: Any, max_length: int, max_query_length: int) -> Encoder:
+    """The encoder of a part's lists, whose texts are in the caches of ``stores``."""
+    queries, docs = (store.open() for store in stores(part.collection, tokenizer, max_length))
+    return Encoder(
+        PairTemplate.of(tokenizer),
+        queries,
+        docs,
+        queries.rows(part.query_ids),
+        docs.rows(part.doc_ids),
+        part.query_ids,
+        part.doc_ids,
+        max_length,
+        max_query_length,
+    )

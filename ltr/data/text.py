@@ -16,17 +16,12 @@ from torch.utils.data import DataLoader
 
 from ltr.data.batching import EvalBatches, TrainBatches, TrainLoader, check_batch_size
 from ltr.data.collection import Collection, load
-from ltr.data.encoding import Encoder
+from ltr.data.encoding import Encoder, encoder_of, stores
 from ltr.data.sampling import Drawn, Sampling, epoch_entries
 from ltr.data.text_parts import EvalPart, TrainPart, eval_part, source_signature, train_part
-from ltr.data.token_store import TokenStore
 from ltr.data.tokens import PairTemplate, check_lengths, load_tokenizer
 from ltr.errors import ConfigError
 from ltr.io.trec import Qrels, Run
-
-#: documents are stored cut at this many tokens or the next power of two that holds ``max_length``, so that trying out
-#: lengths does not tokenise anew
-STORED_TOKENS = 512
 
 
 class TextData(pl.LightningDataModule):
@@ -117,7 +112,7 @@ class TextData(pl.LightningDataModule):
         for name in self._named():
             part = self._part(name, progress=show)
             collection = part.collection
-            queries, docs = self._stores(collection)
+            queries, docs = stores(collection, self._tokenizer, self.max_length)
             queries.ensure(part.query_ids, _lookup(collection.queries))
             docs.ensure(part.doc_ids, collection.texts, progress=f"tokenising documents of {name}" if show else None)
 
@@ -126,7 +121,9 @@ class TextData(pl.LightningDataModule):
         needed = {"fit": ("train", "dev"), "validate": ("dev",), "test": ("test",)}.get(stage or "", self._named())
         for name in self._named():
             if name in needed and name not in self._encoders:
-                self._encoders[name] = self._open(name)
+                self._encoders[name] = encoder_of(
+                    self._part(name), self._tokenizer, self.max_length, self.max_query_length
+                )
 
     def train_dataloader(self) -> DataLoader:
         """Batches of training lists."""
@@ -250,28 +247,6 @@ class TextData(pl.LightningDataModule):
         part = self._part(name)
         assert isinstance(part, EvalPart)
         return part
-
-    def _stores(self, collection: Collection) -> tuple[TokenStore, TokenStore]:
-        most = max(STORED_TOKENS, 1 << (self.max_length - 1).bit_length())
-        return (
-            TokenStore(f"queries of {collection.signature}", self._tokenizer, STORED_TOKENS),
-            TokenStore(f"documents of {collection.docs_signature}", self._tokenizer, most),
-        )
-
-    def _open(self, name: str) -> Encoder:
-        part = self._part(name)
-        queries, docs = (store.open() for store in self._stores(part.collection))
-        return Encoder(
-            PairTemplate.of(self._tokenizer),
-            queries,
-            docs,
-            queries.rows(part.query_ids),
-            docs.rows(part.doc_ids),
-            part.query_ids,
-            part.doc_ids,
-            self.max_length,
-            self.max_query_length,
-        )
 
     def _encoder(self, name: str) -> Encoder:
         if name not in self._encoders:
