@@ -123,7 +123,9 @@ def _config(source: str, revision: str | None) -> Any:
 
     folder = Path(source)
     if folder.is_dir() and not (folder / "config.json").exists():
-        raise ConfigError(f"CrossEncoder: the folder {source} holds no config.json, so it is no saved model")
+        inside = sorted(p.parent for p in folder.glob("*/config.json"))
+        hint = f"; did you mean {inside[0]}?" if inside else ""
+        raise ConfigError(f"CrossEncoder: the folder {source} holds no config.json, so it is no saved model{hint}")
     if not folder.is_dir() and (folder.is_absolute() or source.startswith((".", "~")) or source.count("/") > 1):
         raise ConfigError(f"CrossEncoder: no folder {source}; give a folder with config.json or a hub id")
     try:

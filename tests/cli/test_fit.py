@@ -108,8 +108,10 @@ def test_the_short_form_of_a_loss_and_its_link(small):
         ("--model.loss.class_path=ltr.losses.LambdaRnk", "did you mean 'LambdaRank'"),
         (
             "--model.loss.transform.parts=[{class_path: Sigmoid, init_args: {width: 0}}]",
-            "Sigmoid: width must be positive, got 0",
+            "^Sigmoid: width must be positive, got 0$",
         ),
+        ("--data.sampling.docs_per_list=1", "^Sampling: docs_per_list must be at least 2, or null for all, got 1$"),
+        ("--model.loss.transform.prts=1", r"transform: Option 'prts' is not accepted$"),
         ("--model.measures=[ndgc@10]", "did you mean 'ndcg'"),
         ("--model.lerning_rate=1", "lerning_rate"),
         ("--run.monitr=x", "monitr"),

@@ -27,7 +27,11 @@ def test_no_such_hub_id(monkeypatch):
 
 
 def test_no_config(tmp_path):
-    with pytest.raises(ConfigError, match=r"holds no config\.json, so it is no saved model"):
+    with pytest.raises(ConfigError, match=r"holds no config\.json, so it is no saved model$"):
+        CrossEncoder(str(tmp_path))
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best" / "config.json").touch()
+    with pytest.raises(ConfigError, match=r"so it is no saved model; did you mean .*best\?"):
         CrossEncoder(str(tmp_path))
 
 
@@ -74,9 +78,7 @@ def test_weights_of_another_size(tmp_path):
     folder = save_tiny(tmp_path / "model")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "intermediate_size": 48}))
-    with pytest.raises(
-        ConfigError, match=r"6 tensors in .*/model have another size than config\.json says, such as"
-    ):
+    with pytest.raises(ConfigError, match=r"6 tensors in .*/model have another size than config\.json says, such as"):
         CrossEncoder(str(folder))
 
 
