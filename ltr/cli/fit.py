@@ -51,7 +51,6 @@ def train(cli: Any) -> int:
 
     if cli.trainer.is_global_zero:
         cli.run_folder.claim()
-        cli.run_folder.config = cli.resolved()
     results = fit(cli.trainer, cli.model, cli.datamodule, cli.run_folder)
     if not results:
         return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytorch_lightning as pl
@@ -13,7 +14,9 @@ import ltr.losses
 import ltr.scorers
 from ltr.cli.fit import EPILOG, explain
 from ltr.errors import ConfigError, LtrError
+from ltr.io.files import replacing
 from ltr.training import RankingModule, RunFolder
+from ltr.training.records import CONFIG
 
 # --model.loss=ListNet finds a class by its short name only among those that have been imported
 for _part in (ltr.losses, ltr.links, ltr.scorers, ltr.data):
@@ -76,6 +79,14 @@ class FitCLI(LightningCLI):
     def resolved(self) -> str:
         """The whole configuration as YAML, no default left implicit."""
         return self.parser.dump(self.config, skip_none=False)
+
+    def save_config(self, folder: Path) -> None:
+        """Write the resolved configuration before a training does."""
+        with replacing(folder / CONFIG) as file:
+            file.write(self.resolved())
+
+    def after_instantiate_classes(self) -> None:
+        self.run_folder.config = self.resolved()
 
     def instantiate_classes(self) -> None:
         try:

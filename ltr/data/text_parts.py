@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ltr import __version__
+from ltr.data.bm25 import ANALYSIS
 from ltr.data.candidates import candidates, retrieve
 from ltr.data.collection import Collection
 from ltr.data.pools import judged_pool, pairs_pool, random_subset, teacher_pool, warn
@@ -203,7 +204,7 @@ def first_stage(
     queries = {query_id: collection.queries[query_id] for query_id in query_ids}
     if not queries:
         return Run.from_dict({}, name="bm25")
-    key = json.dumps([__version__, collection.docs_signature, top, queries])
+    key = json.dumps([__version__, ANALYSIS, collection.docs_signature, top, queries])
     path = cache_folder("runs") / f"bm25-{hashlib.sha256(key.encode()).hexdigest()[:20]}.trec.gz"
     if not path.exists():
         write_run(path, retrieve(collection, queries, top, progress=progress), tag="bm25")

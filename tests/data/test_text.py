@@ -85,6 +85,9 @@ def test_bm25_is_searched_once(data, monkeypatch):
     again = data(train_candidates="bm25", dev_candidates="bm25", dev_top=7)
     assert {q: again.dev_run[q][0].tolist() for q in again.dev_run} == expected
     assert again.dev_run.name == "bm25"
+    monkeypatch.setattr("ltr.data.text_parts.ANALYSIS", -1)  # other terms, other candidates
+    with pytest.raises(TypeError):
+        data(train_candidates="bm25", dev_candidates="bm25", dev_top=7)
 
 
 def test_triples(data, monkeypatch):
