@@ -56,7 +56,7 @@ def fit(trainer: pl.Trainer, module: RankingModule, data: pl.LightningDataModule
 
 def load_weights(module: RankingModule, folder: Path) -> None:
     """Load the weights of a model folder into the module's scorer."""
-    load_model(module.scorer.model, folder / "model.safetensors", device=str(module.device))
+    load_model(module.scorer.model, folder / "model.safetensors", device=str(module.device))  # type: ignore[arg-type]
 
 
 def _try_average(trainer: pl.Trainer, module: RankingModule, data: pl.LightningDataModule, run: RunFolder) -> None:
