@@ -50,9 +50,8 @@ def compared(first, reranked, qrels, weight: float | None) -> dict:
     from ltr.training.results import Results
 
     results = Results.of("dev", first, reranked, weight, qrels, MEASURES)
-    table = results.table()
-    print(f"\n{table.text()}", flush=True)
-    return json.loads(table.json())
+    print(f"\n{results.text()}", flush=True)
+    return results.content()
 
 
 def main() -> None:

@@ -30,13 +30,13 @@ def demo(*, folder: str = "runs/demo", epochs: int = 1, overwrite: bool = True) 
     arguments = ["--config", str(recipe("pydocs")), f"--run.folder={folder}", f"--trainer.max_epochs={epochs}"]
     cli = fitting.build([*arguments, f"--run.overwrite={str(overwrite).lower()}"])
     cli.run_folder.claim()
-    cli.save_config(Path(folder))
     from ltr.data.candidates import candidates
     from ltr.data.collection import load
     from ltr.inference.scoring import score_run
     from ltr.io.merging import below
     from ltr.training.fitting import fit
 
+    clock.says("about six minutes on two cores, most of them training")
     clock.says("1/4  collection, BM25 candidates, tokens")
     data = cli.datamodule
     data.prepare_data()
@@ -53,10 +53,11 @@ def demo(*, folder: str = "runs/demo", epochs: int = 1, overwrite: bool = True) 
     clock.says("4/4  the test queries, measured")
     named = [results.runs[0], untrained, *results.runs[1:]]
     # documents below the reranked ones keep the first stage's order
-    table = results.table([below(one, first) for one in named], MEASURES, title=f"pydocs/test after {clock}")
-    print(f"\n{table.text()}\n")
+    text = results.text([below(one, first) for one in named], MEASURES, title=data.test)
+    print(f"\n{text}\n")
+    print(f"recall@{DEPTH} of the first stage is the most that any reranking of it can reach")
     best = Path(folder, "best")
-    print(f"the model is in {best}; ask it something:\n")
+    print(f"done in {clock}; the model is in {best}; ask it something:\n")
     print(f'  ltr rerank --model {best} --query "join two paths" --dataset pydocs\n')
 
 

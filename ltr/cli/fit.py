@@ -4,23 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import re
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
 from ltr.cli.command import talk
 from ltr.errors import ConfigError, DataError
-from ltr.io.names import suggestion
-
-EPILOG = """
-The whole configuration of a recipe:   ltr fit --config configs/recipes/pydocs.yaml --print_config
-Another loss:                          ltr fit --config RECIPE --model.loss=ListNet
-A link inside a loss:                  ltr fit --config RECIPE --model.loss=CompositeSoftmax --model.loss.transform=Exp
-What a class takes:                    ltr fit --model.loss.help=CompositeSoftmax
-Go on after an interruption:           ltr fit --resume runs/NAME
-"""
 
 
 def main(argv: list[str]) -> int:
@@ -56,7 +45,7 @@ def train(cli: Any) -> int:
         return 0
     best = cli.run_folder.folder / "best"
     for result in results:
-        print(f"\n{result.table().text()}")
+        print(f"\n{result.text()}")
     print()
     print(f"best model   {best}  (dev/{cli.run_folder.monitor} {cli.run_folder.best_value:.4f})")
     print(f"next         ltr rerank --model {best} --dataset {cli.datamodule.dev} --query 'your question'")
@@ -93,34 +82,3 @@ def _resume(argv: list[str]) -> tuple[list[str], Path | None]:
         if not (folder / name).exists():
             raise DataError(f"cannot resume {folder}: it holds no {name}; has it reached its first validation?")
     return ["--config", str(folder / "config.yaml"), *rest, f"--run.folder={folder}"], folder
-
-
-def explain(message: str) -> str:
-    """A parser's message with the nearest known name, where it stumbled over the name of a loss, link or target."""
-    found = re.search(r"(?:given class_path|import path string:) '?([\w.]+)'?", message)
-    if not found:
-        return _to_the_point(message)
-    import ltr.links
-    import ltr.losses
-    import ltr.scorers
-
-    name = found[1].rpartition(".")[2]
-    known = [*ltr.losses.__all__, *ltr.links.__all__, *ltr.scorers.__all__]
-    return message if name in known else f"unknown class {found[1]!r}; {suggestion(name, known)}\n{message}"
-
-
-#: what the parser says of types that a value was not meant for
-_OTHER_TYPES = re.compile(r"Expected a |Import path \S+ does not correspond")
-
-
-def _to_the_point(message: str) -> str:
-    """What the type that was meant says, out of the parser's report on all types that a value may have."""
-    said = [s for s in re.findall(r"^ *- (.*)$", message, re.MULTILINE) if not _OTHER_TYPES.match(s)]
-    if "Union subtypes" not in message or not said:
-        return message
-    key = ".".join(re.findall(r'Parser key "([^"]+)"', message))
-    return (f"{key}: " if key else "") + "; ".join(dict.fromkeys(said))
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, NoReturn
 
 import pytorch_lightning as pl
@@ -12,16 +11,22 @@ import ltr.data
 import ltr.links
 import ltr.losses
 import ltr.scorers
-from ltr.cli.fit import EPILOG, explain
+from ltr.cli.fit_errors import explain
 from ltr.errors import ConfigError, LtrError
-from ltr.io.files import replacing
 from ltr.training import RankingModule, RunFolder
-from ltr.training.records import CONFIG
 
 # --model.loss=ListNet finds a class by its short name only among those that have been imported
 for _part in (ltr.losses, ltr.links, ltr.scorers, ltr.data):
     for _name in _part.__all__:
         getattr(_part, _name)
+
+EPILOG = """
+The whole configuration of a recipe:   ltr fit --config configs/recipes/pydocs.yaml --print_config
+Another loss:                          ltr fit --config RECIPE --model.loss=ListNet
+A link inside a loss:                  ltr fit --config RECIPE --model.loss=CompositeSoftmax --model.loss.transform=Exp
+What a class takes:                    ltr fit --model.loss.help=CompositeSoftmax
+Go on after an interruption:           ltr fit --resume runs/NAME
+"""
 
 #: what Lightning would do otherwise: a partial validation before step 1, checkpoints and logs of its own beside the
 #: run folder's, and a sampler that deals lists twice under DDP
@@ -79,11 +84,6 @@ class FitCLI(LightningCLI):
     def resolved(self) -> str:
         """The whole configuration as YAML, no default left implicit."""
         return self.parser.dump(self.config, skip_none=False)
-
-    def save_config(self, folder: Path) -> None:
-        """Write the resolved configuration before a training does."""
-        with replacing(folder / CONFIG) as file:
-            file.write(self.resolved())
 
     def after_instantiate_classes(self) -> None:
         self.run_folder.config = self.resolved()

@@ -101,5 +101,5 @@ def _report(
     if tested is not None:
         results.append(Results.of("test", data.test_run, tested, weight, data.test_qrels, module.measures))  # type: ignore[attr-defined]
     with replacing(run.folder / records.RESULTS) as file:
-        file.write("\n\n".join(r.table().text() for r in results) + "\n")
+        file.write("\n\n".join(r.text() for r in results) + "\n")
     return results

@@ -35,7 +35,7 @@ class RankingModule(pl.LightningModule):
 
     The cost of an optimiser step is the sum of the lists' costs divided by the number of lists that contribute, counted
     over all accumulated batches and all processes: neither gradient accumulation nor the number of processes changes
-    what is learnt from the same lists. (A running centre in the loss sees one process's batch at a time.)
+    what is learnt from the same lists. (A running centre in the loss moves with every accumulated batch.)
 
     Args:
         scorer: turns a batch into scores [lists, docs].

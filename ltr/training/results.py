@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ltr.io.merging import renamed
 from ltr.io.trec import Qrels, Run
-from ltr.metrics import evaluate, interpolate
+from ltr.metrics import Evaluation, evaluate, interpolate
 from ltr.metrics.compare import compare
-from ltr.report.results import means_table
-from ltr.report.tables import Table
+from ltr.report.results import contrasts_table, long_table, means_table
 
 FIRST = "first stage"
 
@@ -41,7 +41,26 @@ class Results:
             runs.append(interpolate(first, trained, weight, name=f"interpolated ({weight:.2f} x first)"))
         return cls(part, runs, qrels, measures)
 
-    def table(self, runs: Sequence[Run] | None = None, measures: Sequence[str] | None = None, title: str = "") -> Table:
-        """Means with intervals and paired tests against the first stage."""
-        evaluations = [evaluate(run, self.qrels, measures or self.measures) for run in runs or self.runs]
-        return means_table(evaluations, compare(evaluations, baseline=FIRST), title=title or self.part)
+    def text(self, runs: Sequence[Run] | None = None, measures: Sequence[str] | None = None, title: str = "") -> str:
+        """Means with intervals, and below them each run against the first stage: differences, wins, paired tests.
+
+        Args:
+            runs: the runs to show; default: all.
+            measures: what to show of them; default: the training's.
+            title: above the table; default: the part.
+        """
+        evaluations = self._evaluations(runs, measures)
+        comparison = compare(evaluations, baseline=FIRST)
+        tables = [
+            means_table(evaluations, comparison, title or self.part),
+            contrasts_table(comparison, f"Against {FIRST}"),
+        ]
+        return "\n\n".join(table.text() for table in tables)
+
+    def content(self) -> dict[str, Any]:
+        """The same as plain values, ready for JSON."""
+        evaluations = self._evaluations(None, None)
+        return long_table(evaluations, compare(evaluations, baseline=FIRST)).content()
+
+    def _evaluations(self, runs: Sequence[Run] | None, measures: Sequence[str] | None) -> list[Evaluation]:
+        return [evaluate(run, self.qrels, measures or self.measures) for run in runs or self.runs]

@@ -1,0 +1,34 @@
+"""``ltr demo``: the whole path, here with a tiny model on a small share of pydocs."""
+
+import yaml
+
+from ltr.cli import demo
+from ltr.cli.main import main
+from ltr.io.recipes import recipe
+
+
+def test_the_demo_goes_from_the_collection_to_the_table(tiny_model, tmp_path, monkeypatch, capsys):
+    settings = yaml.safe_load(recipe("pydocs").read_text())
+    settings["model"]["scorer"]["init_args"]["model"] = str(tiny_model)
+    settings["data"]["init_args"] |= {
+        "test": "pydocs/test[:2%]", "dev_queries": 10, "train_epoch_lists": 32, "max_length": 48,
+    }  # fmt: skip
+    settings["trainer"] |= {"precision": "32-true", "enable_progress_bar": False}
+    small = tmp_path / "small.yaml"
+    small.write_text(yaml.safe_dump(settings))
+    monkeypatch.setattr(demo, "recipe", lambda name: small)
+    folder = tmp_path / "run"
+    assert main(["demo", "--folder", str(folder)]) == 0
+    said = capsys.readouterr().out
+    table = said[said.index("pydocs/test[:2%]") :]
+    rows = [line.split("  ")[0] for line in table.splitlines()]
+    for row in ("first stage", "untrained", "trained"):
+        assert row in rows
+    assert any(row.startswith("interpolated (") for row in rows)
+    assert "recall@50" in table
+    assert "Student" in table
+    assert f'ltr rerank --model {folder}/best --query "join two paths" --dataset pydocs' in said
+    assert (folder / "best" / "model.safetensors").exists()
+    means = table.partition("Against")[0].splitlines()
+    ceilings = {tuple(line.split()[-3:]) for line in means if line.startswith(("first stage", "trained"))}
+    assert len(ceilings) == 1, "reranking cannot change what is among the best 50"
