@@ -5,7 +5,48 @@ from pathlib import Path
 import pytest
 import torch
 
-WORDS = ["the", "a", "of", "to", "and", "in", "is", "how", "what", "join", "two", "paths", "split", "string", "file", "read", "write", "list", "sort", "number", "text", "open", "close", "python", "return", "value", "array", "index", "search", "rank", "score", "query", "document", "first", "second", "best", "model", "train", "loss", "link"]
+WORDS = [
+    "the",
+    "a",
+    "of",
+    "to",
+    "and",
+    "in",
+    "is",
+    "how",
+    "what",
+    "join",
+    "two",
+    "paths",
+    "split",
+    "string",
+    "file",
+    "read",
+    "write",
+    "list",
+    "sort",
+    "number",
+    "text",
+    "open",
+    "close",
+    "python",
+    "return",
+    "value",
+    "array",
+    "index",
+    "search",
+    "rank",
+    "score",
+    "query",
+    "document",
+    "first",
+    "second",
+    "best",
+    "model",
+    "train",
+    "loss",
+    "link",
+]
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,?!'-"
 
 

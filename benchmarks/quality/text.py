@@ -69,7 +69,12 @@ def main() -> None:
     from ltr.scorers.settings import ModelSettings
     from ltr.training.records import versions
 
-    found: dict = {"command": "python benchmarks/quality/text.py", "versions": versions(), "dev": {}, "trec-dl-2021": {}}
+    found: dict = {
+        "command": "python benchmarks/quality/text.py",
+        "versions": versions(),
+        "dev": {},
+        "trec-dl-2021": {},
+    }
     models = {}
     for name, (_, dev, _) in TRAININGS.items():
         folder = train(args, name)

@@ -60,7 +60,9 @@ def cell(args: argparse.Namespace, loss: str, seed: int) -> dict[str, float]:
 
     means = evaluate(read_run(folder / "test" / "best.trec"), load(f"{args.data}/dev").qrels, MEASURES).means
     record = json.loads(manifest.read_text())
-    print(f"{loss} seed {seed}: mrr@10 {means['mrr@10']:.4f}, best step {record['best']['step']}, {record['seconds']:.0f} s")
+    print(
+        f"{loss} seed {seed}: mrr@10 {means['mrr@10']:.4f}, best step {record['best']['step']}, {record['seconds']:.0f} s"
+    )
     return {**means, "seconds": record["seconds"], "best_step": record["best"]["step"]}
 
 

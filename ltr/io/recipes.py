@@ -16,7 +16,10 @@ def recipe(name: str) -> Path:
     Raises:
         DataError: there is none of this name, or the recipes were not installed.
     """
-    homes = [Path(ltr.__file__).parents[1] / "configs" / "recipes", Path(sys.prefix, "share", "ltr", "configs", "recipes")]
+    homes = [
+        Path(ltr.__file__).parents[1] / "configs" / "recipes",
+        Path(sys.prefix, "share", "ltr", "configs", "recipes"),
+    ]
     home = next((h for h in homes if h.is_dir()), None)
     if home is None:
         raise DataError(f"recipe {name!r}: found neither {homes[0]} nor {homes[1]}; run from a checkout of ltr")
