@@ -74,9 +74,8 @@ def test_opens_again_in_ltr(scorer, folder):
 
 
 def test_the_folder_holds_safetensors_only_and_others_may_read_it(folder):
-    assert sorted(p.name for p in folder.iterdir()) == [
-        "config.json", "ltr.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
-    ]  # fmt: skip
+    names = {p.name for p in folder.iterdir()} - {"special_tokens_map.json", "vocab.txt"}  # of transformers 4
+    assert names == {"config.json", "ltr.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
     plain = folder.parent / "plain"
     plain.write_text("")
     assert {stat.S_IMODE(p.stat().st_mode) for p in folder.iterdir()} == {stat.S_IMODE(plain.stat().st_mode)}
