@@ -42,4 +42,3 @@ def test_commands_and_configurations_exist(page):
         for word in words:
             if word.startswith("configs/"):
                 assert (ROOT / word).exists(), line
-

@@ -93,7 +93,9 @@ def main() -> None:
                 "rerank", "--model", str(model), "--run", f"{dl}/run.bm25.trec.gz", "--dataset", dl, "--depth=100",
                 f"--output={output}", log=Path(args.work, f"dl21-{name}.log"),
             )  # fmt: skip
-        found["trec-dl-2021"][name] = compared(first, below(read_run(output), first), qrels, None)
+        # the weight that the model's own dev queries chose
+        weight = ModelSettings.read(model).interpolation
+        found["trec-dl-2021"][name] = compared(first, below(read_run(output), first), qrels, weight)
     with replacing(args.output) as file:
         json.dump(found, file, indent=1)
         file.write("\n")

@@ -58,7 +58,7 @@ def demo(*, folder: str = "runs/demo", epochs: int = 1, overwrite: bool = True) 
     print(f"recall@{DEPTH} of the first stage is the most that any reranking of it can reach")
     best = Path(folder, "best")
     print(f"done in {clock}; the model is in {best}; ask it something:\n")
-    print(f'  ltr rerank --model {best} --query "join two paths" --dataset pydocs\n')
+    print(f'  ltr rerank --model {best} --query "join two paths" --dataset pydocs --interpolate\n')
 
 
 class Clock:

@@ -27,7 +27,7 @@ def test_the_demo_goes_from_the_collection_to_the_table(tiny_model, tmp_path, mo
     assert any(row.startswith("interpolated (") for row in rows)
     assert "recall@50" in table
     assert "Student" in table
-    assert f'ltr rerank --model {folder}/best --query "join two paths" --dataset pydocs' in said
+    assert f'ltr rerank --model {folder}/best --query "join two paths" --dataset pydocs --interpolate' in said
     assert (folder / "best" / "model.safetensors").exists()
     means = table.partition("Against")[0].splitlines()
     ceilings = {tuple(line.split()[-3:]) for line in means if line.startswith(("first stage", "trained"))}
