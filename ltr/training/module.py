@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
@@ -19,7 +20,7 @@ from ltr.inference.scoring import Scored, score
 from ltr.io.trec import Run
 from ltr.losses.base import Loss
 from ltr.losses.running import dead_share, transform_of
-from ltr.metrics import Evaluation, evaluate, warm_up
+from ltr.metrics import Evaluation, evaluate, focus_measures, warm_up
 from ltr.metrics.measure import measures as parse_measures
 from ltr.scorers.base import Scorer
 from ltr.training import schedules
@@ -46,6 +47,9 @@ class RankingModule(pl.LightningModule):
         warmup: share of the optimiser steps during which the rate rises from 0, in [0, 1).
         schedule: ``linear``, ``cosine`` or ``constant`` after the warm-up.
         measures: what validation and test report, in the notation of ``ltr evaluate``.
+        focus: when given, also how well scores match the labels inside the top share of the labels and outside it, such
+            as 0.2 for the top fifth (``dev/focus/rmse_top`` and others; see ``ltr.metrics.focus_measures``). For labels
+            in score units: teacher scores, seconds, grades.
 
     Raises:
         ConfigError: unknown schedule or measure, a learning rate that is not positive, a warm-up outside [0, 1).
@@ -61,14 +65,18 @@ class RankingModule(pl.LightningModule):
         warmup: float = 0.1,
         schedule: str = "linear",
         measures: list[str] = ["ndcg@10", "mrr@10"],  # noqa: B006 (never changed; jsonargparse shows it as the default)
+        focus: float | None = None,
     ):
         super().__init__()
         schedules.check(schedule, warmup)
         for name, rate in (("lr", lr), ("head_lr", head_lr)):
             if rate is not None and not rate > 0:
                 raise ConfigError(f"RankingModule: {name} must be positive, got {rate}")
+        if focus is not None and not 0 < focus < 1:
+            raise ConfigError(f"RankingModule: focus is the top share of the labels in (0, 1), got {focus}")
         self.scorer = scorer
         self.loss = loss
+        self.focus = focus
         self.loss.reduction = "none"
         self.lr, self.head_lr, self.weight_decay = lr, head_lr, weight_decay
         self.warmup, self.schedule = warmup, schedule
@@ -76,6 +84,7 @@ class RankingModule(pl.LightningModule):
         self.evaluation: Evaluation | None = None
         self.validated: Run | None = None
         self._scored: list[Scored] = []
+        self._labels: list[float] = []
         self._sums: list[Tensor] = []
         self._dead_steps = 0
         self._clock, self._docs = 0.0, 0
@@ -130,7 +139,7 @@ class RankingModule(pl.LightningModule):
         self._sums, self._docs, self._clock = [], 0, time.perf_counter()
 
     def training_step(self, batch: Lists, batch_idx: int) -> Tensor:
-        labels, mask = batch.pad(_labels(batch)), batch.mask
+        labels, mask = batch.pad(labels_of(batch)), batch.mask
         scores = self.scorer(batch)
         costs = self.loss(scores, labels, mask, batch.weights)
         count = self.loss.contributes(labels, mask).sum()
@@ -194,13 +203,15 @@ class RankingModule(pl.LightningModule):
     # ------------------------------------------------------------------ validation and test
 
     def on_validation_epoch_start(self) -> None:
-        self._scored = []
+        self._scored, self._labels = [], []
 
     on_test_epoch_start = on_validation_epoch_start
 
     def validation_step(self, batch: Lists, batch_idx: int) -> None:
         # Lightning has moved the batch and set the precision already
         self._scored.extend(score(self.scorer, [batch], device=self.device, precision="32"))
+        if self.focus is not None:
+            self._labels.extend(labels_of(batch).tolist())
 
     test_step = validation_step
 
@@ -215,18 +226,20 @@ class RankingModule(pl.LightningModule):
     def _measure(self, part: str) -> None:
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         qrels = getattr(data, f"{part}_qrels")
-        scored = self._scored
+        scored, labels = self._scored, self._labels
         if _distributed():
-            gathered: list[list[Scored]] = [[] for _ in range(dist.get_world_size())]
-            dist.all_gather_object(gathered, scored)
-            scored = [one for part_of in gathered for one in part_of]
-        run = run_of(scored, name=part)
-        if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking and len(run) < len(qrels):
-            log.debug("%s: %d of %d judged queries were scored", part, len(run), len(qrels))
-        self.validated = run
-        self.evaluation = evaluate(run, qrels, self.measures)
+            gathered: list[Any] = [None] * dist.get_world_size()
+            dist.all_gather_object(gathered, (scored, labels))
+            scored = [one for theirs, _ in gathered for one in theirs]
+            labels = [one for _, theirs in gathered for one in theirs]
+        self.validated = run_of(scored, name=part)
+        self.evaluation = evaluate(self.validated, qrels, self.measures)
         for name, value in self.evaluation.means.items():
-            self.log(f"{part}/{name}", value, prog_bar=True, rank_zero_only=False)
+            self.log(f"{part}/{name}", value, prog_bar=True)
+        if self.focus is not None:
+            predictions = np.concatenate([s.scores for s in scored])
+            for name, value in focus_measures(predictions, np.array(labels), self.focus).items():
+                self.log(f"{part}/focus/{name}", value)
 
 
 def run_of(scored: Sequence[Scored], name: str) -> Run:
@@ -234,7 +247,8 @@ def run_of(scored: Sequence[Scored], name: str) -> Run:
     return Run.from_dict({s.query_id: dict(zip(s.doc_ids, s.scores.tolist(), strict=True)) for s in scored}, name)
 
 
-def _labels(batch: Lists) -> Tensor:
+def labels_of(batch: Lists) -> Tensor:
+    """[documents] labels of a batch. Raises LtrError where it has none."""
     if batch.labels is None:
         raise LtrError("RankingModule: a training batch must have labels, got none")
     return batch.labels

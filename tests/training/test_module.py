@@ -8,6 +8,7 @@ import torch
 from ltr.errors import ConfigError, LtrError
 from ltr.links import Sigmoid
 from ltr.losses import MSE, CompositeSoftmax, ListNet, RankNet
+from ltr.metrics import focus_measures
 from ltr.training import RankingModule
 from ltr.training.module import DEAD_STEPS
 from tests.training.toys import Bag, Fixed, lists, trainer
@@ -87,6 +88,18 @@ def test_learning_improves_the_dev_measure():
     loop.fit(made, datamodule=Fixed(batches[:2], batches[2]))
     assert loop.callback_metrics["dev/mrr@10"] > 0.9
     assert made.evaluation.means["mrr@10"] == pytest.approx(float(loop.callback_metrics["dev/mrr@10"]))
+
+
+def test_the_focus_region_is_measured_on_request():
+    made = RankingModule(Bag(), MSE(), lr=0.1, measures=["mrr@10"], focus=0.4)
+    loop = trainer()
+    loop.fit(made, datamodule=Fixed([lists([2], [1, 0])], DEV))
+    logged = {name: float(value) for name, value in loop.callback_metrics.items() if name.startswith("dev/focus/")}
+    scores = made.eval().scorer(DEV)[DEV.mask].detach().double().numpy()
+    expected = focus_measures(scores, DEV.labels.numpy(), 0.4)
+    assert logged == pytest.approx({f"dev/focus/{name}": v for name, v in expected.items()}, nan_ok=True, rel=1e-5)
+    with pytest.raises(ConfigError, match=r"focus is the top share of the labels in \(0, 1\), got 2"):
+        RankingModule(Bag(), MSE(), focus=2.0)
 
 
 def test_dropout_is_on_in_training_though_models_are_opened_in_evaluation_mode():
