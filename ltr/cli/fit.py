@@ -48,7 +48,8 @@ def train(cli: Any) -> int:
         print(f"\n{result.text()}")
     print()
     print(f"best model   {best}  (dev/{cli.run_folder.monitor} {cli.run_folder.best_value:.4f})")
-    print(f"next         ltr rerank --model {best} --dataset {cli.datamodule.dev} --query 'your question'")
+    mixed = " --interpolate" if cli.run_folder.interpolate == "dev" else ""
+    print(f"next         ltr rerank --model {best} --dataset {cli.datamodule.dev} --query 'your question'{mixed}")
     return 0
 
 
