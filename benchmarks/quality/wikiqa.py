@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--lr", type=float, default=5e-5)
+    parser.add_argument("--lr", type=float, default=1e-4)
     parser.add_argument("--output", default=str(ROOT / "benchmarks" / "results" / "wikiqa.json"))
     args = parser.parse_args()
     cells = [(loss, seed) for seed in range(args.seeds) for loss in LOSSES]
