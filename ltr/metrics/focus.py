@@ -8,6 +8,12 @@ import numpy as np
 
 from ltr.errors import ConfigError, DataError, ShapeError
 
+#: what ``focus_measures`` always reports
+NAMES = (
+    *(f"{what}_{part}" for part in ("top", "rest") for what in ("rmse", "mae", "spearman", "kendall")),
+    "precision_top",
+)
+
 
 def focus_measures(
     predictions: np.ndarray,

@@ -21,6 +21,7 @@ from ltr.io.trec import Run
 from ltr.losses.base import Loss
 from ltr.losses.running import dead_share, transform_of
 from ltr.metrics import Evaluation, evaluate, focus_measures, warm_up
+from ltr.metrics.focus import NAMES as FOCUS_NAMES
 from ltr.metrics.measure import measures as parse_measures
 from ltr.scorers.base import Scorer
 from ltr.training import schedules
@@ -88,6 +89,12 @@ class RankingModule(pl.LightningModule):
         self._sums: list[Tensor] = []
         self._dead_steps = 0
         self._clock, self._docs = 0.0, 0
+
+    @property
+    def logged(self) -> list[str]:
+        """Names that callbacks can monitor: every validation logs them, and ``train/loss`` every optimiser step."""
+        focus = [] if self.focus is None else [f"dev/focus/{name}" for name in FOCUS_NAMES]
+        return [*(f"dev/{measure}" for measure in self.measures), *focus, "train/loss"]
 
     # ------------------------------------------------------------------ optimiser
 

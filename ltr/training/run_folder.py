@@ -101,7 +101,7 @@ class RunFolder(pl.Callback):
                 f"RunFolder: monitor {self.monitor!r} is not measured; {suggestion(self.monitor, known)}; "
                 "add it to model.measures or monitor one of these"
             )
-        logged = {f"dev/{m}" for m in known} | {"train/loss"}
+        logged = pl_module.logged if isinstance(pl_module, RankingModule) else []
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             key = getattr(callback, "monitor", None)
             if callback is not self and key is not None and key not in logged:

@@ -78,6 +78,9 @@ PACKING = int(transformers.__version__.split(".")[0]) >= 5
         ("modernbert", False),
     ],
 )
+@pytest.mark.filterwarnings(
+    "ignore:`torch.jit.script:DeprecationWarning"
+)  # transformers 4 still scripts parts of these
 def test_architectures_score_as_transformers_does(tmp_path, kind, packs):
     torch.manual_seed(3)
     scorer = CrossEncoder(str(save_tiny(tmp_path / kind, kind)), batch_tokens=150).eval()

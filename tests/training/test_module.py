@@ -97,6 +97,7 @@ def test_the_focus_region_is_measured_on_request():
     logged = {name: float(value) for name, value in loop.callback_metrics.items() if name.startswith("dev/focus/")}
     scores = made.eval().scorer(DEV)[DEV.mask].detach().double().numpy()
     expected = focus_measures(scores, DEV.labels.numpy(), 0.4)
+    assert set(logged) <= set(made.logged)
     assert logged == pytest.approx({f"dev/focus/{name}": v for name, v in expected.items()}, nan_ok=True, rel=1e-5)
     with pytest.raises(ConfigError, match=r"focus is the top share of the labels in \(0, 1\), got 2"):
         RankingModule(Bag(), MSE(), focus=2.0)

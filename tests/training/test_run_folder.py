@@ -226,6 +226,14 @@ def test_the_monitor_of_another_callback_is_checked_too(tiny_model, tmp_path):
         trainer(callbacks=[callback, stopping]).fit(module(tiny_model), datamodule=Fixed(BATCHES, DEV))
 
 
+def test_what_is_measured_of_the_focus_region_can_be_monitored(tiny_model, tmp_path):
+    stopping = pl.callbacks.EarlyStopping(monitor="dev/focus/rmse_top", mode="min")
+    run(tiny_model, tmp_path / "run", stop=stopping, max_epochs=1, module_settings={"focus": 0.3})
+    assert stopping.best_score > 0
+    with pytest.raises(ConfigError, match=r"monitor 'dev/focus/rmse_top' is never logged"):
+        run(tiny_model, tmp_path / "other", stop=pl.callbacks.EarlyStopping(monitor="dev/focus/rmse_top"))
+
+
 def test_patience_stops_a_training_that_does_not_improve(tiny_model, tmp_path):
     # a rate this small changes no ranking: the first validation stays the best
     run(tiny_model, tmp_path / "run", patience=2, max_epochs=9, module_settings={"lr": 1e-12})
