@@ -11,7 +11,7 @@ import ltr.data
 import ltr.links
 import ltr.losses
 import ltr.scorers
-from ltr.cli.fit_errors import explain
+from ltr.training.explaining import explain
 from ltr.errors import ConfigError, LtrError
 from ltr.training import RankingModule, RunFolder
 

@@ -1,0 +1,74 @@
+"""From what a spec says (``class_path``, ``init_args``) to objects, by jsonargparse."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from ltr.errors import ConfigError, LtrError
+from ltr.training.explaining import explain
+
+Config = Mapping[str, Any]
+
+
+def check_parts(kind: str, config: Any) -> None:
+    """Raise ConfigError for a class or an argument that does not exist; nothing is built.
+
+    Args:
+        kind: ``data``, ``scorers`` or ``rankers``.
+        config: ``class_path`` and ``init_args``.
+    """
+    if not isinstance(config, Mapping) or "class_path" not in config:
+        raise ConfigError(f"a class_path and init_args are needed, got {config!r}")
+    _parsed(kind, {k: v for k, v in config.items() if k != "search"})
+
+
+def build(kind: str, config: Config, **arguments: Any) -> Any:
+    """The object that a config describes, with some arguments set where it leaves them open or not.
+
+    Args:
+        kind: ``data``, ``scorers`` or ``rankers``.
+        config: ``class_path`` and ``init_args``.
+        arguments: init arguments that take the place of the config's.
+    """
+    config = {k: copy.deepcopy(v) for k, v in config.items() if k != "search"}
+    config["init_args"] = {**(config.get("init_args") or {}), **arguments}
+    parser, namespace = _parsed(kind, config)
+    make = getattr(parser, "instantiate", None) or parser.instantiate_classes
+    try:
+        return make(namespace).part
+    except LtrError:
+        raise
+    except ValueError as error:
+        raise ConfigError(explain(str(error))) from error
+
+
+def _parsed(kind: str, config: Config) -> tuple[Any, Any]:
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+    import jsonargparse
+
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(_base(kind), "part", required=True)
+    try:
+        return parser, parser.parse_object({"part": dict(config)})
+    except LtrError:
+        raise
+    except Exception as error:  # jsonargparse raises argparse's own, ValueError and TypeError
+        raise ConfigError(explain(str(error))) from error
+
+
+def _base(kind: str) -> type:
+    """The class that a part of this kind must be of; its known subclasses are imported, to be found by short names."""
+    import pytorch_lightning as pl
+
+    import ltr.data
+    import ltr.scorers
+    from ltr.experiments.outside import OutsideRanker
+    from ltr.scorers.base import Scorer
+
+    for home in (ltr.data, ltr.scorers):
+        for name in home.__all__:
+            getattr(home, name)
+    return {"data": pl.LightningDataModule, "scorers": Scorer, "rankers": OutsideRanker}[kind]
