@@ -1,19 +1,25 @@
-"""Measures of runs, paired comparisons, interpolation, and measures of the focus region."""
+"""Measures of runs and of real-valued predictions, paired comparisons, interpolation."""
 
 from ltr.metrics.compare import Comparison, Contrast, compare
 from ltr.metrics.engine import Evaluation, evaluate, warm_up
 from ltr.metrics.focus import focus_measures
 from ltr.metrics.fusion import best_weight, interpolate
+from ltr.metrics.label_measures import LabelMeasure
+from ltr.metrics.labels import LabelEvaluation, LabelledLists, evaluate_labels
 from ltr.metrics.measure import Measure, measures
 
 __all__ = [
     "Comparison",
     "Contrast",
     "Evaluation",
+    "LabelEvaluation",
+    "LabelMeasure",
+    "LabelledLists",
     "Measure",
     "best_weight",
     "compare",
     "evaluate",
+    "evaluate_labels",
     "focus_measures",
     "interpolate",
     "measures",
