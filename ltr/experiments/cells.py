@@ -114,19 +114,27 @@ def run_task(task: Task) -> Outcome:
     return outcome
 
 
-def _trained(task: Task) -> Outcome:
+def parts_of(task: Task) -> tuple[Any, Any]:
+    """The data module and the training module of a cell, freshly seeded."""
     import pytorch_lightning as pl
 
-    from ltr.experiments.keeping import KeepBest
     from ltr.losses.expressions import value_of
     from ltr.training import RankingModule
 
-    quieten()
+    _quieten()
     pl.seed_everything(task.seed, verbose=False)
     assert task.scorer is not None
     assert task.loss is not None
     data = build("data", task.data, seed=task.seed, **_tokenizer(task))
-    module = RankingModule(build("scorers", task.scorer), value_of(task.loss), measures=task.measures, **task.model)
+    return data, RankingModule(build("scorers", task.scorer), value_of(task.loss), measures=task.measures, **task.model)
+
+
+def _trained(task: Task) -> Outcome:
+    import pytorch_lightning as pl
+
+    from ltr.experiments.keeping import KeepBest
+
+    data, module = parts_of(task)
     keep = KeepBest(task.monitor, task.larger, task.patience)
     trainer = pl.Trainer(**{**TRAINER, **task.trainer}, callbacks=[keep])
     data.prepare_data()
@@ -189,7 +197,7 @@ def _tokenizer(task: Task) -> Config:
     return {"tokenizer": model} if is_text and model and not own else {}
 
 
-def quieten() -> None:
+def _quieten() -> None:
     """No advertisements and hints of Lightning in a cell's log."""
     import warnings
 

@@ -11,7 +11,7 @@ from ltr.experiments.cells import Task
 from ltr.experiments.search import Params, Range
 from ltr.experiments.spec import MODEL, LossSpec, Spec
 from ltr.experiments.store import Done, Store
-from ltr.metrics.measure import Measure
+from ltr.metrics.measure import parse
 
 
 @dataclass
@@ -166,4 +166,4 @@ def model_settings(spec: Spec, loss: LossSpec, params: Params) -> dict[str, Any]
 
 def larger(spec: Spec) -> bool:
     """Whether a larger value of the monitored measure is better."""
-    return Measure.parse(spec.monitor).larger_is_better
+    return parse(spec.monitor).larger_is_better

@@ -225,14 +225,14 @@ class _Reader:
     # ------------------------------------------------------------------ what must fit together
 
     def _check(self, spec: Spec) -> None:
-        from ltr.metrics.measure import Measure
+        from ltr.metrics.measure import parse
 
         for key in ("data", "scorers", "losses", "rankers"):
             self._check_folders(key, list(getattr(spec, key)))
         measures = [(m, ("measures", i)) for i, m in enumerate(spec.measures)]
         for text, place in [*measures, (spec.monitor, ("monitor",)), *((m, ("tradeoff",)) for m in spec.tradeoff)]:
             try:
-                Measure.parse(text)
+                parse(text)
             except ConfigError as error:
                 raise self.fail(str(error), *place) from error
         if spec.tradeoff and len(spec.tradeoff) != 2:
