@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,7 +33,7 @@ def build(kind: str, config: Config, **arguments: Any) -> Any:
         config: ``class_path`` and ``init_args``.
         arguments: init arguments that take the place of the config's.
     """
-    config = {k: copy.deepcopy(v) for k, v in config.items() if k != "search"}
+    config = {k: _filled(v) for k, v in config.items() if k != "search"}
     config["init_args"] = {**(config.get("init_args") or {}), **arguments}
     parser, namespace = _parsed(kind, config)
     make = getattr(parser, "instantiate", None) or parser.instantiate_classes
@@ -43,6 +43,28 @@ def build(kind: str, config: Config, **arguments: Any) -> Any:
         raise
     except ValueError as error:
         raise ConfigError(explain(str(error))) from error
+
+
+def variables(value: Any) -> list[str]:
+    """Names of the environment that a text refers to.
+
+    >>> variables("${LTR_DATA}/wikiqa/train")
+    ['LTR_DATA']
+    """
+    return re.findall(r"\$\{(\w+)\}", value) if isinstance(value, str) else []
+
+
+def _filled(value: Any) -> Any:
+    """A copy with the environment's values in place of ``${NAME}``."""
+    if isinstance(value, Mapping):
+        return {k: _filled(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_filled(v) for v in value]
+    for name in variables(value):
+        if name not in os.environ:
+            raise ConfigError(f"{value!r}: the environment holds no {name} here; set it where cells run")
+        value = value.replace(f"${{{name}}}", os.environ[name])
+    return value
 
 
 def _parsed(kind: str, config: Config) -> tuple[Any, Any]:

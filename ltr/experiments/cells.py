@@ -141,8 +141,12 @@ def _trained(task: Task) -> Outcome:
     start = time.perf_counter()
     trainer.fit(module, datamodule=data)
     seconds = time.perf_counter() - start
+    if not keep.rows:
+        raise ConfigError("no validation took place, so no epoch could be chosen; let training reach an epoch's end")
     if keep.value is None:
-        raise ConfigError(f"dev/{task.monitor} was never a number: no epoch could be chosen; look at the loss and its scale")
+        raise ConfigError(
+            f"dev/{task.monitor} was never a number: no epoch could be chosen; look at the loss and its scale"
+        )
     record = {
         "status": "finished",
         "value": keep.value,

@@ -62,7 +62,10 @@ def plan_text(spec: Spec, workers: int) -> str:
 def _of(group: Group, groups: Sequence[Group], known: dict[tuple[str, str], Estimate]) -> Estimate:
     """Seconds of a cell: its own finished ones, those of its data set and scorer, or timed steps."""
     key = (group.data_name, group.scorer_name)
-    for kin, source in (([group], "its cells"), ([g for g in groups if (g.data_name, g.scorer_name) == key], "its kin")):
+    for kin, source in (
+        ([group], "its cells"),
+        ([g for g in groups if (g.data_name, g.scorer_name) == key], "its kin"),
+    ):
         spent = [cell.record["total_seconds"] for g in kin for cell in g.cells if cell.finished]
         if spent:
             return Estimate(float(np.mean(spent)), source)

@@ -43,7 +43,9 @@ class Group:
     @property
     def system(self) -> str:
         """Name in tables: the loss, and the scorer where there are several."""
-        return self.loss_name if self.outside or len(self.spec.scorers) == 1 else f"{self.loss_name} · {self.scorer_name}"
+        return (
+            self.loss_name if self.outside or len(self.spec.scorers) == 1 else f"{self.loss_name} · {self.scorer_name}"
+        )
 
     @property
     def space(self) -> dict[str, Range]:
@@ -103,7 +105,9 @@ class Group:
         """Cells that can run now."""
         if len(self.trials) < self.n_trials:
             if not self.running:
-                params = search.suggest(self.space, self.history, self.n_trials, larger(self.spec), self.spec.tuning.seed)
+                params = search.suggest(
+                    self.space, self.history, self.n_trials, larger(self.spec), self.spec.tuning.seed
+                )
                 yield self._trial(len(self.trials), params)
             return
         chosen = self.chosen

@@ -46,7 +46,9 @@ class Range:
             return
         ends = [self.low, self.high]
         if any(isinstance(v, bool) or not isinstance(v, (int, float)) or not math.isfinite(v) for v in ends):
-            raise ConfigError(f"a search needs finite low and high, or choices, got low {self.low!r}, high {self.high!r}")
+            raise ConfigError(
+                f"a search needs finite low and high, or choices, got low {self.low!r}, high {self.high!r}"
+            )
         low, high = float(self.low), float(self.high)  # type: ignore[arg-type]
         if not low < high:
             raise ConfigError(f"a search must rise from low to high, got {low:g} and {high:g}")
@@ -131,4 +133,3 @@ def best(history: Sequence[tuple[Params, float | None]], larger: bool) -> int | 
     """The number of the best trial (the earliest of equals); None where all failed."""
     done = [(value if larger else -value, -i) for i, (_, value) in enumerate(history) if value is not None]
     return -max(done)[1] if done else None
-

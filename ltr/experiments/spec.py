@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from ltr.errors import ConfigError
-from ltr.experiments.building import check_parts
+from ltr.experiments.building import check_parts, variables
 from ltr.experiments.search import Range
 from ltr.io.lines import Lines
 from ltr.io.names import suggestion
@@ -71,7 +71,8 @@ class Spec:
 
     Args:
         name: of the benchmark; its folder is ``runs/benchmarks/NAME`` unless ``folder`` says otherwise.
-        data: name -> data module (``class_path``, ``init_args``) with train, dev and test.
+        data: name -> data module (``class_path``, ``init_args``) with train, dev and test. ``${NAME}`` in a text stands for
+            the environment's value where a cell runs: specs and manifests need not name a machine's folders.
         scorers: name -> scorer, likewise.
         losses: name -> an expression such as ``ListNet()``, or ``loss:`` with ``search:``.
         rankers: name -> a ranker from outside, trained whole: ``class_path``, ``init_args``, ``search`` of its arguments.
@@ -143,7 +144,7 @@ class _Reader:
 
     def __init__(self, lines: Lines, overrides: Sequence[str]):
         self.lines = lines
-        self.content = _expanded(lines.content, lines, ())
+        self.content = lines.content
         for text in overrides:
             self._override(text)
 
@@ -152,6 +153,7 @@ class _Reader:
 
     def spec(self) -> Spec:
         content = self.content
+        self._check_variables(content, ())
         if not isinstance(content, dict):
             raise self.fail(f"a benchmark spec is a mapping with name, data, scorers, losses, got {content!r}")
         known = [f.name for f in fields(Spec)]
@@ -186,7 +188,9 @@ class _Reader:
         known = [f.name for f in fields(LossSpec)]
         if not isinstance(value, dict) or "loss" not in value:
             raise self.fail(
-                f"loss {name!r} is an expression such as ListNet(), or has one under 'loss', got {value!r}", "losses", name
+                f"loss {name!r} is an expression such as ListNet(), or has one under 'loss', got {value!r}",
+                "losses",
+                name,
             )
         for key in value:
             if key not in known:
@@ -224,6 +228,15 @@ class _Reader:
 
     # ------------------------------------------------------------------ what must fit together
 
+    def _check_variables(self, value: Any, place: tuple[Any, ...]) -> None:
+        """Whatever ``${NAME}`` a text holds must be set; it is filled in where a cell runs."""
+        if isinstance(value, (dict, list)):
+            for key, one in value.items() if isinstance(value, dict) else enumerate(value):
+                self._check_variables(one, (*place, key))
+        for name in variables(value):
+            if name not in os.environ:
+                raise self.fail(f"the environment holds no {name}; set it: {name}=VALUE ltr benchmark ...", *place)
+
     def _check(self, spec: Spec) -> None:
         from ltr.metrics.measure import parse
 
@@ -239,7 +252,9 @@ class _Reader:
             raise self.fail("tradeoff takes two measures: inside and outside the focus region", "tradeoff")
         known = [*spec.losses, *spec.rankers]
         if spec.baseline not in known:
-            raise self.fail(f"baseline {spec.baseline!r} is not in the spec; {suggestion(spec.baseline, known)}", "baseline")
+            raise self.fail(
+                f"baseline {spec.baseline!r} is not in the spec; {suggestion(spec.baseline, known)}", "baseline"
+            )
         if spec.tuning.seed in spec.seeds:
             raise self.fail(f"tuning.seed {spec.tuning.seed} is one of the seeds; the trials need their own", "tuning")
         for name, loss in spec.losses.items():
@@ -295,7 +310,9 @@ class _Reader:
                     at[part] = {}
                 else:
                     known = list(at) if isinstance(at, dict) else []
-                    raise ConfigError(f"--{text}: there is no {'.'.join(parts[: depth + 1])}; {suggestion(part, known)}")
+                    raise ConfigError(
+                        f"--{text}: there is no {'.'.join(parts[: depth + 1])}; {suggestion(part, known)}"
+                    )
             at = at[part]
         if not isinstance(at, dict):
             raise ConfigError(f"--{text}: {'.'.join(parts[:-1])} holds no settings, but {at!r}")
@@ -312,22 +329,3 @@ def folder_name(name: str) -> str:
     'sigmoid_center_2'
     """
     return re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("_.").lower() or "_"
-
-
-def _expanded(value: Any, lines: Lines, place: tuple[Any, ...]) -> Any:
-    """``${NAME}`` in texts replaced by the environment's value, so that a spec needs no path of one machine."""
-    if isinstance(value, dict):
-        return {k: _expanded(v, lines, (*place, k)) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_expanded(v, lines, (*place, i)) for i, v in enumerate(value)]
-    if not isinstance(value, str):
-        return value
-
-    def lookup(found: re.Match) -> str:
-        if found[1] not in os.environ:
-            raise ConfigError(
-                f"{lines.at(*place)}: the environment holds no {found[1]}; set it: {found[1]}=PATH ltr benchmark ..."
-            )
-        return os.environ[found[1]]
-
-    return re.sub(r"\$\{(\w+)\}", lookup, value)

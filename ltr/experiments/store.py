@@ -82,7 +82,9 @@ class Store:
             record = json.loads(path.read_text(encoding="utf-8"))
             status, held = record["status"], record["settings"]
         except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path}: not the manifest of a cell: {error!r}; remove {path.parent} to run it again") from error
+            raise DataError(
+                f"{path}: not the manifest of a cell: {error!r}; remove {path.parent} to run it again"
+            ) from error
         if held != signature(task):
             if status != "finished":
                 return None

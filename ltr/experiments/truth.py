@@ -99,7 +99,7 @@ class Truth:
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as file:
                 facts = json.loads(file["facts"].tobytes())
-                first = file["first"] if "first" in file else None
+                first = file.get("first")
                 arrays = {name: file[name] for name in ("offsets", "labels", "gains", "order")}
         except (ValueError, KeyError, OSError) as error:
             raise DataError(f"{where}: not the test part of a benchmark: {error}; remove the folder") from error

@@ -61,7 +61,9 @@ class Processes:
         return task, outcome
 
     def close(self) -> None:
-        for worker in [*self._idle, *self._busy.values()]:
+        for worker in self._idle:
+            worker.pipe.send(None)
+        for worker in self._busy.values():
             worker.process.terminate()
         for worker in [*self._idle, *self._busy.values()]:
             worker.process.join()
@@ -105,5 +107,7 @@ def _serve(pipe: Connection, threads: int) -> None:
         try:
             task = pipe.recv()
         except EOFError:
+            return
+        if task is None:
             return
         pipe.send(run_task(task))
