@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import os
 import re
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 from ltr.errors import ConfigError, LtrError
+from ltr.io.names import suggestion
 from ltr.training.explaining import explain
 
 Config = Mapping[str, Any]
@@ -71,26 +75,59 @@ def _parsed(kind: str, config: Config) -> tuple[Any, Any]:
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
     import jsonargparse
 
+    found = _class(kind, str(config["class_path"]))
+    _check_arguments(found, config.get("init_args") or {})
     parser = jsonargparse.ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(_base(kind), "part", required=True)
+    parser.add_class_arguments(found, "part")
     try:
-        return parser, parser.parse_object({"part": dict(config)})
+        return parser, parser.parse_object({"part": dict(config.get("init_args") or {})})
     except LtrError:
         raise
     except Exception as error:  # jsonargparse raises argparse's own, ValueError and TypeError
         raise ConfigError(explain(str(error))) from error
 
 
-def _base(kind: str) -> type:
-    """The class that a part of this kind must be of; its known subclasses are imported, to be found by short names."""
-    import pytorch_lightning as pl
+def _class(kind: str, name: str) -> type:
+    """The class of a name, short or with its modules. Raises ConfigError with the nearest known one."""
+    base, known = _base(kind), _known(kind)
+    home, _, last = name.rpartition(".")
+    if not home and name in known:
+        return known[name]
+    try:
+        found = getattr(importlib.import_module(home), last)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"no class {name!r}; {suggestion(last, known)} ({error})") from error
+    if not (inspect.isclass(found) and issubclass(found, base)):
+        raise ConfigError(f"{name} is no {base.__name__}; {suggestion(last, known)}")
+    return found
 
+
+def _check_arguments(found: type, arguments: Config) -> None:
+    """Raise ConfigError for an argument that a class does not take."""
+    known = inspect.signature(found).parameters
+    for name in arguments:
+        if name not in known:
+            raise ConfigError(f"{found.__name__} takes no {name!r}; {suggestion(name, known)}")
+
+
+def _known(kind: str) -> dict[str, type]:
+    """Classes that may be named shortly."""
     import ltr.data
     import ltr.scorers
+
+    homes: dict[str, ModuleType] = {"data": ltr.data, "scorers": ltr.scorers}
+    if kind not in homes:
+        return {}
+    found = {name: getattr(homes[kind], name) for name in homes[kind].__all__}
+    base = _base(kind)
+    return {n: c for n, c in found.items() if inspect.isclass(c) and issubclass(c, base) and c is not base}
+
+
+def _base(kind: str) -> type:
+    """The class that a part of this kind must be of."""
+    import pytorch_lightning as pl
+
     from ltr.experiments.outside import OutsideRanker
     from ltr.scorers.base import Scorer
 
-    for home in (ltr.data, ltr.scorers):
-        for name in home.__all__:
-            getattr(home, name)
     return {"data": pl.LightningDataModule, "scorers": Scorer, "rankers": OutsideRanker}[kind]

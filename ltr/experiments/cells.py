@@ -18,6 +18,7 @@ from ltr.errors import ConfigError, LtrError
 from ltr.experiments import memory
 from ltr.experiments.building import build
 from ltr.experiments.truth import Truth
+from ltr.metrics import LabelledLists
 
 Config = dict[str, Any]
 
@@ -159,7 +160,8 @@ def _trained(task: Task) -> Outcome:
     if task.test:
         keep.restore(module.scorer)
         trainer.test(module, datamodule=data, verbose=False)
-        _attach(outcome, Truth.of(data, module.scored_lists), module.scored_lists.predictions)
+        assert module.scored_lists is not None
+        _attach(outcome, data, module.scored_lists.truth, module.scored_lists.scores)
     return outcome
 
 
@@ -176,14 +178,17 @@ def _outside(task: Task) -> Outcome:
     if task.test:
         data.setup("test")
         whole = data.whole("test")
-        _attach(outcome, Truth.of_batch(data, whole), ranker.predict(data, "test"))
+        labels = whole.labels.numpy()
+        lists = LabelledLists(whole.query_ids, whole.list_offsets.numpy(), labels, data.gains(labels), whole.doc_ids)
+        _attach(outcome, data, lists, ranker.predict(data, "test"))
     return outcome
 
 
-def _attach(outcome: Outcome, truth: Truth, predictions: np.ndarray) -> None:
-    """The scores of the test part in the order of the truth."""
+def _attach(outcome: Outcome, data: Any, lists: LabelledLists, scores: np.ndarray) -> None:
+    """Add the test part and its scores, both in the truth's order."""
+    truth, order = Truth.of(data, lists)
     buffer = io.BytesIO()
-    np.save(buffer, truth.sorted(predictions).astype(np.float32), allow_pickle=False)
+    np.save(buffer, np.asarray(scores)[order].astype(np.float32), allow_pickle=False)
     outcome.files["scores.npy"] = buffer.getvalue()
     outcome.truth = truth
     outcome.record["truth"] = truth.signature

@@ -9,6 +9,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from ltr.training import RankingModule
+
 
 class KeepBest(pl.Callback):
     """Remembers the weights that dev likes best, and the course of the training.
@@ -42,8 +44,8 @@ class KeepBest(pl.Callback):
         value = found[f"dev/{self.monitor}"]
         if math.isfinite(value) and (self.value is None or self._better(value, self.value)):
             self.value, self.step, self._waiting = value, trainer.global_step, 0
-            state = pl_module.scorer.state_dict()  # type: ignore[operator]
-            self._weights = {name: tensor.detach().clone() for name, tensor in state.items()}
+            assert isinstance(pl_module, RankingModule)
+            self._weights = {name: one.detach().clone() for name, one in pl_module.scorer.state_dict().items()}
         else:
             self._waiting += 1
             if self.patience is not None and self._waiting >= self.patience:

@@ -135,7 +135,9 @@ def _plain(space: dict[str, Config]) -> dict[str, Config]:
     """Ranges as one writes them."""
     kept = {}
     for name, one in space.items():
-        kept[name] = {k: list(v) if k == "choices" else v for k, v in one.items() if v not in (None, (), False)}
+        kept[name] = {
+            k: list(v) if k == "choices" else v for k, v in one.items() if v is not None and v is not False and v != ()
+        }
     return kept
 
 
@@ -165,7 +167,8 @@ class _Reader:
                 raise self.fail(f"a benchmark needs {key!r}")
         values = dict(content)
         values["name"] = str(content["name"])
-        values["scorers"] = content.get("scorers") or {}
+        for key in ("data", "scorers", "rankers"):
+            values[key] = self._mapping(key)
         values["losses"] = {str(name): self._loss(name) for name in self._mapping("losses")}
         values["tuning"] = self._tuning(content.get("tuning") or {})
         values["seeds"] = self._seeds(content.get("seeds", 3))

@@ -13,6 +13,7 @@ import numpy as np
 from ltr.errors import DataError
 from ltr.io.runs import Run
 from ltr.io.trec import Qrels
+from ltr.metrics import LabelledLists
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +27,6 @@ class Truth:
         labels: [documents] as the loss sees them.
         gains: [documents] labels in the unit of engagement, the gain of nDCG on labels.
         qrels: judgements of the queries; None where labels are real values.
-        order: [documents] from this order to that in which the data came.
         first: [documents] scores of the first stage; None where there is none.
     """
 
@@ -36,37 +36,30 @@ class Truth:
     labels: np.ndarray
     gains: np.ndarray
     qrels: Qrels | None
-    order: np.ndarray
     first: np.ndarray | None = None
 
     @classmethod
-    def of(cls, data: Any, scored: Any) -> Truth:
-        """From a data module and what RankingModule scored of its test part."""
-        return cls._of(data, scored.query_ids, scored.offsets, scored.doc_ids, scored.labels)
+    def of(cls, data: Any, lists: LabelledLists) -> tuple[Truth, np.ndarray]:
+        """The truth, and [documents] the places in ``lists`` of its documents.
 
-    @classmethod
-    def of_batch(cls, data: Any, batch: Any) -> Truth:
-        """From a data module and its test part as one batch."""
-        labels = batch.labels.numpy()
-        return cls._of(data, batch.query_ids, batch.list_offsets.numpy(), batch.doc_ids, labels)
+        Args:
+            data: the data module.
+            lists: its test part, in any order.
+        """
+        owner = np.repeat(np.array(lists.query_ids), np.diff(lists.offsets))
+        order = np.lexsort((np.array(lists.doc_ids), owner))
+        ranked = np.argsort(np.array(lists.query_ids))
+        query_ids = [lists.query_ids[i] for i in ranked]
+        doc_ids = [lists.doc_ids[i] for i in order]
+        offsets = np.concatenate([[0], np.cumsum(np.diff(lists.offsets)[ranked])])
+        first = _first(data.test_run, query_ids, offsets, doc_ids)
+        labels, gains = lists.labels[order].astype(np.float32), lists.gains[order]
+        return cls(query_ids, offsets, doc_ids, labels, gains, data.test_qrels, first), order
 
-    @classmethod
-    def _of(cls, data: Any, query_ids: list[str], offsets: np.ndarray, doc_ids: list[str], labels: np.ndarray) -> Truth:
-        owner = np.repeat(np.array(query_ids), np.diff(offsets))
-        order = np.lexsort((np.array(doc_ids), owner))
-        ranked = np.argsort(np.array(query_ids))
-        sizes = np.diff(offsets)[ranked]
-        labels = np.asarray(labels, np.float32)[order]
-        names = [query_ids[i] for i in ranked]
-        docs = [doc_ids[i] for i in order]
-        gains = np.asarray(data.gains(labels) if hasattr(data, "gains") else labels, np.float64)
-        bounds = np.concatenate([[0], np.cumsum(sizes)])
-        first = _first(data.test_run, names, bounds, docs)
-        return cls(names, bounds, docs, labels, gains, data.test_qrels, order, first)
-
-    def sorted(self, values: np.ndarray) -> np.ndarray:
-        """[documents] values that came with the data, in the truth's order."""
-        return np.asarray(values)[self.order]
+    @property
+    def lists(self) -> LabelledLists:
+        """What label measures take."""
+        return LabelledLists(self.query_ids, self.offsets, self.labels, self.gains, self.doc_ids)
 
     def run(self, scores: np.ndarray, name: str) -> Run:
         """The test part ranked by ``scores`` [documents]."""
@@ -85,7 +78,7 @@ class Truth:
     def dump(self) -> bytes:
         """As bytes for a file (numpy's npz, without pickled objects)."""
         facts = {"query_ids": self.query_ids, "doc_ids": self.doc_ids, "qrels": self.qrels}
-        arrays = {"offsets": self.offsets, "labels": self.labels, "gains": self.gains, "order": self.order}
+        arrays = {"offsets": self.offsets, "labels": self.labels, "gains": self.gains}
         if self.first is not None:
             arrays["first"] = self.first
         buffer = io.BytesIO()
@@ -100,7 +93,7 @@ class Truth:
             with np.load(io.BytesIO(content), allow_pickle=False) as file:
                 facts = json.loads(file["facts"].tobytes())
                 first = file.get("first")
-                arrays = {name: file[name] for name in ("offsets", "labels", "gains", "order")}
+                arrays = {name: file[name] for name in ("offsets", "labels", "gains")}
         except (ValueError, KeyError, OSError) as error:
             raise DataError(f"{where}: not the test part of a benchmark: {error}; remove the folder") from error
         return cls(**facts, **arrays, first=first)

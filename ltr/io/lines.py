@@ -54,9 +54,11 @@ class Lines:
                         "and only one of them would count; remove or rename one"
                     )
                 seen[key.value] = line
-                self._lines[(*place, key.value)] = line
-                self._walk(value, (*place, key.value))
+                inside = (*place, key.value)
+                self._lines[inside] = line
+                self._walk(value, inside)
         elif isinstance(node, yaml.SequenceNode):
             for i, value in enumerate(node.value):
-                self._lines[(*place, i)] = value.start_mark.line + 1
-                self._walk(value, (*place, i))
+                inside = (*place, i)
+                self._lines[inside] = value.start_mark.line + 1
+                self._walk(value, inside)
