@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
+import torch
 
 from ltr.experiments.cells import TRAINER, Task, parts_of
 from ltr.experiments.plan import Group
@@ -36,6 +37,7 @@ def plan_text(spec: Spec, workers: int) -> str:
         workers: cells that run side by side.
     """
     groups, _ = loaded(spec)
+    torch.set_num_threads(spec.threads)  # as the workers that will run the cells
     known: dict[tuple[str, str], Estimate] = {}
     rows, total = [], 0.0
     for group in groups:

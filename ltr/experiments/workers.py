@@ -56,7 +56,7 @@ class Processes:
         try:
             outcome = worker.pipe.recv()
             self._idle.append(worker)
-        except EOFError:
+        except (EOFError, ConnectionResetError):
             outcome = Outcome({"status": "failed", "reason": worker.death()})
         return task, outcome
 
