@@ -1,4 +1,4 @@
-"""Measures of runs and of real-valued predictions, paired comparisons, interpolation."""
+"""Measures of runs and of real-valued predictions, paired comparisons (of systems over seeds too), interpolation."""
 
 from ltr.metrics.compare import Comparison, Contrast, compare
 from ltr.metrics.engine import Evaluation, evaluate, warm_up
@@ -7,6 +7,7 @@ from ltr.metrics.fusion import best_weight, interpolate
 from ltr.metrics.label_measures import LabelMeasure
 from ltr.metrics.labels import LabelEvaluation, LabelledLists, evaluate_labels
 from ltr.metrics.measure import Measure, measures
+from ltr.metrics.seeds import PerQuery, Pooled, SeedContrast, Summary, contrasts, corrected, sample, summarise
 
 __all__ = [
     "Comparison",
@@ -16,12 +17,20 @@ __all__ = [
     "LabelMeasure",
     "LabelledLists",
     "Measure",
+    "PerQuery",
+    "Pooled",
+    "SeedContrast",
+    "Summary",
     "best_weight",
     "compare",
+    "contrasts",
+    "corrected",
     "evaluate",
     "evaluate_labels",
     "focus_measures",
     "interpolate",
     "measures",
+    "sample",
+    "summarise",
     "warm_up",
 ]

@@ -117,9 +117,18 @@ def top_share(labels: np.ndarray, top: float) -> np.ndarray:
     """
     if not 0 < top < 1:
         raise ConfigError(f"focus: the top share must be between 0 and 1, got {top}")
-    # 0.2 * 15 is 3.0000000000000004 in floating point, and 3 documents are meant
-    n = int(np.ceil(round(top * len(labels), 9)))
+    n = top_count(len(labels), top)
     return labels >= np.partition(labels, -n)[-n]
+
+
+def top_count(n: float, top: float) -> int:
+    """How many documents the share ``top`` of ``n`` is, rounded up.
+
+    >>> top_count(15, 0.2), top_count(16, 0.2)
+    (3, 4)
+    """
+    # 0.2 * 15 is 3.0000000000000004 in floating point, and 3 documents are meant
+    return int(np.ceil(round(top * n, 9)))
 
 
 def precision_of_top(predictions: np.ndarray, focus: np.ndarray) -> float:
