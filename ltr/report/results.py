@@ -45,6 +45,12 @@ def means_table(
     return Table(["run", *measures], rows, title, conventions(evaluations), _notes(comparison, intervals))
 
 
+def best_of(measure: AnyMeasure, values: Sequence[float]) -> float | None:
+    """The best of several values by the measure's direction, NaN aside; None where all are NaN."""
+    defined = [value for value in values if not math.isnan(value)]
+    return (max if measure.larger_is_better else min)(defined) if defined else None
+
+
 def conventions(evaluations: Sequence[Evaluation]) -> str:
     """The header line of a table of several runs; missing queries are told run by run where they differ."""
     lines = {e.run: e.conventions for e in evaluations}
@@ -93,12 +99,6 @@ def label_table(evaluations: Sequence[LabelEvaluation], title: str = "") -> Tabl
             cells.append(Cell(value, best=len(others) > 1 and value == best_of(parse(text), others)))
         rows.append(cells)
     return Table(["run", *evaluations[0].means], rows, title, evaluations[0].conventions)
-
-
-def best_of(measure: AnyMeasure, values: Sequence[float]) -> float | None:
-    """The best of several values by the measure's direction, NaN aside; None where all are NaN."""
-    defined = [value for value in values if not math.isnan(value)]
-    return (max if measure.larger_is_better else min)(defined) if defined else None
 
 
 def per_query_table(evaluations: Sequence[Evaluation]) -> Table:
