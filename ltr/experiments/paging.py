@@ -81,7 +81,8 @@ def _tradeoffs(found: Results, one: DataResults) -> list[TradeOff]:
     if not found.spec.tradeoff:
         return []
     inside, outside = (parse(text) for text in found.spec.tradeoff)
-    points, lines = [], {}
+    points: list[TradePoint] = []
+    lines: dict[str, list[str]] = {}
     for system in one.systems:
         values = [
             next((s for s in one.summaries if (s.system, s.measure) == (system.name, m)), None)
