@@ -17,8 +17,7 @@ from ltr.io.files import cache_folder
 from ltr.io.runs import Run
 from ltr.io.trec import Qrels
 from ltr.metrics.lists import JudgedLists
-from ltr.metrics.measure import Measure
-from ltr.metrics.measure import measures as parsed
+from ltr.metrics.measure import Measure, of_rankings
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +108,7 @@ def evaluate(run: Run, qrels: Qrels, measures: str | Measure | Iterable[str | Me
     >>> evaluate(run, {"q": {"b": 1}}, "mrr").means
     {'mrr': 0.5}
     """
-    chosen = parsed(measures)
+    chosen = of_rankings(measures)
     if not qrels:
         raise DataError("evaluate: there are no judgements; give at least one judged query")
     query_ids = list(qrels)
@@ -139,7 +138,7 @@ def warm_up(measures: str | Measure | Iterable[str | Measure], background: bool 
         measures: those that will be asked for.
         background: return at once and do it in a thread; ``evaluate`` waits for it where it must.
     """
-    chosen = parsed(measures)
+    chosen = of_rankings(measures)
     lists = JudgedLists.of(Run.from_dict({"q": {"a": 1.0}}), {"q": {"a": 1, "b": 0}})
 
     def work() -> None:
