@@ -179,7 +179,7 @@ def _outside(task: Task) -> Outcome:
         data.setup("test")
         whole = data.whole("test")
         labels = whole.labels.numpy()
-        lists = LabelledLists(whole.query_ids, whole.list_offsets.numpy(), labels, data.gains(labels), whole.doc_ids)
+        lists = LabelledLists(whole.query_ids, whole.list_offsets.numpy(), labels, data.gains(labels, "test"), whole.doc_ids)
         _attach(outcome, data, lists, ranker.predict(data, "test"))
     return outcome
 

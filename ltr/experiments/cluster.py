@@ -34,7 +34,9 @@ class RayCluster:
         except ImportError:
             raise MissingExtra("ray", "ray", "to run cells on a cluster") from None
         self._ray: Any = ray
-        settings: dict[str, Any] = {"num_cpus": os.cpu_count(), "include_dashboard": False} if address == "local" else {}
+        settings: dict[str, Any] = (
+            {"num_cpus": os.cpu_count(), "include_dashboard": False} if address == "local" else {}
+        )
         try:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR", **settings)
         except (ConnectionError, ValueError, RuntimeError) as error:

@@ -53,7 +53,7 @@ class ScoredLists:
             [one.query_id for one in lists],
             np.cumsum([0, *(len(one.scores) for one in lists)]),
             flat,
-            data.gains(flat) if hasattr(data, "gains") else None,
+            data.gains(flat, part) if hasattr(data, "gains") else None,
             [doc_id for one in lists for doc_id in one.doc_ids],
         )
         return cls(part, _flat([one.scores for one in lists]), truth)
