@@ -25,6 +25,7 @@ from ltr.metrics.focus import NAMES as FOCUS_NAMES
 from ltr.metrics.measure import measures as parse_measures
 from ltr.scorers.base import Scorer
 from ltr.training import schedules
+from ltr.training.matching import fit_to_data
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +98,10 @@ class RankingModule(pl.LightningModule):
         return [*(f"dev/{measure}" for measure in self.measures), *focus, "train/loss"]
 
     # ------------------------------------------------------------------ optimiser
+
+    def setup(self, stage: str) -> None:
+        # before the optimiser is made: scorers on features build their layers when they know how many there are
+        fit_to_data(self.scorer, self.trainer.datamodule)  # type: ignore[attr-defined]
 
     def configure_optimizers(self) -> Any:
         groups = []
