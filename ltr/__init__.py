@@ -15,8 +15,12 @@ _HOMES = {
     "Reranker": "ltr.inference",
     "RankingModule": "ltr.training",
     "CrossEncoder": "ltr.scorers",
+    "LinearScorer": "ltr.scorers",
+    "MLPScorer": "ltr.scorers",
     "TextData": "ltr.data",
+    "LetorData": "ltr.data",
     "TextLists": "ltr.batch",
+    "FeatureLists": "ltr.batch",
     "LtrError": "ltr.errors",
     "links": "",
     "losses": "",
@@ -25,11 +29,11 @@ _HOMES = {
 
 if TYPE_CHECKING:
     from ltr import links, losses, metrics
-    from ltr.batch import TextLists
-    from ltr.data import TextData
+    from ltr.batch import FeatureLists, TextLists
+    from ltr.data import LetorData, TextData
     from ltr.errors import LtrError
     from ltr.inference import Reranker
-    from ltr.scorers import CrossEncoder
+    from ltr.scorers import CrossEncoder, LinearScorer, MLPScorer
     from ltr.training import RankingModule
 
 __all__ = [*_HOMES, "__version__"]

@@ -22,7 +22,8 @@ class Lists:
     Attributes:
         list_offsets: [lists + 1] int64; the documents of list i are ``list_offsets[i]:list_offsets[i + 1]``.
         labels: [documents] float32, or None when nothing is known about them.
-        weights: [lists] float32 importance of each list, or None for 1.
+        weights: [lists] float32 importance of each list, or [lists, docs] of each document for pointwise losses; None
+            for 1.
         query_ids: one per list.
         doc_ids: one per document, in list order.
     """
@@ -132,3 +133,64 @@ class TextLists(Lists):
             segment_ids=torch.from_numpy(np.ascontiguousarray(segment_ids, np.int64)),
             doc_offsets=torch.from_numpy(np.ascontiguousarray(doc_offsets, np.int64)),
         )
+
+
+@dataclass
+class FeatureLists(Lists):
+    """Lists of documents that are described by numbers.
+
+    Attributes:
+        features: [documents, features] float32, the documents of all lists one after the other.
+    """
+
+    features: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
+
+    @property
+    def n_features(self) -> int:
+        """Numbers that describe a document."""
+        return self.features.shape[1]
+
+    @classmethod
+    def of(
+        cls,
+        features: np.ndarray,
+        list_offsets: np.ndarray,
+        labels: np.ndarray | None = None,
+        weights: np.ndarray | None = None,
+        query_ids: Sequence[str] = (),
+        doc_ids: Sequence[str] = (),
+    ) -> FeatureLists:
+        """From numpy arrays; weights are one per list, or one per document (then kept as [lists, docs]).
+
+        >>> batch = FeatureLists.of(np.eye(3), np.array([0, 2, 3]), weights=np.array([1.0, 2.0, 5.0]))
+        >>> len(batch), batch.n_features, batch.weights.tolist()
+        (2, 3, [[1.0, 2.0], [5.0, 0.0]])
+
+        Raises:
+            ShapeError: features are no matrix with a row for each document of the lists, labels are not one per
+                document, or weights neither one per list nor one per document.
+        """
+        n_docs, n_lists = int(list_offsets[-1]), len(list_offsets) - 1
+        if features.ndim != 2 or len(features) != n_docs:
+            raise ShapeError(
+                f"FeatureLists: features must be [documents, features] with {n_docs} documents, as the lists hold, "
+                f"got {list(features.shape)}"
+            )
+        if labels is not None and labels.shape != (n_docs,):
+            raise ShapeError(f"FeatureLists: labels must be [{n_docs}], one per document, got {list(labels.shape)}")
+        if weights is not None and weights.shape not in ((n_lists,), (n_docs,)):
+            raise ShapeError(
+                f"FeatureLists: weights must be one per list [{n_lists}] or per document [{n_docs}], "
+                f"got {list(weights.shape)}"
+            )
+        made = cls(
+            list_offsets=torch.from_numpy(np.require(list_offsets, np.int64, ["C", "W"])),
+            labels=None if labels is None else torch.from_numpy(np.require(labels, np.float32, ["C", "W"])),
+            query_ids=list(query_ids),
+            doc_ids=list(doc_ids),
+            features=torch.from_numpy(np.require(features, np.float32, ["C", "W"])),
+        )
+        if weights is not None:
+            flat = torch.from_numpy(np.require(weights, np.float32, ["C", "W"]))
+            made.weights = flat if len(flat) == n_lists else made.pad(flat)
+        return made

@@ -34,7 +34,11 @@ from ltr.metrics.focus import NAMES as FOCUS_NAMES
 from ltr.metrics.measure import measures as parse_measures
 from ltr.scorers.base import Scorer
 from ltr.training import schedules
+<<<<<<< HEAD
 from ltr.training.scored import ScoredLists, distributed, gathered, labels_by_list, labels_of
+=======
+from ltr.training.matching import fit_to_data
+>>>>>>> features
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +121,7 @@ class RankingModule(pl.LightningModule):
         return [*(f"dev/{measure}" for measure in self.measures), *focus, "train/loss"]
 
     def setup(self, stage: str) -> None:
-        """Refuse measures that the data cannot give, before anything is computed."""
+        """Refuse measures that the data cannot give, and let a scorer on features learn how many there are."""
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         for part in {"fit": ("dev", "test"), "validate": ("dev",), "test": ("test",)}.get(stage, ()):
             there = getattr(data, part, "") is not None
@@ -126,6 +130,7 @@ class RankingModule(pl.LightningModule):
                     f"RankingModule: measure {self._judged[0]} needs judgements, and the labels of {part} are real values; "
                     "let model.measures name measures of labels only, such as spearman, rmse_top.2 or ndcg_label@10"
                 )
+        fit_to_data(self.scorer, data)  # before the optimiser is made
 
     # ------------------------------------------------------------------ optimiser
 

@@ -1,0 +1,57 @@
+"""What is done to features and labels before learning, fitted on the training part alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+#: rows that are read at a time, so that a mapped matrix never stands in memory in float64
+ROWS = 100_000
+
+
+@dataclass(frozen=True, eq=False)
+class Normalisation:
+    """What a scorer does to raw features first: ``(f(x) - shift) / scale``, f = sign(x) log(1 + abs(x)) or identity.
+
+    The data fit it on their training part; the scorer holds and applies it, so that a saved model takes raw features.
+
+    Attributes:
+        log1p: whether f is the logarithm; it draws in long tails and keeps the order.
+        shift: [features] float64, the mean of f(x), or 0.
+        scale: [features] float64, the standard deviation of f(x), or 1; 1 for constant features too.
+    """
+
+    log1p: bool
+    shift: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def fit(cls, features: np.ndarray, log1p: bool = False, standardise: bool = True) -> Normalisation:
+        """Fitted on [documents, features].
+
+        >>> fitted = Normalisation.fit(np.array([[0.0, 7.0], [2.0, 7.0]]))
+        >>> fitted.shift.tolist(), fitted.scale.tolist()
+        ([1.0, 7.0], [1.0, 1.0])
+        """
+        n_docs, n_features = features.shape
+        shift, scale = np.zeros(n_features), np.ones(n_features)
+        if standardise:
+            pieces = [slice(i, i + ROWS) for i in range(0, n_docs, ROWS)]
+            shift = sum((signed_log1p(features[piece], log1p).sum(0) for piece in pieces), shift) / n_docs
+            squares = sum((np.square(signed_log1p(features[p], log1p) - shift).sum(0) for p in pieces), np.zeros(1))
+            scale = np.sqrt(squares / n_docs)
+            # a feature that is constant up to rounding tells nothing, and must not be blown up
+            scale[scale <= 1e-7 * np.abs(shift)] = 1.0
+            scale[scale == 0] = 1.0
+        return cls(log1p, shift, scale)
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """[documents, features] float64, normalised."""
+        return (signed_log1p(features, self.log1p) - self.shift) / self.scale
+
+
+def signed_log1p(values: np.ndarray, apply: bool = True) -> np.ndarray:
+    """``sign(x) log(1 + abs(x))`` in float64; the values as they are where ``apply`` is False."""
+    wide = values.astype(np.float64)
+    return np.sign(wide) * np.log1p(np.abs(wide)) if apply else wide

@@ -1,0 +1,53 @@
+"""The batch of documents with features; that of texts is tested with its users."""
+
+import numpy as np
+import pytest
+import torch
+
+from ltr.batch import FeatureLists
+from ltr.errors import ShapeError
+from ltr.inference.scoring import joined
+
+OFFSETS = np.array([0, 2, 3])
+
+
+def test_a_batch_from_arrays():
+    batch = FeatureLists.of(
+        np.arange(6).reshape(3, 2), OFFSETS, np.array([1, 0, 2]), np.array([1.0, 3.0]), ["a", "b"], ["x", "y", "z"]
+    )
+    assert (len(batch), batch.n_docs, batch.n_features) == (2, 3, 2)
+    assert batch.features.dtype == batch.labels.dtype == torch.float32
+    assert batch.weights.tolist() == [1.0, 3.0]
+    assert batch.pad(batch.labels).tolist() == [[1.0, 0.0], [2.0, 0.0]]
+
+
+def test_arrays_that_must_not_be_written_to_are_copied():
+    features = np.eye(3, dtype=np.float32)
+    features.flags.writeable = False
+    batch = FeatureLists.of(features, OFFSETS)
+    batch.features[0, 0] = 7
+    assert features[0, 0] == 1
+
+
+def test_joined_batches_hold_the_documents_of_both():
+    one = FeatureLists.of(np.eye(3), OFFSETS, query_ids=["a", "b"], doc_ids=["x", "y", "z"])
+    two = FeatureLists.of(np.zeros((1, 3)), np.array([0, 1]), query_ids=["c"], doc_ids=["x"])
+    both = joined([one, two])
+    assert isinstance(both, FeatureLists)
+    assert both.features.tolist() == [*np.eye(3).tolist(), [0.0, 0.0, 0.0]]
+    assert both.list_offsets.tolist() == [0, 2, 3, 4]
+    assert both.query_ids == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("features", "labels", "weights", "sentence"),
+    [
+        (np.zeros(3), None, None, r"features must be \[documents, features\] with 3 documents, .* got \[3\]"),
+        (np.zeros((2, 4)), None, None, r"features must be .* with 3 documents, as the lists hold, got \[2, 4\]"),
+        (np.eye(3), np.zeros(2), None, r"labels must be \[3\], one per document, got \[2\]"),
+        (np.eye(3), None, np.zeros(4), r"weights must be one per list \[2\] or per document \[3\], got \[4\]"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(features, labels, weights, sentence):
+    with pytest.raises(ShapeError, match=f"FeatureLists: {sentence}"):
+        FeatureLists.of(features, OFFSETS, labels, weights)
