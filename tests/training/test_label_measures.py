@@ -73,6 +73,22 @@ def test_gains_come_from_the_data():
     assert made.values == found != other
 
 
+def test_rounding_makes_no_negative_gain():
+    class Standardised:
+        def gains(self, labels):
+            return labels * 30.0 + 20.0
+
+    labels = np.array([-20.0 / 30.0, 2.0, -1.0], np.float32)
+    below = np.nextafter(labels, np.float32(-9))
+    gains = [
+        ScoredLists.of("dev", [Scored("a", ["x", "y", "z"], np.ones(3))], [y], Standardised()).truth.gains
+        for y in (labels, below)
+    ]
+    for found in gains:
+        assert found[0] >= 0
+        assert found[1:] == pytest.approx([80.0, -10.0])  # what is really negative stays
+
+
 def test_scored_lists_stand_in_the_order_of_the_data():
     class Ordered:
         dev_query_ids = ("b", "c", "a")
