@@ -192,8 +192,8 @@ class FeatureData(pl.LightningDataModule):
             part: {
                 "lists": table.n_lists,
                 "docs_per_list": table.n_docs / table.n_lists,
-                "lowest": float(self.gains(table.labels).min()),
-                "highest": float(self.gains(table.labels).max()),
+                "lowest": float(self.gains(table.labels, part).min()),
+                "highest": float(self.gains(table.labels, part).max()),
             }
             for part, table in self._tables.items()
         }

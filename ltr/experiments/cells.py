@@ -19,6 +19,7 @@ from ltr.experiments import memory
 from ltr.experiments.building import build
 from ltr.experiments.truth import Truth
 from ltr.metrics import LabelledLists
+from ltr.training.scored import gains_of
 
 Config = dict[str, Any]
 
@@ -179,7 +180,8 @@ def _outside(task: Task) -> Outcome:
         data.setup("test")
         whole = data.whole("test")
         labels = whole.labels.numpy()
-        lists = LabelledLists(whole.query_ids, whole.list_offsets.numpy(), labels, data.gains(labels, "test"), whole.doc_ids)
+        gains = gains_of(labels, data, "test")
+        lists = LabelledLists(whole.query_ids, whole.list_offsets.numpy(), labels, gains, whole.doc_ids)
         _attach(outcome, data, lists, ranker.predict(data, "test"))
     return outcome
 

@@ -34,11 +34,8 @@ from ltr.metrics.focus import NAMES as FOCUS_NAMES
 from ltr.metrics.measure import measures as parse_measures
 from ltr.scorers.base import Scorer
 from ltr.training import schedules
-<<<<<<< HEAD
-from ltr.training.scored import ScoredLists, distributed, gathered, labels_by_list, labels_of
-=======
 from ltr.training.matching import fit_to_data
->>>>>>> features
+from ltr.training.scored import ScoredLists, distributed, gathered, labels_by_list, labels_of
 
 log = logging.getLogger(__name__)
 

@@ -150,7 +150,13 @@ def test_a_real_collection_without_judgements(shared_data, tokenizer):
 
 def test_standardised_labels_know_no_unit_and_give_their_gains_back(data, folder, unjudged):
     run = unjudged / "run.big.trec"
-    both = {"train_candidates": None, "teacher": str(run), "dev_candidates": "bm25", "dev_teacher": str(run), "dev_top": 4}
+    both = {
+        "train_candidates": None,
+        "teacher": str(run),
+        "dev_candidates": "bm25",
+        "dev_teacher": str(run),
+        "dev_top": 4,
+    }
     plain, scaled = data(**both), data(**both, standardise_labels=True)
     of_train = read_run(run).to_dict()
     values = np.concatenate([list(of_train[q].values()) for q in load(f"{folder}/train").queries if q in of_train])

@@ -369,3 +369,18 @@ def test_what_is_no_sample():
     with pytest.raises(DataError, match=r"good: ndcg_label@5 has values per query; use sample\(\) or PerQuery"):
         pooled(GOOD, measure="ndcg_label@5")
     assert parse("rmse") == pooled(GOOD).measure
+
+
+def test_values_per_query_of_an_error_are_better_when_smaller():
+    lower, higher = np.array([[1.0, 2.0, 3.0, 4.0]]), np.array([[2.0, 3.0, 3.0, 3.0]])
+    found = contrast(per_query(lower, measure="rmse"), per_query(higher, "base", "rmse"))
+    assert (found.wins, found.ties, found.losses) == (2, 1, 1)
+    assert found.better
+
+
+def test_a_change_of_place_that_leaves_the_measure_undefined_speaks_for_chance():
+    truth = LabelledLists(["a", "b"], [0, 2, 4], [1.0, 2.0, 3.0, 4.0])
+    rising, falling = np.array([[1.0, 1.0, 2.0, 2.0]]), np.array([[2.0, 2.0, 1.0, 1.0]])
+    # of four ways two are as large, and two give both systems equal predictions everywhere
+    found = contrast(pooled(rising, measure="spearman", truth=truth), pooled(falling, "base", "spearman", truth))
+    assert found.p["fisher"] == 1.0
