@@ -32,6 +32,7 @@ LOSSES = {
     "ApproxNDCG": "ApproxNDCG()",
     "ApproxMRR": "ApproxMRR()",
     "NeuralNDCG": "NeuralNDCG()",
+    "ADR-MSE": "ADRMSE()",
 }
 
 

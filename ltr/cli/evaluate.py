@@ -54,9 +54,9 @@ def evaluate(
     """
     from ltr.metrics.compare import compare
     from ltr.metrics.engine import evaluate as measured
-    from ltr.metrics.measure import measures as parsed
+    from ltr.metrics.measure import of_rankings
 
-    chosen = parsed(measures)  # a wrong name must not wait for files to be read
+    chosen = of_rankings(measures)  # a wrong name must not wait for files to be read
     judgements = _judgements(qrels, dataset)
     names = _names(run)
     evaluations = []

@@ -11,9 +11,9 @@ import ltr.data
 import ltr.links
 import ltr.losses
 import ltr.scorers
-from ltr.cli.fit_errors import explain
 from ltr.errors import ConfigError, LtrError
 from ltr.training import RankingModule, RunFolder
+from ltr.training.explaining import explain
 
 # --model.loss=ListNet finds a class by its short name only among those that have been imported
 for _part in (ltr.losses, ltr.links, ltr.scorers, ltr.data):

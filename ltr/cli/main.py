@@ -16,6 +16,7 @@ COMMANDS = {
     "data": ("data", "look a data set over before training: counts, grades, lengths, overlap"),
     "retrieve": ("retrieve", "first stage: BM25 candidates as a TREC run"),
     "fit": ("fit", "train a ranker from a configuration"),
+    "benchmark": ("benchmark", "compare losses on your data, tuned alike, with statistics"),
     "evaluate": ("evaluate", "measure runs against judgements and compare them"),
     "rerank": ("rerank", "reorder candidates with a trained model"),
     "losses": ("losses", "list every loss with one line"),

@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from ltr.batch import FeatureLists
-from ltr.data.batching import EvalBatches, TrainBatches, TrainLoader
+from ltr.data.batching import EvalBatches, TrainBatches, TrainLoader, loading
 from ltr.data.feature_parts import FeatureEncoder, FeatureTable
 from ltr.data.part import sliced
 from ltr.data.ragged import Ragged
@@ -66,6 +66,7 @@ class FeatureData(pl.LightningDataModule):
         self._declared = n_features
         self._files: dict[str, FeatureTable] = {}
         self._tables: dict[str, FeatureTable] = {}
+        self._qrels: dict[str, Qrels] = {}
         self._fitted: Normalisation | None = None
         self._pool: Pool | None = None
 
@@ -108,7 +109,7 @@ class FeatureData(pl.LightningDataModule):
         # training that resumes asks for its loader when the epoch is known already
         epoch = self.trainer.current_epoch if self.trainer is not None else 0
         batches = TrainBatches(self._draw, self.lists_per_batch, None, self.seed, rank, ranks, epoch=epoch)
-        return TrainLoader(FeatureEncoder(self._table("train")), batches, self._done, **self._loading)
+        return TrainLoader(FeatureEncoder(self._table("train")), batches, self._done, **loading(self.workers))
 
     def val_dataloader(self) -> DataLoader | list[DataLoader]:
         """Batches of dev lists; no loader where ``dev`` is not set."""
@@ -148,14 +149,24 @@ class FeatureData(pl.LightningDataModule):
         return FeatureEncoder(table)[table.drawn()]
 
     @property
+    def dev_query_ids(self) -> list[str]:
+        """The dev lists in file order: what is measured stands in this order too."""
+        return list(self._table("dev").query_ids)
+
+    @property
+    def test_query_ids(self) -> list[str]:
+        """The test lists in file order."""
+        return list(self._table("test").query_ids)
+
+    @property
     def dev_qrels(self) -> Qrels | None:
         """Judgements of the dev lists; None where labels are no grades."""
-        return self._table("dev").qrels() if self.has_grades else None
+        return self._judged("dev")
 
     @property
     def test_qrels(self) -> Qrels | None:
         """Judgements of the test lists; None where labels are no grades."""
-        return self._table("test").qrels() if self.has_grades else None
+        return self._judged("test")
 
     @property
     def dev_run(self) -> None:
@@ -240,6 +251,11 @@ class FeatureData(pl.LightningDataModule):
             self._tables[part] = table.labelled(self.target)
         return self._tables[part]
 
+    def _judged(self, part: str) -> Qrels | None:
+        if self.has_grades and part not in self._qrels:
+            self._qrels[part] = self._table(part).qrels()
+        return self._qrels.get(part)
+
     def _draw(self, epoch: int) -> tuple[Drawn, np.ndarray]:
         """The training lists of an epoch and the number of documents in each."""
         if self._pool is None:
@@ -266,22 +282,13 @@ class FeatureData(pl.LightningDataModule):
         batches = EvalBatches(lists, sizes, sizes, self.eval_docs_per_batch, rank, ranks)
         # batch_size None: the sampler's items are whole batches
         return DataLoader(
-            FeatureEncoder(table), batch_size=None, sampler=batches, generator=torch.Generator(), **self._loading
+            FeatureEncoder(table),
+            batch_size=None,
+            sampler=batches,
+            generator=torch.Generator(),
+            **loading(self.workers),
         )
-
-    @property
-    def _loading(self) -> dict[str, Any]:
-        return {
-            "collate_fn": _as_it_is,
-            "num_workers": self.workers,
-            "persistent_workers": self.workers > 0,
-            "pin_memory": torch.cuda.is_available(),
-        }
 
     def _done(self) -> int:
         """Batches of the current epoch that training has finished, when it resumes."""
         return self.trainer.fit_loop.epoch_loop.batch_progress.current.completed if self.trainer is not None else 0
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -14,11 +13,12 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from ltr.data.batching import EvalBatches, TrainBatches, TrainLoader, check_batch_size
+from ltr.data import text_parts
+from ltr.data.batching import EvalBatches, TrainBatches, TrainLoader, check_batch_size, loading
 from ltr.data.collection import Collection, load
 from ltr.data.encoding import Encoder, encoder_of, stores
 from ltr.data.sampling import Drawn, Sampling, epoch_entries
-from ltr.data.text_parts import EvalPart, TrainPart, eval_part, source_signature, train_part
+from ltr.data.text_parts import EvalPart, TrainPart
 from ltr.data.tokens import PairTemplate, check_lengths, load_tokenizer
 from ltr.errors import ConfigError
 from ltr.io.trec import Qrels, Run
@@ -38,7 +38,10 @@ class TextData(pl.LightningDataModule):
             the name of a folder's run, or a TREC run file; ``docpairs`` trains on the data set's own triples.
         dev_candidates: what is reranked in validation, likewise (not ``docpairs``).
         test_candidates: what is reranked in the test; default: as ``dev_candidates``.
-        teacher: a TREC run whose documents and scores are the training lists and their labels (distillation).
+        teacher: a TREC run whose documents and scores are the training lists and their labels (distillation, real-valued
+            labels of any kind).
+        dev_teacher: likewise for validation, instead of ``dev_candidates``; then only measures of labels apply.
+        test_teacher: likewise for the test, instead of ``test_candidates``.
         tokenizer: hub id or folder of the model's tokenizer; ``ltr fit`` takes it from the model.
         max_length: most tokens of an encoded pair; longer documents lose their end, queries stay.
         max_query_length: most tokens of a query.
@@ -46,9 +49,9 @@ class TextData(pl.LightningDataModule):
         lists_per_batch: training lists in an optimiser step's batch, over all processes.
         tokens_per_batch: about so many tokens instead (then set ``lists_per_batch`` to null).
         eval_tokens_per_batch: most tokens in a validation batch, unless one query alone has more.
-        dev_top: candidates per query that are reranked in validation and test; null takes all.
+        dev_top: candidates (a teacher's best documents) per query that are scored in validation and test; null: all.
         train_queries: train on so many of the queries, chosen by seed; null uses all.
-        dev_queries: validate on so many of the judged queries, chosen by seed; null uses all.
+        dev_queries: validate on so many of the judged (the teacher's) queries, chosen by seed; null uses all.
         train_epoch_lists: lists in an epoch; null draws one for each query (each triple).
         seed: decides subsets, negatives and order.
         workers: loader processes; 0 loads in the training process, which is fast enough for most models.
@@ -63,6 +66,8 @@ class TextData(pl.LightningDataModule):
         dev_candidates: str = "bm25",
         test_candidates: str | None = None,
         teacher: str | None = None,
+        dev_teacher: str | None = None,
+        test_teacher: str | None = None,
         tokenizer: str | None = None,
         max_length: int = 256,
         max_query_length: int = 64,
@@ -83,13 +88,12 @@ class TextData(pl.LightningDataModule):
             raise ConfigError("TextData: name a collection to train, dev or test on, got none")
         counts = {"dev_top": dev_top, "train_queries": train_queries, "dev_queries": dev_queries}
         counts |= {"train_epoch_lists": train_epoch_lists, "eval_tokens_per_batch": eval_tokens_per_batch}
-        for name, count in counts.items():
-            if count is not None and count < 1:
-                raise ConfigError(f"TextData: {name} must be at least 1, got {count}")
-        if seed < 0 or workers < 0:
-            raise ConfigError(f"TextData: seed and workers must not be negative, got {seed} and {workers}")
+        text_parts.check_counts(counts, seed=seed, workers=workers)
+        text_parts.refuse_two_sources("dev", dev_candidates if dev_candidates != "bm25" else None, dev_teacher)
+        text_parts.refuse_two_sources("test", test_candidates, test_teacher)
         self.train, self.dev, self.test = train, dev, test
         self.train_candidates, self.teacher = train_candidates, teacher
+        self.dev_teacher, self.test_teacher = dev_teacher, test_teacher
         self.dev_candidates = dev_candidates
         self.test_candidates = dev_candidates if test_candidates is None else test_candidates
         self.tokenizer, self.max_length, self.max_query_length = tokenizer, max_length, max_query_length
@@ -113,7 +117,7 @@ class TextData(pl.LightningDataModule):
             part = self._part(name, progress=show)
             collection = part.collection
             queries, docs = stores(collection, self._tokenizer, self.max_length)
-            queries.ensure(part.query_ids, _lookup(collection.queries))
+            queries.ensure(part.query_ids, text_parts.by_id(collection.queries))
             docs.ensure(part.doc_ids, collection.texts, progress=f"tokenising documents of {name}" if show else None)
 
     def setup(self, stage: str | None = None) -> None:
@@ -133,7 +137,7 @@ class TextData(pl.LightningDataModule):
         batches = TrainBatches(
             self._draw, self.lists_per_batch, self.tokens_per_batch, self.seed, rank, ranks, epoch=epoch
         )
-        return TrainLoader(self._encoder("train"), batches, self._done, **self._loading)
+        return TrainLoader(self._encoder("train"), batches, self._done, **loading(self.workers))
 
     def val_dataloader(self) -> DataLoader | list[DataLoader]:
         """Batches of dev candidates; no loader where ``dev`` is not set."""
@@ -146,24 +150,34 @@ class TextData(pl.LightningDataModule):
     # ------------------------------------------------------------------ what others read
 
     @property
-    def dev_run(self) -> Run:
-        """The candidates of dev, as the first stage ranked them."""
-        return self._eval_part("dev").run
+    def dev_run(self) -> Run | None:
+        """The candidates of dev, as the first stage ranked them; None with a teacher, who is no first stage."""
+        return None if self.dev_teacher else self._eval_part("dev").run
 
     @property
-    def dev_qrels(self) -> Qrels:
-        """Judgements of the chosen dev queries."""
+    def dev_qrels(self) -> Qrels | None:
+        """Judgements of the chosen dev queries; None with a teacher, whose scores are the labels."""
         return self._eval_part("dev").qrels
 
     @property
-    def test_run(self) -> Run:
-        """The candidates of test, as the first stage ranked them."""
-        return self._eval_part("test").run
+    def dev_query_ids(self) -> list[str]:
+        """The order of the dev lists, whatever batches they come in."""
+        return self._eval_part("dev").run.query_ids
 
     @property
-    def test_qrels(self) -> Qrels:
-        """Judgements of the test queries."""
+    def test_run(self) -> Run | None:
+        """The candidates of test, as the first stage ranked them; None with a teacher."""
+        return None if self.test_teacher else self._eval_part("test").run
+
+    @property
+    def test_qrels(self) -> Qrels | None:
+        """Judgements of the test queries; None with a teacher."""
         return self._eval_part("test").qrels
+
+    @property
+    def test_query_ids(self) -> list[str]:
+        """The order of the test lists."""
+        return self._eval_part("test").run.query_ids
 
     @property
     def trained_on(self) -> tuple[str, ...]:
@@ -176,8 +190,11 @@ class TextData(pl.LightningDataModule):
         facts: dict[str, Any] = {"sampling": asdict(self.sampling)}
         for name in self._named():
             collection = self._collection(name)
-            sources = [getattr(self, f"{name}_candidates"), self.teacher if name == "train" else None]
-            facts[name] = [collection.signature, *(source_signature(collection, source) for source in sources)]
+            sources = [getattr(self, f"{name}_candidates"), self._teacher(name)]
+            facts[name] = [
+                collection.signature,
+                *(text_parts.source_signature(collection, source) for source in sources),
+            ]
         for name in (
             *("max_length", "max_query_length", "lists_per_batch", "tokens_per_batch", "seed"),
             *("dev_top", "train_queries", "dev_queries", "train_epoch_lists"),
@@ -199,12 +216,8 @@ class TextData(pl.LightningDataModule):
         """What the data are, a line for each part: to be read before training starts."""
         lines = []
         for name, facts in self.counts.items():
-            batches = f", {len(self.train_dataloader())} batches an epoch" if name == "train" else ""
-            lines.append(
-                f"{name + ':':<6} {getattr(self, name)}: {facts['queries']:,} queries, {facts['lists']:,} lists of "
-                f"{facts['docs_per_list']:.1f} documents{batches}, {facts['tokens_per_doc']:.0f} tokens per document, "
-                f"{100 * facts['truncated']:.1f} % of them cut to {self.max_length}"
-            )
+            batches = len(self.train_dataloader()) if name == "train" else None
+            lines.append(text_parts.described(name, getattr(self, name), facts, batches, self.max_length))
         return "\n".join(lines)
 
     # ------------------------------------------------------------------ how it works
@@ -234,14 +247,24 @@ class TextData(pl.LightningDataModule):
         if name not in self._parts:
             collection = self._collection(name)
             source = getattr(self, f"{name}_candidates")
+            teacher = self._teacher(name)
+            n_queries = self.dev_queries if name == "dev" else None
             if name == "train":
-                self._parts[name] = train_part(
-                    collection, source, self.teacher, self.sampling, self.train_queries, self.seed, progress
+                self._parts[name] = text_parts.train_part(
+                    collection, source, teacher, self.sampling, self.train_queries, self.seed, progress
+                )
+            elif teacher is not None:
+                self._parts[name] = text_parts.teacher_part(
+                    collection, teacher, self.dev_top, n_queries, self.seed, progress
                 )
             else:
-                n_queries = self.dev_queries if name == "dev" else None
-                self._parts[name] = eval_part(collection, source, self.dev_top, n_queries, self.seed, progress)
+                self._parts[name] = text_parts.eval_part(
+                    collection, source, self.dev_top, n_queries, self.seed, progress
+                )
         return self._parts[name]
+
+    def _teacher(self, name: str) -> str | None:
+        return self.teacher if name == "train" else getattr(self, f"{name}_teacher")
 
     def _eval_part(self, name: str) -> EvalPart:
         part = self._part(name)
@@ -268,25 +291,10 @@ class TextData(pl.LightningDataModule):
         rank, ranks = self._place()
         batches = EvalBatches(lists, tokens, tokens / np.diff(lists.offsets), self.eval_tokens_per_batch, rank, ranks)
         # batch_size None: the sampler's items are whole batches
-        return DataLoader(encoder, batch_size=None, sampler=batches, generator=torch.Generator(), **self._loading)
-
-    @property
-    def _loading(self) -> dict[str, Any]:
-        return {
-            "collate_fn": _as_it_is,
-            "num_workers": self.workers,
-            "persistent_workers": self.workers > 0,
-            "pin_memory": torch.cuda.is_available(),
-        }
+        return DataLoader(
+            encoder, batch_size=None, sampler=batches, generator=torch.Generator(), **loading(self.workers)
+        )
 
     def _done(self) -> int:
         """Batches of the current epoch that training has finished, when it resumes."""
         return self.trainer.fit_loop.epoch_loop.batch_progress.current.completed if self.trainer is not None else 0
-
-
-def _lookup(texts: Mapping[str, str]) -> Callable[[Sequence[str]], list[str]]:
-    return lambda ids: [texts[text_id] for text_id in ids]
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch

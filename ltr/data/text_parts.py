@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,19 +50,21 @@ class TrainPart:
 
 @dataclass(frozen=True, eq=False)
 class EvalPart:
-    """First-stage candidates to be scored, one list per query.
+    """Documents to be scored, one list per query: first-stage candidates, or those that a teacher scored.
 
     Attributes:
         collection: where they come from.
-        run: the candidates.
-        qrels: judgements of all chosen queries, those without candidates too.
+        run: the candidates, or the teacher's documents and scores.
+        qrels: judgements of all chosen queries, those without candidates too; None where a teacher's scores are the
+            labels.
         doc_ids: document number -> id.
-        lists: all lists, labels from the judgements (0 where there is none).
+        lists: all lists, in the order of the run; labels are the judgements (0 where there is none) or the teacher's
+            scores.
     """
 
     collection: Collection
     run: Run
-    qrels: Qrels
+    qrels: Qrels | None
     doc_ids: Sequence[str]
     lists: Drawn
 
@@ -98,11 +100,7 @@ def train_part(
     """
     name = collection.name
     if teacher is not None:
-        if source is not None:
-            raise ConfigError(
-                "TextData: a teacher's run gives documents and labels; leave train_candidates out, "
-                f"got train_candidates {source} and teacher {teacher}"
-            )
+        refuse_two_sources("train", source, teacher)
         run = candidates(collection, teacher, ALL, progress)
         query_ids = subset(list(run.query_ids), n_queries, seed)
         _refuse_empty(collection, query_ids)
@@ -144,14 +142,65 @@ def eval_part(
     run = of_queries(first_stage(collection, source, judged, top, progress), judged)
     if not len(run):
         raise DataError(f"{collection.name}: none of its {len(judged)} judged queries has candidates from {source}")
-    doc_ids, numbers = np.unique(run.doc_ids.astype(str), return_inverse=True)
     owners = np.repeat(np.arange(len(run)), np.diff(run.offsets))
     labels = [
         max(0, qrels[run.query_ids[owner]].get(doc_id, 0))
         for owner, doc_id in zip(owners.tolist(), run.doc_ids.tolist(), strict=True)
     ]
-    lists = Drawn(np.arange(len(run)), run.offsets, numbers.astype(np.int32), np.array(labels, np.float32))
+    return _scored_part(collection, run, qrels, np.array(labels, np.float32))
+
+
+def teacher_part(
+    collection: Collection, teacher: str, top: int | None, n_queries: int | None, seed: int, progress: bool
+) -> EvalPart:
+    """The documents of a teacher's run, its scores their labels; the collection needs no judgements.
+
+    Args:
+        collection: queries and documents.
+        teacher: a folder's run or a TREC run file; see ``candidates``.
+        top: so many of the teacher's best documents per query; None takes all.
+        n_queries: use so many of the teacher's queries, chosen by seed; None uses all.
+        seed: decides that choice.
+        progress: whether to show bars.
+
+    Raises:
+        DataError: the teacher has no query of the collection; a query without text.
+    """
+    run = candidates(collection, teacher, ALL if top is None else top, progress)
+    query_ids = subset(list(run.query_ids), n_queries, seed)
+    _refuse_empty(collection, query_ids)
+    run = of_queries(run, query_ids)
+    return _scored_part(collection, run, None, run.scores.astype(np.float32))
+
+
+def _scored_part(collection: Collection, run: Run, qrels: Qrels | None, labels: np.ndarray) -> EvalPart:
+    doc_ids, numbers = np.unique(run.doc_ids.astype(str), return_inverse=True)
+    lists = Drawn(np.arange(len(run)), run.offsets, numbers.astype(np.int32), labels)
     return EvalPart(collection, run, qrels, doc_ids.tolist(), lists)
+
+
+def check_counts(counts: Mapping[str, int | None], seed: int, workers: int) -> None:
+    """Raise ConfigError for a count below 1 (None means all), or a negative seed or number of workers."""
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise ConfigError(f"TextData: {name} must be at least 1, got {count}")
+    if seed < 0 or workers < 0:
+        raise ConfigError(f"TextData: seed and workers must not be negative, got {seed} and {workers}")
+
+
+def by_id(texts: Mapping[str, str]) -> Callable[[Sequence[str]], list[str]]:
+    """A function that looks texts up by their ids."""
+    return lambda ids: [texts[text_id] for text_id in ids]
+
+
+def refuse_two_sources(name: str, source: str | None, teacher: str | None) -> None:
+    """Raise ConfigError where both candidates and a teacher are named for a part (train, dev, test)."""
+    if source is not None and teacher is not None:
+        prefix = "" if name == "train" else f"{name}_"
+        raise ConfigError(
+            f"TextData: a teacher's run gives documents and labels; leave {name}_candidates out, "
+            f"got {name}_candidates {source} and {prefix}teacher {teacher}"
+        )
 
 
 def _judged(collection: Collection) -> list[str]:
@@ -222,3 +271,13 @@ def source_signature(collection: Collection, source: str | None) -> str | None:
         while block := file.read(2**22):
             digest.update(block)
     return digest.hexdigest()[:16]
+
+
+def described(name: str, collection: str, facts: dict[str, float], batches: int | None, max_length: int) -> str:
+    """A line about a part: what is in it, from the counts of ``TextData.counts``."""
+    epoch = "" if batches is None else f", {batches} batches an epoch"
+    return (
+        f"{name + ':':<6} {collection}: {facts['queries']:,} queries, {facts['lists']:,} lists of "
+        f"{facts['docs_per_list']:.1f} documents{epoch}, {facts['tokens_per_doc']:.0f} tokens per document, "
+        f"{100 * facts['truncated']:.1f} % of them cut to {max_length}"
+    )

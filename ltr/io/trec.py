@@ -211,7 +211,9 @@ def read_qrels(path: str | os.PathLike) -> Qrels:
         try:
             grade = int(fields[3])
         except ValueError:
-            raise DataError(f"{path}:{number}: the grade must be a whole number, got {fields[3]!r}") from None
+            raise DataError(
+                f"{path}:{number}: the grade must be a whole number, got {fields[3]!r}{_real(fields)}"
+            ) from None
         docs = qrels.setdefault(fields[0], {})
         if docs.setdefault(fields[2], grade) != grade:
             raise DataError(
@@ -219,6 +221,21 @@ def read_qrels(path: str | os.PathLike) -> Qrels:
                 f"{docs[fields[2]]} above"
             )
     return qrels
+
+
+def _real(fields: list[str]) -> str:
+    """What to do with real-valued labels: end of the message; nothing where it is no number either."""
+    try:
+        real = math.isfinite(float(fields[3]))
+    except ValueError:
+        real = False
+    line = f"{fields[0]} Q0 {fields[2]} 1 {fields[3]} labels"
+    return (
+        f"; real-valued labels stand in a run file, one line like {line!r} each, which ltr takes as a teacher "
+        "(data.teacher, data.dev_teacher); then take this file out of the folder"
+        if real
+        else ""
+    )
 
 
 def write_qrels(path: str | os.PathLike, qrels: Mapping[str, Mapping[str, int]]) -> None:

@@ -25,6 +25,7 @@ FAMILIES = {
         "SoftmaxCE": "listwise",
         "InfoNCE": "listwise",
         "KLDistillation": "listwise",
+        "ADRMSE": "rank_distillation",
         "ListMLE": "listwise",
         "PListMLE": "listwise",
     },
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from ltr.losses.pairs import DeltaNDCG, GradeDifference, Uniform
     from ltr.losses.pairwise import MarginMSE, PairwiseHinge, RankNet
     from ltr.losses.pointwise import BCE, MSE, Huber
+    from ltr.losses.rank_distillation import ADRMSE
     from ltr.losses.relaxed import ApproxMRR, ApproxNDCG, NeuralNDCG
     from ltr.losses.running import RunningCenter, dead_share, transform_of
     from ltr.losses.targets import Dual, Gains, Grades, LabelSoftmax, Positives, Scores

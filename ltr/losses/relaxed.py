@@ -9,55 +9,12 @@ from torch import Tensor
 
 from ltr.errors import ConfigError
 from ltr.losses.base import Laws, Loss, has_positive, has_two, positive
-from ltr.losses.blocks import Block, attached, blocks, pairs_at_once
+from ltr.losses.blocks import attached
 from ltr.losses.gains import check_cutoff, check_gains, check_grades, normalised_gains
+from ltr.losses.soft_ranks import SoftRanks
 from ltr.losses.sorting import relaxed_dcg
 
-#: stands for the score of a masked document: so low that no real document ever feels it
-NOWHERE = -1e30
-
 NO_SCORES = "labels are grades, not target scores"
-
-
-class _SoftRanks:
-    """Relaxed ranks of the documents with a positive label, block by block, and the gradient through them.
-
-    ``rᵢ = 1 + Σ_{j ≠ i} σ((ŝⱼ − ŝᵢ)/τ)``: each document adds to the rank of another the probability of being above it.
-    """
-
-    def __init__(self, scores: Tensor, labels: Tensor, mask: Tensor, temperature: float):
-        self.temperature = temperature
-        keys = torch.where(mask, labels, -torch.inf)
-        self.places = keys.sort(dim=-1, descending=True, stable=True).indices
-        self.values = torch.where(mask, scores.detach() / temperature, NOWHERE).gather(-1, self.places)
-        above = (mask & (labels > 0)).sum(-1, keepdim=True)
-        self.count = mask.sum(-1)
-        self.positive = torch.arange(mask.shape[-1], device=mask.device) < above
-        # only ranks of documents with a positive label matter: the others' rows are empty
-        self.first = torch.where(self.positive, 0, self.count[:, None])
-        self.gradient = torch.zeros_like(self.values)
-
-    def sorted(self, values: Tensor) -> Tensor:
-        """[lists, docs] values in the order that the blocks speak of."""
-        return values.gather(-1, self.places)
-
-    def __iter__(self):
-        """(block, [lists, rows, docs] how far each column is above each row, [lists, rows] relaxed ranks)."""
-        for block in blocks(self.first, self.count, pairs_at_once(self.values)):
-            gaps = self.values[block.lists, None, block.cols] - self.values[block.lists, block.rows, None]
-            yield block, gaps, gaps.sigmoid().sum(2).add_(0.5)  # a document is above itself with probability 1/2
-
-    def pull(self, block: Block, gaps: Tensor, slope: Tensor) -> None:
-        """Add to the gradient what ``slope`` [lists, rows], the derivative by each rank, means for the scores."""
-        # σ(x) σ(−x), not p (1 − p): the digits that saturated pairs leave are all that pulls on them
-        steep = gaps.sigmoid().mul_(gaps.neg_().sigmoid_())
-        steep.diagonal(block.rows.start, 1, 2).zero_()
-        steep.mul_((slope / self.temperature)[:, :, None])
-        self.gradient[block.lists, block.cols] += steep.sum(1)
-        self.gradient[block.lists, block.rows] -= steep.sum(2)
-
-    def unsorted_gradient(self) -> Tensor:
-        return torch.empty_like(self.gradient).scatter_(-1, self.places, self.gradient)
 
 
 class ApproxNDCG(Loss):
@@ -99,7 +56,7 @@ class ApproxNDCG(Loss):
 
     def costs(self, scores: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
         with torch.no_grad():
-            soft = _SoftRanks(scores, labels, mask, self.temperature)
+            soft = SoftRanks(scores, labels, labels > 0, mask, self.temperature)
             gained = soft.sorted(normalised_gains(labels, mask, self.gains))
             costs = torch.ones_like(gained[:, 0]) if gained.shape[-1] else gained.new_zeros(len(gained))
             for block, gaps, ranks in soft:
@@ -145,11 +102,11 @@ class ApproxMRR(Loss):
 
     def costs(self, scores: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
         with torch.no_grad():
-            soft = _SoftRanks(scores, labels, mask, self.temperature)
+            soft = SoftRanks(scores, labels, labels > 0, mask, self.temperature)
             ranks = torch.full_like(soft.values, torch.inf)
             for block, _, found in soft:
                 ranks[block.lists, block.rows] = found
-            ranks = torch.where(soft.positive, ranks, torch.inf)
+            ranks = torch.where(soft.wanted, ranks, torch.inf)
             best = ranks.amin(-1, keepdim=True) if ranks.shape[-1] else ranks.new_ones(len(ranks), 1)
             best = torch.where(best.isfinite(), best, 1)
             costs = 1 - 1 / best[:, 0]

@@ -1,21 +1,36 @@
-"""Measures of runs, paired comparisons, interpolation, and measures of the focus region."""
+"""Measures of runs and of real-valued predictions, paired comparisons (of systems over seeds too), interpolation."""
 
 from ltr.metrics.compare import Comparison, Contrast, compare
 from ltr.metrics.engine import Evaluation, evaluate, warm_up
 from ltr.metrics.focus import focus_measures
 from ltr.metrics.fusion import best_weight, interpolate
+from ltr.metrics.label_measures import LabelMeasure
+from ltr.metrics.labels import LabelEvaluation, LabelledLists, evaluate_labels
 from ltr.metrics.measure import Measure, measures
+from ltr.metrics.seeds import PerQuery, Pooled, SeedContrast, Summary, contrasts, corrected, sample, summarise
 
 __all__ = [
     "Comparison",
     "Contrast",
     "Evaluation",
+    "LabelEvaluation",
+    "LabelMeasure",
+    "LabelledLists",
     "Measure",
+    "PerQuery",
+    "Pooled",
+    "SeedContrast",
+    "Summary",
     "best_weight",
     "compare",
+    "contrasts",
+    "corrected",
     "evaluate",
+    "evaluate_labels",
     "focus_measures",
     "interpolate",
     "measures",
+    "sample",
+    "summarise",
     "warm_up",
 ]

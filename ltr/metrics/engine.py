@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import threading
 from collections.abc import Iterable, Iterator
@@ -13,12 +12,11 @@ from typing import Any
 import numpy as np
 
 from ltr.errors import DataError
-from ltr.io.files import cache_folder
+from ltr.io.compiled import keep_compiled
 from ltr.io.runs import Run
 from ltr.io.trec import Qrels
 from ltr.metrics.lists import JudgedLists
-from ltr.metrics.measure import Measure
-from ltr.metrics.measure import measures as parsed
+from ltr.metrics.measure import Measure, of_rankings
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +107,7 @@ def evaluate(run: Run, qrels: Qrels, measures: str | Measure | Iterable[str | Me
     >>> evaluate(run, {"q": {"b": 1}}, "mrr").means
     {'mrr': 0.5}
     """
-    chosen = parsed(measures)
+    chosen = of_rankings(measures)
     if not qrels:
         raise DataError("evaluate: there are no judgements; give at least one judged query")
     query_ids = list(qrels)
@@ -139,7 +137,7 @@ def warm_up(measures: str | Measure | Iterable[str | Measure], background: bool 
         measures: those that will be asked for.
         background: return at once and do it in a thread; ``evaluate`` waits for it where it must.
     """
-    chosen = parsed(measures)
+    chosen = of_rankings(measures)
     lists = JudgedLists.of(Run.from_dict({"q": {"a": 1.0}}), {"q": {"a": 1, "b": 0}})
 
     def work() -> None:
@@ -215,10 +213,7 @@ def _tell() -> None:
 def _ranx() -> Any:
     """ranx, with its compiled kernels kept in the user's cache."""
     if "ranx" not in sys.modules:
-        os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_folder("numba")))
-        from numba.core import config
-
-        config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]  # type: ignore[attr-defined]  # in case numba was imported before
+        keep_compiled()
     import ranx
 
     return ranx

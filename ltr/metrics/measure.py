@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from ltr.errors import ConfigError
 from ltr.io.names import suggestion
+from ltr.metrics.label_measures import LABEL_KINDS, LabelMeasure
+from ltr.metrics.syntax import taken_apart, written
 
 
 @dataclass(frozen=True)
@@ -44,9 +47,16 @@ KINDS = {
 }
 #: what other tools call them, for error messages
 ELSEWHERE = {"rr": "mrr", "recip_rank": "mrr", "ap": "map", "p": "precision", "r": "recall", "success": "hit_rate"}
-ELSEWHERE |= {"rprec": "r-precision", "ndcg_cut": "ndcg@10", "map_cut": "map@10", "rbp": "rbp.95", "set_f": "f1"}
-
-_FORM = re.compile(r"(?P<name>[a-z_0-9-]+?)(?P<tail>\.\d+)?(?:-l(?P<l>\d+))?(?:@(?P<k>\d+))?(?:-l(?P<late>\d+))?")
+ELSEWHERE |= {
+    "mse": "rmse",
+    "rho": "spearman",
+    "tau": "kendall",
+    "rprec": "r-precision",
+    "ndcg_cut": "ndcg@10",
+    "map_cut": "map@10",
+    "rbp": "rbp.95",
+    "set_f": "f1",
+}
 
 
 @dataclass(frozen=True)
@@ -72,6 +82,9 @@ class Measure:
     cutoff: int = 0
     level: int = 1
     persistence: float | None = None
+    #: as label measures have them: all of these measures say how good a ranking is, query by query
+    larger_is_better: ClassVar[bool] = True
+    per_query: ClassVar[bool] = True
 
     def __post_init__(self):
         if self.name not in KINDS:
@@ -93,18 +106,13 @@ class Measure:
         """The measure that ``text`` names: ``name[.persistence][-l<level>][@cutoff]`` (``@cutoff-l<level>`` as well)."""
         if isinstance(text, Measure):
             return text
-        found = _FORM.fullmatch(text.strip().lower())
-        if not found or (found["l"] and found["late"]):
-            raise ConfigError(f"no measure {text!r}: write name, then -l<level>, then @cutoff; {_nearest(text)}")
-        if found["k"] and int(found["k"]) == 0:
-            raise ConfigError(f"measure {text}: the cutoff must be at least 1; leave @0 out to count all ranks")
-        tail = found["tail"]
-        return cls(
-            found["name"],
-            int(found["k"] or 0),
-            int(found["l"] or found["late"] or 1),
-            float(tail) if tail else None,
-        )
+        parts = taken_apart(text, _nearest(text))
+        if parts.name in LABEL_KINDS:
+            raise ConfigError(
+                f"measure {text} compares predictions with real-valued labels, not rankings with judgements; leave it "
+                "out here (ltr fit and ltr benchmark take it)"
+            )
+        return cls(parts.name, parts.cutoff, parts.level, parts.tail)
 
     @property
     def kind(self) -> Kind:
@@ -112,24 +120,48 @@ class Measure:
         return KINDS[self.name]
 
     def __str__(self) -> str:
-        persistence = f"{self.persistence:.12g}".removeprefix("0") if self.persistence else ""
-        level = f"-l{self.level}" if self.level > 1 else ""
-        return f"{self.name}{persistence}{level}{f'@{self.cutoff}' if self.cutoff else ''}"
+        return written(self.name, self.persistence, self.level, self.cutoff)
 
 
-def measures(texts: str | Measure | Iterable[str | Measure]) -> list[Measure]:
+#: a measure of rankings against judgements, or of predictions against real-valued labels
+AnyMeasure = Measure | LabelMeasure
+
+
+def parse(text: str | AnyMeasure) -> AnyMeasure:
+    """The measure that a text names, of either sort.
+
+    >>> parse("rmse_top.2")
+    LabelMeasure(name='rmse_top', share=0.2, cutoff=0)
+    >>> parse("mrr@10")
+    Measure(name='mrr', cutoff=10, level=1, persistence=None)
+
+    Raises:
+        ConfigError: for an unknown name (with the nearest known one) or a setting that the measure does not take.
+    """
+    if not isinstance(text, str):
+        return text
+    named = taken_apart(text, _nearest(text)).name in LABEL_KINDS
+    return LabelMeasure.parse(text) if named else Measure.parse(text)
+
+
+def measures(texts: str | AnyMeasure | Iterable[str | AnyMeasure]) -> list[AnyMeasure]:
     """Several measures from their texts, each once, in the order given.
 
-    >>> [str(m) for m in measures(["ndcg@10", "mrr", "ndcg@10"])]
-    ['ndcg@10', 'mrr']
+    >>> [str(m) for m in measures(["ndcg@10", "mrr", "ndcg@10", "rmse"])]
+    ['ndcg@10', 'mrr', 'rmse']
     """
-    several = [texts] if isinstance(texts, (str, Measure)) else texts
-    found = list(dict.fromkeys(Measure.parse(text) for text in several))
+    several = [texts] if isinstance(texts, (str, Measure, LabelMeasure)) else texts
+    found = list(dict.fromkeys(map(parse, several)))
     if not found:
         raise ConfigError("no measure given; name at least one, such as ndcg@10")
     return found
 
 
+def of_rankings(texts: str | AnyMeasure | Iterable[str | AnyMeasure]) -> list[Measure]:
+    """The same where only measures of rankings against judgements can be taken. Raises ConfigError for another."""
+    return [Measure.parse(str(measure)) for measure in measures(texts)]
+
+
 def _nearest(text: str) -> str:
     name = re.match(r"[a-z_-]*", text.strip().lower())[0].rstrip("_-")  # type: ignore[index]
-    return f"did you mean {ELSEWHERE[name]!r}?" if name in ELSEWHERE else suggestion(name, KINDS)
+    return f"did you mean {ELSEWHERE[name]!r}?" if name in ELSEWHERE else suggestion(name, {**KINDS, **LABEL_KINDS})

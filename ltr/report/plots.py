@@ -36,18 +36,28 @@ STYLES: list[tuple[str, Any]] = [
     ("#000000", (0, (4, 2))),
 ]
 
+#: text and axes, what stands back, and grid lines; a page replaces them (and STYLES) by colours of its theme
+INK, MUTED, GRID = "#1f2328", "#8c959f", "#e6e6e6"
+
 SETTINGS: Any = {
     "font.size": 9,
     "axes.titlesize": 10,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.axisbelow": True,
-    "grid.color": "#e6e6e6",
+    "grid.color": GRID,
     "grid.linewidth": 0.6,
     "lines.linewidth": 1.8,
     "legend.frameon": False,
     "svg.hashsalt": "ltr",
+    # a dollar in a name is a dollar
+    "text.parse_math": False,
 }
 
 #: labels that show what a loss does, by what it takes (``Laws.labels``)
@@ -113,7 +123,7 @@ def draw_links(
         slope.set(title="slope h′: the sensitivity", ylabel="h′(score)", xlabel="score")
         slope.set_ylim(bottom=0)
         for axis, target in zip(costs, targets, strict=True):
-            axis.axvline(target, color="#999999", linewidth=0.8, linestyle=":")
+            axis.axvline(target, color=MUTED, linewidth=0.8, linestyle=":")
             axis.set(title=f"cost where the target is {_shown(target)}", ylabel="divergence", xlabel="predicted score")
             axis.set_ylim(bottom=0)
         for axis in axes:
@@ -164,15 +174,33 @@ def save(figure: Figure, path: str | os.PathLike) -> Path:
     path = Path(path)
     if path.suffix.lower() not in FORMATS:
         raise ConfigError(f"plot: the output must end in {', '.join(FORMATS)}, got {str(path)!r}")
-    memory = io.BytesIO()
-    with drawing():
-        kind = path.suffix.lower()[1:]
-        # the same picture must give the same file
-        undated: dict[str, Any] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
-        figure.savefig(memory, format=kind, dpi=DPI, metadata=undated)
+    written = _written(figure, path.suffix.lower()[1:])
     with replacing(path, "wb") as file:
-        file.write(memory.getvalue())
+        file.write(written)
     return path
+
+
+def vector(figure: Figure) -> str:
+    """A figure as the text of an SVG file: its words are text in the reader's fonts, its ground is transparent."""
+    return _written(figure, "svg", {"svg.fonttype": "none"}, transparent=True).decode()
+
+
+def sheet(width: float, height: float) -> Figure:
+    """An empty figure, sizes in inches; only inside ``drawing()``."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _written(figure: Figure, kind: str, settings: Any = None, **options: Any) -> bytes:
+    from matplotlib import rc_context
+
+    memory = io.BytesIO()
+    # the same picture must give the same file
+    undated: dict[str, Any] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
+    with drawing(), rc_context(settings):
+        figure.savefig(memory, format=kind, dpi=DPI, metadata=undated, **options)
+    return memory.getvalue()
 
 
 def _scores(who: str, range: tuple[float, float]) -> torch.Tensor:
@@ -192,11 +220,9 @@ def _budget(link: Link, range: tuple[float, float]) -> tuple[float, float]:
 
 
 def _panels(count: int, size: float) -> tuple[Figure, list[Axes]]:
-    from matplotlib.figure import Figure
-
     columns = count if count <= 3 else 2 if count == 4 else 3
     rows = -(-count // columns)
-    figure = Figure(figsize=(size * 1.2 * columns, size * rows + 0.3), layout="constrained")
+    figure = sheet(size * 1.2 * columns, size * rows + 0.3)
     axes = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
     for axis in axes[count:]:
         axis.remove()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from ltr.metrics.compare import Comparison, Contrast
 from ltr.metrics.engine import Evaluation
+from ltr.metrics.labels import LabelEvaluation
+from ltr.metrics.measure import AnyMeasure, parse
 from ltr.report.tables import Cell, Table
 
 #: test -> (its mark, its name in notes)
@@ -42,6 +45,12 @@ def means_table(
     return Table(["run", *measures], rows, title, conventions(evaluations), _notes(comparison, intervals))
 
 
+def best_of(measure: AnyMeasure, values: Sequence[float]) -> float | None:
+    """The best of several values by the measure's direction, NaN aside; None where all are NaN."""
+    defined = [value for value in values if not math.isnan(value)]
+    return (max if measure.larger_is_better else min)(defined) if defined else None
+
+
 def conventions(evaluations: Sequence[Evaluation]) -> str:
     """The header line of a table of several runs; missing queries are told run by run where they differ."""
     lines = {e.run: e.conventions for e in evaluations}
@@ -73,6 +82,23 @@ def long_table(evaluations: Sequence[Evaluation], comparison: Comparison, *, int
             rows.append([e.run, m, Cell(mean, low, high), *_contrast_cells(comparison, comparison.contrast(e.run, m))])
     notes = [note for note in _notes(comparison, intervals) if not note.startswith("†")]
     return Table(columns, rows, header=conventions(evaluations), notes=[*notes, f"baseline: {comparison.baseline}"])
+
+
+def label_table(evaluations: Sequence[LabelEvaluation], title: str = "") -> Table:
+    """One row per set of predictions, one column per measure of real-valued labels; the best in bold by direction.
+
+    Args:
+        evaluations: of the same labels by the same measures.
+        title: above the table.
+    """
+    rows = []
+    for e in evaluations:
+        cells: list[Cell | str] = [e.run]
+        for text, value in e.means.items():
+            others = [other.means[text] for other in evaluations]
+            cells.append(Cell(value, best=len(others) > 1 and value == best_of(parse(text), others)))
+        rows.append(cells)
+    return Table(["run", *evaluations[0].means], rows, title, evaluations[0].conventions)
 
 
 def per_query_table(evaluations: Sequence[Evaluation]) -> Table:

@@ -32,6 +32,7 @@ class Cell:
         marks: signs of significance after it, such as ``"†"``.
         best: whether it is the best of its column (bold where there is bold).
         digits: digits after the point, those of the table by default.
+        spread: how much the value varies otherwise, such as over seeds; shown behind ±.
     """
 
     value: str | float | int | None
@@ -40,14 +41,15 @@ class Cell:
     marks: str = ""
     best: bool = False
     digits: int | None = None
+    spread: float | None = None
 
     def shown(self, digits: int) -> str:
-        """Value and interval, without marks."""
+        """Value, interval and spread, without marks."""
         digits = digits if self.digits is None else self.digits
         text = _number(self.value, digits)
-        if self.low is None or self.high is None:
-            return text
-        return f"{text} [{_number(self.low, digits)}, {_number(self.high, digits)}]"
+        if self.low is not None and self.high is not None:
+            text += f" [{_number(self.low, digits)}, {_number(self.high, digits)}]"
+        return text if self.spread is None else f"{text} ± {_number(self.spread, digits)}"
 
 
 @dataclass(frozen=True)
@@ -134,42 +136,45 @@ class Table:
         return "\n".join([*above, *lines, *(["", *self.notes] if self.notes else [])])
 
     def csv(self) -> str:
-        """Comma-separated values in full precision; an interval becomes two columns, marks one; title, header and
-        notes stand above as lines that begin with ``#``."""
+        """Comma-separated values in full precision; an interval becomes two columns, spread and marks one each; title,
+        header and notes stand above as lines that begin with ``#``."""
         out = io.StringIO()
         for comment in filter(None, [self.title, self.header, *self.notes]):
             out.write(f"# {comment}\n")
         writer = csv.writer(out, lineterminator="\n")
-        with_interval, with_marks = self._with_interval(), self._with_marks()
+        with_interval, with_spread, with_marks = self._with_interval(), self._with_spread(), self._with_marks()
         names: list[str] = []
-        for name, interval, marks in zip(self.columns, with_interval, with_marks, strict=True):
+        for name, interval, spread, marks in zip(self.columns, with_interval, with_spread, with_marks, strict=True):
             names += [
                 name,
                 *([f"{name} low", f"{name} high"] if interval else []),
+                *([f"{name} spread"] if spread else []),
                 *([f"{name} marks"] if marks else []),
             ]
         writer.writerow(names)
         for row in self._cells():
             line: list[Any] = []
-            for c, interval, marks in zip(row, with_interval, with_marks, strict=True):
-                line += [c.value, *([c.low, c.high] if interval else []), *([c.marks] if marks else [])]
+            for c, interval, spread, marks in zip(row, with_interval, with_spread, with_marks, strict=True):
+                line += [c.value, *([c.low, c.high] if interval else [])]
+                line += [*([c.spread] if spread else []), *([c.marks] if marks else [])]
             writer.writerow(["" if v is None else v for v in line])
         return out.getvalue().rstrip("\n")
 
     def json(self) -> str:
-        """The content in full precision; a column with intervals or marks holds objects with value, low, high, marks."""
+        """The content in full precision; a column with intervals, spread or marks holds objects with value, low, high …"""
         return json.dumps(self.content(), indent=2, ensure_ascii=False, allow_nan=False)
 
     def content(self) -> dict[str, Any]:
         """What ``json`` writes, as Python objects; a number that is not finite is None."""
 
         cells = self._cells()
-        intervals, marks = self._with_interval(), self._with_marks()
+        intervals, spreads, marks = self._with_interval(), self._with_spread(), self._with_marks()
         rows = []
         for row in cells:
             found: dict[str, Any] = {}
             for j, (name, c) in enumerate(zip(self.columns, row, strict=True)):
                 more = {"low": _plain(c.low), "high": _plain(c.high)} if intervals[j] else {}
+                more |= {"spread": _plain(c.spread)} if spreads[j] else {}
                 more |= {"marks": c.marks} if marks[j] else {}
                 found[name] = {"value": _plain(c.value), **more} if more else _plain(c.value)
             rows.append(found)
@@ -209,6 +214,9 @@ class Table:
     def _with_interval(self) -> list[bool]:
         return [any(row[j].low is not None for row in self._cells()) for j in range(len(self.columns))]
 
+    def _with_spread(self) -> list[bool]:
+        return [any(row[j].spread is not None for row in self._cells()) for j in range(len(self.columns))]
+
     def _with_marks(self) -> list[bool]:
         return [any(row[j].marks for row in self._cells()) for j in range(len(self.columns))]
 
@@ -225,6 +233,7 @@ class Table:
 #: signs of significance in LaTeX
 MARKS = {"†": r"\dagger", "‡": r"\ddagger", "*": r"\ast", "§": r"\S"}
 _ESCAPES = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$"}
+_ESCAPES |= {"±": r"$\pm$"}
 _ESCAPES |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
 
 

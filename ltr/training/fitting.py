@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,6 +35,12 @@ def fit(trainer: pl.Trainer, module: RankingModule, data: pl.LightningDataModule
     checkpoint = run.folder / records.CHECKPOINT if run.resumed else None
     # weights_only: a checkpoint holds tensors and plain values, and nothing in it may run code
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
+    if run.best_value is None and math.isnan(module.values.get(run.monitor, 0.0)):
+        raise ConfigError(
+            f"dev/{run.monitor} was undefined (nan) at every validation, so there is no best model: it needs scores and "
+            "labels that differ between documents; lower model.lr, train longer, or monitor another measure (the weights "
+            f"as they are now lie in {run.folder / 'last'})"
+        )
     if run.best_value is None:
         raise ConfigError(
             "no validation took place, so there is no best model; let training reach an epoch's end or set "
@@ -41,6 +48,8 @@ def fit(trainer: pl.Trainer, module: RankingModule, data: pl.LightningDataModule
         )
     _try_average(trainer, module, data, run)
     trainer.strategy.barrier()  # the first process writes what all read
+    if "dev" not in module.truths:  # resumed after its last validation
+        trainer.validate(module, datamodule=data, verbose=False)
     tested = None
     if getattr(data, "test", None):
         load_weights(module, run.folder / "best")
@@ -65,11 +74,9 @@ def _try_average(trainer: pl.Trainer, module: RankingModule, data: pl.LightningD
     if not run.averager.load_mean(module.scorer):
         return
     trainer.validate(module, datamodule=data, verbose=False)
-    assert module.evaluation is not None
     assert module.validated is not None
-    assert run.best_value is not None
-    value = module.evaluation.means[run.monitor]
-    better = value > run.best_value if run.mode == "max" else value < run.best_value
+    value = module.values[run.monitor]
+    better = run.improves(value)
     log.info(
         "mean of the weights of %d validations: dev/%s %.4f, %s %.4f",
         len(run.averager.kept), run.monitor, value, "better than" if better else "not better than", run.best_value,
@@ -97,9 +104,11 @@ def _report(
     module: RankingModule, data: pl.LightningDataModule, run: RunFolder, tested: Run | None, weight: float | None
 ) -> list[Results]:
     dev = read_run(run.folder / "dev" / "best.trec")
-    results = [Results.of("dev", data.dev_run, dev, weight, data.dev_qrels, module.measures)]  # type: ignore[attr-defined]
-    if tested is not None:
-        results.append(Results.of("test", data.test_run, tested, weight, data.test_qrels, module.measures))  # type: ignore[attr-defined]
+    results = []
+    for part, trained in (("dev", dev), ("test", tested)):
+        if trained is not None:
+            first, qrels = getattr(data, f"{part}_run"), getattr(data, f"{part}_qrels")
+            results.append(Results.of(part, first, trained, weight, qrels, module.measures, module.truths[part]))
     with replacing(run.folder / records.RESULTS) as file:
         file.write("\n\n".join(r.text() for r in results) + "\n")
     return results

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,12 +19,23 @@ from ltr.inference.scoring import Scored, score
 from ltr.io.trec import Run
 from ltr.losses.base import Loss
 from ltr.losses.running import dead_share, transform_of
-from ltr.metrics import Evaluation, evaluate, focus_measures, warm_up
+from ltr.metrics import (
+    Evaluation,
+    LabelEvaluation,
+    LabelledLists,
+    LabelMeasure,
+    Measure,
+    evaluate,
+    evaluate_labels,
+    focus_measures,
+    warm_up,
+)
 from ltr.metrics.focus import NAMES as FOCUS_NAMES
 from ltr.metrics.measure import measures as parse_measures
 from ltr.scorers.base import Scorer
 from ltr.training import schedules
 from ltr.training.matching import fit_to_data
+from ltr.training.scored import ScoredLists, distributed, gathered, labels_by_list, labels_of
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +58,8 @@ class RankingModule(pl.LightningModule):
         weight_decay: AdamW's decoupled weight decay, for matrices only (not for biases and norms).
         warmup: share of the optimiser steps during which the rate rises from 0, in [0, 1).
         schedule: ``linear``, ``cosine`` or ``constant`` after the warm-up.
-        measures: what validation and test report, in the notation of ``ltr evaluate``.
+        measures: what validation and test report, in the notation of ``ltr evaluate``; beside these, or instead of them
+            where the labels are real-valued, measures of labels such as ``rmse_top.2`` or ``ndcg_label@10``.
         focus: when given, also how well scores match the labels inside the top share of the labels and outside it, such
             as 0.2 for the top fifth (``dev/focus/rmse_top`` and others; see ``ltr.metrics.focus_measures``). For labels
             in score units: teacher scores, seconds, grades.
@@ -82,11 +93,20 @@ class RankingModule(pl.LightningModule):
         self.loss.reduction = "none"
         self.lr, self.head_lr, self.weight_decay = lr, head_lr, weight_decay
         self.warmup, self.schedule = warmup, schedule
-        self.measures = [str(m) for m in parse_measures(measures)]
+        parsed = parse_measures(measures)
+        self.measures = [str(m) for m in parsed]
+        self._judged = [m for m in parsed if isinstance(m, Measure)]
+        self._labelled = [m for m in parsed if isinstance(m, LabelMeasure)]
+        #: what the last validation or test gave: values of all measures by their text, and what they were made of
+        self.values: dict[str, float] = {}
         self.evaluation: Evaluation | None = None
+        self.label_evaluation: LabelEvaluation | None = None
         self.validated: Run | None = None
+        self.scored_lists: ScoredLists | None = None
+        #: the labels of each part (dev, test) that has been scored
+        self.truths: dict[str, LabelledLists] = {}
         self._scored: list[Scored] = []
-        self._labels: list[float] = []
+        self._labels: list[np.ndarray] = []
         self._sums: list[Tensor] = []
         self._dead_steps = 0
         self._clock, self._docs = 0.0, 0
@@ -97,11 +117,20 @@ class RankingModule(pl.LightningModule):
         focus = [] if self.focus is None else [f"dev/focus/{name}" for name in FOCUS_NAMES]
         return [*(f"dev/{measure}" for measure in self.measures), *focus, "train/loss"]
 
-    # ------------------------------------------------------------------ optimiser
-
     def setup(self, stage: str) -> None:
-        # before the optimiser is made: scorers on features build their layers when they know how many there are
-        fit_to_data(self.scorer, self.trainer.datamodule)  # type: ignore[attr-defined]
+        """Refuse measures that the data cannot give, and fit scorers on features to them, before anything is computed."""
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        for part in {"fit": ("dev", "test"), "validate": ("dev",), "test": ("test",)}.get(stage, ()):
+            there = getattr(data, part, "") is not None
+            if there and self._judged and getattr(data, f"{part}_qrels", {}) is None:
+                raise ConfigError(
+                    f"RankingModule: measure {self._judged[0]} needs judgements, and the labels of {part} are real values; "
+                    "let model.measures name measures of labels only, such as spearman, rmse_top.2 or ndcg_label@10"
+                )
+        # before the optimiser is made: scorers on features build their layers once they know how many there are
+        fit_to_data(self.scorer, data)
+
+    # ------------------------------------------------------------------ optimiser
 
     def configure_optimizers(self) -> Any:
         groups = []
@@ -147,7 +176,8 @@ class RankingModule(pl.LightningModule):
 
     def on_train_start(self) -> None:
         # the measures compile for most of a minute in a fresh environment: do that while the first steps run
-        warm_up(self.measures, background=True)
+        if self._judged:
+            warm_up(self._judged, background=True)
         self._sums, self._docs, self._clock = [], 0, time.perf_counter()
 
     def training_step(self, batch: Lists, batch_idx: int) -> Tensor:
@@ -168,7 +198,7 @@ class RankingModule(pl.LightningModule):
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         sums = torch.stack(self._sums).sum(0)
         self._sums = []
-        if _distributed():
+        if distributed():
             dist.all_reduce(sums)
         cost, count, dead, batches = sums.unbind()
         if not bool(cost.isfinite()):
@@ -222,8 +252,7 @@ class RankingModule(pl.LightningModule):
     def validation_step(self, batch: Lists, batch_idx: int) -> None:
         # Lightning has moved the batch and set the precision already
         self._scored.extend(score(self.scorer, [batch], device=self.device, precision="32"))
-        if self.focus is not None:
-            self._labels.extend(labels_of(batch).tolist())
+        self._labels.extend(labels_by_list(batch))
 
     test_step = validation_step
 
@@ -237,34 +266,18 @@ class RankingModule(pl.LightningModule):
 
     def _measure(self, part: str) -> None:
         data = self.trainer.datamodule  # type: ignore[attr-defined]
-        qrels = getattr(data, f"{part}_qrels")
-        scored, labels = self._scored, self._labels
-        if _distributed():
-            gathered: list[Any] = [None] * dist.get_world_size()
-            dist.all_gather_object(gathered, (scored, labels))
-            scored = [one for theirs, _ in gathered for one in theirs]
-            labels = [one for _, theirs in gathered for one in theirs]
-        self.validated = run_of(scored, name=part)
-        self.evaluation = evaluate(self.validated, qrels, self.measures)
-        for name, value in self.evaluation.means.items():
-            self.log(f"{part}/{name}", value, prog_bar=True)
+        self.scored_lists = found = ScoredLists.of(part, *gathered(self._scored, self._labels), data)
+        self.validated, self.truths[part] = found.run, found.truth
+        self.evaluation = self.label_evaluation = None
+        self.values = {}
+        if self._judged:
+            self.evaluation = evaluate(self.validated, getattr(data, f"{part}_qrels"), self._judged)
+            self.values |= self.evaluation.means
+        if self._labelled:
+            self.label_evaluation = evaluate_labels(found.scores, found.truth, self._labelled, part)
+            self.values |= self.label_evaluation.means
+        for name in self.measures:
+            self.log(f"{part}/{name}", self.values[name], prog_bar=True)
         if self.focus is not None:
-            predictions = np.concatenate([s.scores for s in scored])
-            for name, value in focus_measures(predictions, np.array(labels), self.focus).items():
+            for name, value in focus_measures(found.scores, found.truth.labels, self.focus).items():
                 self.log(f"{part}/focus/{name}", value)
-
-
-def run_of(scored: Sequence[Scored], name: str) -> Run:
-    """A run from what ``score`` yields."""
-    return Run.from_dict({s.query_id: dict(zip(s.doc_ids, s.scores.tolist(), strict=True)) for s in scored}, name)
-
-
-def labels_of(batch: Lists) -> Tensor:
-    """[documents] labels of a batch. Raises LtrError where it has none."""
-    if batch.labels is None:
-        raise LtrError("RankingModule: a training batch must have labels, got none")
-    return batch.labels
-
-
-def _distributed() -> bool:
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1

@@ -8,59 +8,94 @@ from typing import Any
 
 from ltr.io.merging import renamed
 from ltr.io.trec import Qrels, Run
-from ltr.metrics import Evaluation, evaluate, interpolate
+from ltr.metrics import (
+    Evaluation,
+    LabelledLists,
+    LabelMeasure,
+    Measure,
+    evaluate,
+    evaluate_labels,
+    interpolate,
+    measures,
+)
 from ltr.metrics.compare import compare
-from ltr.report.results import contrasts_table, long_table, means_table
+from ltr.report.results import contrasts_table, label_table, long_table, means_table
+from ltr.report.tables import Table
 
 FIRST = "first stage"
+TRAINED = "trained"
 
 
 @dataclass
 class Results:
-    """Runs of one part of the data (dev or test) and their judgements.
+    """Runs of one part of the data (dev or test), and what they are measured against.
 
     Attributes:
         part: ``"dev"`` or ``"test"``.
-        runs: the first stage, then the trained model, then their interpolation where a weight was chosen.
-        qrels: judgements of the part's queries.
-        measures: what the table shows.
+        runs: the first stage where there is one, then the trained model, then their interpolation where a weight was
+            chosen.
+        qrels: judgements of the part's queries; None where the labels are real values.
+        measures: what the tables show.
+        truth: the labels of what was scored, for measures of labels.
     """
 
     part: str
     runs: list[Run]
-    qrels: Qrels
+    qrels: Qrels | None
     measures: list[str] = field(default_factory=list)
+    truth: LabelledLists | None = None
 
     @classmethod
     def of(
-        cls, part: str, first: Run, trained: Run, weight: float | None, qrels: Qrels, measures: list[str]
+        cls,
+        part: str,
+        first: Run | None,
+        trained: Run,
+        weight: float | None,
+        qrels: Qrels | None,
+        measures: list[str],
+        truth: LabelledLists | None = None,
     ) -> Results:
         """The first stage, the trained model, and both mixed with the first stage's ``weight``."""
-        runs = [renamed(first, FIRST), renamed(trained, "trained")]
-        if weight is not None:
+        runs = [] if first is None else [renamed(first, FIRST)]
+        runs.append(renamed(trained, TRAINED))
+        if weight is not None and first is not None:
             runs.append(interpolate(first, trained, weight, name=f"interpolated ({weight:.2f} x first)"))
-        return cls(part, runs, qrels, measures)
+        return cls(part, runs, qrels, measures, truth)
 
     def text(self, runs: Sequence[Run] | None = None, measures: Sequence[str] | None = None, title: str = "") -> str:
         """Means with intervals, and below them each run against the first stage: differences, wins, paired tests.
+
+        Measures of labels stand in a table of their own, for the trained model: only its scores are in their unit.
 
         Args:
             runs: the runs to show; default: all.
             measures: what to show of them; default: the training's.
             title: above the table; default: the part.
         """
-        evaluations = self._evaluations(runs, measures)
-        comparison = compare(evaluations, baseline=FIRST)
-        tables = [
-            means_table(evaluations, comparison, title or self.part),
-            contrasts_table(comparison, f"Against {FIRST}"),
-        ]
+        tables = []
+        if evaluations := self._evaluations(runs, measures):
+            comparison = compare(evaluations)
+            tables.append(means_table(evaluations, comparison, title or self.part))
+            if comparison.contrasts:
+                tables.append(contrasts_table(comparison, f"Against {comparison.baseline}"))
+        if labels := self._labels(measures, title if title and not tables else self.part):
+            tables.append(labels)
         return "\n\n".join(table.text() for table in tables)
 
     def content(self) -> dict[str, Any]:
-        """The same as plain values, ready for JSON."""
-        evaluations = self._evaluations(None, None)
-        return long_table(evaluations, compare(evaluations, baseline=FIRST)).content()
+        """The same as plain values, ready for JSON; measures of labels under ``labels``."""
+        evaluations, labels = self._evaluations(None, None), self._labels(None, self.part)
+        found = long_table(evaluations, compare(evaluations)).content() if evaluations else {}
+        return found | ({"labels": labels.content()} if labels else {})
 
-    def _evaluations(self, runs: Sequence[Run] | None, measures: Sequence[str] | None) -> list[Evaluation]:
-        return [evaluate(run, self.qrels, measures or self.measures) for run in runs or self.runs]
+    def _evaluations(self, runs: Sequence[Run] | None, texts: Sequence[str] | None) -> list[Evaluation]:
+        chosen = [m for m in measures(texts or self.measures) if isinstance(m, Measure)]
+        return [evaluate(run, self.qrels, chosen) for run in runs or self.runs] if chosen and self.qrels else []
+
+    def _labels(self, texts: Sequence[str] | None, title: str) -> Table | None:
+        chosen = [m for m in measures(texts or self.measures) if isinstance(m, LabelMeasure)]
+        trained = next((run for run in self.runs if run.name == TRAINED), None)
+        if not chosen or self.truth is None or trained is None:
+            return None
+        return label_table([evaluate_labels(self.truth.predictions(trained), self.truth, chosen, trained.name)], title)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shutil
 import time
@@ -16,14 +17,13 @@ from torch import Tensor
 
 from ltr.errors import ConfigError
 from ltr.io.files import disk_errors, replacing
-from ltr.io.names import suggestion
 from ltr.io.trec import Run, write_run
-from ltr.metrics.measure import Measure
 from ltr.scorers.settings import ModelSettings
 from ltr.training import records
 from ltr.training.averaging import Averager
 from ltr.training.interruption import Interruption
 from ltr.training.module import RankingModule
+from ltr.training.monitor import Mode, check_callbacks, check_interpolation, monitored
 
 log = logging.getLogger(__name__)
 _say = rank_zero_only(log.info)
@@ -39,7 +39,8 @@ class RunFolder(pl.Callback):
     Args:
         folder: where; default ``runs/`` and the time of the start.
         monitor: the dev measure that decides which weights are best; one of ``model.measures``.
-        mode: ``max`` when larger is better, else ``min``.
+        mode: ``max`` when larger is better, ``min`` when smaller is; default: what the measure says (errors such as
+            ``rmse`` are better when smaller).
         patience: stop after so many validations without a better value; default: never.
         average: when above 1, the mean of the weights of so many best validations is tried at the end, and kept as
             ``best`` if dev likes it better.
@@ -52,7 +53,7 @@ class RunFolder(pl.Callback):
         self,
         folder: str | None = None,
         monitor: str = "ndcg@10",
-        mode: Literal["max", "min"] = "max",
+        mode: Mode | None = None,
         patience: int | None = None,
         average: int = 0,
         interpolate: Literal["off", "dev"] = "off",
@@ -75,7 +76,7 @@ class RunFolder(pl.Callback):
         self.best_value: float | None = None
         self.best_step = 0
         self.bad_rounds = 0
-        self.averager = Averager(self.folder / "averaging", average, larger=mode == "max")
+        self.averager = Averager(self.folder / "averaging", average)
         self.interruption = Interruption()
         self._random: Tensor | None = None
         self._rows: list[dict[str, Any]] = []
@@ -95,19 +96,12 @@ class RunFolder(pl.Callback):
         if hasattr(pl_module.scorer, "check_length"):
             pl_module.scorer.check_length(data.max_length)  # type: ignore[operator]
         known = [*pl_module.measures] if isinstance(pl_module, RankingModule) else []
-        self.monitor = str(Measure.parse(self.monitor))
-        if self.monitor not in known:
-            raise ConfigError(
-                f"RunFolder: monitor {self.monitor!r} is not measured; {suggestion(self.monitor, known)}; "
-                "add it to model.measures or monitor one of these"
-            )
+        measure, self.mode = monitored(self.monitor, self.mode, known)
+        self.monitor, self.averager.larger = str(measure), self.mode == "max"
+        if self.interpolate == "dev":
+            check_interpolation(measure, data)
         logged = pl_module.logged if isinstance(pl_module, RankingModule) else []
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            key = getattr(callback, "monitor", None)
-            if callback is not self and key is not None and key not in logged:
-                raise ConfigError(
-                    f"{type(callback).__name__}: monitor {key!r} is never logged; {suggestion(key, logged)}"
-                )
+        check_callbacks([c for c in trainer.callbacks if c is not self], logged)  # type: ignore[attr-defined]
 
     def claim(self) -> None:
         """Create the folder. Raises ConfigError when another training lies there that may not be replaced."""
@@ -175,24 +169,30 @@ class RunFolder(pl.Callback):
             return
         assert isinstance(pl_module, RankingModule)
         self._record(trainer, "dev/", "train/")
-        value = float(trainer.callback_metrics[f"dev/{self.monitor}"])
-        better = self.best_value is None or (value > self.best_value if self.mode == "max" else value < self.best_value)
+        value = pl_module.values[self.monitor]
+        better = self.improves(value)
         self.bad_rounds = 0 if better else self.bad_rounds + 1
         if better:
             self.best_value, self.best_step = value, trainer.global_step
         if trainer.is_global_zero:
             assert pl_module.validated is not None
             write_run(self.folder / "dev" / f"step={trainer.global_step}.trec", pl_module.validated, tag="dev")
-            self.averager.offer(pl_module.scorer, value, trainer.global_step)
+            if not math.isnan(value):
+                self.averager.offer(pl_module.scorer, value, trainer.global_step)
             if better:
                 self.keep_best(trainer, pl_module, pl_module.validated)
             records.write_metrics(self.folder, self._rows)
         self._save_checkpoint(trainer)
         if self.patience is not None and self.bad_rounds >= self.patience:
             trainer.should_stop = True
-            _say(
-                f"stopping: dev/{self.monitor} has not improved on {self.best_value:.4f} for {self.bad_rounds} validations"
-            )
+            best = "nan" if self.best_value is None else f"{self.best_value:.4f}"
+            _say(f"stopping: dev/{self.monitor} has not improved on {best} for {self.bad_rounds} validations")
+
+    def improves(self, value: float) -> bool:
+        """Whether a value of the monitored measure is better than the best so far; an undefined one (NaN) never is."""
+        if self.best_value is None or math.isnan(value):
+            return not math.isnan(value)
+        return value > self.best_value if self.mode == "max" else value < self.best_value
 
     def keep_best(self, trainer: pl.Trainer, module: RankingModule, run: Run) -> None:
         """Save the module's scorer as ``best/`` and its dev run as ``dev/best.trec``."""

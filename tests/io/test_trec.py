@@ -180,8 +180,11 @@ def test_judging_twice_alike_is_no_contradiction(tmp_path):
     [
         ("q 0 b", r":2: a judgement line has 4 fields \(.*\), got 3"),
         ("q Q0 b 1 2.0 t", ":2: a judgement line .* got 6: .*; 6 fields are a run"),
-        ("q 0 b 0.5", ":2: the grade must be a whole number, got '0.5'"),
-        ("q 0 b nan", ":2: the grade must be a whole number, got 'nan'"),
+        (
+            "q 0 b 0.5",
+            r":2: the grade must be a whole number, got '0.5'; .* like 'q Q0 b 1 0.5 labels' each, .* a teacher",
+        ),
+        ("q 0 b nan", ":2: the grade must be a whole number, got 'nan'$"),
         ("q 0 a 2", ":2: document a of query q is judged 2 here and 1 above"),
     ],
 )

@@ -66,6 +66,8 @@ LOSSES = {
     "InfoNCE()": "positive and negative",
     "InfoNCE(temperature=0.5)": "positive and negative",
     "KLDistillation(temperature=2.0)": "two",
+    "ADRMSE()": "two",
+    "ADRMSE(temperature=0.2)": "two",
     "ListMLE()": "two",
     "PListMLE()": "two",
     "PListMLE(normalised=True)": "two",

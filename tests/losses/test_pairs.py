@@ -17,6 +17,7 @@ from ltr.losses.contrast import CompositeContrast, DifferenceMatching
 from ltr.losses.lambdas import LambdaLoss, LambdaRank
 from ltr.losses.pairs import DeltaNDCG, GradeDifference, Uniform, logistic, pair_costs
 from ltr.losses.pairwise import MarginMSE, PairwiseHinge, RankNet
+from ltr.losses.rank_distillation import ADRMSE
 from ltr.losses.relaxed import ApproxMRR, ApproxNDCG, NeuralNDCG
 from ltr.losses.targets import Positives
 from tests.reference import pairs as reference
@@ -38,6 +39,7 @@ LOSSES = [
     ApproxNDCG(),
     ApproxMRR(),
     NeuralNDCG(),
+    ADRMSE(),
 ]
 ALL = torch.ones(1, 4, dtype=torch.bool)
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=str)
@@ -186,7 +188,7 @@ def test_the_measure_of_memory_sees_what_lives_and_what_is_gone():
 
 @pytest.mark.parametrize(
     "loss",
-    [RankNet(), LambdaRank(), LambdaLoss(), LambdaLoss("ndcg1"), ApproxNDCG(), ApproxMRR(), MarginMSE()],
+    [RankNet(), LambdaRank(), LambdaLoss(), LambdaLoss("ndcg1"), ApproxNDCG(), ApproxMRR(), MarginMSE(), ADRMSE()],
     ids=str,
 )
 def test_memory_at_64_lists_of_1000_documents(loss):

@@ -26,6 +26,16 @@ def approx_mrr(scores, labels, temperature):
     return 1 - 1 / min(r for r, y in zip(soft_ranks(scores, temperature), labels, strict=True) if y > 0)
 
 
+def adr_mse(scores, labels, temperature):
+    total = 0.0
+    for rank, own in zip(soft_ranks(scores, temperature), labels, strict=True):
+        above = sum(other > own for other in labels)
+        tied = sum(other == own for other in labels)
+        wanted = above + (1 + tied) / 2
+        total += (rank - wanted) ** 2 / log2(1 + wanted)
+    return total / len(labels)
+
+
 def relaxed_permutation(scores, temperature, steps):
     """Rows are ranks, columns documents."""
     n = len(scores)

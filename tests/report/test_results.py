@@ -6,7 +6,8 @@ import pytest
 from ltr.io.trec import Run
 from ltr.metrics.compare import compare
 from ltr.metrics.engine import evaluate
-from ltr.report.results import contrasts_table, conventions, long_table, means_table, per_query_table
+from ltr.metrics.labels import LabelledLists, evaluate_labels
+from ltr.report.results import contrasts_table, conventions, label_table, long_table, means_table, per_query_table
 
 QRELS = {f"q{i}": {"a": 1, "b": 0} for i in range(8)}
 GOOD = Run.from_dict({q: {"a": 2.0, "b": 1.0} for q in QRELS}, "good")
@@ -85,3 +86,18 @@ def test_per_query_values():
     assert list(table.columns) == ["query_id", "run", "mrr", "ndcg@10"]
     assert list(table.rows[2]) == ["q1", "bad", 0.5, pytest.approx(1 / np.log2(3))]
     assert len(table.rows) == 16
+
+
+def test_the_best_of_label_measures_follows_their_direction():
+    truth = LabelledLists(["a", "b"], [0, 2, 4], [3.0, 1.0, 2.0, 0.0])
+    near, far = (
+        evaluate_labels(np.array(p), truth, ["mae", "spearman", "ndcg_label@1"], name)
+        for p, name in (([3.0, 1.0, 2.0, 0.0], "near"), ([0.0, 0.0, 0.0, 0.0], "far"))
+    )
+    table = label_table([near, far], "Toy")
+    assert table.columns == ["run", "mae", "spearman", "ndcg_label@1"]
+    assert [[c.best for c in row[1:]] for row in table.rows] == [[True] * 3, [False] * 3]
+    assert table.text().splitlines()[0] == "Toy"
+    assert table.header == near.conventions
+    assert [c.best for c in label_table([far]).rows[0][1:]] == [False] * 3
+    assert "nan" in label_table([near, far]).text()

@@ -137,3 +137,11 @@ def test_letters_that_mean_something_to_latex():
     assert escaped(r"a_b & c% $5 #1 {x} ~ ^ \ < >") == (
         r"a\_b \& c\% \$5 \#1 \{x\} \textasciitilde{} \textasciicircum{} \textbackslash{} $<$ $>$"
     )
+
+
+def test_a_spread_stands_behind_its_value():
+    table = Table(["run", "mrr"], [["a", Cell(0.5, spread=0.25)], ["b", 0.75]], digits=2)
+    assert table.text().splitlines()[2:] == ["a    0.50 ± 0.25", "b           0.75"]
+    assert table.csv().splitlines() == ["run,mrr,mrr spread", "a,0.5,0.25", "b,0.75,"]
+    assert table.content()["rows"][0]["mrr"] == {"value": 0.5, "spread": 0.25}
+    assert r"0.50 $\pm$ 0.25" in table.latex()

@@ -59,6 +59,13 @@ class Fixed(pl.LightningDataModule):
     def describe(self):
         return f"toy data: {len(self.batches)} batches"
 
+    def real_valued(self, gains=None):
+        """The same with the labels of dev as real values: no judgements, no first stage."""
+        self.dev_qrels = self.dev_run = None
+        if gains is not None:
+            self.gains = gains
+        return self
+
     def train_dataloader(self):
         return torch.utils.data.DataLoader(self.batches, batch_size=None, generator=torch.Generator())
 

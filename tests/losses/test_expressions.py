@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ltr.cli.expressions import known_names, value_of
 from ltr.errors import ConfigError
 from ltr.links import Exp, Identity, Numeric, Piecewise, Sigmoid, Sum
+from ltr.losses.expressions import known_names, value_of
 from tests.links.cases import LINKS
 from tests.losses.cases import LOSSES, made
 

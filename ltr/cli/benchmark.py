@@ -1,0 +1,119 @@
+"""``ltr benchmark``: compare losses on your data, tuned alike, with statistics."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from ltr.cli.command import run as run_command
+from ltr.cli.command import talk
+from ltr.errors import ConfigError
+
+
+def benchmark(
+    spec: str,
+    /,
+    *,
+    workers: int | None = None,
+    ray: str | None = None,
+    folder: str | None = None,
+    dry_run: bool = False,
+    print_config: bool = False,
+    report: bool = False,
+    set: list[str] = [],  # noqa: B006 (never changed)
+) -> None:
+    """Compare losses: data sets x scorers x losses x seeds, each loss tuned with the same number of trials on dev.
+
+    What is finished is never done again: a benchmark that was stopped goes on with the same command. At the end, and
+    with --report at any time, it writes results (text, Markdown, CSV, JSON, LaTeX), per-query values (Parquet) and
+    report.html into its folder.
+
+    Settings of the spec can be changed on the command line: --seeds=5, --tuning.trials=8, --trainer.max_epochs=3,
+    --data.NAME.init_args.max_length=96.
+
+    Examples:
+      ltr benchmark configs/benchmarks/quick.yaml --dry-run
+      ltr benchmark configs/benchmarks/quick.yaml --workers 2
+
+    Args:
+        spec: the YAML file that describes the benchmark.
+        workers: cells that run side by side on this machine; default: as many as its cores hold.
+        ray: send cells to a Ray cluster at this address (auto, or HOST:PORT), or to one that lives as long as the
+            command (local).
+        folder: where cells and results go; default: runs/benchmarks/NAME.
+        dry_run: print the plan with an estimate of time, and stop.
+        print_config: print the whole resolved spec, and stop.
+        report: run nothing; write results and report of what is finished.
+        set: more settings as KEY=VALUE.
+    """
+    from ltr.experiments.spec import Spec
+
+    overrides = [*set, *([f"folder={folder}"] if folder else [])]
+    chosen = Spec.read(spec, overrides)
+    if print_config:
+        print(chosen.yaml(), end="")
+        return
+    talk()
+    from ltr.experiments.runner import loaded, run
+
+    if dry_run:
+        from ltr.experiments.estimate import plan_text
+
+        print(plan_text(chosen, workers or default_workers(chosen.threads)))
+        return
+    if report:
+        groups, _ = loaded(chosen)
+    else:
+        groups = run(chosen, _executor(workers, ray, chosen.threads), _say)
+    from ltr.experiments.publishing import publish
+
+    publish(chosen, groups, _say)
+
+
+def default_workers(threads: int) -> int:
+    """Cells that the cores of this machine hold."""
+    return max(1, (os.cpu_count() or 1) // threads)
+
+
+def _executor(workers: int | None, ray: str | None, threads: int):
+    if workers is not None and workers < 1:
+        raise ConfigError(f"--workers must be at least 1, got {workers}")
+    if ray is None:
+        from ltr.experiments.workers import Processes
+
+        return Processes(workers or default_workers(threads), threads)
+    from ltr.experiments.cluster import RayCluster
+
+    return RayCluster(ray, workers, threads)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def settings_apart(argv: Sequence[str]) -> list[str]:
+    """Arguments with ``--tuning.trials=8`` and ``--seeds=5`` turned into ``--set tuning.trials=8 seeds=5``."""
+    from dataclasses import fields
+
+    from ltr.experiments.spec import Spec
+
+    known = {f.name for f in fields(Spec)} - {"folder"}
+    own, changed = [], []
+    for argument in argv:
+        key, equals, _ = argument.partition("=")
+        name = key[2:].split(".")[0]
+        if key.startswith("--") and (name in known or "." in key):
+            if not equals:
+                raise ConfigError(f"{argument}: settings of the spec are written {argument}=VALUE")
+            changed.append(argument[2:])
+        else:
+            own.append(argument)
+    return [*own, *(["--set", *changed] if changed else [])]
+
+
+def main(argv: Sequence[str]) -> None:
+    if not argv:
+        print("ltr benchmark: name a spec, such as configs/benchmarks/quick.yaml; --help tells more", file=sys.stderr)
+        raise SystemExit(2)
+    run_command(benchmark, settings_apart(argv), prog="ltr benchmark")

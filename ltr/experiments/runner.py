@@ -1,0 +1,115 @@
+"""Runs what a benchmark lacks, cell by cell, and says how far it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from ltr.experiments.cells import Outcome, Task
+from ltr.experiments.plan import Group, groups
+from ltr.experiments.spec import Spec
+from ltr.experiments.store import Done, Store
+from ltr.experiments.workers import Executor
+from ltr.io.files import replacing
+
+
+def loaded(spec: Spec) -> tuple[list[Group], Store]:
+    """The groups of a benchmark with the cells that are finished."""
+    store = Store(spec.folder)
+    found = groups(spec)
+    for group in found:
+        group.load(store)
+    return found, store
+
+
+def run(spec: Spec, executor: Executor, say: Callable[[str], None] = print) -> list[Group]:
+    """Run all cells that are not finished.
+
+    A failed cell is kept with its reason and does not stop the others; the next start tries it again.
+
+    Args:
+        spec: the benchmark.
+        executor: where cells run; closed at the end.
+        say: told a line for each cell that ends.
+
+    Returns:
+        All groups with their cells.
+    """
+    found, store = loaded(spec)
+    with replacing(store.folder / "spec.yaml") as file:
+        file.write(spec.yaml())
+    progress = Progress(found, executor.slots, say)
+    running: dict[str, Group] = {}
+    try:
+        while True:
+            for group, task in _waiting(found, executor.slots - len(running)):
+                group.running.add(task.run)
+                running[task.title] = group
+                executor.submit(task)
+            if not running:
+                return found
+            task, outcome = executor.next()
+            group = running.pop(task.title)
+            done = _kept(store, task, outcome)
+            group.done(task, done)
+            progress.tell(task, done)
+    finally:
+        executor.close()
+
+
+def _waiting(found: Sequence[Group], free: int) -> list[tuple[Group, Task]]:
+    """Up to ``free`` cells that can start now; trials before seeds, so that no worker waits for a single trial."""
+    tasks = [(group, task) for group in found for task in group.ready()]
+    tasks.sort(key=lambda pair: pair[1].test)
+    return tasks[:free]
+
+
+def _kept(store: Store, task: Task, outcome: Outcome) -> Done:
+    from ltr.errors import DataError
+
+    try:
+        return store.keep(task, outcome)
+    except DataError as error:
+        if outcome.truth is None:
+            raise
+        return store.keep(task, Outcome({**outcome.record, "status": "failed", "reason": str(error)}))
+
+
+class Progress:
+    """Lines about cells that end: how many, how good, how long the rest takes."""
+
+    def __init__(self, found: Sequence[Group], slots: int, say: Callable[[str], None]):
+        self.groups, self.slots, self.say = found, slots, say
+        self.total = sum(group.n_cells for group in found)
+        done = sum(len(group.cells) for group in found)
+        self.before = done
+        self.start = time.perf_counter()
+        known = f", {done} of them finished before" if done else ""
+        say(f"{self.total} cells{known}; {slots} at a time")
+
+    def tell(self, task: Task, done: Done) -> None:
+        count = sum(len(group.cells) for group in self.groups)
+        record = done.record
+        if done.finished:
+            result = f"dev/{task.monitor} {record['value']:.4f}, {record['total_seconds']:.0f} s"
+        else:
+            result = f"FAILED: {record['reason'].splitlines()[0]}"
+        self.say(f"[{count}/{self.total}] {task.title}: {result}{self._left(count)}")
+
+    def _left(self, count: int) -> str:
+        lacking = sum(g.n_cells - len(g.cells) for g in self.groups if not g.hopeless)
+        if not lacking:
+            return ""
+        rate = (time.perf_counter() - self.start) / max(count - self.before, 1)
+        return f"; about {duration(rate * lacking)} left"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words.
+
+    >>> duration(42), duration(600), duration(9000)
+    ('42 s', '10 min', '2.5 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,334 @@
+"""The specification of a benchmark: data sets x scorers x losses x seeds, and how each loss is tuned."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import yaml
+
+from ltr.errors import ConfigError
+from ltr.experiments.building import check_parts, variables
+from ltr.experiments.search import Range
+from ltr.io.lines import Lines
+from ltr.io.names import suggestion
+from ltr.losses.expressions import value_of
+
+Config = dict[str, Any]
+
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+#: settings of RankingModule that a search may name besides the placeholders of a loss
+MODEL = ("lr", "head_lr", "weight_decay", "warmup")
+
+
+@dataclass(frozen=True)
+class LossSpec:
+    """A loss and what is tuned of it.
+
+    Args:
+        loss: the expression, with ``{name}`` where a value of ``search`` belongs.
+        search: a range for each placeholder, or for ``lr``, ``weight_decay``, ``warmup``: then it takes the place of the
+            one that all losses share.
+        model: settings of the training module for this loss alone.
+        family: losses of one family are joined by a line in the trade-off picture (such as widths of one link).
+    """
+
+    loss: str
+    search: dict[str, Range] = field(default_factory=dict)
+    model: Config = field(default_factory=dict)
+    family: str | None = None
+
+    @property
+    def placeholders(self) -> list[str]:
+        return list(dict.fromkeys(_PLACEHOLDER.findall(self.loss)))
+
+    def filled(self, params: Config) -> str:
+        """The expression with values in place of its placeholders."""
+        return _PLACEHOLDER.sub(lambda found: repr(params[found[1]]), self.loss)
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How every loss is tuned: the same number of trials for each, judged on dev.
+
+    Args:
+        trials: trainings for each data set, scorer and loss; 1 takes the defaults.
+        search: what is tuned for every loss.
+        seed: of the trials' trainings and of the sampler; not one of the benchmark's seeds.
+    """
+
+    trials: int = 1
+    search: dict[str, Range] = field(default_factory=dict)
+    seed: int = 1000
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A whole benchmark.
+
+    Args:
+        name: of the benchmark; its folder is ``runs/benchmarks/NAME`` unless ``folder`` says otherwise.
+        data: name -> data module (``class_path``, ``init_args``) with train, dev and test. ``${NAME}`` in a text stands for
+            the environment's value where a cell runs: specs and manifests need not name a machine's folders.
+        scorers: name -> scorer, likewise.
+        losses: name -> an expression such as ``ListNet()``, or ``loss:`` with ``search:``.
+        rankers: name -> a ranker from outside, trained whole: ``class_path``, ``init_args``, ``search`` of its arguments.
+        seeds: of the trainings that count; a number n stands for 0 to n - 1.
+        tuning: trials and what all losses tune.
+        model: settings of the training module (``lr``, ``schedule`` ...); ``head_lr: 10x`` is ten times ``lr``.
+        trainer: settings of Lightning's trainer (``max_epochs``, ``precision`` ...).
+        monitor: the dev measure that chooses epochs and trials.
+        patience: validations without a better value after which a training stops; null trains to its end.
+        measures: what the test part is measured with.
+        baseline: the loss that the others are compared with.
+        tests: paired tests, ``fisher`` and ``student``.
+        tradeoff: two measures, inside and outside the focus region, for the trade-off picture.
+        threads: computing threads of a cell; not more cells run at a time than cores allow, and figures do not depend on how
+            many do.
+        folder: where cells and results go.
+
+    Raises:
+        ConfigError: with file and line, for whatever cannot work.
+    """
+
+    name: str
+    data: dict[str, Config]
+    scorers: dict[str, Config]
+    losses: dict[str, LossSpec]
+    measures: list[str]
+    baseline: str
+    rankers: dict[str, Config] = field(default_factory=dict)
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
+    tuning: Tuning = field(default_factory=Tuning)
+    model: Config = field(default_factory=dict)
+    trainer: Config = field(default_factory=dict)
+    monitor: str = "ndcg@10"
+    patience: int | None = None
+    tests: list[str] = field(default_factory=lambda: ["fisher"])
+    tradeoff: list[str] = field(default_factory=list)
+    threads: int = 1
+    folder: str = ""
+
+    @classmethod
+    def read(cls, path: str | os.PathLike, overrides: Sequence[str] = ()) -> Spec:
+        """A spec from its file; ``overrides`` are ``data.NAME.init_args.max_length=96`` and the like."""
+        lines = Lines(path, "benchmark spec")
+        return _Reader(lines, overrides).spec()
+
+    def yaml(self) -> str:
+        """The whole spec, no default left implicit."""
+        values = asdict(self)
+        for loss in values["losses"].values():
+            loss["search"] = _plain(loss["search"])
+        values["tuning"]["search"] = _plain(values["tuning"]["search"])
+        return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)
+
+    def space(self, loss: str) -> dict[str, Range]:
+        """What is tuned of a loss: what all share, and what is its own."""
+        return {**self.tuning.search, **self.losses[loss].search}
+
+
+def _plain(space: dict[str, Config]) -> dict[str, Config]:
+    """Ranges as one writes them."""
+    kept = {}
+    for name, one in space.items():
+        kept[name] = {
+            k: list(v) if k == "choices" else v for k, v in one.items() if v is not None and v is not False and v != ()
+        }
+    return kept
+
+
+class _Reader:
+    """Reads a spec and complains with file and line."""
+
+    def __init__(self, lines: Lines, overrides: Sequence[str]):
+        self.lines = lines
+        self.content = lines.content
+        for text in overrides:
+            self._override(text)
+
+    def fail(self, text: str, *place: Any) -> ConfigError:
+        return ConfigError(f"{self.lines.at(*place)}: {text}")
+
+    def spec(self) -> Spec:
+        content = self.content
+        self._check_variables(content, ())
+        if not isinstance(content, dict):
+            raise self.fail(f"a benchmark spec is a mapping with name, data, scorers, losses, got {content!r}")
+        known = [f.name for f in fields(Spec)]
+        for key in content:
+            if key not in known:
+                raise self.fail(f"a benchmark has no {key!r}; {suggestion(str(key), known)}", key)
+        for key in ("name", "data", "scorers", "losses", "measures", "baseline"):
+            if not content.get(key) and not (key == "scorers" and content.get("rankers")):
+                raise self.fail(f"a benchmark needs {key!r}")
+        values = dict(content)
+        values["name"] = str(content["name"])
+        for key in ("data", "scorers", "rankers"):
+            values[key] = self._mapping(key)
+        values["losses"] = {str(name): self._loss(name) for name in self._mapping("losses")}
+        values["tuning"] = self._tuning(content.get("tuning") or {})
+        values["seeds"] = self._seeds(content.get("seeds", 3))
+        values["folder"] = content.get("folder") or f"runs/benchmarks/{values['name']}"
+        spec = Spec(**values)
+        self._check(spec)
+        return spec
+
+    # ------------------------------------------------------------------ parts
+
+    def _mapping(self, key: str) -> Config:
+        value = self.content.get(key) or {}
+        if not isinstance(value, dict):
+            raise self.fail(f"{key} is a mapping from names to what they stand for, got {value!r}", key)
+        return value
+
+    def _loss(self, name: str) -> LossSpec:
+        value = self.content["losses"][name]
+        value = {"loss": value} if isinstance(value, str) else value
+        known = [f.name for f in fields(LossSpec)]
+        if not isinstance(value, dict) or "loss" not in value:
+            raise self.fail(
+                f"loss {name!r} is an expression such as ListNet(), or has one under 'loss', got {value!r}",
+                "losses",
+                name,
+            )
+        for key in value:
+            if key not in known:
+                raise self.fail(f"loss {name!r} has no {key!r}; {suggestion(key, known)}", "losses", name, key)
+        search = self._space(value.get("search") or {}, "losses", name, "search")
+        return LossSpec(value["loss"], search, value.get("model") or {}, value.get("family"))
+
+    def _space(self, value: Any, *place: Any) -> dict[str, Range]:
+        found = {}
+        for key, settings in value.items():
+            try:
+                found[str(key)] = Range(**settings)
+            except (ConfigError, TypeError) as error:
+                raise self.fail(f"search of {key!r}: {error}", *place, key) from error
+        return found
+
+    def _tuning(self, value: Any) -> Tuning:
+        known = [f.name for f in fields(Tuning)]
+        for key in value:
+            if key not in known:
+                raise self.fail(f"tuning has no {key!r}; {suggestion(key, known)}", "tuning", key)
+        trials = value.get("trials", 1)
+        if not isinstance(trials, int) or trials < 1:
+            raise self.fail(f"tuning.trials must be a whole number of at least 1, got {trials!r}", "tuning", "trials")
+        search = self._space(value.get("search") or {}, "tuning", "search")
+        return Tuning(trials, search, value.get("seed", 1000))
+
+    def _seeds(self, value: Any) -> list[int]:
+        seeds = list(range(value)) if isinstance(value, int) else value
+        if not isinstance(seeds, list) or not seeds or any(not isinstance(s, int) or s < 0 for s in seeds):
+            raise self.fail(f"seeds are a list of whole numbers, or how many there shall be, got {value!r}", "seeds")
+        if len(set(seeds)) < len(seeds):
+            raise self.fail(f"seeds {seeds} hold one twice: two cells would share a folder", "seeds")
+        return seeds
+
+    # ------------------------------------------------------------------ what must fit together
+
+    def _check_variables(self, value: Any, place: tuple[Any, ...]) -> None:
+        """Whatever ``${NAME}`` a text holds must be set; it is filled in where a cell runs."""
+        if isinstance(value, (dict, list)):
+            for key, one in value.items() if isinstance(value, dict) else enumerate(value):
+                self._check_variables(one, (*place, key))
+        for name in variables(value):
+            if name not in os.environ:
+                raise self.fail(f"the environment holds no {name}; set it: {name}=VALUE ltr benchmark ...", *place)
+
+    def _check(self, spec: Spec) -> None:
+        from ltr.metrics.measure import parse
+
+        for key in ("data", "scorers", "losses", "rankers"):
+            self._check_folders(key, list(getattr(spec, key)))
+        measures = [(m, ("measures", i)) for i, m in enumerate(spec.measures)]
+        for text, place in [*measures, (spec.monitor, ("monitor",)), *((m, ("tradeoff",)) for m in spec.tradeoff)]:
+            try:
+                parse(text)
+            except ConfigError as error:
+                raise self.fail(str(error), *place) from error
+        if spec.tradeoff and len(spec.tradeoff) != 2:
+            raise self.fail("tradeoff takes two measures: inside and outside the focus region", "tradeoff")
+        known = [*spec.losses, *spec.rankers]
+        if spec.baseline not in known:
+            raise self.fail(
+                f"baseline {spec.baseline!r} is not in the spec; {suggestion(spec.baseline, known)}", "baseline"
+            )
+        if spec.tuning.seed in spec.seeds:
+            raise self.fail(f"tuning.seed {spec.tuning.seed} is one of the seeds; the trials need their own", "tuning")
+        for name, loss in spec.losses.items():
+            self._check_loss(spec, name, loss)
+        for kind in ("data", "scorers", "rankers"):
+            for name, config in getattr(spec, kind).items():
+                try:
+                    check_parts(kind, config)
+                except ConfigError as error:
+                    raise self.fail(f"{kind} {name!r}: {error}", kind, name) from error
+
+    def _check_folders(self, key: str, names: list[str]) -> None:
+        """Each name becomes a folder; two that would be one and the same are refused."""
+        seen: dict[str, str] = {}
+        for name in names:
+            folder = folder_name(name)
+            if folder in seen:
+                raise self.fail(
+                    f"{key} {seen[folder]!r} and {name!r} would share the folder {folder!r}; rename one", key, name
+                )
+            seen[folder] = name
+
+    def _check_loss(self, spec: Spec, name: str, loss: LossSpec) -> None:
+        from ltr.experiments.search import starting
+        from ltr.losses.base import Loss
+
+        place = ("losses", name)
+        for hole in loss.placeholders:
+            if hole not in spec.space(name):
+                raise self.fail(f"loss {name!r}: {{{hole}}} needs a range under search, got none", *place)
+        for key in loss.search:
+            if key not in loss.placeholders and key not in MODEL:
+                known = [*loss.placeholders, *MODEL]
+                raise self.fail(
+                    f"loss {name!r}: search names {key!r}, which is neither in the expression nor a setting of the "
+                    f"training; {suggestion(key, known)}",
+                    *place, "search", key,
+                )  # fmt: skip
+        try:
+            made = value_of(loss.filled(starting(spec.space(name))))
+        except ConfigError as error:
+            raise self.fail(f"loss {name!r}: {error}", *place) from error
+        if not isinstance(made, Loss):
+            raise self.fail(f"loss {name!r} must be a loss, got the {type(made).__name__} {made!r}", *place)
+
+    def _override(self, text: str) -> None:
+        key, _, value = text.partition("=")
+        parts = key.split(".")
+        at = self.content
+        for depth, part in enumerate(parts[:-1]):
+            if not isinstance(at, dict) or part not in at:
+                if isinstance(at, dict) and depth > 0 and part in ("init_args", "search", "model"):
+                    at[part] = {}
+                else:
+                    known = list(at) if isinstance(at, dict) else []
+                    raise ConfigError(
+                        f"--{text}: there is no {'.'.join(parts[: depth + 1])}; {suggestion(part, known)}"
+                    )
+            at = at[part]
+        if not isinstance(at, dict):
+            raise ConfigError(f"--{text}: {'.'.join(parts[:-1])} holds no settings, but {at!r}")
+        try:
+            at[parts[-1]] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--{text}: {value!r} is no YAML value") from error
+
+
+def folder_name(name: str) -> str:
+    """A name as part of a path: letters, digits, dot, hyphen, the rest as ``_``; case does not tell folders apart.
+
+    >>> folder_name("Sigmoid (center 2)")
+    'sigmoid_center_2'
+    """
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("_.").lower() or "_"

@@ -1,0 +1,112 @@
+"""What a data set's test part really is: its lists, labels and judgements, the same for every cell."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ltr.errors import DataError
+from ltr.io.runs import Run
+from ltr.io.trec import Qrels
+from ltr.metrics import LabelledLists
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """The test part of a data set, lists in the order of their query ids.
+
+    Attributes:
+        query_ids: [lists].
+        offsets: [lists + 1]; the documents of list i are ``offsets[i]:offsets[i + 1]``.
+        doc_ids: [documents], in the order of their ids inside a list.
+        labels: [documents] as the loss sees them.
+        gains: [documents] labels in the unit of engagement, the gain of nDCG on labels.
+        qrels: judgements of the queries; None where labels are real values.
+        first: [documents] scores of the first stage; None where there is none.
+    """
+
+    query_ids: list[str]
+    offsets: np.ndarray
+    doc_ids: list[str]
+    labels: np.ndarray
+    gains: np.ndarray
+    qrels: Qrels | None
+    first: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, data: Any, lists: LabelledLists) -> tuple[Truth, np.ndarray]:
+        """The truth, and [documents] the places in ``lists`` of its documents.
+
+        Args:
+            data: the data module.
+            lists: its test part, in any order.
+        """
+        owner = np.repeat(np.array(lists.query_ids), np.diff(lists.offsets))
+        order = np.lexsort((np.array(lists.doc_ids), owner))
+        ranked = np.argsort(np.array(lists.query_ids))
+        query_ids = [lists.query_ids[i] for i in ranked]
+        doc_ids = [lists.doc_ids[i] for i in order]
+        offsets = np.concatenate([[0], np.cumsum(np.diff(lists.offsets)[ranked])])
+        first = _first(data.test_run, query_ids, offsets, doc_ids)
+        labels, gains = lists.labels[order].astype(np.float32), lists.gains[order]
+        return cls(query_ids, offsets, doc_ids, labels, gains, data.test_qrels, first), order
+
+    @property
+    def lists(self) -> LabelledLists:
+        """What label measures take."""
+        return LabelledLists(self.query_ids, self.offsets, self.labels, self.gains, self.doc_ids)
+
+    def run(self, scores: np.ndarray, name: str) -> Run:
+        """The test part ranked by ``scores`` [documents]."""
+        return Run(self.query_ids, self.offsets, np.array(self.doc_ids, object), np.asarray(scores, np.float64), name)
+
+    @property
+    def signature(self) -> str:
+        """16 hexadecimal digits that change with lists, labels or judgements."""
+        found = hashlib.sha256()
+        for part in (self.query_ids, self.doc_ids, self.qrels):
+            found.update(json.dumps(part, sort_keys=True).encode())
+        for array in (self.offsets.astype(np.int64), self.labels.astype(np.float32)):
+            found.update(array.tobytes())
+        return found.hexdigest()[:16]
+
+    def dump(self) -> bytes:
+        """As bytes for a file (numpy's npz, without pickled objects)."""
+        facts = {"query_ids": self.query_ids, "doc_ids": self.doc_ids, "qrels": self.qrels}
+        arrays = {"offsets": self.offsets, "labels": self.labels, "gains": self.gains}
+        if self.first is not None:
+            arrays["first"] = self.first
+        buffer = io.BytesIO()
+        text = np.frombuffer(json.dumps(facts).encode(), np.uint8)
+        np.savez_compressed(buffer, allow_pickle=False, facts=text, **arrays)
+        return buffer.getvalue()
+
+    @classmethod
+    def load(cls, content: bytes, where: str) -> Truth:
+        """From ``dump``. Raises DataError naming the file ``where`` when it is none."""
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as file:
+                facts = json.loads(file["facts"].tobytes())
+                first = file.get("first")
+                arrays = {name: file[name] for name in ("offsets", "labels", "gains")}
+        except (ValueError, KeyError, OSError) as error:
+            raise DataError(f"{where}: not the test part of a benchmark: {error}; remove the folder") from error
+        return cls(**facts, **arrays, first=first)
+
+
+def _first(run: Run | None, query_ids: list[str], offsets: np.ndarray, doc_ids: list[str]) -> np.ndarray | None:
+    """[documents] scores of the first stage, in the truth's order."""
+    if run is None:
+        return None
+    found = np.empty(len(doc_ids))
+    for i, query_id in enumerate(query_ids):
+        docs, scores = run[query_id]
+        by_id = dict(zip(docs.tolist(), scores.tolist(), strict=True))
+        span = slice(int(offsets[i]), int(offsets[i + 1]))
+        found[span] = [by_id[doc_id] for doc_id in doc_ids[span]]
+    return found

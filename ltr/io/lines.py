@@ -1,0 +1,64 @@
+"""YAML that remembers where everything stood, so that an error can name the line."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ltr.errors import ConfigError
+from ltr.io.files import existing
+
+Place = tuple[Any, ...]
+
+
+class Lines:
+    """The content of a YAML file and the line of each of its entries.
+
+    Attributes:
+        path: the file.
+        content: what it says, as plain Python.
+    """
+
+    def __init__(self, path: str | os.PathLike, what: str):
+        self.path = existing(path, what)
+        text = Path(self.path).read_text(encoding="utf-8")
+        self._lines: dict[Place, int] = {(): 1}
+        try:
+            node = yaml.compose(text, Loader=yaml.SafeLoader)
+            self.content: Any = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            at = f":{mark.line + 1}" if mark else ""
+            problem = getattr(error, "problem", None) or "it cannot be read"
+            raise ConfigError(f"{self.path}{at}: this is no YAML: {problem}") from error
+        if node is not None:
+            self._walk(node, ())
+
+    def at(self, *place: Any) -> str:
+        """``file:line`` of an entry, or of the nearest entry around it that the file has."""
+        while place not in self._lines:
+            place = place[:-1]
+        return f"{self.path}:{self._lines[place]}"
+
+    def _walk(self, node: yaml.Node, place: Place) -> None:
+        if isinstance(node, yaml.MappingNode):
+            seen: dict[Any, int] = {}
+            for key, value in node.value:
+                line = key.start_mark.line + 1
+                if key.value in seen:
+                    raise ConfigError(
+                        f"{self.path}:{line}: {key.value!r} stands here a second time (first in line {seen[key.value]}), "
+                        "and only one of them would count; remove or rename one"
+                    )
+                seen[key.value] = line
+                inside = (*place, key.value)
+                self._lines[inside] = line
+                self._walk(value, inside)
+        elif isinstance(node, yaml.SequenceNode):
+            for i, value in enumerate(node.value):
+                inside = (*place, i)
+                self._lines[inside] = value.start_mark.line + 1
+                self._walk(value, inside)

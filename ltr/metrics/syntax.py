@@ -1,0 +1,59 @@
+"""The notation that all measures share: ``name[.share][-l<level>][@cutoff]``."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from ltr.errors import ConfigError
+
+_FORM = re.compile(r"(?P<name>[a-z_0-9-]+?)(?P<tail>\.\d+)?(?:-l(?P<l>\d+))?(?:@(?P<k>\d+))?(?:-l(?P<late>\d+))?")
+
+
+class Parts(NamedTuple):
+    """A measure's text, taken apart.
+
+    Attributes:
+        name: lower case.
+        tail: number behind a point, in [0, 1): a persistence, a share; None where there is none.
+        level: relevance level; 1 where none is given.
+        cutoff: ranks that count; 0 where none is given.
+    """
+
+    name: str
+    tail: float | None
+    level: int
+    cutoff: int
+
+
+def taken_apart(text: str, hint: str) -> Parts:
+    """The parts of a measure's text; ``@cutoff-l<level>`` is understood as well.
+
+    Args:
+        text: such as ``precision-l2@5``.
+        hint: end of the message for a text without this form.
+
+    Raises:
+        ConfigError: another form, or a cutoff of 0.
+
+    >>> taken_apart("rmse_top.2", "")
+    Parts(name='rmse_top', tail=0.2, level=1, cutoff=0)
+    """
+    found = _FORM.fullmatch(text.strip().lower())
+    if not found or (found["l"] and found["late"]):
+        raise ConfigError(f"no measure {text!r}: write name, then -l<level>, then @cutoff; {hint}")
+    if found["k"] and int(found["k"]) == 0:
+        raise ConfigError(f"measure {text}: the cutoff must be at least 1; leave @0 out to count all ranks")
+    tail = found["tail"]
+    level = int(found["l"] or found["late"] or 1)
+    return Parts(found["name"], float(tail) if tail else None, level, int(found["k"] or 0))
+
+
+def written(name: str, tail: float | None, level: int, cutoff: int) -> str:
+    """The text that is taken apart into these parts.
+
+    >>> written("rbp", 0.95, 2, 0)
+    'rbp.95-l2'
+    """
+    share = f"{tail:.12g}".removeprefix("0") if tail else ""
+    return f"{name}{share}{f'-l{level}' if level > 1 else ''}{f'@{cutoff}' if cutoff else ''}"

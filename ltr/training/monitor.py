@@ -1,0 +1,52 @@
+"""What decides which weights are best: checked before step 1 against what validation measures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+from ltr.errors import ConfigError
+from ltr.io.names import suggestion
+from ltr.metrics.measure import AnyMeasure, Measure, parse
+
+Mode = Literal["max", "min"]
+
+
+def monitored(text: str, mode: Mode | None, measured: Sequence[str]) -> tuple[AnyMeasure, Mode]:
+    """The measure that a run folder monitors, and its direction.
+
+    Args:
+        text: of the measure.
+        mode: what the user says; None for what the measure says.
+        measured: texts of the measures that validation reports.
+
+    Raises:
+        ConfigError: the measure is not reported, or the direction is not the measure's.
+    """
+    measure = parse(text)
+    if str(measure) not in measured:
+        raise ConfigError(
+            f"RunFolder: monitor {str(measure)!r} is not measured; {suggestion(str(measure), measured)}; "
+            "add it to model.measures or monitor one of these"
+        )
+    best: Mode = "max" if measure.larger_is_better else "min"
+    if mode not in (None, best):
+        raise ConfigError(f"RunFolder: the best {measure} is its {best}imum, got mode {mode}; leave mode out")
+    return measure, best
+
+
+def check_interpolation(measure: AnyMeasure, data: Any) -> None:
+    """Raise ConfigError where no interpolation weight can be chosen on dev."""
+    if not isinstance(measure, Measure) or getattr(data, "dev_run", None) is None:
+        raise ConfigError(
+            f"RunFolder: interpolate: dev mixes the first stage's scores in by what {measure} says of the dev ranking, "
+            "which takes a measure of judgements and a first stage; set run.interpolate to off"
+        )
+
+
+def check_callbacks(callbacks: Iterable[Any], logged: Sequence[str]) -> None:
+    """Raise ConfigError for a callback that monitors what is never logged."""
+    for callback in callbacks:
+        key = getattr(callback, "monitor", None)
+        if key is not None and key not in logged:
+            raise ConfigError(f"{type(callback).__name__}: monitor {key!r} is never logged; {suggestion(key, logged)}")

@@ -1,0 +1,1 @@
+from tests.tiny_model import tiny_model  # noqa: F401
