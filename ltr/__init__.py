@@ -13,12 +13,15 @@ __version__ = "0.1.0"
 #: public name -> the module that defines it
 _HOMES = {
     "Reranker": "ltr.inference",
+    "FeatureRanker": "ltr.inference",
     "RankingModule": "ltr.training",
     "CrossEncoder": "ltr.scorers",
+    "AttentionScorer": "ltr.scorers",
     "LinearScorer": "ltr.scorers",
     "MLPScorer": "ltr.scorers",
     "TextData": "ltr.data",
     "LetorData": "ltr.data",
+    "EngagementData": "ltr.data",
     "TextLists": "ltr.batch",
     "FeatureLists": "ltr.batch",
     "LtrError": "ltr.errors",
@@ -30,10 +33,10 @@ _HOMES = {
 if TYPE_CHECKING:
     from ltr import links, losses, metrics
     from ltr.batch import FeatureLists, TextLists
-    from ltr.data import LetorData, TextData
+    from ltr.data import EngagementData, LetorData, TextData
     from ltr.errors import LtrError
-    from ltr.inference import Reranker
-    from ltr.scorers import CrossEncoder, LinearScorer, MLPScorer
+    from ltr.inference import FeatureRanker, Reranker
+    from ltr.scorers import AttentionScorer, CrossEncoder, LinearScorer, MLPScorer
     from ltr.training import RankingModule
 
 __all__ = [*_HOMES, "__version__"]

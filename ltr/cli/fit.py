@@ -48,9 +48,18 @@ def train(cli: Any) -> int:
         print(f"\n{result.text()}")
     print()
     print(f"best model   {best}  (dev/{cli.run_folder.monitor} {cli.run_folder.best_value:.4f})")
-    mixed = " --interpolate" if cli.run_folder.interpolate == "dev" else ""
-    print(f"next         ltr rerank --model {best} --dataset {cli.datamodule.dev} --query 'your question'{mixed}")
+    print(f"next         {_next(cli, best)}")
     return 0
+
+
+def _next(cli: Any, best: Path) -> str:
+    """What one does with the best model."""
+    from ltr.scorers import FeatureScorer
+
+    if isinstance(cli.model.scorer, FeatureScorer):
+        return f"in Python: ltr.inference.FeatureRanker.load({str(best)!r}).scores(features)"
+    mixed = " --interpolate" if cli.run_folder.interpolate == "dev" else ""
+    return f"ltr rerank --model {best} --dataset {cli.datamodule.dev} --query 'your question'{mixed}"
 
 
 def quieten() -> None:

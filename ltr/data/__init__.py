@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 #: public name -> the module that defines it
 _HOMES = {
     "Collection": "collection",
+    "EngagementData": "engagement",
     "LetorData": "letor",
     "load": "collection",
     "retrieve": "candidates",
@@ -19,12 +20,13 @@ _HOMES = {
 if TYPE_CHECKING:
     from ltr.data.candidates import retrieve
     from ltr.data.collection import Collection, load
+    from ltr.data.engagement import EngagementData
     from ltr.data.letor import LetorData
     from ltr.data.sampling import Sampling
     from ltr.data.text import TextData
     from ltr.data.token_store import TokenStore
 
-__all__ = ["Collection", "LetorData", "Sampling", "TextData", "TokenStore", "load", "retrieve"]
+__all__ = ["Collection", "EngagementData", "LetorData", "Sampling", "TextData", "TokenStore", "load", "retrieve"]
 
 
 def __getattr__(name: str):

@@ -286,3 +286,21 @@ def packed(lists: np.ndarray, tokens: np.ndarray, most: int) -> list[np.ndarray]
             load = 0
         load += size
     return np.split(lists, cuts)
+
+
+def loading(workers: int) -> dict[str, Any]:
+    """Settings of a DataLoader whose data set gives whole batches.
+
+    Args:
+        workers: processes that load; 0 loads in the training process.
+    """
+    return {
+        "collate_fn": _as_it_is,
+        "num_workers": workers,
+        "persistent_workers": workers > 0,
+        "pin_memory": torch.cuda.is_available(),
+    }
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

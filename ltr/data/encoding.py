@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch.utils.data import Dataset
 
 from ltr.batch import TextLists
@@ -119,21 +118,3 @@ def encoder_of(part: TrainPart | EvalPart, tokenizer: Any, max_length: int, max_
         max_length,
         max_query_length,
     )
-
-
-def loading(workers: int) -> dict[str, Any]:
-    """Settings of a DataLoader whose data set gives whole batches.
-
-    Args:
-        workers: processes that load; 0 loads in the training process.
-    """
-    return {
-        "collate_fn": _as_it_is,
-        "num_workers": workers,
-        "persistent_workers": workers > 0,
-        "pin_memory": torch.cuda.is_available(),
-    }
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch

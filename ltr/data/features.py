@@ -12,12 +12,12 @@ import torch
 from torch.utils.data import DataLoader
 
 from ltr.batch import FeatureLists
-from ltr.data.batching import EvalBatches, TrainBatches, TrainLoader
+from ltr.data.batching import EvalBatches, TrainBatches, TrainLoader, loading
 from ltr.data.feature_parts import FeatureEncoder, FeatureTable
 from ltr.data.part import sliced
 from ltr.data.ragged import Ragged
 from ltr.data.sampling import Drawn, Pool
-from ltr.data.standardise import Normalisation
+from ltr.data.standardise import Normalisation, Target
 from ltr.errors import ConfigError
 from ltr.io.trec import Qrels
 
@@ -65,7 +65,9 @@ class FeatureData(pl.LightningDataModule):
         self.eval_docs_per_batch, self.seed, self.workers = eval_docs_per_batch, seed, workers
         self._declared = n_features
         self._files: dict[str, FeatureTable] = {}
+        self._parts: dict[str, FeatureTable] = {}
         self._tables: dict[str, FeatureTable] = {}
+        self._qrels: dict[str, Qrels] = {}
         self._fitted: Normalisation | None = None
         self._pool: Pool | None = None
 
@@ -80,13 +82,14 @@ class FeatureData(pl.LightningDataModule):
         """Whether labels are whole-number grades, from which judgements can be made."""
         return False
 
-    def target(self, labels: np.ndarray) -> np.ndarray:
-        """What is learnt in place of the file's labels. Default: the labels."""
-        return labels
+    @property
+    def target(self) -> Target | None:
+        """How the file's labels become what is learnt; None where they are taken as they are."""
+        return None
 
     def gains(self, labels: np.ndarray, part: str) -> np.ndarray:
-        """Labels of a part's batches back in the unit of the file: the inverse of ``target``."""
-        return labels
+        """[documents] labels of a part's batches back in the unit of the file."""
+        return labels if self.target is None else self.target.back(labels)
 
     # ------------------------------------------------------------------ what Lightning calls
 
@@ -108,7 +111,7 @@ class FeatureData(pl.LightningDataModule):
         # training that resumes asks for its loader when the epoch is known already
         epoch = self.trainer.current_epoch if self.trainer is not None else 0
         batches = TrainBatches(self._draw, self.lists_per_batch, None, self.seed, rank, ranks, epoch=epoch)
-        return TrainLoader(FeatureEncoder(self._table("train")), batches, self._done, **self._loading)
+        return TrainLoader(FeatureEncoder(self._table("train")), batches, self._done, **loading(self.workers))
 
     def val_dataloader(self) -> DataLoader | list[DataLoader]:
         """Batches of dev lists; no loader where ``dev`` is not set."""
@@ -136,7 +139,7 @@ class FeatureData(pl.LightningDataModule):
         if self.train is None:
             return None
         if self._fitted is None:
-            self._fitted = Normalisation.fit(self._table("train").features, self.log1p, self.standardise)
+            self._fitted = Normalisation.fit(self._plain("train").features, self.log1p, self.standardise)
         return self._fitted
 
     def whole(self, part: str) -> FeatureLists:
@@ -148,14 +151,24 @@ class FeatureData(pl.LightningDataModule):
         return FeatureEncoder(table)[table.drawn()]
 
     @property
+    def dev_query_ids(self) -> list[str]:
+        """The dev lists in file order: what is measured stands in this order too."""
+        return list(self._table("dev").query_ids)
+
+    @property
+    def test_query_ids(self) -> list[str]:
+        """The test lists in file order."""
+        return list(self._table("test").query_ids)
+
+    @property
     def dev_qrels(self) -> Qrels | None:
         """Judgements of the dev lists; None where labels are no grades."""
-        return self._table("dev").qrels() if self.has_grades else None
+        return self._judged("dev")
 
     @property
     def test_qrels(self) -> Qrels | None:
         """Judgements of the test lists; None where labels are no grades."""
-        return self._table("test").qrels() if self.has_grades else None
+        return self._judged("test")
 
     @property
     def dev_run(self) -> None:
@@ -192,10 +205,10 @@ class FeatureData(pl.LightningDataModule):
             part: {
                 "lists": table.n_lists,
                 "docs_per_list": table.n_docs / table.n_lists,
-                "lowest": float(self.gains(table.labels, part).min()),
-                "highest": float(self.gains(table.labels, part).max()),
+                "lowest": float(table.labels.min()),
+                "highest": float(table.labels.max()),
             }
-            for part, table in self._tables.items()
+            for part, table in self._parts.items()
         }
 
     def describe(self) -> str:
@@ -221,24 +234,40 @@ class FeatureData(pl.LightningDataModule):
     def _place(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
 
-    def _source(self, part: str) -> FeatureTable:
-        """The whole file that a part is, or is a share of."""
+    def _path(self, part: str) -> str:
+        """The file that a part is, or is a share of."""
         name = getattr(self, part)
         if name is None:
             raise ConfigError(f"{type(self).__name__}: {part} is not set; name a file")
         share = sliced(name)
-        path = share[0] if share else name
+        return share[0] if share else name
+
+    def _source(self, part: str) -> FeatureTable:
+        """The whole of that file."""
+        path = self._path(part)
         if path not in self._files:
             self._files[path] = self.read(path)
         return self._files[path]
 
-    def _table(self, part: str) -> FeatureTable:
-        if part not in self._tables:
+    def _plain(self, part: str) -> FeatureTable:
+        """A part with the file's own labels."""
+        if part not in self._parts:
             table = self._source(part)
             share = sliced(getattr(self, part))
-            table = (table.share(*share[1:]) if share else table).widened(self.n_features)
-            self._tables[part] = table.labelled(self.target)
+            self._parts[part] = (table.share(*share[1:]) if share else table).widened(self.n_features)
+        return self._parts[part]
+
+    def _table(self, part: str) -> FeatureTable:
+        """A part with the labels that are learnt."""
+        if part not in self._tables:
+            table = self._plain(part)
+            self._tables[part] = table if self.target is None else table.labelled(self.target)
         return self._tables[part]
+
+    def _judged(self, part: str) -> Qrels | None:
+        if self.has_grades and part not in self._qrels:
+            self._qrels[part] = self._table(part).qrels()
+        return self._qrels.get(part)
 
     def _draw(self, epoch: int) -> tuple[Drawn, np.ndarray]:
         """The training lists of an epoch and the number of documents in each."""
@@ -266,22 +295,13 @@ class FeatureData(pl.LightningDataModule):
         batches = EvalBatches(lists, sizes, sizes, self.eval_docs_per_batch, rank, ranks)
         # batch_size None: the sampler's items are whole batches
         return DataLoader(
-            FeatureEncoder(table), batch_size=None, sampler=batches, generator=torch.Generator(), **self._loading
+            FeatureEncoder(table),
+            batch_size=None,
+            sampler=batches,
+            generator=torch.Generator(),
+            **loading(self.workers),
         )
-
-    @property
-    def _loading(self) -> dict[str, Any]:
-        return {
-            "collate_fn": _as_it_is,
-            "num_workers": self.workers,
-            "persistent_workers": self.workers > 0,
-            "pin_memory": torch.cuda.is_available(),
-        }
 
     def _done(self) -> int:
         """Batches of the current epoch that training has finished, when it resumes."""
         return self.trainer.fit_loop.epoch_loop.batch_progress.current.completed if self.trainer is not None else 0
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch

@@ -51,6 +51,44 @@ class Normalisation:
         return (signed_log1p(features, self.log1p) - self.shift) / self.scale
 
 
+@dataclass(frozen=True)
+class Target:
+    """What is learnt in place of an amount of engagement: ``(f(y) - mean) / std``, f = log(1 + y) or identity.
+
+    Args:
+        log1p: whether f is the logarithm.
+        mean: of f(y) over the training labels, or 0.
+        std: its standard deviation, or 1.
+
+    >>> target = Target(log1p=True)
+    >>> target.back(target(np.array([0.0, 59.0]))).round(9).tolist()
+    [0.0, 59.0]
+    """
+
+    log1p: bool = True
+    mean: float = 0.0
+    std: float = 1.0
+
+    @classmethod
+    def fit(cls, labels: np.ndarray, log1p: bool, standardise: bool) -> Target:
+        """Fitted on training labels; those that are all equal keep a deviation of 1."""
+        if not standardise:
+            return cls(log1p)
+        plain = cls(log1p)(labels)
+        std = float(plain.std())
+        return cls(log1p, float(plain.mean()), std if std > 1e-12 else 1.0)
+
+    def __call__(self, labels: np.ndarray) -> np.ndarray:
+        """[documents] float64 what is learnt."""
+        wide = np.asarray(labels, np.float64)
+        return ((np.log1p(wide) if self.log1p else wide) - self.mean) / self.std
+
+    def back(self, values: np.ndarray) -> np.ndarray:
+        """[documents] float64 amounts, from what is learnt or predicted; never negative."""
+        plain = np.asarray(values, np.float64) * self.std + self.mean
+        return np.maximum(np.expm1(plain) if self.log1p else plain, 0.0)
+
+
 def signed_log1p(values: np.ndarray, apply: bool = True) -> np.ndarray:
     """``sign(x) log(1 + abs(x))`` in float64; the values as they are where ``apply`` is False."""
     wide = values.astype(np.float64)

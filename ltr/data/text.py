@@ -14,9 +14,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from ltr.data import text_parts
-from ltr.data.batching import EvalBatches, TrainBatches, TrainLoader, check_batch_size
+from ltr.data.batching import EvalBatches, TrainBatches, TrainLoader, check_batch_size, loading
 from ltr.data.collection import Collection, load
-from ltr.data.encoding import Encoder, encoder_of, loading, stores
+from ltr.data.encoding import Encoder, encoder_of, stores
 from ltr.data.label_scale import LabelScale
 from ltr.data.sampling import Drawn, Sampling, epoch_entries
 from ltr.data.text_parts import EvalPart, TrainPart

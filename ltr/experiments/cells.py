@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import json
 import logging
@@ -101,8 +102,9 @@ class Outcome:
 def run_task(task: Task) -> Outcome:
     """Train and measure one cell; whatever goes wrong comes back as a failed outcome with its reason."""
     said = io.StringIO()
-    memory.begin()
     start = time.perf_counter()
+    gc.collect()  # models of the cell before hang in cycles, and few objects hold much memory
+    memory.begin()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         try:
             outcome = _outside(task) if task.ranker is not None else _trained(task)

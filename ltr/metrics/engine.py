@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import threading
 from collections.abc import Iterable, Iterator
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ltr.errors import DataError
-from ltr.io.files import cache_folder
+from ltr.io.compiled import keep_compiled
 from ltr.io.runs import Run
 from ltr.io.trec import Qrels
 from ltr.metrics.lists import JudgedLists
@@ -214,10 +213,7 @@ def _tell() -> None:
 def _ranx() -> Any:
     """ranx, with its compiled kernels kept in the user's cache."""
     if "ranx" not in sys.modules:
-        os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_folder("numba")))
-        from numba.core import config
-
-        config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]  # type: ignore[attr-defined]  # in case numba was imported before
+        keep_compiled()
     import ranx
 
     return ranx

@@ -20,3 +20,8 @@ class Scorer(nn.Module):
     def parts(self) -> dict[str, list[nn.Parameter]]:
         """Trainable parameters by part, for learning rates of their own; a part may be empty."""
         return {"encoder": [], "head": [p for p in self.parameters() if p.requires_grad]}
+
+    @property
+    def saved(self) -> nn.Module:
+        """The module whose weights stand in ``model.safetensors`` of a saved model."""
+        return self

@@ -98,6 +98,10 @@ class CrossEncoder(Scorer):
                 found["head" if in_head(self.model, name) else "encoder"].append(parameter)
         return found
 
+    @property
+    def saved(self) -> nn.Module:
+        return self.model
+
     def save(self, folder: str | os.PathLike, settings: ModelSettings) -> None:
         """Save as a standard sequence-classification folder with tokenizer and ``ltr.json``.
 

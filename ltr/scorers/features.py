@@ -1,16 +1,22 @@
-"""Scorers of documents that are described by numbers: linear, multilayer perceptron, attention over the list."""
+"""Scorers of documents that are described by numbers: what all share, the linear one, the multilayer perceptron."""
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from safetensors.torch import save_model
 from torch import Tensor, nn
 
 from ltr.batch import FeatureLists
 from ltr.errors import ConfigError, ShapeError
 from ltr.scorers.base import Scorer
+from ltr.scorers.feature_settings import FeatureSettings
+from ltr.scorers.saving import building
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -19,6 +25,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "tanh": nn.Tanh,
     "elu": nn.ELU,
 }
+WEIGHTS = "model.safetensors"
 Activation = Literal["relu", "gelu", "silu", "tanh", "elu"]
 
 
@@ -112,6 +119,27 @@ class FeatureScorer(Scorer):
         """What the class was made with, ``n_features`` left out."""
         return {}
 
+    def save(self, folder: str | os.PathLike, settings: FeatureSettings | None = None) -> None:
+        """Save as a folder of ``model.safetensors`` (weights and statistics) and ``ltr.json`` (all else).
+
+        ``load_scorer`` opens it. Written beside and renamed: an interruption leaves what was there.
+
+        Raises:
+            ConfigError: a scorer that has no layers yet.
+        """
+        if self.n_features is None:
+            raise ConfigError(f"{type(self).__name__}: there is nothing to save before the number of features is known")
+        made = replace(
+            settings or FeatureSettings(),
+            scorer=type(self).__name__,
+            arguments=self.arguments,
+            n_features=self.n_features,
+            log1p=self.log1p,
+        )
+        with building(Path(folder)) as beside:
+            save_model(self, str(beside / WEIGHTS))
+            made.write(beside)
+
     def _build(self, n_features: int) -> None:
         if n_features < 1:
             raise ConfigError(f"{type(self).__name__}: n_features must be at least 1, got {n_features}")
@@ -161,7 +189,9 @@ class MLPScorer(FeatureScorer):
             raise ConfigError(
                 f"MLPScorer: hidden takes widths of at least 1, one per layer, got {hidden}; for none take LinearScorer"
             )
-        _check("MLPScorer", dropout, activation)
+        if activation not in ACTIVATIONS:
+            raise ConfigError(f"MLPScorer: activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
+        check_dropout("MLPScorer", dropout)
         self.hidden, self.dropout, self.activation = list(hidden), dropout, activation
         super().__init__(n_features)
 
@@ -179,8 +209,7 @@ class MLPScorer(FeatureScorer):
         return nn.Sequential(*steps), nn.Linear(width, 1)
 
 
-def _check(name: str, dropout: float, activation: str) -> None:
+def check_dropout(name: str, dropout: float) -> None:
+    """Raise ConfigError for a dropout outside [0, 1)."""
     if not 0 <= dropout < 1:
         raise ConfigError(f"{name}: dropout must be at least 0 and below 1, got {dropout}")
-    if activation not in ACTIVATIONS:
-        raise ConfigError(f"{name}: activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")

@@ -15,6 +15,7 @@ from torch import nn
 
 from ltr.errors import ConfigError
 from ltr.scorers.heads import in_head
+from ltr.scorers.settings import FILE
 
 log = logging.getLogger(__name__)
 
@@ -125,6 +126,8 @@ def _config(source: str, revision: str | None) -> Any:
     if folder.is_dir() and not (folder / "config.json").exists():
         inside = sorted(p.parent for p in folder.glob("*/config.json"))
         hint = f"; did you mean {inside[0]}?" if inside else ""
+        if (folder / FILE).exists():
+            hint = "; it holds a scorer on features: open it with ltr.inference.FeatureRanker.load"
         raise ConfigError(f"CrossEncoder: the folder {source} holds no config.json, so it is no saved model{hint}")
     if not folder.is_dir() and (folder.is_absolute() or source.startswith((".", "~")) or source.count("/") > 1):
         raise ConfigError(f"CrossEncoder: no folder {source}; give a folder with config.json or a hub id")

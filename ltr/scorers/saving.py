@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,7 @@ from ltr.scorers.settings import ModelSettings
 
 def save(model: Any, tokenizer: Any, settings: ModelSettings, folder: Path) -> None:
     """Write weights (safetensors), configuration, tokenizer and ``ltr.json``, then put the folder in its place."""
-    with disk_errors(folder):
-        _save(model, tokenizer, settings, folder)
-
-
-def _save(model: Any, tokenizer: Any, settings: ModelSettings, folder: Path) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
-    try:
+    with building(folder) as beside:
         own = model.config
         # sentence-transformers would put a sigmoid on a single logit
         model.config = copy.deepcopy(own)
@@ -38,11 +33,25 @@ def _save(model: Any, tokenizer: Any, settings: ModelSettings, folder: Path) -> 
         written.model_max_length = settings.max_length
         written.save_pretrained(beside)
         settings.write(beside)
-        _open_to_others(beside)
-        _swap(beside, folder)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
+
+
+@contextlib.contextmanager
+def building(folder: Path) -> Iterator[Path]:
+    """An empty folder beside ``folder`` that takes its place when the block ends well.
+
+    Raises:
+        DataError: when the disk is full or the place cannot be written; the old folder is untouched.
+    """
+    with disk_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
+        try:
+            yield beside
+            _open_to_others(beside)
+            _swap(beside, folder)
+        except BaseException:
+            shutil.rmtree(beside, ignore_errors=True)
+            raise
 
 
 def _swap(new: Path, folder: Path) -> None:

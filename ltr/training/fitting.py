@@ -65,7 +65,7 @@ def fit(trainer: pl.Trainer, module: RankingModule, data: pl.LightningDataModule
 
 def load_weights(module: RankingModule, folder: Path) -> None:
     """Load the weights of a model folder into the module's scorer."""
-    load_model(module.scorer.model, folder / "model.safetensors", device=str(module.device))  # type: ignore[arg-type]
+    load_model(module.scorer.saved, folder / "model.safetensors", device=str(module.device))
 
 
 def _try_average(trainer: pl.Trainer, module: RankingModule, data: pl.LightningDataModule, run: RunFolder) -> None:

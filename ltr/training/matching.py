@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from ltr.errors import ConfigError
 from ltr.scorers.base import Scorer
+from ltr.scorers.feature_settings import FeatureSettings
 from ltr.scorers.features import FeatureScorer
+from ltr.scorers.settings import ModelSettings
 
 
 def fit_to_data(scorer: Scorer, data: Any) -> None:
@@ -31,3 +34,17 @@ def fit_to_data(scorer: Scorer, data: Any) -> None:
             f"RankingModule: {kind} gives features, which {name} does not read; take ltr.scorers.MLPScorer, or derive "
             "the scorer from ltr.scorers.FeatureScorer"
         )
+
+
+def settings_of(scorer: Scorer, data: Any) -> ModelSettings | FeatureSettings:
+    """What a model trained on the data must know about them, to be saved with it."""
+    if not isinstance(scorer, FeatureScorer):
+        return ModelSettings(
+            max_length=data.max_length, max_query_length=data.max_query_length, trained_on=data.trained_on
+        )
+    target = getattr(data, "target", None)
+    return FeatureSettings(
+        feature_names=data.feature_names,
+        target=asdict(target) if target is not None else {},
+        trained_on=data.trained_on,
+    )

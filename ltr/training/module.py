@@ -118,7 +118,7 @@ class RankingModule(pl.LightningModule):
         return [*(f"dev/{measure}" for measure in self.measures), *focus, "train/loss"]
 
     def setup(self, stage: str) -> None:
-        """Refuse measures that the data cannot give, and let a scorer on features learn how many there are."""
+        """Refuse measures that the data cannot give, and fit scorers on features to them, before anything is computed."""
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         for part in {"fit": ("dev", "test"), "validate": ("dev",), "test": ("test",)}.get(stage, ()):
             there = getattr(data, part, "") is not None
@@ -127,7 +127,8 @@ class RankingModule(pl.LightningModule):
                     f"RankingModule: measure {self._judged[0]} needs judgements, and the labels of {part} are real values; "
                     "let model.measures name measures of labels only, such as spearman, rmse_top.2 or ndcg_label@10"
                 )
-        fit_to_data(self.scorer, data)  # before the optimiser is made
+        # before the optimiser is made: scorers on features build their layers once they know how many there are
+        fit_to_data(self.scorer, data)
 
     # ------------------------------------------------------------------ optimiser
 

@@ -18,10 +18,10 @@ from torch import Tensor
 from ltr.errors import ConfigError
 from ltr.io.files import disk_errors, replacing
 from ltr.io.trec import Run, write_run
-from ltr.scorers.settings import ModelSettings
 from ltr.training import records
 from ltr.training.averaging import Averager
 from ltr.training.interruption import Interruption
+from ltr.training.matching import settings_of
 from ltr.training.module import RankingModule
 from ltr.training.monitor import Mode, check_callbacks, check_interpolation, monitored
 
@@ -93,7 +93,7 @@ class RunFolder(pl.Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         if getattr(data, "dev", "") is None:
             raise ConfigError("RunFolder: validation decides which weights are best; name a collection as data.dev")
-        if hasattr(pl_module.scorer, "check_length"):
+        if hasattr(pl_module.scorer, "check_length") and hasattr(data, "max_length"):
             pl_module.scorer.check_length(data.max_length)  # type: ignore[operator]
         known = [*pl_module.measures] if isinstance(pl_module, RankingModule) else []
         measure, self.mode = monitored(self.monitor, self.mode, known)
@@ -201,10 +201,7 @@ class RunFolder(pl.Callback):
 
     def save_model(self, trainer: pl.Trainer, module: RankingModule, name: str) -> None:
         """Save the scorer as a model folder; the old one stays until the new one is complete."""
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        settings = ModelSettings(
-            max_length=data.max_length, max_query_length=data.max_query_length, trained_on=data.trained_on
-        )
+        settings = settings_of(module.scorer, trainer.datamodule)  # type: ignore[attr-defined]
         module.scorer.save(self.folder / name, settings)  # type: ignore[operator]
 
     # ------------------------------------------------------------------ the end, good or bad

@@ -14,7 +14,8 @@ def test_public_names_exist():
 
 def test_unknown_names_are_told_what_there_is():
     with pytest.raises(
-        AttributeError, match=r"'ltr.data' has no attribute 'Textdata'; it has Collection, LetorData, Sampling"
+        AttributeError,
+        match=r"'ltr.data' has no attribute 'Textdata'; it has Collection, EngagementData, LetorData, Sampling",
     ):
         _ = ltr.data.Textdata
 

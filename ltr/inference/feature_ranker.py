@@ -1,0 +1,97 @@
+"""A saved scorer on features, put to use: raw features in, scores or amounts out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from ltr.batch import FeatureLists
+from ltr.data.standardise import Target
+from ltr.errors import DataError, ShapeError
+from ltr.inference.scoring import device_of, windows
+from ltr.io.names import suggestion
+from ltr.scorers import FeatureScorer, FeatureSettings, load_scorer
+
+#: documents scored together
+WINDOW = 2**15
+
+
+class FeatureRanker:
+    """Scores documents that are described by numbers with a scorer that ``ltr fit`` has trained.
+
+    Args:
+        scorer: in evaluation mode while it scores.
+        settings: what was saved with it.
+        device: ``auto``, ``cpu``, ``cuda`` …
+    """
+
+    def __init__(self, scorer: FeatureScorer, settings: FeatureSettings, device: str = "auto"):
+        self.device = device_of(device)
+        self.scorer = scorer.to(self.device).eval()
+        self.settings = settings
+        self.target = Target(**settings.target) if settings.target else None
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike, device: str = "auto") -> FeatureRanker:
+        """Open a model folder, such as ``runs/NAME/best``.
+
+        Raises:
+            DataError: no such folder, or files that do not belong together.
+        """
+        return cls(load_scorer(folder), FeatureSettings.read(folder), device)
+
+    def scores(self, features: Any, sizes: Sequence[int] | None = None) -> np.ndarray:
+        """[documents] float32 scores, larger is better.
+
+        Args:
+            features: [documents, features] raw; or a pandas table, whose columns are then found by name.
+            sizes: how many documents each list has, in order; default: all are one list (which matters only where
+                documents of a list see each other).
+
+        Raises:
+            ShapeError: another number of features, or sizes that do not add up.
+            DataError: a column that is missing, a value that is no finite number.
+        """
+        matrix = self._matrix(features)
+        counts = np.array([len(matrix)] if sizes is None else sizes, np.int64)
+        if counts.sum() != len(matrix) or (counts < 0).any():
+            raise ShapeError(f"FeatureRanker: sizes must add up to {len(matrix)} documents, got {counts.sum()}")
+        ends = np.cumsum(counts)
+        batches = (
+            FeatureLists.of(matrix[end - n : end], np.array([0, n])) for n, end in zip(counts, ends, strict=True)
+        )
+        found = [np.zeros(0, np.float32)]
+        with torch.inference_mode():
+            for batch in windows(batches, WINDOW):
+                found.append(self.scorer(batch.to(self.device))[batch.mask.to(self.device)].cpu().numpy())
+        return np.concatenate(found)
+
+    def amounts(self, features: Any, sizes: Sequence[int] | None = None) -> np.ndarray:
+        """[documents] scores in the unit of the labels, such as seconds, where the model learnt a transform of them."""
+        scores = self.scores(features, sizes)
+        return scores if self.target is None else self.target.back(scores)
+
+    def _matrix(self, features: Any) -> np.ndarray:
+        names = self.settings.feature_names
+        if hasattr(features, "columns") and names:
+            columns = list(map(str, features.columns))
+            for name in names:
+                if name not in columns:
+                    raise DataError(f"FeatureRanker: no column {name!r} in the table; {suggestion(name, columns)}")
+            features = features[list(names)]
+        matrix = np.asarray(features, np.float32)
+        if matrix.ndim != 2 or matrix.shape[1] != self.scorer.n_features:
+            raise ShapeError(
+                f"FeatureRanker: features must be [documents, {self.scorer.n_features}], got {list(matrix.shape)}"
+            )
+        if not np.isfinite(matrix).all():
+            row, column = np.argwhere(~np.isfinite(matrix))[0].tolist()
+            raise DataError(
+                f"FeatureRanker: every value must be finite, got {matrix[row, column]} in document {row}, feature "
+                f"{names[column] if names else column + 1}"
+            )
+        return matrix
