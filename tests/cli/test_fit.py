@@ -15,10 +15,11 @@ from ltr.cli import fit
 from ltr.cli.main import main
 from ltr.errors import ConfigError, DataError
 from ltr.training.records import read_metrics
+from tests.cli.feature_files import write_fold, write_log
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "configs" / "recipes").glob("*.yaml"))
-FRAGMENTS = sorted(p for p in (ROOT / "configs").glob("*/*.yaml") if p.parent.name != "recipes")
+FRAGMENTS = sorted(p for p in (ROOT / "configs").glob("*/*.yaml") if p.parent.name not in ("recipes", "benchmarks"))
 
 # what Lightning says about tiny loaders and short trainings is not news here
 pytestmark = [
@@ -27,21 +28,48 @@ pytestmark = [
 ]
 
 
+#: data modules whose documents are described by numbers
+ON_FEATURES = {"ltr.data.LetorData": "letor", "ltr.data.EngagementData": "engagement"}
+
+
+def data_of(configuration: Path) -> str:
+    """The class of a configuration's data."""
+    return yaml.safe_load(configuration.read_text()).get("data", {}).get("class_path", "")
+
+
 @pytest.fixture
-def small(tiny_model, tiny_folder, tmp_path):
-    """Arguments that put tiny data and a tiny model into any recipe."""
+def common(tmp_path):
+    """Arguments of every training here."""
     return [
-        f"--model.scorer.model={tiny_model}",
-        f"--data.train={tiny_folder}/train",
-        f"--data.dev={tiny_folder}/dev",
-        "--data.max_length=32",
-        "--data.max_query_length=16",
         "--data.lists_per_batch=2",
         "--trainer.precision=32-true",
         "--trainer.accelerator=cpu",
         "--trainer.enable_progress_bar=false",
         f"--run.folder={tmp_path}/run",
     ]
+
+
+@pytest.fixture
+def small(common, tiny_model, tiny_folder):
+    """Arguments that put tiny data and a tiny model into any recipe on texts."""
+    return [
+        f"--model.scorer.model={tiny_model}",
+        f"--data.train={tiny_folder}/train",
+        f"--data.dev={tiny_folder}/dev",
+        "--data.max_length=32",
+        "--data.max_query_length=16",
+        *common,
+    ]
+
+
+@pytest.fixture
+def numbers(common, tmp_path):
+    """Arguments that put tiny data into any recipe on features, by its name."""
+    log_file = write_log(tmp_path / "log.csv")
+    return {
+        "letor": [f"--data.fold={write_fold(tmp_path / 'Fold1')}", *common],
+        "engagement": [f"--data.train={log_file}[:50%]", f"--data.dev={log_file}[50%:]", *common],
+    }
 
 
 def instead(recipe: Path, tiny_folder: Path) -> list[str]:
@@ -61,21 +89,26 @@ def instead(recipe: Path, tiny_folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda p: p.stem)
-def test_every_recipe_trains_two_steps(recipe, small, tiny_folder, tmp_path):
+def test_every_recipe_trains_two_steps(recipe, small, numbers, tiny_folder, tmp_path):
     steps = [
         "--trainer.max_steps=2",
         "--trainer.max_epochs=-1",
         "--trainer.val_check_interval=1",
         "--trainer.log_every_n_steps=1",
     ]
-    fit.main(["--config", str(recipe), *small, *instead(recipe, tiny_folder), *steps])
+    on_features = ON_FEATURES.get(data_of(recipe))
+    tiny = numbers[on_features] if on_features else [*small, *instead(recipe, tiny_folder)]
+    fit.main(["--config", str(recipe), *tiny, *steps])
     rows = read_metrics(tmp_path / "run", until_step=9)
     assert [row["step"] for row in rows] == [1, 2]
     assert (tmp_path / "run" / "best" / "model.safetensors").exists()
-    assert (
-        yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["data"]["init_args"]["train"]
-        == f"{tiny_folder}/train"
-    )
+    data = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["data"]["init_args"]
+    expected = {
+        "letor": (data.get("fold"), f"{tmp_path}/Fold1"),
+        "engagement": (data["train"], f"{tmp_path}/log.csv[:50%]"),
+    }
+    given, wanted = expected[on_features] if on_features else (data["train"], f"{tiny_folder}/train")
+    assert given == wanted
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda p: p.stem)
@@ -86,14 +119,46 @@ def test_every_recipe_says_how_it_is_run(recipe):
 
 
 @pytest.mark.parametrize("fragment", FRAGMENTS, ids=lambda p: f"{p.parent.name}-{p.stem}")
-def test_every_fragment_fits_into_a_recipe(fragment, small, tiny_folder):
-    base = ["--config", str(ROOT / "configs" / "recipes" / "folder.yaml"), "--config", str(fragment)]
+def test_every_fragment_fits_into_a_recipe(fragment, small, numbers):
+    on_features = ON_FEATURES.get(
+        data_of(fragment), "letor" if fragment.stem in ("linear", "mlp", "attention") else None
+    )
+    recipe = ROOT / "configs" / "recipes" / f"{on_features or 'folder'}.yaml"
     gpu = ["--trainer.devices=1"] if fragment.stem == "gpu" else []
-    cli = fit.build([*base, *small, *gpu])
+    tiny = numbers[on_features] if on_features else small
+    cli = fit.build(["--config", str(recipe), "--config", str(fragment), *tiny, *gpu])
     text = fragment.read_text()
     assert len(text.splitlines()) <= 15
     if fragment.parent.name == "loss":
         assert type(cli.model.loss).__name__ in text
+    if fragment.parent.name == "scorer":
+        assert type(cli.model.scorer).__name__ in text
+
+
+@pytest.mark.parametrize("recipe", ["letor", "engagement"])
+def test_a_training_on_features_says_what_comes_next_and_goes_on(recipe, numbers, tmp_path, capsys):
+    fit.main(
+        ["--config", str(ROOT / "configs" / "recipes" / f"{recipe}.yaml"), *numbers[recipe], "--trainer.max_epochs=1"]
+    )
+    said = capsys.readouterr().out
+    assert f"next         in Python: ltr.inference.FeatureRanker.load('{tmp_path}/run/best').scores(features)" in said
+    assert "first stage" not in said
+    fit.main(["--resume", f"{tmp_path}/run", "--trainer.max_epochs=2"])
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["status"] == "finished"
+
+
+def test_two_processes_learn_features_as_one_does(numbers, tmp_path):
+    recipe = str(ROOT / "configs" / "recipes" / "letor.yaml")
+    common = ["--config", recipe, *numbers["letor"], "--data.lists_per_batch=4", "--trainer.max_epochs=2"]
+    common += ["--trainer.log_every_n_steps=1", "--model.scorer.dropout=0"]
+    command(common, tmp_path / "one")
+    command([*common, "--trainer.devices=2", "--trainer.strategy=ddp"], tmp_path / "two")
+    one, two = (read_metrics(tmp_path / name, until_step=99) for name in ("one", "two"))
+    assert len(one) == len(two) > 1
+    for a, b in zip(one, two, strict=True):
+        assert a["train/loss"] == pytest.approx(b["train/loss"], rel=1e-5)
+        assert a.get("dev/ndcg@10") == b.get("dev/ndcg@10")
+    assert (tmp_path / "two" / "results.txt").read_text() == (tmp_path / "one" / "results.txt").read_text()
 
 
 def test_the_short_form_of_a_loss_and_its_link(small):
