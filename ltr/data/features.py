@@ -35,6 +35,9 @@ class FeatureData(pl.LightningDataModule):
         settings: further settings that decide what is learnt; part of the signature.
     """
 
+    #: what a share of a file such as ``log.csv[:80%]`` is a share of: ``lists`` or ``items``
+    split_by: str = "lists"
+
     def __init__(
         self,
         parts: dict[str, str | None],
@@ -254,7 +257,9 @@ class FeatureData(pl.LightningDataModule):
         if part not in self._parts:
             table = self._source(part)
             share = sliced(getattr(self, part))
-            self._parts[part] = (table.share(*share[1:]) if share else table).widened(self.n_features)
+            if share:
+                table = table.share_of_items(*share[1:]) if self.split_by == "items" else table.share(*share[1:])
+            self._parts[part] = table.widened(self.n_features)
         return self._parts[part]
 
     def _table(self, part: str) -> FeatureTable:

@@ -144,6 +144,7 @@ class Group:
             config = {k: v for k, v in spec.rankers[self.loss_name].items() if k != "search"}
             return Task(**common, ranker={**config, "init_args": {**(config.get("init_args") or {}), **params}})
         loss = spec.losses[self.loss_name]
+        common["data"] = loss.data_of(common["data"])
         return Task(
             **common, scorer=spec.scorers[self.scorer_name], loss=loss.filled(params),
             model=model_settings(spec, loss, params), trainer=spec.trainer, patience=spec.patience,

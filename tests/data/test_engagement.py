@@ -299,3 +299,29 @@ def test_files_that_are_no_tables(tmp_path):
 def test_settings_are_checked(settings, sentence):
     with pytest.raises(ConfigError, match=f"EngagementData: {sentence}"):
         EngagementData(train="log.csv", **settings)
+
+
+def test_items_held_out_stand_in_no_training_list(written):
+    import pandas as pd
+
+    rows = [(f"q{i}", f"v{(i * j) % 23}", float(j), float(i + j)) for i in range(1, 12) for j in range(1, 9)]
+    table = pd.DataFrame(rows, columns=["session", "video", "words", "seconds"]).drop_duplicates(["session", "video"])
+    path = written(table, "items.csv")
+    names = {"list_id": "session", "item_id": "video", "label": "seconds"}
+    data = EngagementData(train=f"{path}[:70%]", dev=f"{path}[70%:]", split_by="items", **names)
+    train, dev = data.whole("train"), data.whole("dev")
+    assert not set(train.doc_ids) & set(dev.doc_ids)
+    assert set(train.query_ids) & set(dev.query_ids), "a list may have documents in both"
+    assert len(train.doc_ids) + len(dev.doc_ids) == len(table)
+    expected = {(row.session, row.video): row.words for row in table.itertuples()}
+    for part in (train, dev):
+        owners = np.repeat(part.query_ids, part.list_offsets.diff())
+        for query, doc, feature in zip(owners, part.doc_ids, part.features[:, 0].tolist(), strict=True):
+            assert expected[query, doc] == feature
+    assert data.signature != EngagementData(train=f"{path}[:70%]", dev=f"{path}[70%:]", **names).signature
+    with pytest.raises(ConfigError, match="split_by must be lists or items, got 'rows'"):
+        EngagementData(train=path, split_by="rows", **names)
+    with pytest.raises(DataError, match="names no items to split by"):
+        EngagementData(train=f"{path}[:70%]", split_by="items", **{**names, "item_id": None}).whole("train")
+    with pytest.raises(DataError, match="of its items is none; take more"):
+        EngagementData(train=f"{path}[:0.1%]", split_by="items", **names).whole("train")
