@@ -380,11 +380,12 @@ def test_a_missing_system_library_is_named(monkeypatch, tmp_path):
         adapter.imported()
 
 
-def test_the_benchmark_builds_it_from_a_spec(data):
+@pytest.mark.parametrize("home", ["ltr.adapters", "ltr.adapters.lightgbm"])
+def test_the_benchmark_builds_it_from_a_spec(data, home):
     from ltr.experiments.building import build, check_parts
 
     spec = {
-        "class_path": "ltr.adapters.lightgbm.LambdaMART",
+        "class_path": f"{home}.LambdaMART",
         "init_args": {"n_estimators": 5, "label_gain": [0, 1, 3, 7]},
     }
     check_parts("rankers", spec)
