@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ltr.cli.command import run as run_command
-from ltr.errors import ConfigError
+from ltr.cli.judged import baseline_of, judgements, names_of, read
 
 if TYPE_CHECKING:
-    from ltr.io.trec import Qrels, Run
     from ltr.metrics.compare import Comparison
     from ltr.metrics.engine import Evaluation
 
@@ -57,12 +55,12 @@ def evaluate(
     from ltr.metrics.measure import of_rankings
 
     chosen = of_rankings(measures)  # a wrong name must not wait for files to be read
-    judgements = _judgements(qrels, dataset)
-    names = _names(run)
+    judged, _ = judgements(qrels, dataset)
+    names = names_of(run, "--run")
     evaluations = []
     for path in run:
-        evaluations.append(measured(_read(path, names[path]), judgements, chosen))
-    comparison = compare(evaluations, _baseline(baseline, names), test, seed=seed)
+        evaluations.append(measured(read(path, names[path]), judged, chosen))
+    comparison = compare(evaluations, baseline_of(baseline, names), test, seed=seed)
     text = _rendered(evaluations, comparison, format, intervals)
     if per_query:
         _write(per_query, _per_query(evaluations))
@@ -72,43 +70,6 @@ def evaluate(
         print(f"tables: {output}", file=sys.stderr)
     else:
         print(text)
-
-
-def _judgements(qrels: str | None, dataset: str | None) -> Qrels:
-    if qrels is not None and dataset is None:
-        from ltr.io.trec import read_qrels
-
-        return read_qrels(qrels)
-    if dataset is not None and qrels is None:
-        from ltr.data.collection import load
-
-        return load(dataset).qrels
-    got = "both" if qrels else "neither"
-    raise ConfigError(f"give the judgements by --qrels FILE or by --dataset NAME, one of them; got {got}")
-
-
-def _names(paths: Sequence[str]) -> dict[str, str]:
-    """File -> name: its stem, with as many folders before it as it takes to tell files apart."""
-    from ltr.io.trec import stem
-
-    if len(set(paths)) < len(paths):
-        raise ConfigError(f"--run lists a file twice: {' '.join(paths)}")
-    folders = {path: Path(path).absolute().parent.parts for path in paths}
-    for depth in range(max(map(len, folders.values())) + 1):
-        names = {p: "/".join([*folders[p][len(folders[p]) - depth :], stem(p)]) for p in paths}
-        if len(set(names.values())) == len(paths):
-            return names
-    return {path: path for path in paths}  # a.trec beside a.run
-
-
-def _baseline(wanted: str | None, names: dict[str, str]) -> str | None:
-    return names.get(wanted, wanted) if wanted is not None else None
-
-
-def _read(path: str, name: str) -> Run:
-    from ltr.io.trec import read_run
-
-    return read_run(path, name)
 
 
 def _rendered(evaluations: list[Evaluation], comparison: Comparison, format: str, intervals: bool) -> str:

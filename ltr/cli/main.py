@@ -18,6 +18,7 @@ COMMANDS = {
     "fit": ("fit", "train a ranker from a configuration"),
     "benchmark": ("benchmark", "compare losses on your data, tuned alike, with statistics"),
     "evaluate": ("evaluate", "measure runs against judgements and compare them"),
+    "compare": ("compare", "runs query by query: the biggest wins and losses, as a page with texts"),
     "rerank": ("rerank", "reorder candidates with a trained model"),
     "losses": ("losses", "list every loss with one line"),
     "plot": ("plot", "draw a link or a loss"),

@@ -34,6 +34,8 @@ class EngagementData(FeatureData):
         train: file to train on.
         dev: file to validate on.
         test: file to test on when training is over.
+        split_by: what ``[:80%]`` and ``[80%:]`` share out: ``lists``, or ``items``, whose documents then never stand in both.
+            Take items where they recur in many lists: a scorer that has seen them in training looks better than it is.
         list_id: column of the list (a session, a query, a topic); rows need not stand together.
         item_id: column of the document; null gives ``LIST-LINE``.
         label: column of the amount, 0 or more.
@@ -63,6 +65,7 @@ class EngagementData(FeatureData):
         train: str | None = None,
         dev: str | None = None,
         test: str | None = None,
+        split_by: Literal["lists", "items"] = "lists",
         list_id: str = "list_id",
         item_id: str | None = "item_id",
         label: str = "seconds",
@@ -86,6 +89,7 @@ class EngagementData(FeatureData):
             parts, log1p, standardise, lists_per_batch, docs_per_list, eval_docs_per_batch, None, seed, workers
         )
         for what, given, known in (
+            ("split_by", split_by, ("lists", "items")),
             ("weigh", weigh, ("documents", "lists")),
             ("transform", transform, ("log1p", "none")),
         ):
@@ -96,7 +100,7 @@ class EngagementData(FeatureData):
                 "EngagementData: features must name a column, or be null for all columns of numbers, got []"
             )
         self.list_id, self.item_id, self.label, self.features = list_id, item_id, label, features
-        self.weight, self.weigh = weight, weigh
+        self.weight, self.weigh, self.split_by = weight, weigh, split_by
         self.duration, self.use_duration = duration, use_duration
         self.transform, self.standardise_label = transform, standardise_label
         self._target: Target | None = None
@@ -128,7 +132,17 @@ class EngagementData(FeatureData):
 
     @property
     def settings(self) -> dict[str, Any]:
-        names = ("label", "features", "weight", "weigh", "duration", "use_duration", "transform", "standardise_label")
+        names = (
+            "split_by",
+            "label",
+            "features",
+            "weight",
+            "weigh",
+            "duration",
+            "use_duration",
+            "transform",
+            "standardise_label",
+        )
         return {**super().settings, **{name: getattr(self, name) for name in names}}
 
     def _svmlight(self, path: str, columns: Columns) -> FeatureTable:

@@ -70,19 +70,7 @@ class FeatureTable:
         """The lists of those numbers, in that order."""
         lengths = np.diff(self.offsets)[lists]
         rows = spans(self.offsets[:-1][lists], lengths)
-        weights = self.weights
-        if weights is not None:
-            weights = weights[lists if len(weights) == self.n_lists else rows]
-        return replace(
-            self,
-            features=self.features[rows],
-            labels=self.labels[rows],
-            offsets=offsets_of(lengths),
-            query_ids=[self.query_ids[i] for i in lists.tolist()],
-            lines=self.lines[rows],
-            named=None if self.named is None else self.named[rows],
-            weights=weights,
-        )
+        return self._of(lists, rows, lengths)
 
     def share(self, low: float, high: float) -> FeatureTable:
         """The lists between two shares, in file order; see ``ltr.data.part.share_of``.
@@ -97,6 +85,42 @@ class FeatureTable:
                 f"{self.source}: {100 * low:g}% to {100 * high:g}% of its {self.n_lists} lists is none; take more"
             )
         return self.take(np.array(kept))
+
+    def share_of_items(self, low: float, high: float) -> FeatureTable:
+        """The documents whose ids lie between two shares of all ids, in lists without the others.
+
+        What is learnt of an item cannot help to know it again in the other share, as it would where an item stands in
+        lists of both. Lists that lose all their documents are left out.
+
+        Raises:
+            DataError: the file names no items, or the share holds none.
+        """
+        if self.named is None:
+            raise DataError(f"{self.source}: names no items to split by; give their column, or split by lists")
+        ids = [item.decode() for item in self.named.tolist()]
+        chosen = share_of(set(ids), low, high)
+        rows = np.flatnonzero([item in chosen for item in ids])
+        if not len(rows):
+            raise DataError(f"{self.source}: {100 * low:g}% to {100 * high:g}% of its items is none; take more")
+        owners = np.repeat(np.arange(self.n_lists), np.diff(self.offsets))[rows]
+        lists, lengths = np.unique(owners, return_counts=True)
+        return self._of(lists, rows, lengths)
+
+    def _of(self, lists: np.ndarray, rows: np.ndarray, lengths: np.ndarray) -> FeatureTable:
+        """Some documents as lists of those lengths."""
+        weights = self.weights
+        if weights is not None:
+            weights = weights[lists if len(weights) == self.n_lists else rows]
+        return replace(
+            self,
+            features=self.features[rows],
+            labels=self.labels[rows],
+            offsets=offsets_of(lengths),
+            query_ids=[self.query_ids[i] for i in lists.tolist()],
+            lines=self.lines[rows],
+            named=None if self.named is None else self.named[rows],
+            weights=weights,
+        )
 
     def widened(self, n_features: int) -> FeatureTable:
         """With columns of zeros behind, so that there are ``n_features``."""

@@ -35,6 +35,9 @@ class FeatureData(pl.LightningDataModule):
         settings: further settings that decide what is learnt; part of the signature.
     """
 
+    #: what a share of a file such as ``log.csv[:80%]`` is a share of: ``lists`` or ``items``
+    split_by: str = "lists"
+
     def __init__(
         self,
         parts: dict[str, str | None],
@@ -87,8 +90,8 @@ class FeatureData(pl.LightningDataModule):
         """How the file's labels become what is learnt; None where they are taken as they are."""
         return None
 
-    def gains(self, labels: np.ndarray) -> np.ndarray:
-        """[documents] labels of batches back in the unit of the file."""
+    def gains(self, labels: np.ndarray, part: str) -> np.ndarray:
+        """[documents] labels of a part's batches back in the unit of the file."""
         return labels if self.target is None else self.target.back(labels)
 
     # ------------------------------------------------------------------ what Lightning calls
@@ -254,7 +257,9 @@ class FeatureData(pl.LightningDataModule):
         if part not in self._parts:
             table = self._source(part)
             share = sliced(getattr(self, part))
-            self._parts[part] = (table.share(*share[1:]) if share else table).widened(self.n_features)
+            if share:
+                table = table.share_of_items(*share[1:]) if self.split_by == "items" else table.share(*share[1:])
+            self._parts[part] = table.widened(self.n_features)
         return self._parts[part]
 
     def _table(self, part: str) -> FeatureTable:

@@ -17,6 +17,7 @@ from ltr.data import text_parts
 from ltr.data.batching import EvalBatches, TrainBatches, TrainLoader, check_batch_size, loading
 from ltr.data.collection import Collection, load
 from ltr.data.encoding import Encoder, encoder_of, stores
+from ltr.data.label_scale import LabelScale
 from ltr.data.sampling import Drawn, Sampling, epoch_entries
 from ltr.data.text_parts import EvalPart, TrainPart
 from ltr.data.tokens import PairTemplate, check_lengths, load_tokenizer
@@ -42,6 +43,8 @@ class TextData(pl.LightningDataModule):
             labels of any kind).
         dev_teacher: likewise for validation, instead of ``dev_candidates``; then only measures of labels apply.
         test_teacher: likewise for the test, instead of ``test_candidates``.
+        standardise_labels: take the mean of the teacher's training scores from all its scores and divide by their
+            standard deviation, so that links and scorers need not know its unit; ``ndcg_label`` still gains the scores.
         tokenizer: hub id or folder of the model's tokenizer; ``ltr fit`` takes it from the model.
         max_length: most tokens of an encoded pair; longer documents lose their end, queries stay.
         max_query_length: most tokens of a query.
@@ -68,6 +71,7 @@ class TextData(pl.LightningDataModule):
         teacher: str | None = None,
         dev_teacher: str | None = None,
         test_teacher: str | None = None,
+        standardise_labels: bool = False,
         tokenizer: str | None = None,
         max_length: int = 256,
         max_query_length: int = 64,
@@ -94,6 +98,11 @@ class TextData(pl.LightningDataModule):
         self.train, self.dev, self.test = train, dev, test
         self.train_candidates, self.teacher = train_candidates, teacher
         self.dev_teacher, self.test_teacher = dev_teacher, test_teacher
+        if standardise_labels and teacher is None:
+            raise ConfigError(
+                "TextData: standardise_labels scales a teacher's scores, and no teacher is named to train on"
+            )
+        self.standardise_labels = standardise_labels
         self.dev_candidates = dev_candidates
         self.test_candidates = dev_candidates if test_candidates is None else test_candidates
         self.tokenizer, self.max_length, self.max_query_length = tokenizer, max_length, max_query_length
@@ -106,6 +115,7 @@ class TextData(pl.LightningDataModule):
         self._parts: dict[str, TrainPart | EvalPart] = {}
         self._encoders: dict[str, Encoder] = {}
         self._loaded: Any = None
+        self._scale: LabelScale | None = None
 
     # ------------------------------------------------------------------ what Lightning calls
 
@@ -179,6 +189,10 @@ class TextData(pl.LightningDataModule):
         """The order of the test lists."""
         return self._eval_part("test").run.query_ids
 
+    def gains(self, labels: np.ndarray, part: str) -> np.ndarray:
+        """[documents] labels of a part (train, dev, test) as the teacher gave them, the gains of ``ndcg_label``."""
+        return labels if self._scale is None or self._teacher(part) is None else self._scale.undone(labels)
+
     @property
     def trained_on(self) -> tuple[str, ...]:
         """Names of the collections that training uses."""
@@ -197,7 +211,7 @@ class TextData(pl.LightningDataModule):
             ]
         for name in (
             *("max_length", "max_query_length", "lists_per_batch", "tokens_per_batch", "seed"),
-            *("dev_top", "train_queries", "dev_queries", "train_epoch_lists"),
+            *("dev_top", "train_queries", "dev_queries", "train_epoch_lists", "standardise_labels"),
         ):
             facts[name] = getattr(self, name)
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
@@ -249,19 +263,28 @@ class TextData(pl.LightningDataModule):
             source = getattr(self, f"{name}_candidates")
             teacher = self._teacher(name)
             n_queries = self.dev_queries if name == "dev" else None
+            part: TrainPart | EvalPart
             if name == "train":
-                self._parts[name] = text_parts.train_part(
+                part = text_parts.train_part(
                     collection, source, teacher, self.sampling, self.train_queries, self.seed, progress
                 )
             elif teacher is not None:
-                self._parts[name] = text_parts.teacher_part(
-                    collection, teacher, self.dev_top, n_queries, self.seed, progress
-                )
+                part = text_parts.teacher_part(collection, teacher, self.dev_top, n_queries, self.seed, progress)
             else:
-                self._parts[name] = text_parts.eval_part(
-                    collection, source, self.dev_top, n_queries, self.seed, progress
-                )
+                part = text_parts.eval_part(collection, source, self.dev_top, n_queries, self.seed, progress)
+            self._parts[name] = self._scaled(name, part)
         return self._parts[name]
+
+    def _scaled(self, name: str, part: TrainPart | EvalPart) -> TrainPart | EvalPart:
+        """The part with the teacher's scores in units of the training scores' deviation, where that is wished."""
+        if not self.standardise_labels or self._teacher(name) is None:
+            return part
+        if isinstance(part, TrainPart):
+            self._scale = LabelScale.of(part.pool.rest_labels, f"TextData: teacher {self.teacher}")
+        else:
+            self._part("train")
+        assert self._scale is not None
+        return self._scale.part(part)
 
     def _teacher(self, name: str) -> str | None:
         return self.teacher if name == "train" else getattr(self, f"{name}_teacher")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import json
 import logging
@@ -19,6 +20,7 @@ from ltr.experiments import memory
 from ltr.experiments.building import build
 from ltr.experiments.truth import Truth
 from ltr.metrics import LabelledLists
+from ltr.training.scored import gains_of
 
 Config = dict[str, Any]
 
@@ -100,8 +102,9 @@ class Outcome:
 def run_task(task: Task) -> Outcome:
     """Train and measure one cell; whatever goes wrong comes back as a failed outcome with its reason."""
     said = io.StringIO()
-    memory.begin()
     start = time.perf_counter()
+    gc.collect()  # models of the cell before hang in cycles, and few objects hold much memory
+    memory.begin()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         try:
             outcome = _outside(task) if task.ranker is not None else _trained(task)
@@ -179,7 +182,8 @@ def _outside(task: Task) -> Outcome:
         data.setup("test")
         whole = data.whole("test")
         labels = whole.labels.numpy()
-        lists = LabelledLists(whole.query_ids, whole.list_offsets.numpy(), labels, data.gains(labels), whole.doc_ids)
+        gains = gains_of(labels, data, "test")
+        lists = LabelledLists(whole.query_ids, whole.list_offsets.numpy(), labels, gains, whole.doc_ids)
         _attach(outcome, data, lists, ranker.predict(data, "test"))
     return outcome
 

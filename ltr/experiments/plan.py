@@ -138,12 +138,13 @@ class Group:
         common: dict[str, Any] = {
             "data_name": self.data_name, "scorer_name": self.scorer_name, "loss_name": self.loss_name, "run": run,
             "data": spec.data[self.data_name], "seed": seed, "monitor": spec.monitor, "larger": larger(spec),
-            "measures": list(dict.fromkeys([spec.monitor, *spec.measures])), "params": params, "test": test,
+            "measures": dev_measures(spec), "params": params, "test": test,
         }  # fmt: skip
         if self.outside:
             config = {k: v for k, v in spec.rankers[self.loss_name].items() if k != "search"}
             return Task(**common, ranker={**config, "init_args": {**(config.get("init_args") or {}), **params}})
         loss = spec.losses[self.loss_name]
+        common["data"] = loss.data_of(common["data"])
         return Task(
             **common, scorer=spec.scorers[self.scorer_name], loss=loss.filled(params),
             model=model_settings(spec, loss, params), trainer=spec.trainer, patience=spec.patience,
@@ -166,6 +167,12 @@ def model_settings(spec: Spec, loss: LossSpec, params: Params) -> dict[str, Any]
     if isinstance(rate, str):
         settings["head_lr"] = float(rate.rstrip("x")) * settings["lr"]
     return settings
+
+
+def dev_measures(spec: Spec) -> list[str]:
+    """What dev is measured with: the monitor, and the measures of its sort (dev may have labels where test is judged)."""
+    sort = type(parse(spec.monitor))
+    return list(dict.fromkeys([spec.monitor, *(m for m in spec.measures if type(parse(m)) is sort)]))
 
 
 def larger(spec: Spec) -> bool:

@@ -33,17 +33,24 @@ class LossSpec:
         search: a range for each placeholder, or for ``lr``, ``weight_decay``, ``warmup``: then it takes the place of the
             one that all losses share.
         model: settings of the training module for this loss alone.
+        data: init arguments of every data module for this loss alone, such as labels without standardisation for a loss
+            that takes no negative ones.
         family: losses of one family are joined by a line in the trade-off picture (such as widths of one link).
     """
 
     loss: str
     search: dict[str, Range] = field(default_factory=dict)
     model: Config = field(default_factory=dict)
+    data: Config = field(default_factory=dict)
     family: str | None = None
 
     @property
     def placeholders(self) -> list[str]:
         return list(dict.fromkeys(_PLACEHOLDER.findall(self.loss)))
+
+    def data_of(self, config: Config) -> Config:
+        """A data module's config with what this loss changes of it."""
+        return {**config, "init_args": {**(config.get("init_args") or {}), **self.data}} if self.data else config
 
     def filled(self, params: Config) -> str:
         """The expression with values in place of its placeholders."""
@@ -199,7 +206,8 @@ class _Reader:
             if key not in known:
                 raise self.fail(f"loss {name!r} has no {key!r}; {suggestion(key, known)}", "losses", name, key)
         search = self._space(value.get("search") or {}, "losses", name, "search")
-        return LossSpec(value["loss"], search, value.get("model") or {}, value.get("family"))
+        own = {key: value.get(key) or {} for key in ("model", "data")}
+        return LossSpec(value["loss"], search, **own, family=value.get("family"))
 
     def _space(self, value: Any, *place: Any) -> dict[str, Range]:
         found = {}
@@ -262,6 +270,11 @@ class _Reader:
             raise self.fail(f"tuning.seed {spec.tuning.seed} is one of the seeds; the trials need their own", "tuning")
         for name, loss in spec.losses.items():
             self._check_loss(spec, name, loss)
+            for data in spec.data.values() if loss.data else ():
+                try:
+                    check_parts("data", loss.data_of(data))
+                except ConfigError as error:
+                    raise self.fail(f"loss {name!r}: data: {error}", "losses", name, "data") from error
         for kind in ("data", "scorers", "rankers"):
             for name, config in getattr(spec, kind).items():
                 try:

@@ -132,7 +132,7 @@ class Store:
         if held is None:
             with replacing(self._truth(task.data_name), "wb") as file:
                 file.write(truth.dump())
-        elif held.signature != truth.signature:
+        elif not held.same_as(truth):
             raise DataError(
                 f"{task.title}: its test part ({truth.signature}) is not that of the cells before ({held.signature}); was "
                 "the data set changed, or does its choice of queries depend on the seed? Take a share of the queries by "

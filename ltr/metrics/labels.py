@@ -171,7 +171,7 @@ def conventions(measures: Sequence[LabelMeasure], truth: LabelledLists) -> str:
     if any(not m.larger_is_better for m in measures):
         parts.append("errors in the unit of the labels, smaller is better")
     if any(m.kind.cutoff for m in measures):
-        gain = "the label" if truth.gains is truth.labels else "the label before its transform"
+        gain = "the label" if np.array_equal(truth.gains, truth.labels) else "the label before its transform"
         parts.append(f"gain: {gain}; tied predictions share their mean gain")
     if any(m.name.startswith(("spearman", "kendall")) for m in measures):
         parts.append("correlations: nan where one side is constant")

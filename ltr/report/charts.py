@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: shapes beside the seven colours: their numbers share no factor, so that 56 systems look different
-SHAPES = "osD^vPX*"
+SHAPES = "osD^vPX<"
 #: inches: of a forest plot's width, of one line of text
 WIDE, LINE = 8.2, 0.17
 #: letters in a line of names beside a forest plot, in a legend, above a small picture
@@ -185,7 +185,7 @@ def _interval(axis: Axes, forest: Forest, row: ForestRow, place: float, column: 
     interval = f"{signed(row.difference)} [{signed(row.low)}, {signed(row.high)}]"
     axis.annotate(interval, (1, place), (9, 0), **beside)
     if row.p is not None:
-        p = f"p {row.p:.3f}" if row.p >= 0.0005 else f"p {row.p:.0e}"
+        p = f"p {row.p:.3f}" if row.p >= 0.0005 else f"p {row.p:.0e}" if row.p >= 1e-6 else "p < 1e-06"
         axis.annotate(p, (1, place), (16 + column, 0), **beside)
     if not math.isfinite(row.difference):
         return

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ltr.errors import ConfigError, DataError, ShapeError
 from ltr.io.names import suggestion
-from ltr.links import Link
 from ltr.report.tables import Table
+
+if TYPE_CHECKING:
+    from ltr.links import Link
 
 
 @dataclass(frozen=True)

@@ -81,9 +81,9 @@ def _failures(page: Page) -> str:
         return ""
     count = len(page.failures)
     table = plain_table(["what", "reason"], [list(pair) for pair in page.failures], "What failed, and why")
-    what = "1 part" if count == 1 else f"{count} parts"
+    what = "1 part failed and stands" if count == 1 else f"{count} parts failed and stand"
     return (
-        f'<section class="notice"><h2>{what} failed and stand in no table</h2>'
+        f'<section class="notice"><h2>{what} in no table</h2>'
         f"<details><summary>Reasons</summary>{table}</details></section>"
     )
 

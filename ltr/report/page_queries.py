@@ -21,7 +21,7 @@ QUERY, SNIPPET = 200, 300
 DIGITS = 5
 
 
-def notable(queries: Queries, kept: int = KEPT, extremes: int = EXTREMES) -> list[str]:
+def notable(queries: Queries, kept: int = KEPT, each: int = EXTREMES) -> list[str]:
     """The queries whose texts a reader will want: the biggest wins and losses of all pairs of systems.
 
     The baseline's pairs come first, and every pair's biggest difference before any pair's second.
@@ -29,7 +29,7 @@ def notable(queries: Queries, kept: int = KEPT, extremes: int = EXTREMES) -> lis
     Args:
         queries: with values; texts and rankings may come later.
         kept: how many queries at most.
-        extremes: how many wins and losses of a pair at most.
+        each: how many wins and losses of a pair at most.
 
     >>> queries = Queries(["p", "q", "r"], {"mrr": {"a": [1.0, 0.0, 0.5], "b": [0.5, 1.0, 0.5]}})
     >>> notable(queries)
@@ -39,7 +39,7 @@ def notable(queries: Queries, kept: int = KEPT, extremes: int = EXTREMES) -> lis
     others = [system for system in queries.systems if system != first]
     pairs = [(first, other) for other in others] + list(combinations(others, 2))
     ranked = [
-        list(_extremes(np.asarray(systems[b], np.float64) - np.asarray(systems[a], np.float64), extremes))
+        list(extremes(np.asarray(systems[b], np.float64) - np.asarray(systems[a], np.float64), each))
         for stage in (pairs[: len(others)], pairs[len(others) :])
         for systems in queries.values.values()
         for a, b in stage
@@ -47,11 +47,26 @@ def notable(queries: Queries, kept: int = KEPT, extremes: int = EXTREMES) -> lis
     main = len(others) * len(queries.values)
     found: dict[int, None] = {}
     for stage in (ranked[:main], ranked[main:]):
-        for rank in range(2 * extremes):
+        for rank in range(2 * each):
             for places in stage:
                 if rank < len(places) and len(found) < kept:
                     found[places[rank]] = None
     return [queries.query_ids[i] for i in found]
+
+
+def extremes(differences: np.ndarray, count: int) -> Iterator[int]:
+    """Places of the largest gains and losses in turn, ``count`` of each at most; none where nothing differs.
+
+    >>> list(extremes(np.array([0.0, 0.5, -0.25, 0.75]), 2))
+    [3, 2, 1]
+    """
+    known = np.where(np.isfinite(differences), differences, 0.0)
+    # of equal differences the first ones
+    gains, losses = np.argsort(-known, kind="stable"), np.argsort(known, kind="stable")
+    for i in range(min(count, len(known))):
+        for place, sign in ((gains[i], 1), (losses[i], -1)):
+            if sign * known[place] > 0:
+                yield int(place)
 
 
 def rankings(
@@ -149,13 +164,3 @@ def rounded(value: float | None) -> float | int | None:
         return None
     short = float(f"{value:.{DIGITS}g}")
     return int(short) if short.is_integer() and abs(short) < 1e9 else short
-
-
-def _extremes(differences: np.ndarray, count: int) -> Iterator[int]:
-    """Places of the largest and smallest differences in turn; none where nothing differs."""
-    known = np.where(np.isfinite(differences), differences, 0.0)
-    order = np.argsort(known, kind="stable")
-    for i in range(min(count, len(order))):
-        for place, sign in ((order[-1 - i], 1), (order[i], -1)):
-            if sign * known[place] > 0:
-                yield int(place)

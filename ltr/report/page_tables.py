@@ -75,7 +75,7 @@ def _cell(cell: Cell, column: int, digits: int) -> str:
         number: Any = cell.value
         data = f' data-value="{float(number)!r}"' if math.isfinite(number) else ' data-value=""'
     else:
-        value, data, below = named(text) if column == 0 else escape(text), "", ""
+        value, data, below = named(text) if column == 0 or "(" in text else escape(text), "", ""
         value = f"<b>{value}</b>" if cell.best else value
     # numbers of one column stay below each other, marked or not
     marks = f'<span class="mark">{escape(cell.marks)}</span>' if cell.marks or below else ""

@@ -53,7 +53,7 @@ class ScoredLists:
             [one.query_id for one in lists],
             np.cumsum([0, *(len(one.scores) for one in lists)]),
             flat,
-            data.gains(flat) if hasattr(data, "gains") else None,
+            gains_of(flat, data, part),
             [doc_id for one in lists for doc_id in one.doc_ids],
         )
         return cls(part, _flat([one.scores for one in lists]), truth)
@@ -90,6 +90,16 @@ def labels_by_list(batch: Lists) -> list[np.ndarray]:
     """[docs] labels of each list of a batch that is validated or tested."""
     labels = labels_of(batch, "validation").detach().float().cpu().numpy()
     return np.split(labels, batch.list_offsets[1:-1].tolist()) if len(batch) else []
+
+
+def gains_of(labels: np.ndarray, data: Any, part: str) -> np.ndarray | None:
+    """What the data say that labels of a part are worth; None where that is the labels themselves."""
+    if not hasattr(data, "gains"):
+        return None
+    gains = np.asarray(data.gains(labels, part), np.float64)
+    # labels were float32 in their batch: turned back, no seconds may come out a little below 0
+    rounding = 1e-6 * np.abs(gains).max(initial=0.0)
+    return np.where((gains < 0) & (gains > -rounding), 0.0, gains)
 
 
 def _flat(parts: Sequence[np.ndarray]) -> np.ndarray:

@@ -284,6 +284,7 @@ def test_two_processes_learn_what_one_does(small, tiny_folder, tmp_path):
         "--model.loss=RankNet",
     ]
     common += ["--model.scorer.dropout=0", "--run.average=2", f"--data.test={tiny_folder}/dev"]
+    common += ["--model.measures=[ndcg@10, mrr@10, mae, ndcg_label@2]"]
     said = command(common, tmp_path / "one")
     command([*common, "--trainer.devices=2", "--trainer.strategy=ddp"], tmp_path / "two")
     one, two = (read_metrics(tmp_path / name, until_step=99) for name in ("one", "two"))
@@ -291,6 +292,7 @@ def test_two_processes_learn_what_one_does(small, tiny_folder, tmp_path):
     for a, b in zip(one, two, strict=True):
         assert a["train/loss"] == pytest.approx(b["train/loss"], rel=1e-5)
         assert a.get("dev/mrr@10") == b.get("dev/mrr@10")
+        assert a.get("dev/mae") == pytest.approx(b.get("dev/mae"), rel=1e-5)
     manifests = [json.loads((tmp_path / name / "manifest.json").read_text()) for name in ("one", "two")]
     assert [manifest["processes"] for manifest in manifests] == [1, 2]
     assert manifests[0]["best"] == pytest.approx(manifests[1]["best"])

@@ -57,8 +57,8 @@ def test_a_table_becomes_lists_in_the_order_of_their_first_rows(written, name):
 def test_gains_turn_labels_back_into_amounts(written, settings):
     data = made(written(), dev=written(), **settings)
     labels = data.whole("train").labels.numpy()
-    np.testing.assert_allclose(data.gains(labels), [10, 100, 0, 59, 3.5], rtol=1e-5, atol=1e-5)
-    assert (data.gains(labels) >= 0).all()
+    np.testing.assert_allclose(data.gains(labels, "dev"), [10, 100, 0, 59, 3.5], rtol=1e-5, atol=1e-5)
+    assert (data.gains(labels, "dev") >= 0).all()
     assert data.dev_qrels is data.test_qrels is None
     plain = np.array([10, 100, 0, 59, 3.5]) if settings.get("transform") else np.log1p([10, 100, 0, 59, 3.5])
     if "standardise_label" in settings:
@@ -72,7 +72,7 @@ def test_what_is_learnt_is_standardised_by_train_alone(written, tmp_path):
     assert data.whole("train").labels.mean().item() == pytest.approx(0, abs=1e-6)
     assert data.whole("dev").labels.mean().item() > 1
     np.testing.assert_allclose(
-        data.gains(data.whole("dev").labels.numpy()), np.array([10, 100, 0, 59, 3.5]) * 50, rtol=1e-4, atol=1e-4
+        data.gains(data.whole("dev").labels.numpy(), "dev"), np.array([10, 100, 0, 59, 3.5]) * 50, rtol=1e-4, atol=1e-4
     )
     with pytest.raises(ConfigError, match="standardise_label takes mean and deviation from train, which is not set"):
         EngagementData(dev=written(), standardise_label=True, **NAMES).whole("dev")
@@ -157,7 +157,7 @@ def test_an_svmlight_file_with_amounts(svmlight):
     data = EngagementData(train=str(svmlight))
     whole = data.whole("train")
     assert whole.features.tolist() == [[60, 0, 2], [20, 1, 0], [0, 4, 0]]
-    np.testing.assert_allclose(data.gains(whole.labels.numpy()), [30.5, 0, 9], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(data.gains(whole.labels.numpy(), "train"), [30.5, 0, 9], rtol=1e-5, atol=1e-5)
     assert whole.doc_ids == ["v1", "v2", "v1"]
     assert data.feature_names == ("1", "2", "3")
     narrow = EngagementData(train=str(svmlight), duration="1", use_duration=False)
@@ -299,3 +299,29 @@ def test_files_that_are_no_tables(tmp_path):
 def test_settings_are_checked(settings, sentence):
     with pytest.raises(ConfigError, match=f"EngagementData: {sentence}"):
         EngagementData(train="log.csv", **settings)
+
+
+def test_items_held_out_stand_in_no_training_list(written):
+    import pandas as pd
+
+    rows = [(f"q{i}", f"v{(i * j) % 23}", float(j), float(i + j)) for i in range(1, 12) for j in range(1, 9)]
+    table = pd.DataFrame(rows, columns=["session", "video", "words", "seconds"]).drop_duplicates(["session", "video"])
+    path = written(table, "items.csv")
+    names = {"list_id": "session", "item_id": "video", "label": "seconds"}
+    data = EngagementData(train=f"{path}[:70%]", dev=f"{path}[70%:]", split_by="items", **names)
+    train, dev = data.whole("train"), data.whole("dev")
+    assert not set(train.doc_ids) & set(dev.doc_ids)
+    assert set(train.query_ids) & set(dev.query_ids), "a list may have documents in both"
+    assert len(train.doc_ids) + len(dev.doc_ids) == len(table)
+    expected = {(row.session, row.video): row.words for row in table.itertuples()}
+    for part in (train, dev):
+        owners = np.repeat(part.query_ids, part.list_offsets.diff())
+        for query, doc, feature in zip(owners, part.doc_ids, part.features[:, 0].tolist(), strict=True):
+            assert expected[query, doc] == feature
+    assert data.signature != EngagementData(train=f"{path}[:70%]", dev=f"{path}[70%:]", **names).signature
+    with pytest.raises(ConfigError, match="split_by must be lists or items, got 'rows'"):
+        EngagementData(train=path, split_by="rows", **names)
+    with pytest.raises(DataError, match="names no items to split by"):
+        EngagementData(train=f"{path}[:70%]", split_by="items", **{**names, "item_id": None}).whole("train")
+    with pytest.raises(DataError, match="of its items is none; take more"):
+        EngagementData(train=f"{path}[:0.1%]", split_by="items", **names).whole("train")

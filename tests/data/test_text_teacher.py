@@ -146,3 +146,35 @@ def test_a_real_collection_without_judgements(shared_data, tokenizer):
     assert not train & set(dev)
     assert all(len(docs) == 10 for docs in dev.values())
     assert len(train) + len(dev) == len(load(whole).queries)
+
+
+def test_standardised_labels_know_no_unit_and_give_their_gains_back(data, folder, unjudged):
+    run = unjudged / "run.big.trec"
+    both = {
+        "train_candidates": None,
+        "teacher": str(run),
+        "dev_candidates": "bm25",
+        "dev_teacher": str(run),
+        "dev_top": 4,
+    }
+    plain, scaled = data(**both), data(**both, standardise_labels=True)
+    of_train = read_run(run).to_dict()
+    values = np.concatenate([list(of_train[q].values()) for q in load(f"{folder}/train").queries if q in of_train])
+    for part, loader in (("train", "train_dataloader"), ("dev", "val_dataloader")):
+        found = lists_of(getattr(scaled, loader)())
+        for query, labels in lists_of(getattr(plain, loader)()).items():
+            raw = np.array(list(labels.values()))
+            own = np.array([found[query][doc] for doc in labels])
+            np.testing.assert_allclose(own, (raw - values.mean()) / values.std(), rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(scaled.gains(own, part), raw, rtol=1e-5, atol=1e-5)
+    assert scaled.signature != plain.signature
+    assert scaled.gains(np.array([1.0]), "test") == [1.0]  # judged, not scaled
+
+
+def test_labels_that_cannot_be_standardised(data, unjudged, tmp_path):
+    with pytest.raises(ConfigError, match="standardise_labels scales a teacher's scores, and no teacher is named"):
+        data(standardise_labels=True)
+    flat = tmp_path / "flat.trec"
+    flat.write_text("".join(f"{q} Q0 d{j} 1 3 x\n" for q in QUERIES for j in range(4)))
+    with pytest.raises(DataError, match=r"all 48 labels are 3, so there is nothing to learn"):
+        data(train_candidates=None, teacher=str(flat), standardise_labels=True)

@@ -160,7 +160,7 @@ def test_a_test_part_that_depends_on_the_seed_is_refused(read, values, monkeypat
     def other_part(task):
         outcome = real(task)
         if task.seed == 1:
-            outcome.truth.labels[0] += 1
+            outcome.truth.gains[0] += 1
         return outcome
 
     class Changed(Here):

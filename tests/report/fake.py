@@ -140,10 +140,10 @@ def curves() -> Curves:
 
 def page() -> Page:
     found = queries()
-    means = [
-        [s, *(Cell(float(np.mean(v[s])), 0.1, 0.9, "†", s == SYSTEMS[0]) for v in found.values.values()), 61.5]
-        for s in SYSTEMS
-    ]
+    means = []
+    for i, s in enumerate(SYSTEMS):
+        cells = [Cell(float(np.mean(v[s])), 0.1, 0.9, "†", i == 0) for v in found.values.values()]
+        means.append([s, *cells, None if s == "BCE()" else 61.5 + i])
     table = Table(["loss", *MEASURES, "seconds"], means, "Means over 5 seeds", "300 queries", ["† p < 0.05"])
     section = Section(
         "stackfaq/dev",

@@ -97,6 +97,7 @@ const root = document.querySelector(".explorer");
 const part = (name) => root.querySelector(`[data-part=${name}]`);
 const say = (...words) => told.push(words.join("|"));
 const key = (name) => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key: name, bubbles: true }));
+const gain = (mark) => mark.group.rows[0].x - mark.group.rows[0].y;
 const wins = () => Number(part("tally").textContent.match(/better on (\\d+)/)[1]);
 const before = wins();
 part("swap").click();
@@ -109,10 +110,17 @@ say("sign", part("wins").querySelector(".delta").textContent[0], part("losses").
 part("losses").querySelector("button").click();
 say("loss", part("detail").querySelector(".id").textContent !== "", root.querySelectorAll("[aria-current=true]").length);
 root.querySelector(".point[tabindex='0']").focus();
+const cell = part("detail").querySelectorAll("tbody tr")[2].querySelector(".delta");
+say("row", cell.className, cell.textContent[0]);
 say("tip", part("tip").hidden, part("tip").textContent.includes("→"));
 key("ArrowRight"); key("ArrowRight"); key("ArrowLeft");
 say("walk", root.querySelectorAll(".point[tabindex='0']").length, document.activeElement === root.querySelector(".point[tabindex='0']"));
-key("End"); key("Enter");
+key("Home");
+let steps = 1;
+for (let before = null; before !== document.activeElement; steps += 1) { before = document.activeElement; key("ArrowDown"); }
+say("steps", steps - 1 === Number(root.dataset.points));
+key("Home"); key("End"); const last = document.activeElement; key("ArrowRight"); key("Enter");
+say("end", last === document.activeElement, [...root.querySelectorAll(".scatter .point")].every((p) => !p.classList.contains("worse") || gain(p) >= gain(last)));
 say("open", document.activeElement.classList.contains("worse"), root.querySelectorAll(".point.chosen").length);
 const table = document.querySelector("main table.sortable");
 const column = (n) => [...table.tBodies[0].rows].map((row) => Number(row.cells[n].dataset.value));
@@ -121,6 +129,9 @@ const falling = column(1);
 table.tHead.rows[0].cells[1].querySelector("button").click();
 const sorted = [...falling].sort((a, b) => b - a);
 say("sort", falling.length, String(falling) === String(sorted), String(column(1)) === String(sorted.reverse()), table.tHead.rows[0].cells[1].getAttribute("aria-sort"));
+const costs = table.tHead.rows[0].cells[4].querySelector("button");
+const lasts = [0, 1].map(() => { costs.click(); return [...table.tBodies[0].rows].at(-1).cells[0].textContent; });
+say("empty", ...lasts);
 document.documentElement.dataset.told = told.join(";");
 </script>"""
 
@@ -136,10 +147,14 @@ def test_a_reader_can_choose_walk_open_and_sort(browser, file, tmp_path):
         "error|better (below the diagonal)|true",
         "sign|−|+",
         "loss|true|1",
+        "row|delta worse|+",
         "tip|false|true",
         "walk|1|true",
+        "steps|true",
+        "end|true|true",
         "open|true|1",
         "sort|8|true|true|ascending",
+        "empty|BCE()|BCE()",
     ]
 
 

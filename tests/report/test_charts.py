@@ -48,6 +48,12 @@ def test_a_forest_has_an_interval_and_a_mark_per_row():
     ]
 
 
+@pytest.mark.parametrize(("p", "shown"), [(0.0004, "p 4e-04"), (1e-200, "p < 1e-06"), (0.0, "p < 1e-06")])
+def test_small_p_values_are_told(p, shown):
+    (axis,) = draw_forest(Forest("m", "b", [ForestRow("a", 0.1, 0.0, 0.2, p)])).axes
+    assert axis.texts[1].get_text() == shown
+
+
 def test_better_is_to_the_right_also_for_errors():
     assert not draw_forest(Forest("ndcg@10", "first", ROWS)).axes[0].xaxis_inverted()
     assert draw_forest(Forest("rmse", "first", ROWS, smaller_is_better=True)).axes[0].xaxis_inverted()

@@ -93,6 +93,7 @@ def test_everything_is_on_it(html):
     assert "What <b>won</b> and <code>what &lt; it</code> cost." in html
     assert "- ListNet()  # &lt;b&gt;" in html
     assert "not finished. Still missing:</h2><ul><li>stackfaq: BCE(), seed 4</li>" in html
+    assert "1 part failed and stands in no table" in html
     assert "loss became &lt;NaN&gt;" in html
     assert f"Made by ltr {__version__}" in html
 

@@ -27,7 +27,7 @@ def test_the_biggest_differences_come_first_and_the_baseline_before_others():
     )
     assert notable(found) == ["big win", "only b and c differ", "loss", "small win"]
     assert notable(found, kept=2) == ["big win", "only b and c differ"]
-    assert notable(found, extremes=1) == ["big win", "only b and c differ", "loss"]
+    assert notable(found, each=1) == ["big win", "only b and c differ", "loss"]
 
 
 def test_every_pair_gets_its_first_query_before_any_gets_its_second():

@@ -60,6 +60,11 @@ def test_names_break_between_their_parts_and_nowhere_inside_an_entity():
     assert named("<b>&") == '<span class="name">&lt;b&gt;&amp;</span>'
 
 
+def test_expressions_are_names_in_any_column():
+    assert named("RankNet()") in plain_table(["data", "system"], [["set", "RankNet()"]], "")
+    assert "<td>plain words</td>" in plain_table(["data", "what"], [["set", "plain words"]], "")
+
+
 def test_paragraphs_know_code_and_strong_words_only():
     assert paragraphs("One\nline.\n\n`0.1 * a < **b**` and **much**: <i>0.1 * 2 ** 3 ** 4</i>\n\n\n") == [
         "One line.",

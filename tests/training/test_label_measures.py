@@ -65,12 +65,28 @@ def test_judgements_and_labels_are_measured_together():
 
 def test_gains_come_from_the_data():
     made = module(["ndcg_label@2"])
-    trainer().fit(made, datamodule=real(gains=np.expm1))
+    trainer().fit(made, datamodule=real(gains=lambda labels, part: np.expm1(labels)))
     truth = made.scored_lists.truth
     np.testing.assert_allclose(truth.gains, np.expm1(truth.labels), rtol=1e-6)
     plain = LabelledLists(truth.query_ids, truth.offsets, truth.labels)
     found, other = (evaluate_labels(made.scored_lists.scores, t, "ndcg_label@2").means for t in (truth, plain))
     assert made.values == found != other
+
+
+def test_rounding_makes_no_negative_gain():
+    class Standardised:
+        def gains(self, labels, part):
+            return labels * 30.0 + 20.0
+
+    labels = np.array([-20.0 / 30.0, 2.0, -1.0], np.float32)
+    below = np.nextafter(labels, np.float32(-9))
+    gains = [
+        ScoredLists.of("dev", [Scored("a", ["x", "y", "z"], np.ones(3))], [y], Standardised()).truth.gains
+        for y in (labels, below)
+    ]
+    for found in gains:
+        assert found[0] >= 0
+        assert found[1:] == pytest.approx([80.0, -10.0])  # what is really negative stays
 
 
 def test_scored_lists_stand_in_the_order_of_the_data():
