@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from typing import Any
@@ -30,6 +31,7 @@ class RayCluster:
         # Ray says good-bye to what it would do by default with GPUs that a task did not ask for
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no telemetry
+        os.environ.setdefault("RAY_worker_niceness", "0")  # else cells of a local cluster wait behind all other work
         try:
             import ray
         except ImportError:
@@ -40,7 +42,7 @@ class RayCluster:
             {"num_cpus": os.cpu_count(), "include_dashboard": False} if address == "local" else {}
         )
         try:
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR", **settings)
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **settings)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise _nobody(address, error) from error
         cores = int(ray.cluster_resources().get("CPU", 1))
@@ -83,7 +85,8 @@ def _refuse_silence(address: str) -> None:
 
 def _nobody(address: str, error: Exception) -> ConfigError:
     return ConfigError(
-        f"--ray {address}: no Ray cluster answers there ({error}); start one with ray start --head, or use --ray local"
+        f"--ray {address}: no Ray cluster answers there ({error}); start one with ray start --head, or use --ray local; a "
+        "cluster that asks for a token needs RAY_AUTH_TOKEN here too"
     )
 
 
