@@ -11,7 +11,7 @@ import yaml
 from ltr.errors import ConfigError
 from ltr.io.files import existing
 
-Place = tuple[Any, ...]
+Place = tuple[str, ...]
 
 
 class Lines:
@@ -24,11 +24,16 @@ class Lines:
 
     def __init__(self, path: str | os.PathLike, what: str):
         self.path = existing(path, what)
-        text = Path(self.path).read_text(encoding="utf-8")
         self._lines: dict[Place, int] = {(): 1}
         try:
+            text = Path(self.path).read_text(encoding="utf-8")
             node = yaml.compose(text, Loader=yaml.SafeLoader)
             self.content: Any = yaml.safe_load(text)
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{self.path}: this is no YAML: it is not written in UTF-8 ({error})") from error
+        except yaml.reader.ReaderError as error:  # a character that YAML forbids
+            line = text[: error.position].count("\n") + 1
+            raise ConfigError(f"{self.path}:{line}: this is no YAML: {error.reason} ({error.character!r})") from error
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             at = f":{mark.line + 1}" if mark else ""
@@ -39,6 +44,7 @@ class Lines:
 
     def at(self, *place: Any) -> str:
         """``file:line`` of an entry, or of the nearest entry around it that the file has."""
+        place = tuple(map(str, place))  # keys may be numbers; here they are as the file writes them
         while place not in self._lines:
             place = place[:-1]
         return f"{self.path}:{self._lines[place]}"
@@ -59,6 +65,6 @@ class Lines:
                 self._walk(value, inside)
         elif isinstance(node, yaml.SequenceNode):
             for i, value in enumerate(node.value):
-                inside = (*place, i)
+                inside = (*place, str(i))
                 self._lines[inside] = value.start_mark.line + 1
                 self._walk(value, inside)
