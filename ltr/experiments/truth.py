@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import zipfile
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +16,11 @@ from ltr.errors import DataError
 from ltr.io.runs import Run
 from ltr.io.trec import Qrels
 from ltr.metrics import LabelledLists
+
+#: what numpy and zipfile raise for a file that is no npz, is cut short or damaged
+_UNREADABLE = (
+    ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +108,7 @@ class Truth:
                 facts = json.loads(file["facts"].tobytes())
                 first = file.get("first")
                 arrays = {name: file[name] for name in ("offsets", "labels", "gains")}
-        except (ValueError, KeyError, OSError) as error:
+        except _UNREADABLE as error:
             raise DataError(f"{where}: not the test part of a benchmark: {error}; remove the folder") from error
         return cls(**facts, **arrays, first=first)
 
