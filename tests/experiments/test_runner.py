@@ -13,39 +13,19 @@ import pytest
 
 from ltr.errors import ConfigError, DataError
 from ltr.experiments import cells
-from ltr.experiments.cells import Outcome, run_task
+from ltr.experiments.cells import Outcome
 from ltr.experiments.plan import groups
 from ltr.experiments.runner import loaded, run
 from ltr.experiments.spec import Spec
 from ltr.experiments.store import Store
 from ltr.experiments.workers import Processes
+from tests.experiments.here import Here
 from tests.experiments.specs import content, write
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*does not have many workers.*"),
     pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*"),
 ]
-
-
-class Here:
-    """Runs cells in this process, one at a time, and counts them."""
-
-    slots = 1
-
-    def __init__(self, stop_after=None):
-        self.ran, self.stop_after = [], stop_after
-
-    def submit(self, task):
-        if len(self.ran) == self.stop_after:
-            raise KeyboardInterrupt
-        self.task = task
-        self.ran.append(task.title)
-
-    def next(self):
-        return self.task, run_task(self.task)
-
-    def close(self):
-        pass
 
 
 @pytest.fixture
