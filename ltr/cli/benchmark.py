@@ -49,6 +49,8 @@ def benchmark(
     """
     from ltr.experiments.spec import Spec
 
+    if workers is not None and workers < 1:
+        raise ConfigError(f"--workers must be at least 1, got {workers}")
     overrides = [*set, *([f"folder={folder}"] if folder else [])]
     chosen = Spec.read(spec, overrides)
     if print_config:
@@ -77,8 +79,6 @@ def default_workers(threads: int) -> int:
 
 
 def _executor(workers: int | None, ray: str | None, threads: int):
-    if workers is not None and workers < 1:
-        raise ConfigError(f"--workers must be at least 1, got {workers}")
     if ray is None:
         from ltr.experiments.workers import Processes
 
@@ -99,11 +99,16 @@ def settings_apart(argv: Sequence[str]) -> list[str]:
     from ltr.experiments.spec import Spec
 
     known = {f.name for f in fields(Spec)} - {"folder"}
-    own, changed = [], []
+    own: list[str] = []
+    changed: list[str] = []
+    behind_set = False
     for argument in argv:
-        key, equals, _ = argument.partition("=")
+        key, equals, value = argument.partition("=")
         name = key[2:].split(".")[0]
-        if key.startswith("--") and (name in known or "." in key):
+        behind_set = key == "--set" or (behind_set and not argument.startswith("-"))
+        if behind_set:  # taken here, since argparse would keep the last --set alone
+            changed += [argument] if key != "--set" else [value] if equals else []
+        elif key.startswith("--") and (name in known or "." in key):
             if not equals:
                 raise ConfigError(f"{argument}: settings of the spec are written {argument}=VALUE")
             changed.append(argument[2:])

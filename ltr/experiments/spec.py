@@ -323,7 +323,9 @@ class _Reader:
             raise self.fail(f"loss {name!r} must be a loss, got the {type(made).__name__} {made!r}", *place)
 
     def _override(self, text: str) -> None:
-        key, _, value = text.partition("=")
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {text}: settings of the spec are written {text}=VALUE")
         parts = key.split(".")
         at = self.content
         for depth, part in enumerate(parts[:-1]):
