@@ -1,0 +1,151 @@
+"""Every benchmark that is given out is parsed, and each of its losses and rankers trains two steps on small data.
+
+The data sets that a spec names lie in a folder as small ones of the same form, so that shares, candidates, teachers and
+labels are used as the spec has them; the models are tiny.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ltr.experiments.cells import run_task
+from ltr.experiments.plan import Group, groups
+from ltr.experiments.spec import Spec
+from ltr.links import Link
+from ltr.losses.base import Loss
+from ltr.losses.expressions import value_of
+from tests.tiny_model import WORDS, tiny_model  # noqa: F401
+
+FOLDER = Path(__file__).parents[1] / "configs" / "benchmarks"
+SPECS = sorted(FOLDER.glob("*.yaml"))
+#: queries, of which 99.4 % to 100 % must be some
+QUERIES = 400
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*")
+
+
+@pytest.fixture(scope="module")
+def collections(tmp_path_factory) -> Path:
+    """What LTR_DATA names: small data in the forms of the real ones."""
+    root = tmp_path_factory.mktemp("collections")
+    rng = np.random.default_rng(0)
+    for name in ("wikiqa", "stackfaq", "medquad", "scifact", "trec-dl-2021", "trec-dl-2022-unjudged", "ukpconvarg"):
+        text_folder(root / name, rng)
+    for path in ("letor-mq2008/train.txt", "letor-mq2008/vali.txt", "lightgbm-rank/train.txt"):
+        svmlight(root / path, rng, lambda: rng.integers(0, 3))
+    for path in ("vlengagement/train.txt", "vlengagement/vali.txt"):
+        svmlight(root / path, rng, lambda: round(rng.gamma(1.0, 60.0), 2))
+    return root
+
+
+def text_folder(folder: Path, rng: np.random.Generator) -> None:
+    """Queries with four candidates each: judged, and scored by a first stage and teachers."""
+    folder.mkdir()
+    words = [word for word in WORDS if len(word) > 2]
+    docs = [f"d{i}" for i in range(60)]
+    texts = [{"doc_id": d, "title": "", "text": " ".join(rng.choice(words, 5))} for d in docs]
+    (folder / "docs.jsonl").write_text("".join(json.dumps(text) + "\n" for text in texts))
+    ids = [f"q{i}" for i in range(QUERIES)]
+    (folder / "queries.tsv").write_text("".join(f"{q}\t{' '.join(rng.choice(words, 3))}\n" for q in ids))
+    chosen = {q: rng.choice(docs, 4, replace=False).tolist() for q in ids}
+    qrels = {q: "".join(f"{q} 0 {d} {int(i == 1)}\n" for i, d in enumerate(chosen[q])) for q in ids}
+    half = QUERIES // 2
+    for suffix, members in (("", ids), (".train", ids), (".dev", ids[half:])):
+        (folder / f"qrels{suffix}.trec").write_text("".join(qrels[q] for q in members))
+    for run in ("bm25", "splade", "labels"):
+        rows = [f"{q} Q0 {d} 1 {rng.gamma(1.0):.3f} {run}\n" for q in ids for d in chosen[q]]
+        (folder / f"run.{run}.trec").write_text("".join(rows))
+
+
+def svmlight(path: Path, rng: np.random.Generator, label) -> None:
+    """Lists of three documents with four features; items recur in no two files."""
+    path.parent.mkdir(exist_ok=True)
+    rows = []
+    for q in range(20):
+        for d in range(3):
+            features = " ".join(f"{i}:{rng.normal():.3f}" for i in range(1, 5))
+            rows.append(f"{label()} qid:{q} {features} # {path.stem}{q}-{d}\n")
+    with gzip.open(f"{path}.gz", "wt") as file:
+        file.write("".join(rows))
+
+
+@pytest.fixture
+def read(collections, monkeypatch):
+    monkeypatch.setenv("LTR_DATA", str(collections))
+
+    def act(path: Path) -> Spec:
+        names = ("train", "dev", "test")
+        home = f"{collections}/wikiqa/train"  # in place of the embedded data, whose index takes longer
+        changes = [f"data.pydocs.init_args.{n}={home}[{i}0%:{i + 1}0%]" for i, n in enumerate(names)]
+        return Spec.read(path, changes if path.stem == "quick" else ())
+
+    return act
+
+
+def short(group: Group, model: Path):
+    """The group's first cell, with two steps of training, one validation and a small model."""
+    task = group.example()
+    if group.outside:
+        arguments = {**task.ranker["init_args"], "n_estimators": 3}
+        return replace(task, ranker={**task.ranker, "init_args": arguments})
+    trainer = {**task.trainer, "accelerator": "cpu", "max_epochs": -1, "max_steps": 2, "val_check_interval": 2}
+    trainer |= {"check_val_every_n_epoch": None, "limit_val_batches": 2}
+    scorer, data = dict(task.scorer), dict(task.data)
+    if scorer["class_path"].endswith("CrossEncoder"):
+        scorer["init_args"] = {"model": str(model), "layers": min(2, scorer["init_args"].get("layers", 2))}
+        data["init_args"] = {**data["init_args"], "max_length": 48, "max_query_length": 16, "lists_per_batch": 2}
+        data["init_args"]["train_epoch_lists"] = 8  # the small collections have fewer lists than an epoch of the spec
+    else:
+        data["init_args"] = {**data["init_args"], "lists_per_batch": 2}
+    return replace(task, scorer=scorer, data=data, trainer=trainer)
+
+
+def chosen(spec: Spec) -> list[Group]:
+    """One group for each loss and ranker, so that every data set and every scorer is among them."""
+    found = groups(spec)
+    scorers, data = list(spec.scorers), list(spec.data)
+    kept = []
+    for i, loss in enumerate([*spec.losses, *spec.rankers]):
+        own = [g for g in found if g.loss_name == loss and g.data_name == data[i % len(data)]]
+        kept.append(next((g for g in own if g.scorer_name == scorers[i // len(data) % len(scorers)]), own[0]))
+    return kept
+
+
+@pytest.mark.parametrize("path", SPECS, ids=lambda p: p.stem)
+def test_every_loss_of_a_spec_trains_and_scores_its_test_part(path, read, tiny_model):  # noqa: F811
+    spec = read(path)
+    kept = chosen(spec)
+    assert [g.loss_name for g in kept] == [*spec.losses, *spec.rankers]
+    assert {g.data_name for g in kept} == set(spec.data)
+    for group in kept:
+        outcome = run_task(short(group, tiny_model))
+        assert outcome.finished, f"{group.title}: {outcome.record['reason']}"
+        assert outcome.record.get("steps", 2) == 2
+        assert np.isfinite(outcome.record["value"])
+        assert "scores.npy" in outcome.files
+        assert (outcome.truth.qrels is None) == (spec.name in ("dwell", "convincingness"))
+
+
+@pytest.mark.parametrize("path", SPECS, ids=lambda p: p.stem)
+def test_losses_can_be_made_at_both_ends_of_what_is_searched(path, read):
+    spec = read(path)
+    for name, loss in spec.losses.items():
+        space = spec.space(name)
+        for end in ("low", "high"):
+            made = value_of(loss.filled({key: getattr(one, end) for key, one in space.items()}))
+            assert isinstance(made, Loss)
+            assert not isinstance(made, Link)
+            assert repr(value_of(repr(made))) == repr(made)
+
+
+@pytest.mark.parametrize("path", SPECS, ids=lambda p: p.stem)
+def test_a_spec_is_named_like_its_file_and_tells_how_it_is_run(path, read):
+    assert read(path).name == path.stem
+    assert f"ltr benchmark configs/benchmarks/{path.name}" in path.read_text()
+    assert f"`{path.stem}`" in (FOLDER / "README.md").read_text()
