@@ -37,6 +37,11 @@ class Group:
         return self.loss_name in self.spec.rankers
 
     @property
+    def plain(self) -> bool:
+        """Whether the data are as the spec has them, not changed by the loss."""
+        return self.outside or not self.spec.losses[self.loss_name].data
+
+    @property
     def title(self) -> str:
         return " · ".join(dict.fromkeys([self.data_name, self.scorer_name, self.loss_name]))
 

@@ -50,7 +50,7 @@ def run(spec: Spec, executor: Executor, say: Callable[[str], None] = print) -> l
                 return found
             task, outcome = executor.next()
             group = running.pop(task.title)
-            done = _kept(store, task, outcome)
+            done = _kept(store, task, outcome, group.plain)
             group.done(task, done)
             progress.tell(task, done)
     finally:
@@ -64,11 +64,11 @@ def _waiting(found: Sequence[Group], free: int) -> list[tuple[Group, Task]]:
     return tasks[:free]
 
 
-def _kept(store: Store, task: Task, outcome: Outcome) -> Done:
+def _kept(store: Store, task: Task, outcome: Outcome, plain: bool) -> Done:
     from ltr.errors import DataError
 
     try:
-        return store.keep(task, outcome)
+        return store.keep(task, outcome, plain)
     except DataError as error:
         if outcome.truth is None:
             raise

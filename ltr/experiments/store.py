@@ -94,14 +94,19 @@ class Store:
             )
         return Done(path.parent, record)
 
-    def keep(self, task: Task, outcome: Outcome) -> Done:
+    def keep(self, task: Task, outcome: Outcome, plain: bool = True) -> Done:
         """Write a cell's folder, and the test part where this cell is the first to tell it.
+
+        Args:
+            task: the cell.
+            outcome: what it gave.
+            plain: whether its data are those of the spec, not changed by its loss: labels are measured in their unit.
 
         Raises:
             DataError: the cell's test part is another one than that of the cells before.
         """
         if outcome.truth is not None:
-            self._keep_truth(task, outcome.truth)
+            self._keep_truth(task, outcome.truth, plain)
         path = self.path(task)
         path.parent.mkdir(parents=True, exist_ok=True)
         record = {**outcome.record, "params": task.params, "settings": signature(task), "task": as_values(task)}
@@ -120,19 +125,26 @@ class Store:
         return Done(path, record)
 
     def truth(self, data_name: str) -> Truth | None:
-        """The test part of a data set, once a cell has told it."""
+        """The test part of a data set, once a cell has told it: with the labels of the spec's own data, if one has those."""
         path = self._truth(data_name)
+        if not path.exists():
+            path = next(iter(sorted(self._truth_of_loss(data_name, "").parent.glob("*.npz"))), path)
         return Truth.load(path.read_bytes(), str(path)) if path.exists() else None
 
     def _truth(self, data_name: str) -> Path:
         return self.folder / "truth" / f"{folder_name(data_name)}.npz"
 
-    def _keep_truth(self, task: Task, truth: Truth) -> None:
+    def _truth_of_loss(self, data_name: str, loss_name: str) -> Path:
+        return self.folder / "truth" / "losses" / folder_name(data_name) / f"{folder_name(loss_name)}.npz"
+
+    def _keep_truth(self, task: Task, truth: Truth, plain: bool) -> None:
         held = self.truth(task.data_name)
-        if held is None:
-            with replacing(self._truth(task.data_name), "wb") as file:
-                file.write(truth.dump())
-        elif not held.same_as(truth):
+        if held is None or held.same_as(truth):
+            path = self._truth(task.data_name) if plain else self._truth_of_loss(task.data_name, task.loss_name)
+            if not path.exists():
+                with replacing(path, "wb") as file:
+                    file.write(truth.dump())
+        else:
             raise DataError(
                 f"{task.title}: its test part ({truth.signature}) is not that of the cells before ({held.signature}); was "
                 "the data set changed, or does its choice of queries depend on the seed? Take a share of the queries by "

@@ -12,6 +12,7 @@ from ltr.experiments.publishing import publish, tables_of
 from ltr.experiments.results import FIRST, per_query, per_seed, results
 from ltr.experiments.runner import loaded, run
 from ltr.experiments.spec import Spec
+from ltr.experiments.store import Store
 from ltr.io.runs import Run
 from ltr.metrics import evaluate, evaluate_labels
 from ltr.report.page import render
@@ -334,3 +335,18 @@ def test_a_loss_may_have_labels_in_another_unit(engagement, tmp_path):
     assert arguments["Huber"]["standardise_label"] is True
     assert arguments["Same"]["standardise_label"] is False
     assert spec.data["log"]["init_args"].keys() == {"train", "dev", "test"}, "the spec itself is not changed"
+
+
+@pytest.mark.parametrize("order", [["MSE", "Other"], ["Other", "MSE"], ["Other"]])
+def test_labels_are_measured_in_the_unit_of_the_spec_whichever_cell_ends_first(engagement, tmp_path, order):
+    known = {"MSE": "MSE()", "Other": {"loss": "MSE()", "data": {"standardise_label": True}}}
+    engagement |= {"losses": {name: known[name] for name in order}, "baseline": order[0], "seeds": 1}
+    spec = Spec.read(write(tmp_path / "spec.yaml", engagement))
+    groups = run(spec, Here(), lambda _: None)
+    assert all(cell.finished for group in groups for cell in group.cells)
+    truth = Store(spec.folder).truth("log")
+    unit = np.log1p(truth.gains)
+    if "MSE" in order:
+        np.testing.assert_allclose(truth.labels, unit, rtol=1e-5)
+    else:
+        assert abs(truth.labels.mean()) < 1, "no cell has the labels of the spec's own data"
