@@ -5,12 +5,17 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
 from ltr.errors import ConfigError
+from ltr.experiments.cells import run_task
+from ltr.experiments.plan import groups
 from ltr.experiments.runner import locked
+from ltr.experiments.spec import Spec
 from ltr.experiments.workers import Processes
+from tests.experiments.specs import content, write
 
 PARENT = """
 import time
@@ -75,3 +80,30 @@ def test_workers_end_when_their_parent_is_killed(tmp_path):
         time.sleep(0.1)
     os.kill(child, signal.SIGKILL)
     pytest.fail("the worker outlived its parent")
+
+
+@pytest.fixture
+def values(tiny_folder, tiny_model, tmp_path):
+    return content(tiny_folder, tiny_model, tmp_path / "runs")
+
+
+def test_an_unknown_paired_test_is_refused_before_anything_runs(tmp_path, values):
+    values["tests"] = ["fishr"]
+    with pytest.raises(ConfigError, match=r"spec.yaml:\d+: no paired test 'fishr'; did you mean 'fisher'"):
+        Spec.read(write(tmp_path / "spec.yaml", values))
+
+
+def test_a_search_that_is_no_mapping_is_refused_with_its_line(tmp_path, values):
+    values["tuning"]["search"] = ["lr"]
+    with pytest.raises(ConfigError, match=r"spec.yaml:\d+: search is a mapping from names to ranges, got \['lr'\]"):
+        Spec.read(write(tmp_path / "spec.yaml", values))
+
+
+def test_a_cell_gives_the_same_figures_first_and_after_others_in_one_process(tmp_path, values):
+    spec = Spec.read(write(tmp_path / "spec.yaml", values))
+    one, other = (next(group.ready()) for group in groups(spec))
+    tested = [replace(task, test=True) for task in (one, other, one)]
+    first, _, again = [run_task(task) for task in tested]
+    assert first.finished, first.record
+    assert first.files["scores.npy"] == again.files["scores.npy"]
+    assert first.files["course.json"] == again.files["course.json"]
