@@ -9,11 +9,12 @@ from dataclasses import replace
 
 import pytest
 
-from ltr.errors import ConfigError
+from ltr.errors import ConfigError, DataError
 from ltr.experiments.cells import run_task
 from ltr.experiments.plan import groups
 from ltr.experiments.runner import locked
 from ltr.experiments.spec import Spec
+from ltr.experiments.store import Done
 from ltr.experiments.workers import Processes
 from tests.experiments.specs import content, write
 
@@ -107,3 +108,11 @@ def test_a_cell_gives_the_same_figures_first_and_after_others_in_one_process(tmp
     assert first.finished, first.record
     assert first.files["scores.npy"] == again.files["scores.npy"]
     assert first.files["course.json"] == again.files["course.json"]
+
+
+@pytest.mark.parametrize("held", [None, b"", b"\x93NUMPY\x01\x00"])
+def test_scores_that_are_gone_or_damaged_are_named(tmp_path, held):
+    if held is not None:
+        (tmp_path / "scores.npy").write_bytes(held)
+    with pytest.raises(DataError, match=r"scores.npy: no scores of a cell: .*; remove .* to run it again"):
+        Done(tmp_path, {"status": "finished"}).scores  # noqa: B018 (reading is what is tested)
