@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
+from ltr.errors import ConfigError, DataError
 from ltr.experiments.cells import Outcome, Task
 from ltr.experiments.plan import Group, groups
 from ltr.experiments.spec import Spec
@@ -34,27 +37,59 @@ def run(spec: Spec, executor: Executor, say: Callable[[str], None] = print) -> l
 
     Returns:
         All groups with their cells.
+
+    Raises:
+        ConfigError: another process runs the same benchmark.
     """
+    try:
+        with locked(spec.folder):
+            return _run(spec, executor, say)
+    finally:
+        executor.close()
+
+
+@contextlib.contextmanager
+def locked(folder: str) -> Iterator[None]:
+    """Hold a benchmark's folder; the system lets it go when the process ends, however it does.
+
+    Raises:
+        ConfigError: another process holds it.
+    """
+    from filelock import FileLock, Timeout
+
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    lock = FileLock(Path(folder) / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ConfigError(
+            f"another ltr benchmark is running in {folder}; wait for it, or choose another folder (--folder NAME); "
+            "--report shows what is finished"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _run(spec: Spec, executor: Executor, say: Callable[[str], None]) -> list[Group]:
     found, store = loaded(spec)
     with replacing(store.folder / "spec.yaml") as file:
         file.write(spec.yaml(folder=False))
     progress = Progress(found, executor.slots, say)
     running: dict[str, Group] = {}
-    try:
-        while True:
-            for group, task in _waiting(found, executor.slots - len(running)):
-                group.running.add(task.run)
-                running[task.title] = group
-                executor.submit(task)
-            if not running:
-                return found
-            task, outcome = executor.next()
-            group = running.pop(task.title)
-            done = _kept(store, task, outcome, group.plain)
-            group.done(task, done)
-            progress.tell(task, done)
-    finally:
-        executor.close()
+    while True:
+        for group, task in _waiting(found, executor.slots - len(running)):
+            group.running.add(task.run)
+            running[task.title] = group
+            executor.submit(task)
+        if not running:
+            return found
+        task, outcome = executor.next()
+        group = running.pop(task.title)
+        done = _kept(store, task, outcome)
+        group.done(task, done)
+        progress.tell(task, done)
 
 
 def _waiting(found: Sequence[Group], free: int) -> list[tuple[Group, Task]]:
@@ -64,9 +99,7 @@ def _waiting(found: Sequence[Group], free: int) -> list[tuple[Group, Task]]:
     return tasks[:free]
 
 
-def _kept(store: Store, task: Task, outcome: Outcome, plain: bool) -> Done:
-    from ltr.errors import DataError
-
+def _kept(store: Store, task: Task, outcome: Outcome) -> Done:
     try:
         return store.keep(task, outcome, plain)
     except DataError as error:

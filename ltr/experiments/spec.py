@@ -22,6 +22,8 @@ Config = dict[str, Any]
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 #: settings of RankingModule that a search may name besides the placeholders of a loss
 MODEL = ("lr", "head_lr", "weight_decay", "warmup")
+#: paired tests against the baseline
+TESTS = ("fisher", "student")
 
 
 @dataclass(frozen=True)
@@ -216,6 +218,8 @@ class _Reader:
         return LossSpec(value["loss"], search, **own, family=value.get("family"))
 
     def _space(self, value: Any, *place: Any) -> dict[str, Range]:
+        if not isinstance(value, dict):
+            raise self.fail(f"search is a mapping from names to ranges, got {value!r}", *place)
         found = {}
         for key, settings in value.items():
             try:
@@ -267,6 +271,9 @@ class _Reader:
                 raise self.fail(str(error), *place) from error
         if spec.tradeoff and len(spec.tradeoff) != 2:
             raise self.fail("tradeoff takes two measures: inside and outside the focus region", "tradeoff")
+        for test in spec.tests:
+            if test not in TESTS:
+                raise self.fail(f"no paired test {test!r}; {suggestion(str(test), TESTS)}", "tests")
         known = [*spec.losses, *spec.rankers]
         if spec.baseline not in known:
             raise self.fail(
@@ -287,6 +294,8 @@ class _Reader:
                     check_parts(kind, config)
                 except ConfigError as error:
                     raise self.fail(f"{kind} {name!r}: {error}", kind, name) from error
+        for name, config in spec.rankers.items():
+            self._space(config.get("search") or {}, "rankers", name, "search")
 
     def _check_folders(self, key: str, names: list[str]) -> None:
         """Each name becomes a folder; two that would be one and the same are refused."""

@@ -51,8 +51,12 @@ class Done:
 
     @property
     def scores(self) -> np.ndarray:
-        """[documents] scores of the test part."""
-        return np.load(self.folder / "scores.npy", allow_pickle=False)
+        """[documents] scores of the test part. Raises DataError where the file is gone or damaged."""
+        path = self.folder / "scores.npy"
+        try:
+            return np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(f"{path}: no scores of a cell: {error}; remove {self.folder} to run it again") from error
 
 
 class Store:

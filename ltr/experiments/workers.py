@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
 
@@ -44,6 +46,8 @@ class Processes:
         self._busy: dict[Connection, _Worker] = {}
 
     def submit(self, task: Task) -> None:
+        while self._idle and not self._idle[-1].process.is_alive():
+            self._idle.pop()  # ended between two cells: the system was short of memory
         worker = self._idle.pop() if self._idle else _Worker(self._context, self._threads)
         worker.give(task)
         self._busy[worker.pipe] = worker
@@ -62,7 +66,8 @@ class Processes:
 
     def close(self) -> None:
         for worker in self._idle:
-            worker.pipe.send(None)
+            with contextlib.suppress(OSError):  # one that has ended needs no word
+                worker.pipe.send(None)
         for worker in self._busy.values():
             worker.process.terminate()
         for worker in [*self._idle, *self._busy.values()]:
@@ -100,6 +105,7 @@ class _Worker:
 
 def _serve(pipe: Connection, threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's affair
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
 
     torch.set_num_threads(threads)
@@ -111,3 +117,14 @@ def _serve(pipe: Connection, threads: int) -> None:
         if task is None:
             return
         pipe.send(run_task(task))
+
+
+def _end_with_parent() -> None:
+    """End this process, in the middle of a cell if need be, when the one that started it is no more.
+
+    A main process that is killed or terminated cannot close its workers; they would compute on for nobody.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
