@@ -12,6 +12,7 @@ from ltr.errors import ConfigError
 from ltr.io.runs import Run, as_bytes
 from ltr.metrics import LabelledLists, LabelMeasure, evaluate, evaluate_labels
 from ltr.metrics.measure import parse
+from ltr.training.scored import gains_of
 
 
 class DevMonitor:
@@ -35,7 +36,7 @@ class DevMonitor:
         self.values: list[float] = []
         self.query_ids, self.offsets = dev.batch.query_ids, dev.batch.list_offsets.numpy()
         if isinstance(self.measure, LabelMeasure):
-            self.truth = LabelledLists(self.query_ids, self.offsets, dev.labels, data.gains(dev.labels))
+            self.truth = LabelledLists(self.query_ids, self.offsets, dev.labels, gains_of(dev.labels, data, "dev"))
             return
         if data.dev_qrels is None:
             raise ConfigError(

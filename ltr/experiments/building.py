@@ -12,7 +12,6 @@ from typing import Any
 
 from ltr.errors import ConfigError, LtrError
 from ltr.io.names import suggestion
-from ltr.training.explaining import explain
 
 Config = Mapping[str, Any]
 
@@ -46,7 +45,7 @@ def build(kind: str, config: Config, **arguments: Any) -> Any:
     except LtrError:
         raise
     except ValueError as error:
-        raise ConfigError(explain(str(error))) from error
+        raise _explained(error) from error
 
 
 def variables(value: Any) -> list[str]:
@@ -84,7 +83,13 @@ def _parsed(kind: str, config: Config) -> tuple[Any, Any]:
     except LtrError:
         raise
     except Exception as error:  # jsonargparse raises argparse's own, ValueError and TypeError
-        raise ConfigError(explain(str(error))) from error
+        raise _explained(error) from error
+
+
+def _explained(error: Exception) -> ConfigError:
+    from ltr.training.explaining import explain  # brings torch, which reading a correct spec can do without
+
+    return ConfigError(explain(str(error)))
 
 
 def _class(kind: str, name: str) -> type:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import io
 import json
 import logging
@@ -16,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from ltr.errors import ConfigError, LtrError
-from ltr.experiments import memory
 from ltr.experiments.building import build
+from ltr.experiments.memory import Meter
 from ltr.experiments.truth import Truth
 from ltr.metrics import LabelledLists
 from ltr.training.scored import gains_of
@@ -102,9 +101,8 @@ class Outcome:
 def run_task(task: Task) -> Outcome:
     """Train and measure one cell; whatever goes wrong comes back as a failed outcome with its reason."""
     said = io.StringIO()
+    memory = Meter()
     start = time.perf_counter()
-    gc.collect()  # models of the cell before hang in cycles, and few objects hold much memory
-    memory.begin()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         try:
             outcome = _outside(task) if task.ranker is not None else _trained(task)
@@ -114,7 +112,7 @@ def run_task(task: Task) -> Outcome:
             outcome.files["error.txt"] = traceback.format_exc().encode()
     if said.getvalue():
         outcome.files["log.txt"] = said.getvalue().encode()
-    outcome.record |= {"total_seconds": round(time.perf_counter() - start, 2), **memory.peak()}
+    outcome.record |= {"total_seconds": round(time.perf_counter() - start, 2), **memory.peak}
     return outcome
 
 

@@ -1,39 +1,53 @@
-"""How much memory a cell needs at its peak."""
+"""How much memory a cell needs at its peak, beyond what its process held before."""
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import resource
 import sys
 
 import torch
 
 
-def begin() -> None:
-    """Forget the peak so far, where the system lets a process do that (Linux); elsewhere the whole process counts."""
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-    try:
-        with open("/proc/self/clear_refs", "w") as file:
-            file.write("5")
-    except OSError:
-        return
+class Meter:
+    """Measures from its making on.
+
+    What earlier cells of the process freed is given back to the system first (with glibc), and the peak is forgotten
+    (on Linux), so that a cell does not pay for those before it. Elsewhere the whole process's peak counts.
+    """
+
+    def __init__(self) -> None:
+        gc.collect()  # models of the cell before hang in cycles, and few objects hold much memory
+        if sys.platform == "linux":
+            getattr(ctypes.CDLL(None), "malloc_trim", int)(0)
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+        self._before = 0.0
+        try:
+            with open("/proc/self/clear_refs", "w") as file:
+                file.write("5")
+        except OSError:
+            return
+        self._before = _held("VmRSS")
+
+    @property
+    def peak(self) -> dict[str, float]:
+        """Peak in MB: ``memory_mb`` of the process, ``gpu_memory_mb`` where there is a GPU."""
+        highest = _held("VmHWM")
+        if not highest:
+            unit = 2**20 if sys.platform == "darwin" else 2**10
+            highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+        found = {"memory_mb": round(highest - self._before, 1)}
+        if torch.cuda.is_available():
+            found["gpu_memory_mb"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
+        return found
 
 
-def peak() -> dict[str, float]:
-    """Peak memory in MB since ``begin``: of the process, and of the GPU where there is one."""
-    found = {"memory_mb": _process()}
-    if torch.cuda.is_available():
-        found["gpu_memory_mb"] = torch.cuda.max_memory_allocated() / 2**20
-    return found
-
-
-def _process() -> float:
+def _held(what: str) -> float:
+    """A figure of Linux about this process in MB; 0 where there is none."""
     try:
         with open("/proc/self/status") as file:
-            for line in file:
-                if line.startswith("VmHWM:"):
-                    return int(line.split()[1]) / 1024
+            return next((int(line.split()[1]) / 1024 for line in file if line.startswith(f"{what}:")), 0.0)
     except OSError:
-        pass
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+        return 0.0

@@ -47,7 +47,7 @@ def _section(found: Results, one: DataResults) -> Section:
     contrasts = [c for c in found.contrasts if c.data == one.name]
     tables = []
     if one.summaries:
-        tables.append(systems_table(one.summaries, found.contrasts, found.costs(), header=one.conventions))
+        tables.append(systems_table(one.summaries, found.contrasts, found.cost_cells(), header=one.conventions))
     if contrasts:
         tables.append(contrasts_over_seeds(contrasts))
     return Section(

@@ -58,7 +58,7 @@ def publish(spec: Spec, groups: Sequence[Group], say: Callable[[str], None] = pr
 
 def tables_of(found: Results) -> list[Table]:
     """The table of each data set, then all contrasts."""
-    costs = found.costs()
+    costs = found.cost_cells()
     tables = [
         systems_table(one.summaries, found.contrasts, costs, one.name, one.conventions)
         for one in found.data
@@ -70,7 +70,7 @@ def tables_of(found: Results) -> list[Table]:
 def signature(found: Results) -> str:
     """The line by which one sees whether two tables can be compared: data, spec, versions."""
     data = ", ".join(f"{one.name} {one.truth.signature}" for one in found.data)
-    spec = hashlib.sha256(_without_folder(found.spec).encode()).hexdigest()[:16]
+    spec = hashlib.sha256(found.spec.yaml(folder=False).encode()).hexdigest()[:16]
     kept = versions()
     packages = ", ".join(f"{name} {kept[name]}" for name in ("ltr", "torch", "transformers", "ranx", "python"))
     return f"data: {data}; spec: {spec}; {packages}"
@@ -105,10 +105,6 @@ def figures(found: Results) -> dict[str, Any]:
         "missing": found.missing,
         "failures": [list(pair) for pair in found.failures],
     }
-
-
-def _without_folder(spec: Spec) -> str:
-    return "\n".join(line for line in spec.yaml().splitlines() if not line.startswith("folder:"))
 
 
 def _page(found: Results) -> str:

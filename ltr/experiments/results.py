@@ -16,6 +16,7 @@ from ltr.metrics import evaluate, evaluate_labels
 from ltr.metrics.labels import LabelledLists
 from ltr.metrics.measure import AnyMeasure, Measure, measures
 from ltr.metrics.seeds import PerQuery, Sample, SeedContrast, Summary, contrast, corrected, sample, summarise
+from ltr.report.tables import Cell
 
 #: name of the candidates as they came, where there is a first stage
 FIRST = "first stage"
@@ -97,6 +98,10 @@ class Results:
                         "memory MB": round(float(max(r.get("gpu_memory_mb", r["memory_mb"]) for r in records))),
                     }
         return found
+
+    def cost_cells(self) -> dict[tuple[str, str], dict[str, Cell]]:
+        """The same as cells of a table."""
+        return {place: {name: Cell(v, digits=1) for name, v in own.items()} for place, own in self.costs().items()}
 
 
 def results(spec: Spec, groups: Sequence[Group], truths: dict[str, Truth]) -> Results:

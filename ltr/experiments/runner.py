@@ -37,7 +37,7 @@ def run(spec: Spec, executor: Executor, say: Callable[[str], None] = print) -> l
     """
     found, store = loaded(spec)
     with replacing(store.folder / "spec.yaml") as file:
-        file.write(spec.yaml())
+        file.write(spec.yaml(folder=False))
     progress = Progress(found, executor.slots, say)
     running: dict[str, Group] = {}
     try:

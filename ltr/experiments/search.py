@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ltr.errors import ConfigError
+from ltr.errors import ConfigError, MissingExtra
 
 Params = dict[str, Any]
 
@@ -109,7 +109,10 @@ def suggest(
     """
     if not history or not space:
         return starting(space)
-    import optuna
+    try:
+        import optuna
+    except ImportError:
+        raise MissingExtra("optuna", "benchmark", "to choose trials after the first") from None
     from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -125,9 +125,15 @@ class Spec:
         lines = Lines(path, "benchmark spec")
         return _Reader(lines, overrides).spec()
 
-    def yaml(self) -> str:
-        """The whole spec, no default left implicit."""
+    def yaml(self, folder: bool = True) -> str:
+        """The whole spec, no default left implicit.
+
+        Args:
+            folder: whether to name the folder; a copy that lies in it need not.
+        """
         values = asdict(self)
+        if not folder:
+            del values["folder"]
         for loss in values["losses"].values():
             loss["search"] = _plain(loss["search"])
         values["tuning"]["search"] = _plain(values["tuning"]["search"])

@@ -18,7 +18,7 @@ Place = tuple[str, str]
 def systems_table(
     summaries: Sequence[Summary],
     contrasts: Sequence[SeedContrast] = (),
-    costs: Mapping[Place, Mapping[str, float]] | None = None,
+    costs: Mapping[Place, Mapping[str, float | Cell]] | None = None,
     title: str = "",
     header: str = "",
 ) -> Table:
@@ -115,8 +115,8 @@ def _notes(summaries: Sequence[Summary], contrasts: Sequence[SeedContrast]) -> l
         pooled = any(not s.measure.per_query for s in summaries)
         how = "BCa; pooled measures: lists resampled, percentiles" if pooled else "BCa"
         notes.append(f"[low, high]: {level:.0%} bootstrap interval ({how}) over queries, of the mean over seeds")
-    seeds = sorted({s.n_seeds for s in summaries})
-    if seeds and seeds[-1] > 1:
+    seeds = sorted({s.n_seeds for s in summaries if s.n_seeds > 1})
+    if seeds:
         counts = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
         notes.append(f"±: standard deviation over {counts} seeds of the mean over queries")
     return [*notes, *_significance(contrasts), *_directions({str(s.measure): s.measure for s in summaries}.values())]

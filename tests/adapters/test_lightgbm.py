@@ -15,6 +15,7 @@ from ltr.errors import ConfigError, DataError, MissingExtra
 from ltr.io.runs import Run
 from ltr.metrics import evaluate, evaluate_labels
 from ltr.metrics.labels import LabelledLists
+from ltr.training.scored import gains_of
 from tests.adapters.toy import made, written
 
 lightgbm = pytest.importorskip("lightgbm")
@@ -136,12 +137,12 @@ def test_grades_of_dev_beyond_those_of_train_are_measured(tmp_path):
 def test_real_labels_are_monitored_by_measures_of_labels(tmp_path, monitor):
     data = made(written(tmp_path / "fold", real=True), labels="real")
     if monitor == "ndcg_label@10":
-        data.gains = np.exp  # the unit of the file, were labels logarithms
+        data.gains = lambda labels, part: np.exp(labels)  # the unit of the file, were labels logarithms
     ranker = LambdaMART(**SMALL, early_stopping=5, objective="regression")
     ranker.fit(data, monitor)
     whole = data.whole("dev")
     labels = whole.labels.numpy()
-    truth = LabelledLists(whole.query_ids, whole.list_offsets.numpy(), labels, data.gains(labels))
+    truth = LabelledLists(whole.query_ids, whole.list_offsets.numpy(), labels, gains_of(labels, data, "dev"))
     wanted = evaluate_labels(ranker.predict(data, "dev"), truth, monitor)[monitor]
     assert ranker.best_value == pytest.approx(wanted, abs=1e-12)
     values = [row[f"dev/{monitor}"] for row in ranker.course]
@@ -379,11 +380,12 @@ def test_a_missing_system_library_is_named(monkeypatch, tmp_path):
         adapter.imported()
 
 
-def test_the_benchmark_builds_it_from_a_spec(data):
+@pytest.mark.parametrize("home", ["ltr.adapters", "ltr.adapters.lightgbm"])
+def test_the_benchmark_builds_it_from_a_spec(data, home):
     from ltr.experiments.building import build, check_parts
 
     spec = {
-        "class_path": "ltr.adapters.lightgbm.LambdaMART",
+        "class_path": f"{home}.LambdaMART",
         "init_args": {"n_estimators": 5, "label_gain": [0, 1, 3, 7]},
     }
     check_parts("rankers", spec)

@@ -97,7 +97,7 @@ def test_trials_choose_on_dev_and_seeds_use_what_they_chose(read):
         for seed in group.seeds.values():
             assert seed.record["params"] == winner["params"]
             assert seed.record["seconds"] > 0
-            assert seed.record["memory_mb"] > 50
+            assert 0 <= seed.record["memory_mb"] < 2000
             assert len(seed.course) == 2
         assert not (group.trials[0].folder / "scores.npy").exists(), "a trial never sees the test part"
     selective = next(g for g in found if g.loss_name == "Selective")
