@@ -27,8 +27,8 @@ class EngagementData(FeatureData):
     share of one such as ``log.csv[:80%]`` and ``log.csv[80%:]``, which have no list in common. The columns of an SVMlight
     file are named by a ``features.txt`` beside it (``1<TAB>duration`` on each line), else ``1``, ``2`` and so on.
 
-    What is learnt is ``log(1 + amount)``, standardised on request; ``gains(labels)`` turns it back into amounts, which is
-    what nDCG with the label as gain sums up. There are no judgements: monitor measures of labels.
+    What is learnt is ``log(1 + amount)``, standardised on request; ``gains(labels, part)`` turns it back into amounts,
+    which is what nDCG with the label as gain sums up. There are no judgements: monitor measures of labels.
 
     Args:
         train: file to train on.

@@ -64,7 +64,7 @@ def number(text, at, end):
     """(value, where it ends, 0 = exact, 1 = to be read by Python, 2 = no number) of the number that begins at ``at``."""
     negative, at = _signed(text, at, end)
     mantissa, exponent, kept = np.int64(0), 0, 0
-    begin, point, lost = at, -1, False
+    begin, point = at, -1
     while at < end and (_digit(text[at]) or (text[at] == DOT and point < 0)):
         if text[at] == DOT:
             point = at
@@ -72,9 +72,7 @@ def number(text, at, end):
             mantissa = mantissa * 10 + (text[at] - ZERO)
             kept += mantissa > 0
             exponent -= point >= 0
-        else:
-            lost = True
-        at += 1
+        at += 1  # digits beyond DIGITS are left out: such a mantissa is above EXACT
     if at - begin == (point >= 0):  # no digit
         return 0.0, at, 2
     if at < end and (text[at] == LETTER_E or text[at] == CAPITAL_E):
@@ -84,7 +82,7 @@ def number(text, at, end):
             return 0.0, at, 2
     if at < end and not _ends(text[at]):
         return 0.0, at, 2
-    if lost or (mantissa and (mantissa > EXACT or abs(exponent) >= len(POWERS))):
+    if mantissa and (mantissa > EXACT or abs(exponent) >= len(POWERS)):
         return 0.0, at, 1
     value = float(mantissa)
     if mantissa:

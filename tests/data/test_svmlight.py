@@ -159,6 +159,9 @@ def test_a_file_is_parsed_once_until_it_changes(written, monkeypatch):
     changed = read_svmlight(path)
     assert changed.query_ids == ["z"]
     assert changed.digest != first.digest
+    path.write_text("1 qid:z 1:8\n")  # of the same size
+    os.utime(path, ns=(0, 1))
+    assert read_svmlight(path).features.tolist() == [[8.0]]
 
 
 def test_a_file_that_is_refused_leaves_nothing_in_the_cache(written, cache):
