@@ -182,8 +182,12 @@ def _samples(one: DataResults, system: System, chosen: Sequence[AnyMeasure]) -> 
     judged = [m for m in chosen if isinstance(m, Measure)]
     evaluated = [evaluate(run, qrels, judged) for run in one.runs(system)] if qrels and judged else []
     lists = one.truth.lists
+    # scores that were learnt from labels in another unit have no error in this one
+    other_unit = system.group is not None and not system.group.plain
     for measure in chosen:
         if not isinstance(measure, Measure):
+            if other_unit and measure.name.startswith(("rmse", "mae")):
+                continue
             found.append(sample(system.name, measure, system.scores, lists, one.name))
         elif evaluated:
             values = np.stack([e.values[str(measure)] for e in evaluated])
@@ -198,10 +202,13 @@ def _contrasts(spec: Spec, one: DataResults, chosen: Sequence[AnyMeasure]) -> li
         if base is None or base is system:
             continue
         common = [s for s in system.seeds if s in base.seeds]
-        pairs = zip(
-            _samples(one, system.only(common), chosen), _samples(one, base.only(common), chosen), strict=True
-        ) if common else ()  # fmt: skip
-        found += [contrast(ours, theirs, spec.tests) for ours, theirs in pairs]  # type: ignore[arg-type]
+        if not common:
+            continue
+        ours, theirs = _samples(one, system.only(common), chosen), _samples(one, base.only(common), chosen)
+        bases = {str(sampled.measure): sampled for sampled in theirs}
+        for sampled in ours:
+            if str(sampled.measure) in bases:
+                found.append(contrast(sampled, bases[str(sampled.measure)], spec.tests))  # type: ignore[arg-type]
     return found
 
 

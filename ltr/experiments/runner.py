@@ -87,7 +87,7 @@ def _run(spec: Spec, executor: Executor, say: Callable[[str], None]) -> list[Gro
             return found
         task, outcome = executor.next()
         group = running.pop(task.title)
-        done = _kept(store, task, outcome)
+        done = _kept(store, task, outcome, group.plain)
         group.done(task, done)
         progress.tell(task, done)
 
@@ -99,7 +99,7 @@ def _waiting(found: Sequence[Group], free: int) -> list[tuple[Group, Task]]:
     return tasks[:free]
 
 
-def _kept(store: Store, task: Task, outcome: Outcome) -> Done:
+def _kept(store: Store, task: Task, outcome: Outcome, plain: bool) -> Done:
     try:
         return store.keep(task, outcome, plain)
     except DataError as error:

@@ -269,8 +269,11 @@ class _Reader:
                 parse(text)
             except ConfigError as error:
                 raise self.fail(str(error), *place) from error
-        if spec.tradeoff and len(spec.tradeoff) != 2:
-            raise self.fail("tradeoff takes two measures: inside and outside the focus region", "tradeoff")
+        if spec.tradeoff and (len(spec.tradeoff) != 2 or not set(spec.tradeoff) <= set(spec.measures)):
+            raise self.fail(
+                f"tradeoff takes two of the measures, inside and outside the focus region, got {spec.tradeoff}",
+                "tradeoff",
+            )
         for test in spec.tests:
             if test not in TESTS:
                 raise self.fail(f"no paired test {test!r}; {suggestion(str(test), TESTS)}", "tests")

@@ -88,7 +88,7 @@ WRONG = [
     (change("data/toy/class_path", "TextDta"), r"spec.yaml:\d+: data 'toy': .*did you mean 'TextData'"),
     (change("measures", ["mrr@10", "ndgc@10"]), r"spec.yaml:\d+: .*ndgc.*did you mean 'ndcg'"),
     (change("monitor", "nonsense"), r"spec.yaml:\d+: "),
-    (change("tradeoff", ["rmse_top.2"]), "tradeoff takes two measures"),
+    (change("tradeoff", ["rmse_top.2"]), "tradeoff takes two of the measures"),
     (change("baseline", "ListNett"), "baseline 'ListNett' is not in the spec; did you mean 'ListNet'"),
     (change("seeds", [1, 1]), r"hold one twice: two cells would share a folder"),
     (change("seeds", []), "seeds are a list of whole numbers"),
