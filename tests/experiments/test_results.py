@@ -308,9 +308,12 @@ def test_seconds_are_measured_by_their_labels(engagement, tmp_path):
     assert one.truth.labels == pytest.approx(np.log1p(one.truth.gains), rel=1e-5)
     for system in one.systems:
         for measure in engagement["measures"]:
+            if system.name == "Huber" and measure.startswith("rmse"):  # it learnt labels in another unit
+                assert not any((s.system, str(s.measure)) == ("Huber", measure) for s in one.summaries)
+                continue
             by_hand = [evaluate_labels(row, one.truth.lists, [measure])[measure] for row in system.scores]
             assert summary(found, system.name, measure).mean == pytest.approx(np.mean(by_hand))
-    assert len(found.contrasts) == 3 * 4
+    assert len(found.contrasts) == 3 * 4 - 2
     page = page_of(found, "signed")
     (picture,) = page.sections[0].tradeoffs
     assert (picture.x, picture.y, picture.baseline) == ("rmse_rest.2", "rmse_top.2", "MSE")
