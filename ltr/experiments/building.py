@@ -48,6 +48,18 @@ def build(kind: str, config: Config, **arguments: Any) -> Any:
         raise _explained(error) from error
 
 
+def settings_of(what: str) -> list[str]:
+    """What a spec may set of the training module (``model``) or of Lightning's trainer (``trainer``)."""
+    import pytorch_lightning as pl
+
+    from ltr.training import RankingModule
+
+    made = {"model": RankingModule, "trainer": pl.Trainer}[what]
+    # the benchmark gives these itself
+    own = {"scorer", "loss", "measures", "callbacks"}
+    return [name for name in inspect.signature(made).parameters if name not in own]
+
+
 def variables(value: Any) -> list[str]:
     """Names of the environment that a text refers to.
 

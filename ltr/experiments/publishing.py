@@ -30,7 +30,8 @@ def publish(spec: Spec, groups: Sequence[Group], say: Callable[[str], None] = pr
         say: told the table and where things lie.
     """
     store = Store(spec.folder)
-    truths = {name: truth for name in spec.data if (truth := store.truth(name)) is not None}
+    plain = {g.data_name for g in groups if g.plain and any(cell.finished for cell in g.seeds.values())}
+    truths = {name: truth for name in spec.data if (truth := store.truth(name, name in plain)) is not None}
     found = results(spec, groups, truths)
     tables = tables_of(found)
     folder = Path(spec.folder)

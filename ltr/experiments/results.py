@@ -122,7 +122,7 @@ def results(spec: Spec, groups: Sequence[Group], truths: dict[str, Truth]) -> Re
         one.conventions = _conventions(one, chosen)
         contrasts += _contrasts(spec, one, chosen)
         data.append(one)
-    return Results(spec, data, corrected(contrasts), _missing(groups), _failures(groups))
+    return Results(spec, data, corrected(contrasts), _missing(groups, truths), _failures(groups))
 
 
 def per_query(found: Results) -> pd.DataFrame:
@@ -228,8 +228,14 @@ def _conventions(one: DataResults, chosen: Sequence[AnyMeasure]) -> str:
     return "; ".join(parts)
 
 
-def _missing(groups: Sequence[Group]) -> list[str]:
-    found = []
+def _missing(groups: Sequence[Group], truths: dict[str, Truth]) -> list[str]:
+    scored = dict.fromkeys(g.data_name for g in groups if any(cell.finished for cell in g.seeds.values()))
+    found = [
+        f"{name}: its test part is gone from the folder truth/, so its finished cells cannot be measured; put it back, or "
+        "remove one of its seed folders and run again"
+        for name in scored
+        if name not in truths
+    ]
     for group in groups:
         trials = group.n_trials - len(group.trials)
         seeds = [s for s in group.spec.seeds if s not in group.seeds]

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from ltr.errors import ConfigError
-from ltr.experiments.building import check_parts, variables
+from ltr.experiments.building import check_parts, settings_of, variables
 from ltr.experiments.search import Range
 from ltr.io.lines import Lines
 from ltr.io.names import suggestion
@@ -284,6 +284,7 @@ class _Reader:
             )
         if spec.tuning.seed in spec.seeds:
             raise self.fail(f"tuning.seed {spec.tuning.seed} is one of the seeds; the trials need their own", "tuning")
+        self._check_settings(spec)
         for name, loss in spec.losses.items():
             self._check_loss(spec, name, loss)
             for data in spec.data.values() if loss.data else ():
@@ -299,6 +300,19 @@ class _Reader:
                     raise self.fail(f"{kind} {name!r}: {error}", kind, name) from error
         for name, config in spec.rankers.items():
             self._space(config.get("search") or {}, "rankers", name, "search")
+
+    def _check_settings(self, spec: Spec) -> None:
+        """Settings that the training module or Lightning's trainer do not have are refused before anything runs."""
+        known = {"model": settings_of("model"), "trainer": settings_of("trainer")}
+        given: list[tuple[str, Config, tuple[Any, ...]]] = [
+            ("model", spec.model, ("model",)),
+            ("trainer", spec.trainer, ("trainer",)),
+            *(("model", loss.model, ("losses", name, "model")) for name, loss in spec.losses.items()),
+        ]
+        for kind, settings, place in given:
+            for key in settings:
+                if key not in known[kind]:
+                    raise self.fail(f"{'.'.join(place)} has no {key!r}; {suggestion(key, known[kind])}", *place, key)
 
     def _check_folders(self, key: str, names: list[str]) -> None:
         """Each name becomes a folder; two that would be one and the same are refused."""

@@ -128,10 +128,15 @@ class Store:
             raise
         return Done(path, record)
 
-    def truth(self, data_name: str) -> Truth | None:
-        """The test part of a data set, once a cell has told it: with the labels of the spec's own data, if one has those."""
+    def truth(self, data_name: str, plain: bool = False) -> Truth | None:
+        """The test part of a data set, once a cell has told it: with the labels of the spec's own data, if one has those.
+
+        Args:
+            data_name: in the spec.
+            plain: take no other labels than those.
+        """
         path = self._truth(data_name)
-        if not path.exists():
+        if not plain and not path.exists():
             path = next(iter(sorted(self._truth_of_loss(data_name, "").parent.glob("*.npz"))), path)
         return Truth.load(path.read_bytes(), str(path)) if path.exists() else None
 

@@ -77,7 +77,8 @@ class Processes:
 class _Worker:
     def __init__(self, context: Any, threads: int):
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, threads), daemon=True)
+        # no daemon: those may not have children, and a cell's data may be loaded by some
+        self.process = context.Process(target=_serve, args=(theirs, threads))
         before = os.environ.get("OMP_NUM_THREADS")
         os.environ["OMP_NUM_THREADS"] = str(threads)  # read when the child imports torch
         try:

@@ -353,3 +353,13 @@ def test_labels_are_measured_in_the_unit_of_the_spec_whichever_cell_ends_first(e
         np.testing.assert_allclose(truth.labels, unit, rtol=1e-5)
     else:
         assert abs(truth.labels.mean()) < 1, "no cell has the labels of the spec's own data"
+
+
+def test_a_test_part_that_is_gone_is_missed(engagement, tmp_path):
+    spec = Spec.read(write(tmp_path / "spec.yaml", engagement))
+    groups = run(spec, Here(), lambda _: None)
+    (tmp_path / "runs" / "truth" / "log.npz").unlink()
+    found = publish(spec, groups, lambda _: None)
+    assert found.data == []
+    assert len(found.missing) == 1
+    assert "log: its test part is gone from the folder truth/" in found.missing[0]

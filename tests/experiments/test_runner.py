@@ -179,6 +179,18 @@ def test_a_worker_that_dies_takes_only_its_cell_with_it(read, values):
         executor.close()
 
 
+def test_a_cell_may_load_its_data_in_processes_of_its_own(read, values):
+    values["tuning"]["trials"] = 1
+    values["data"]["toy"]["init_args"]["workers"] = 1
+    executor = Processes(1, 1)
+    try:
+        executor.submit(next(iter(groups(read())[0].ready())))
+        record = executor.next()[1].record
+        assert record["status"] == "finished", record
+    finally:
+        executor.close()
+
+
 def test_a_cell_is_complete_or_absent(read, values, monkeypatch):
     task = next(iter(groups(read())[0].ready()))
     store = Store(values["folder"])
