@@ -16,6 +16,7 @@ import pytest
 
 from ltr.experiments.cells import run_task
 from ltr.experiments.plan import Group, groups
+from ltr.experiments.reading import read_spec
 from ltr.experiments.spec import Spec
 from ltr.links import Link
 from ltr.losses.base import Loss
@@ -83,7 +84,7 @@ def read(collections, monkeypatch):
         names = ("train", "dev", "test")
         home = f"{collections}/wikiqa/train"  # in place of the embedded data, whose index takes longer
         changes = [f"data.pydocs.init_args.{n}={home}[{i}0%:{i + 1}0%]" for i, n in enumerate(names)]
-        return Spec.read(path, changes if path.stem == "quick" else ())
+        return read_spec(path, changes if path.stem == "quick" else ())
 
     return act
 

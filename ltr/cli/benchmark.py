@@ -47,12 +47,12 @@ def benchmark(
         report: run nothing; write results and report of what is finished.
         set: more settings as KEY=VALUE.
     """
-    from ltr.experiments.spec import Spec
+    from ltr.experiments.reading import read_spec
 
     if workers is not None and workers < 1:
         raise ConfigError(f"--workers must be at least 1, got {workers}")
     overrides = [*set, *([f"folder={folder}"] if folder else [])]
-    chosen = Spec.read(spec, overrides)
+    chosen = read_spec(spec, overrides)
     if print_config:
         print(chosen.yaml(), end="")
         return

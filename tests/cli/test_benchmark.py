@@ -10,7 +10,7 @@ import yaml
 
 from ltr.cli import benchmark
 from ltr.cli.main import main
-from ltr.experiments.spec import Spec
+from ltr.experiments.reading import read_spec
 from ltr.experiments.store import Store
 from ltr.io.runs import Run
 from ltr.metrics import evaluate
@@ -53,7 +53,7 @@ def test_print_config_reads_back_to_the_same_spec(ltr, spec, tmp_path):
     assert (status, err) == (0, "")
     again = tmp_path / "again.yaml"
     again.write_text(out)
-    assert Spec.read(again) == Spec.read(spec)
+    assert read_spec(again) == read_spec(spec)
     assert not (tmp_path / "runs").exists()
 
 

@@ -8,8 +8,8 @@ from ltr.experiments import estimate
 from ltr.experiments.cells import run_task
 from ltr.experiments.estimate import plan_text, timed
 from ltr.experiments.plan import groups
+from ltr.experiments.reading import read_spec
 from ltr.experiments.runner import run
-from ltr.experiments.spec import Spec
 from tests.experiments.pretend import Pretend, judged
 from tests.experiments.specs import content, write
 
@@ -21,7 +21,7 @@ def values(tiny_folder, tiny_model, tmp_path):
 
 @pytest.fixture
 def read(tmp_path, values):
-    return lambda: Spec.read(write(tmp_path / "spec.yaml", values))
+    return lambda: read_spec(write(tmp_path / "spec.yaml", values))
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from ltr.experiments.plan import groups
+from ltr.experiments.reading import read_spec
 from ltr.experiments.runner import run
-from ltr.experiments.spec import Spec
 from tests.experiments.here import Here
 from tests.experiments.pretend import Pretend, judged
 from tests.experiments.specs import content, write
@@ -30,7 +30,7 @@ def ran(tiny_folder, tiny_model, tmp_path):
         values = {**content(tiny_folder, tiny_model, folder), **changes}
         values |= {"losses": {name: LOSSES[name] for name in names}, "baseline": names[0]}
         values["trainer"]["max_epochs"] = 1
-        spec = Spec.read(write(tmp_path / "spec.yaml", values))
+        spec = read_spec(write(tmp_path / "spec.yaml", values))
         return {g.loss_name: g for g in run(spec, executor or Here(), lambda _: None)}
 
     return act
@@ -73,7 +73,7 @@ def test_every_loss_has_the_same_number_of_trials(ran, trials):
 
 
 def test_trials_never_score_the_test_part_and_seeds_always_do(tiny_folder, tiny_model, tmp_path):
-    spec = Spec.read(write(tmp_path / "spec.yaml", content(tiny_folder, tiny_model, tmp_path / "runs")))
+    spec = read_spec(write(tmp_path / "spec.yaml", content(tiny_folder, tiny_model, tmp_path / "runs")))
     executor = Pretend({"toy": judged()})
     asked = []
     executor.submit = lambda task, submit=executor.submit: (asked.append((task.run, task.test)), submit(task))

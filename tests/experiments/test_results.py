@@ -9,9 +9,9 @@ from scipy import stats
 
 from ltr.experiments.paging import page_of
 from ltr.experiments.publishing import publish, tables_of
+from ltr.experiments.reading import read_spec
 from ltr.experiments.results import FIRST, per_query, per_seed, results
 from ltr.experiments.runner import loaded, run
-from ltr.experiments.spec import Spec
 from ltr.experiments.store import Store
 from ltr.io.runs import Run
 from ltr.metrics import evaluate, evaluate_labels
@@ -36,7 +36,7 @@ def measured(values, tmp_path):
     """Runs the spec with drawn scores, and measures what is finished."""
 
     def act(truths, **settings):
-        spec = Spec.read(write(tmp_path / "spec.yaml", values))
+        spec = read_spec(write(tmp_path / "spec.yaml", values))
         groups = run(spec, Pretend(truths, **settings), lambda _: None)
         known = {name: truth for name, truth in truths.items() if any(g.seeds for g in groups if g.data_name == name)}
         return results(spec, groups, known)
@@ -221,7 +221,7 @@ def test_no_seed_in_common_is_no_contrast(measured):
 
 def test_what_is_missing_is_told(measured, values, tmp_path):
     values["tuning"] = {"trials": 2, "search": {"lr": {"low": 1e-4, "high": 1e-2, "log": True}}}
-    spec = Spec.read(write(tmp_path / "spec.yaml", values))
+    spec = read_spec(write(tmp_path / "spec.yaml", values))
     truth = judged()
     with pytest.raises(KeyboardInterrupt):
         run(spec, Pretend({"toy": truth}, stop_after=7), lambda _: None)
@@ -239,7 +239,7 @@ def test_what_is_missing_is_told(measured, values, tmp_path):
 
 
 def test_a_benchmark_of_which_nothing_ran_has_a_page(values, tmp_path):
-    spec = Spec.read(write(tmp_path / "spec.yaml", values))
+    spec = read_spec(write(tmp_path / "spec.yaml", values))
     said = []
     found = publish(spec, loaded(spec)[0], said.append)
     assert (found.data, found.contrasts, len(found.missing)) == ([], [], 3)
@@ -256,7 +256,7 @@ def told(html):
 def test_texts_of_queries_reach_the_page(values, tmp_path):
     values["losses"].pop("Selective")
     values["seeds"] = 1
-    spec = Spec.read(write(tmp_path / "spec.yaml", values))
+    spec = read_spec(write(tmp_path / "spec.yaml", values))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ltr.experiments.cells._quieten", lambda: None)
         found = publish(spec, run(spec, Here(), lambda _: None), lambda _: None)
@@ -300,7 +300,7 @@ def engagement(tmp_path):
 
 
 def test_seconds_are_measured_by_their_labels(engagement, tmp_path):
-    spec = Spec.read(write(tmp_path / "spec.yaml", engagement))
+    spec = read_spec(write(tmp_path / "spec.yaml", engagement))
     found = publish(spec, run(spec, Here(), lambda _: None), lambda _: None)
     assert (found.failures, found.missing) == ([], [])
     (one,) = found.data
@@ -331,7 +331,7 @@ def test_seconds_are_measured_by_their_labels(engagement, tmp_path):
 
 def test_a_loss_may_have_labels_in_another_unit(engagement, tmp_path):
     engagement["losses"]["Same"] = {"loss": "Huber()", "data": {"standardise_label": False}}
-    spec = Spec.read(write(tmp_path / "spec.yaml", engagement))
+    spec = read_spec(write(tmp_path / "spec.yaml", engagement))
     groups = {g.loss_name: g for g in loaded(spec)[0]}
     arguments = {name: group.example().data["init_args"] for name, group in groups.items()}
     assert "standardise_label" not in arguments["MSE"]
@@ -344,7 +344,7 @@ def test_a_loss_may_have_labels_in_another_unit(engagement, tmp_path):
 def test_labels_are_measured_in_the_unit_of_the_spec_whichever_cell_ends_first(engagement, tmp_path, order):
     known = {"MSE": "MSE()", "Other": {"loss": "MSE()", "data": {"standardise_label": True}}}
     engagement |= {"losses": {name: known[name] for name in order}, "baseline": order[0], "seeds": 1}
-    spec = Spec.read(write(tmp_path / "spec.yaml", engagement))
+    spec = read_spec(write(tmp_path / "spec.yaml", engagement))
     groups = run(spec, Here(), lambda _: None)
     assert all(cell.finished for group in groups for cell in group.cells)
     truth = Store(spec.folder).truth("log")
@@ -356,7 +356,7 @@ def test_labels_are_measured_in_the_unit_of_the_spec_whichever_cell_ends_first(e
 
 
 def test_a_test_part_that_is_gone_is_missed(engagement, tmp_path):
-    spec = Spec.read(write(tmp_path / "spec.yaml", engagement))
+    spec = read_spec(write(tmp_path / "spec.yaml", engagement))
     groups = run(spec, Here(), lambda _: None)
     (tmp_path / "runs" / "truth" / "log.npz").unlink()
     found = publish(spec, groups, lambda _: None)

@@ -12,8 +12,8 @@ import pytest
 from ltr.errors import ConfigError, DataError
 from ltr.experiments.cells import run_task
 from ltr.experiments.plan import groups
+from ltr.experiments.reading import read_spec
 from ltr.experiments.runner import locked
-from ltr.experiments.spec import Spec
 from ltr.experiments.store import Done
 from ltr.experiments.workers import Processes
 from tests.experiments.specs import content, write
@@ -91,17 +91,17 @@ def values(tiny_folder, tiny_model, tmp_path):
 def test_an_unknown_paired_test_is_refused_before_anything_runs(tmp_path, values):
     values["tests"] = ["fishr"]
     with pytest.raises(ConfigError, match=r"spec.yaml:\d+: no paired test 'fishr'; did you mean 'fisher'"):
-        Spec.read(write(tmp_path / "spec.yaml", values))
+        read_spec(write(tmp_path / "spec.yaml", values))
 
 
 def test_a_search_that_is_no_mapping_is_refused_with_its_line(tmp_path, values):
     values["tuning"]["search"] = ["lr"]
     with pytest.raises(ConfigError, match=r"spec.yaml:\d+: search is a mapping from names to ranges, got \['lr'\]"):
-        Spec.read(write(tmp_path / "spec.yaml", values))
+        read_spec(write(tmp_path / "spec.yaml", values))
 
 
 def test_a_cell_gives_the_same_figures_first_and_after_others_in_one_process(tmp_path, values):
-    spec = Spec.read(write(tmp_path / "spec.yaml", values))
+    spec = read_spec(write(tmp_path / "spec.yaml", values))
     one, other = (next(group.ready()) for group in groups(spec))
     tested = [replace(task, test=True) for task in (one, other, one)]
     first, _, again = [run_task(task) for task in tested]

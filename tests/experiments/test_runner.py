@@ -15,8 +15,8 @@ from ltr.errors import ConfigError, DataError
 from ltr.experiments import cells
 from ltr.experiments.cells import Outcome
 from ltr.experiments.plan import groups
+from ltr.experiments.reading import read_spec
 from ltr.experiments.runner import loaded, run
-from ltr.experiments.spec import Spec
 from ltr.experiments.store import Store
 from ltr.experiments.workers import Processes
 from tests.experiments.here import Here
@@ -35,7 +35,7 @@ def values(tiny_folder, tiny_model, tmp_path):
 
 @pytest.fixture
 def read(tmp_path, values):
-    return lambda: Spec.read(write(tmp_path / "spec.yaml", values))
+    return lambda: read_spec(write(tmp_path / "spec.yaml", values))
 
 
 def figures(found):

@@ -4,7 +4,8 @@ import pytest
 import yaml
 
 from ltr.errors import ConfigError, DataError
-from ltr.experiments.spec import Spec, folder_name
+from ltr.experiments.reading import read_spec
+from ltr.experiments.spec import folder_name
 from tests.experiments.specs import content, write
 
 
@@ -15,7 +16,7 @@ def values(tiny_folder, tiny_model, tmp_path):
 
 @pytest.fixture
 def read(tmp_path, values):
-    return lambda *overrides: Spec.read(write(tmp_path / "spec.yaml", values), overrides)
+    return lambda *overrides: read_spec(write(tmp_path / "spec.yaml", values), overrides)
 
 
 def test_a_spec_is_read_and_its_yaml_reads_back_the_same(read, tmp_path):
@@ -24,7 +25,7 @@ def test_a_spec_is_read_and_its_yaml_reads_back_the_same(read, tmp_path):
     assert spec.losses["Selective"].placeholders == ["center"]
     assert list(spec.space("Selective")) == ["lr", "center"]
     (tmp_path / "again.yaml").write_text(spec.yaml())
-    assert Spec.read(tmp_path / "again.yaml") == spec
+    assert read_spec(tmp_path / "again.yaml") == spec
 
 
 def test_overrides_change_what_they_name(read):
@@ -118,24 +119,24 @@ def test_lines_are_those_of_the_file(tmp_path, values):
     path = write(tmp_path / "spec.yaml", values)
     line = next(i for i, text in enumerate(path.read_text().splitlines(), 1) if text.startswith("  Selective:"))
     with pytest.raises(ConfigError, match=rf"spec.yaml:{line}: "):
-        Spec.read(path)
+        read_spec(path)
 
 
 def test_a_name_that_stands_twice(tmp_path):
     (tmp_path / "spec.yaml").write_text("name: a\nlosses:\n  L: ListNet()\n  L: RankNet()\n")
     with pytest.raises(ConfigError, match=r"spec.yaml:4: 'L' stands here a second time \(first in line 3\)"):
-        Spec.read(tmp_path / "spec.yaml")
+        read_spec(tmp_path / "spec.yaml")
 
 
 def test_files_that_are_no_spec(tmp_path):
     with pytest.raises(DataError, match="benchmark spec: no file"):
-        Spec.read(tmp_path / "none.yaml")
+        read_spec(tmp_path / "none.yaml")
     (tmp_path / "spec.yaml").write_text("a: [1\nb: 2\n")
     with pytest.raises(ConfigError, match=r"spec.yaml:2: this is no YAML"):
-        Spec.read(tmp_path / "spec.yaml")
+        read_spec(tmp_path / "spec.yaml")
     (tmp_path / "spec.yaml").write_text("- a\n")
     with pytest.raises(ConfigError, match="a benchmark spec is a mapping"):
-        Spec.read(tmp_path / "spec.yaml")
+        read_spec(tmp_path / "spec.yaml")
 
 
 @pytest.mark.parametrize(
