@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from ltr.batch import TextLists
+from ltr.scorers.first_token import last_states, without_last
 
 NAME = "ltr_packed"
 
@@ -51,7 +52,9 @@ def first_states(model: Any, batch: TextLists, docs: Tensor, segments: bool) -> 
         inputs["token_type_ids"] = batch.segment_ids[at][None]
     common, counts = lengths.unique_consecutive(return_counts=True)
     runs = list(zip(counts.tolist(), common.tolist(), strict=True))
-    return model.base_model(**inputs, runs=runs).last_hidden_state[0, starts]
+    with without_last(model) as last:
+        states = model.base_model(**inputs, runs=runs).last_hidden_state[0]
+    return last_states(model, last, states, starts, runs)
 
 
 def attention(
