@@ -69,7 +69,8 @@ class Reranker:
         check_lengths(self.template, self.settings.max_length, self.settings.max_query_length)
         self.scorer = prepared(scorer, device, precision).eval()
         self.device = next(self.scorer.parameters()).device
-        self.precision = str(next(self.scorer.parameters()).dtype).removeprefix("torch.")
+        held = next(self.scorer.parameters()).dtype
+        self.precision = getattr(self.scorer, "precision", str(held).removeprefix("torch."))
 
     @classmethod
     def load(
@@ -191,7 +192,7 @@ class Reranker:
             (name, query, ids, [text_of(doc, name, doc_id) for doc, doc_id in zip(own, ids, strict=True)])
             for name, query, ids, own in zip(names, queries, labels, docs, strict=True)
         )
-        return score(self.scorer, self._chunks(lists), self.device, "32", progress, total=len(queries))
+        return score(self.scorer, self._chunks(lists), self.device, None, progress, total=len(queries))
 
     def _chunks(self, lists: Iterator[tuple[str, str, list[str], list[str]]]) -> Iterator[TextLists]:
         """Encoded lists, some at a time: tokenizers are quick on many texts and slow on few."""

@@ -16,8 +16,9 @@ from torch.utils.checkpoint import checkpoint
 from ltr.batch import TextLists
 from ltr.errors import ConfigError
 from ltr.io.models import located
-from ltr.scorers import loading, packed, saving
+from ltr.scorers import fused, loading, packed, saving
 from ltr.scorers.base import Scorer
+from ltr.scorers.fused import FusedCrossEncoder
 from ltr.scorers.heads import head_of, in_head, without_pooler
 from ltr.scorers.microbatches import padded, plan
 from ltr.scorers.settings import ModelSettings
@@ -85,11 +86,7 @@ class CrossEncoder(Scorer):
 
     def check_length(self, max_length: int) -> None:
         """Raise ConfigError unless the model has positions for ``max_length`` tokens."""
-        if self.max_positions is not None and max_length > self.max_positions:
-            raise ConfigError(
-                f"CrossEncoder: {self.source} reads at most {self.max_positions} tokens, got texts of up to "
-                f"{max_length}; set max_length to {self.max_positions} or less"
-            )
+        loading.check_length(self.model.config, self.source, max_length)
 
     def parts(self) -> dict[str, list[nn.Parameter]]:
         found: dict[str, list[nn.Parameter]] = {"encoder": [], "head": []}
@@ -144,6 +141,11 @@ class CrossEncoder(Scorer):
             if whole or not in_head(self.model, name):
                 parameter.data = parameter.data.to(dtype)
         return copied
+
+    def fused(self, dtype: torch.dtype) -> FusedCrossEncoder | None:
+        if next(self.model.parameters()).device.type != "cpu":
+            return None
+        return fused.fused(self.model, dtype, self.source, self.batch_tokens, self.revision)
 
     def _scores_of(self, batch: TextLists, docs: Tensor) -> Tensor:
         head = head_of(self.model)

@@ -251,7 +251,7 @@ class RankingModule(pl.LightningModule):
 
     def validation_step(self, batch: Lists, batch_idx: int) -> None:
         # Lightning has moved the batch and set the precision already
-        self._scored.extend(score(self.scorer, [batch], device=self.device, precision="32"))
+        self._scored.extend(score(self.scorer, [batch], device=self.device, precision=None))
         self._labels.extend(labels_by_list(batch))
 
     test_step = validation_step

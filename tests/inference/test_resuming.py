@@ -182,7 +182,7 @@ def test_other_inputs_are_refused(tmp_path, home, reranker, collection, first, c
     monkeypatch.undo()
     arguments = {"reranker": reranker, "collection": collection, "first": first, "output": out}
     if changed == "model":
-        reranker.scorer.save(tmp_path / "other", ModelSettings(60, 20, interpolation=0.6))
+        CrossEncoder(str(home / "model")).save(tmp_path / "other", ModelSettings(60, 20, interpolation=0.6))
         reranker = Reranker.load(tmp_path / "other", device="cpu", precision="32")
         arguments["reranker"] = Reranker(reranker.scorer, ModelSettings(60, 20, 0.5), "cpu", "32")
     elif changed == "run":

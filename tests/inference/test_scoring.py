@@ -14,6 +14,7 @@ from ltr.inference.scoring import Scored, device_of, joined, prepared, score, sc
 from ltr.scorers.base import Scorer
 from ltr.scorers.cross_encoder import CrossEncoder
 from tests.scorers.test_cross_encoder import random_batch
+from tests.tiny_model import save_tiny
 
 
 @dataclass
@@ -171,9 +172,22 @@ def test_precision_bf16_scores_nearly_the_same_and_leaves_the_scorer(tiny_model)
 
 def test_auto_precision_follows_the_hardware(tiny_model, monkeypatch):
     scorer = CrossEncoder(str(tiny_model))
-    for native, dtype in ((True, torch.bfloat16), (False, torch.float32)):
+    for native, name in ((True, "bfloat16"), (False, "float32")):
         monkeypatch.setattr(scoring, "multiplies_bf16", lambda device, native=native: native)
-        assert prepared(scorer, "cpu").model.bert.encoder.layer[0].attention.self.query.weight.dtype == dtype
+        assert prepared(scorer, "cpu").precision == name
+
+
+def test_architectures_that_cannot_be_fused_are_lowered(tmp_path):
+    scorer = CrossEncoder(str(save_tiny(tmp_path / "mpnet", "mpnet")))
+    lower = prepared(scorer, "cpu", "bf16")
+    assert lower.model.mpnet.encoder.layer[0].output.dense.weight.dtype == torch.bfloat16
+    assert scorer.model.mpnet.encoder.layer[0].output.dense.weight.dtype == torch.float32
+    assert prepared(scorer, "cpu", "32") is scorer
+
+
+def test_a_scorer_is_taken_as_it_is_without_a_precision(tiny_model):
+    scorer = CrossEncoder(str(tiny_model))
+    assert prepared(scorer, "cpu", None) is scorer
 
 
 def test_nothing_is_copied_where_nothing_changes():
