@@ -9,6 +9,9 @@ import numpy as np
 from ltr.errors import DataError, ShapeError
 from ltr.io.names import suggestion
 
+#: entries of a run that are looked at together: their arrays stay in the processor's cache (all at once: 2.5 x slower)
+PART = 2**15
+
 
 class Run:
     """Scored documents of queries, in trec_eval's order.
@@ -201,16 +204,38 @@ def _mixed(key: np.ndarray) -> np.ndarray:
 
 def duplicate(offsets: np.ndarray, docs: np.ndarray) -> int | None:
     """An entry whose document stands in its query twice, or None."""
-    query = np.repeat(np.arange(len(offsets) - 1, dtype=np.int32), np.diff(offsets))
+    for first, last in parts(offsets):
+        query = np.repeat(np.arange(first, last), np.diff(offsets[first : last + 1]))
+        at = _repeated(docs[offsets[first] : offsets[last]], query)
+        if at is not None:
+            return int(offsets[first]) + at
+    return None
+
+
+def parts(offsets: np.ndarray, entries: int = PART) -> Iterator[tuple[int, int]]:
+    """(first, behind the last) lists of neighbours that hold about so many entries together.
+
+    >>> list(parts(np.array([0, 4, 5, 6, 9]), entries=5))
+    [(0, 2), (2, 4)]
+    """
+    first = 0
+    while first < len(offsets) - 1:
+        last = max(first + 1, int(np.searchsorted(offsets, offsets[first] + entries, "right")) - 1)
+        yield first, last
+        first = last
+
+
+def _repeated(docs: np.ndarray, query: np.ndarray) -> int | None:
+    """An entry whose (query, document) stood before, or None."""
     key = keys(docs, query)
     ordered = np.sort(key)
     shared = ordered[1:][ordered[1:] == ordered[:-1]]
     if not len(shared):
         return None
-    seen: dict[tuple[int, bytes], int] = {}
+    seen: set[tuple[int, bytes]] = set()
     for at in np.flatnonzero(np.isin(key, shared)).tolist():
         pair = (int(query[at]), bytes(docs[at]))
         if pair in seen:
             return at
-        seen[pair] = at
+        seen.add(pair)
     return None
