@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ltr.losses.blocks import attached, blocks, pairs_at_once
 from ltr.losses.gains import check_cutoff, check_gains, check_grades, nonzero, normalised_gains, paid_at_ranks, ranks
-from ltr.losses.whole import whole_sums
+from ltr.losses.whole import fits, whole_sums
 
 #: numbers per document [lists, docs] that a block of pairs is made from
 Columns = tuple[Tensor, ...]
@@ -146,7 +146,7 @@ def pair_sums(
     """
     order = labels if order is None else order
     with torch.no_grad():
-        if labels.numel() * labels.shape[-1] <= pairs_at_once(values):
+        if fits(scores):
             # 64 x 10: 2 x faster than by blocks, of which there would be one
             costs, gradient, n_pairs = whole_sums(
                 term, weights, values, scores, labels, mask, order, columns, values.requires_grad

@@ -13,6 +13,7 @@ from ltr.losses.blocks import attached
 from ltr.losses.gains import check_cutoff, check_gains, check_grades, normalised_gains
 from ltr.losses.soft_ranks import rank_sums, relaxed_ranks
 from ltr.losses.sorting import relaxed_dcg
+from ltr.losses.whole import fits
 
 NO_SCORES = "labels are grades, not target scores"
 
@@ -57,20 +58,28 @@ class ApproxNDCG(Loss):
     def costs(self, scores: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
         with torch.no_grad():
             gained = normalised_gains(labels, mask, self.gains)
-        return 1 - rank_sums(_discounted, (gained,), scores, labels > 0, mask, self.temperature)
+            gained *= -math.log(2)
+        return rank_sums(_discounted, (gained,), scores, labels > 0, mask, self.temperature, start=1.0)
 
 
 def _discounted(ranks: Tensor, gain: Tensor) -> tuple[Tensor, Tensor]:
-    """gain / log2(1 + rank), and its derivative by the rank."""
-    log = ranks.log1p() / math.log(2)
+    """gain / log(1 + rank), and its derivative by the rank."""
+    log = ranks.log1p()
     paid = gain / log
-    return paid, paid / (log * (1 + ranks)) * (-1 / math.log(2))
+    return paid, paid / log.mul_(-1 - ranks)
 
 
 def _reciprocal(ranks: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-    """share / rank, and its derivative by the rank."""
-    paid = share / ranks
-    return paid, -paid / ranks
+    """-share / rank, and its derivative by the rank."""
+    paid = share / -ranks
+    return paid, paid / -ranks
+
+
+def _first(ranks: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    """-1 / rank of the first of the wanted documents of whole lists, in equal shares where some tie; and derivatives."""
+    ranks = torch.where(wanted, ranks, torch.inf)
+    first = ranks == ranks.amin(-1, keepdim=True)
+    return _reciprocal(ranks, first / first.sum(-1, keepdim=True))
 
 
 class ApproxMRR(Loss):
@@ -109,12 +118,14 @@ class ApproxMRR(Loss):
     def costs(self, scores: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
         with torch.no_grad():
             wanted = mask & (labels > 0)
+        if fits(scores):
+            return rank_sums(_first, (wanted,), scores, wanted, mask, self.temperature, start=1.0)
+        with torch.no_grad():
+            # twice, but the second time for the first document alone: 1.8 x at 64 x 1000 against all rows
             ranks = torch.where(wanted, relaxed_ranks(scores, wanted, mask, self.temperature), torch.inf)
-            best = ranks.amin(-1, keepdim=True) if ranks.shape[-1] else ranks.new_ones(len(ranks), 1)
-            first = wanted & (ranks == best)
+            first = wanted & (ranks == ranks.amin(-1, keepdim=True))
             share = first / first.sum(-1, keepdim=True).clamp(min=1)
-        # once more for the first alone, which are few: 1.8 x at 64 x 1000 against keeping or repeating all rows
-        return 1 - rank_sums(_reciprocal, (share,), scores, first, mask, self.temperature)
+        return rank_sums(_reciprocal, (share,), scores, first, mask, self.temperature, start=1.0)
 
 
 class NeuralNDCG(Loss):

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from ltr.losses.blocks import Block, attached, blocks, pairs_at_once
-from ltr.losses.whole import across
+from ltr.losses.whole import across, fits
 
 #: stands for the score of a masked document: so low that no real document ever feels it
 NOWHERE = -1e30
 
 
 class SoftRanks:
-    """Relaxed ranks of some documents among all of their list, block by block, and the gradient through them.
+    """Relaxed ranks of some documents among all of their list, block by block, and what pulls on them.
 
     ``rᵢ = 1 + Σ_{j ≠ i} σ((ŝⱼ − ŝᵢ)/τ)``: each document adds to the rank of another the probability of being above it.
 
@@ -30,7 +30,7 @@ class SoftRanks:
     def __init__(self, scores: Tensor, wanted: Tensor, mask: Tensor, temperature: float):
         self.temperature = temperature
         values = torch.where(mask, scores.detach() / temperature, NOWHERE)
-        self.whole = values.numel() * values.shape[-1] <= pairs_at_once(values)
+        self.whole = fits(values)
         if self.whole:
             # one block of all pairs as they come, in memory [docs, docs, lists] as in whole.py
             self.values = across(values).t()
@@ -42,7 +42,6 @@ class SoftRanks:
             self.count = mask.sum(-1)
             above = torch.arange(mask.shape[-1], device=mask.device) < wanted.sum(-1, keepdim=True)
             self.first = torch.where(above, 0, self.count[:, None])
-        self.gradient = torch.zeros_like(self.values)
 
     def sorted(self, values: Tensor) -> Tensor:
         """[lists, docs] values in the order that the blocks speak of."""
@@ -64,14 +63,15 @@ class SoftRanks:
             above = gaps.sigmoid()
             yield block, gaps, above, above.sum(2).add_(0.5)  # a document is above itself with probability 1/2
 
-    def pull(self, block: Block, gaps: Tensor, above: Tensor, slope: Tensor) -> None:
-        """Add to the gradient what ``slope`` [lists, rows], the derivative by each rank, means for the scores."""
+    def steepness(self, block: Block, gaps: Tensor, above: Tensor, slope: Tensor) -> Tensor:
+        """[lists, rows, docs] how ``slope`` [lists, rows], the derivative by each rank, pulls columns up and rows down.
+
+        Overwrites the gaps.
+        """
         # σ(x) σ(−x), not p (1 − p): the digits that saturated pairs leave are all that pulls on them
         steep = gaps.neg_().sigmoid_().mul_(above)
         steep.diagonal(block.rows.start, 1, 2).zero_()
-        steep.mul_((slope / self.temperature)[:, :, None])
-        self.gradient[block.lists, block.cols].add_(steep.sum(1))
-        self.gradient[block.lists, block.rows].sub_(steep.sum(2))
+        return steep.mul_((slope / self.temperature)[:, :, None])
 
 
 def rank_sums(
@@ -81,25 +81,30 @@ def rank_sums(
     wanted: Tensor,
     mask: Tensor,
     temperature: float,
+    start: float = 0.0,
 ) -> Tensor:
-    """[lists] sums over documents of what their relaxed ranks cost, with a gradient.
+    """[lists] ``start`` plus sums over documents of what their relaxed ranks cost, with a gradient.
 
     Args:
         pay: (relaxed ranks, columns at the same documents) -> costs and their derivatives by the ranks.
         columns: [lists, docs] numbers that ``pay`` is made from; with them it must cost nothing where ``wanted`` or
             ``mask`` is False.
         scores, wanted, mask, temperature: as for ``SoftRanks``.
+        start: the cost of a list before its documents.
     """
     with torch.no_grad():
         soft = SoftRanks(scores, wanted, mask, temperature)
         placed = [soft.sorted(column) for column in columns]
-        costs = scores.new_zeros(len(scores))
+        costs = scores.new_full((len(scores),), start)
+        gradient = torch.zeros_like(soft.values)
         for block, gaps, above, ranks in soft:
             cost, slope = pay(ranks, *(column[block.lists, block.rows] for column in placed))
             costs[block.lists].add_(cost.sum(-1))
             if scores.requires_grad:
-                soft.pull(block, gaps, above, slope)
-        gradient = soft.unsorted(soft.gradient)
+                steep = soft.steepness(block, gaps, above, slope)
+                gradient[block.lists, block.cols].add_(steep.sum(1))
+                gradient[block.lists, block.rows].sub_(steep.sum(2))
+        gradient = soft.unsorted(gradient)
     return attached(scores, costs, gradient) if scores.requires_grad else costs
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ltr.losses.blocks import pairs_at_once
 from ltr.losses.gains import nonzero
 
 if TYPE_CHECKING:
@@ -50,6 +51,11 @@ def whole_sums(
     if total is not None:
         gradient /= total
     return costs, gradient.t(), n_pairs
+
+
+def fits(scores: Tensor) -> bool:
+    """Whether all pairs of the scores [lists, docs] make no more than one block."""
+    return scores.numel() * scores.shape[-1] <= pairs_at_once(scores)
 
 
 def across(values: Tensor) -> Tensor:
