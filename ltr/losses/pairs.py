@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ltr.losses.blocks import attached, blocks, pairs_at_once
-from ltr.losses.gains import check_cutoff, check_gains, check_grades, discount, normalised_gains, ranks
-from ltr.losses.whole import whole_sums
+from ltr.losses.gains import check_cutoff, check_gains, check_grades, nonzero, normalised_gains, paid_at_ranks, ranks
+from ltr.losses.whole import fits, whole_sums
 
 #: numbers per document [lists, docs] that a block of pairs is made from
 Columns = tuple[Tensor, ...]
@@ -106,8 +106,8 @@ class DeltaNDCG(GainWeights):
     """
 
     def columns(self, scores: Tensor, labels: Tensor, mask: Tensor) -> Columns:
-        gained, places = super().columns(scores, labels, mask)
-        return gained, discount(places, self.cutoff)
+        paid, share = paid_at_ranks(scores, mask, self.cutoff)
+        return normalised_gains(labels, mask, self.gains, self.cutoff, share), paid
 
     def weigh(self, upper: Columns, lower: Columns) -> Tensor:
         return (upper[0] - lower[0]).mul_((upper[1] - lower[1]).abs_())
@@ -146,7 +146,7 @@ def pair_sums(
     """
     order = labels if order is None else order
     with torch.no_grad():
-        if labels.numel() * labels.shape[-1] <= pairs_at_once(values):
+        if fits(scores):
             # 64 x 10: 2 x faster than by blocks, of which there would be one
             costs, gradient, n_pairs = whole_sums(
                 term, weights, values, scores, labels, mask, order, columns, values.requires_grad
@@ -202,7 +202,7 @@ class _Sums:
             scale = None
         else:
             total = total if self.n_weights else self.n_pairs.to(costs)
-            scale = torch.where(total > 0, total, 1)
+            scale = nonzero(total)
             costs /= scale
         if gradient is None:
             return costs, None

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ltr.losses.blocks import pairs_at_once
+from ltr.losses.gains import nonzero
+
 if TYPE_CHECKING:
     from ltr.losses.pairs import Columns, PairWeights, Term
 
@@ -39,8 +42,7 @@ def whole_sums(
     costs = cost.mul_(counted).sum((0, 1))
     total = None
     if weights.mean:
-        total = n_pairs if weight is None else counted.sum((0, 1))
-        total = total + (total == 0)
+        total = n_pairs.clamp(min=1) if weight is None else nonzero(counted.sum((0, 1)))
         costs /= total
     if not with_gradient:
         return costs, None, n_pairs
@@ -49,6 +51,11 @@ def whole_sums(
     if total is not None:
         gradient /= total
     return costs, gradient.t(), n_pairs
+
+
+def fits(scores: Tensor) -> bool:
+    """Whether all pairs of the scores [lists, docs] make no more than one block."""
+    return scores.numel() * scores.shape[-1] <= pairs_at_once(scores)
 
 
 def across(values: Tensor) -> Tensor:
