@@ -14,13 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from ltr.io.decimals import MARGIN, read_decimals, words_of
+from ltr.io.runs import THREADS
 
 #: bytes taken apart at a time: arrays stay in the processor's cache (4 MB: 1.3 x slower)
 BLOCK = 2**20
 #: bytes that a line may have
 LONGEST = 2**20
-#: threads that take blocks apart; more would wait for the interpreter's lock
-THREADS = 4
 FIELDS = 6
 TAB, NEWLINE, RETURN, SPACE = 9, 10, 13, 32
 #: keeps the first 0 to 8 bytes of a little-endian word
