@@ -77,7 +77,8 @@ def _grouped(columns: Columns, name: str) -> Run:
         order = np.argsort(np.repeat(stretch, sizes), kind="stable")
         docs, scores = docs[order], scores[order]
     sizes = np.bincount(stretch, weights=sizes).astype(np.int64)
-    return Run([q.decode() for q in number], np.concatenate([[0], np.cumsum(sizes)]), docs, scores, name)
+    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    return Run([q.decode() for q in number], offsets, docs, scores, name, copy=False)
 
 
 def _read_run_by_line(path: Path, name: str) -> Run:
