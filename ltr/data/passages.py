@@ -8,14 +8,43 @@ from typing import Any
 
 import numpy as np
 
+from ltr.batch import check_passages
 from ltr.data.ragged import Ragged, offsets_of, spans
 from ltr.data.tokens import Encoded, PairTemplate, backend_of, check_lengths, encode
 from ltr.errors import ConfigError
 
+#: more tokens than any document has
+EVERY = 2**31 - 1
 #: a passage starts at most this many tokens later, so that it starts with a word; what is longer is no word
 LONGEST_WORD = 16
 #: what byte-level and sentencepiece vocabularies put before a token that begins a word
 WORD_MARKS = ("Ġ", "▁")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How documents are read in validation and test that do not fit into ``max_length``; kept with the model.
+
+    Args:
+        passages: ``first`` reads their beginning, as training does; ``max`` and ``mean`` read all of them in overlapping
+            passages and take the largest or the mean score.
+        stride: tokens from the start of a passage to the start of the next, at most; null for three quarters of a passage.
+        max_passages: passages of a document that are read, from its beginning; null for all.
+    """
+
+    passages: str = "first"
+    stride: int | None = None
+    max_passages: int | None = None
+
+    def __post_init__(self):
+        check_passages("Reading", self.passages, self.stride, self.max_passages)
+
+    def reach(self, max_length: int) -> int:
+        """Tokens of a document that must be at hand."""
+        if self.passages == "first":
+            return max_length
+        reach = Cutting(self.stride, self.max_passages).reach(max_length)
+        return EVERY if reach is None else reach
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,13 +82,10 @@ class Cutting:
         >>> np.split(passages.values, passages.offsets[1:-1]), counts
         ([array([1, 2, 3]...), array([3, 4, 5]...), array([5, 6, 7]...), array([8]...)], array([3, 1]))
         """
-        strides = rooms - rooms // 4 if self.stride is None else np.minimum(self.stride, rooms)
-        lengths = docs.lengths
-        if self.most is not None:
-            lengths = np.minimum(lengths, rooms + (self.most - 1) * strides)
+        lengths = self.read(docs.lengths, rooms)
         beyond = np.maximum(lengths - rooms, 0)
-        steps = -(-beyond // strides)
-        counts = steps + 1
+        counts = self.counts(docs.lengths, rooms)
+        steps = counts - 1
         doc = np.repeat(np.arange(docs.n), counts)
         number = np.arange(len(doc)) - offsets_of(counts)[doc]
         starts = number * beyond[doc] // np.maximum(steps, 1)[doc]
@@ -68,6 +94,18 @@ class Cutting:
         sizes = np.minimum(rooms[doc], lengths[doc] - starts)
         values = docs.values[spans(docs.offsets[doc] + starts, sizes)]
         return Ragged(values, offsets_of(sizes)), counts
+
+    def read(self, lengths: np.ndarray, rooms: np.ndarray) -> np.ndarray:
+        """[documents] tokens of documents of these lengths that are read; rooms as in ``cut``."""
+        most = None if self.most is None else rooms + (self.most - 1) * self._strides(rooms)
+        return lengths if most is None else np.minimum(lengths, most)
+
+    def counts(self, lengths: np.ndarray, rooms: np.ndarray) -> np.ndarray:
+        """[documents] passages of documents of these lengths."""
+        return 1 - (-np.maximum(self.read(lengths, rooms) - rooms, 0) // self._strides(rooms))
+
+    def _strides(self, rooms: np.ndarray) -> np.ndarray:
+        return rooms - rooms // 4 if self.stride is None else np.minimum(self.stride, rooms)
 
     def _moves(
         self, docs: Ragged, doc: np.ndarray, starts: np.ndarray, rooms: np.ndarray, step: np.ndarray

@@ -18,6 +18,8 @@ from ltr.data.batching import EvalBatches, TrainBatches, TrainLoader, check_batc
 from ltr.data.collection import Collection, load
 from ltr.data.encoding import Encoder, encoder_of, stores
 from ltr.data.label_scale import LabelScale
+from ltr.data.passage_encoding import passage_encoder
+from ltr.data.passages import Reading, check_stride
 from ltr.data.sampling import Drawn, Sampling, epoch_entries
 from ltr.data.text_parts import EvalPart, TrainPart
 from ltr.data.tokens import PairTemplate, check_lengths, load_tokenizer
@@ -48,6 +50,7 @@ class TextData(pl.LightningDataModule):
         tokenizer: hub id or folder of the model's tokenizer; ``ltr fit`` takes it from the model.
         max_length: most tokens of an encoded pair; longer documents lose their end, queries stay.
         max_query_length: most tokens of a query.
+        reading: whether dev and test read all of a longer document, in passages; training reads its beginning.
         sampling: how training lists are made.
         lists_per_batch: training lists in an optimiser step's batch, over all processes.
         tokens_per_batch: about so many tokens instead (then set ``lists_per_batch`` to null).
@@ -85,6 +88,7 @@ class TextData(pl.LightningDataModule):
         train_epoch_lists: int | None = None,
         seed: int = 0,
         workers: int = 0,
+        reading: Reading = Reading(),  # noqa: B008 (frozen; shown as the default)
     ):
         super().__init__()
         check_batch_size(lists_per_batch, tokens_per_batch)
@@ -106,7 +110,7 @@ class TextData(pl.LightningDataModule):
         self.dev_candidates = dev_candidates
         self.test_candidates = dev_candidates if test_candidates is None else test_candidates
         self.tokenizer, self.max_length, self.max_query_length = tokenizer, max_length, max_query_length
-        self.sampling, self.seed, self.workers = sampling, seed, workers
+        self.sampling, self.seed, self.workers, self.reading = sampling, seed, workers, reading
         self.lists_per_batch, self.tokens_per_batch = lists_per_batch, tokens_per_batch
         self.eval_tokens_per_batch, self.dev_top = eval_tokens_per_batch, dev_top
         self.train_queries, self.dev_queries = train_queries, dev_queries
@@ -121,12 +125,15 @@ class TextData(pl.LightningDataModule):
 
     def prepare_data(self) -> None:
         """Do the slow work once, on one process: find candidates, tokenise what is not in the cache yet."""
-        check_lengths(PairTemplate.of(self._tokenizer), self.max_length, self.max_query_length)
+        template = PairTemplate.of(self._tokenizer)
+        check_lengths(template, self.max_length, self.max_query_length)
+        check_stride(template, self.reading.stride, self.max_length, self.max_query_length)
         show = sys.stderr.isatty()
         for name in self._named():
             part = self._part(name, progress=show)
             collection = part.collection
-            queries, docs = stores(collection, self._tokenizer, self.max_length)
+            reach = self.max_length if name == "train" else self.reading.reach(self.max_length)
+            queries, docs = stores(collection, self._tokenizer, reach)
             queries.ensure(part.query_ids, text_parts.by_id(collection.queries))
             docs.ensure(part.doc_ids, collection.texts, progress=f"tokenising documents of {name}" if show else None)
 
@@ -135,9 +142,9 @@ class TextData(pl.LightningDataModule):
         needed = {"fit": ("train", "dev"), "validate": ("dev",), "test": ("test",)}.get(stage or "", self._named())
         for name in self._named():
             if name in needed and name not in self._encoders:
-                self._encoders[name] = encoder_of(
-                    self._part(name), self._tokenizer, self.max_length, self.max_query_length
-                )
+                args = self._part(name), self._tokenizer, self.max_length, self.max_query_length
+                plain = name == "train" or self.reading.passages == "first"
+                self._encoders[name] = encoder_of(*args) if plain else passage_encoder(*args, self.reading)
 
     def train_dataloader(self) -> DataLoader:
         """Batches of training lists."""
@@ -214,6 +221,8 @@ class TextData(pl.LightningDataModule):
             *("dev_top", "train_queries", "dev_queries", "train_epoch_lists", "standardise_labels"),
         ):
             facts[name] = getattr(self, name)
+        if self.reading != Reading():  # data without it keep the signature that they had
+            facts["reading"] = asdict(self.reading)
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
     @property

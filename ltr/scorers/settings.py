@@ -7,12 +7,11 @@ import os
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
+from ltr.batch import check_passages
 from ltr.errors import ConfigError, DataError
 from ltr.io.files import replacing
 
 FILE = "ltr.json"
-#: how a document that is longer than the model's window is scored
-PASSAGES = ("first", "max", "mean")
 
 
 @dataclass(frozen=True)
@@ -53,21 +52,7 @@ class ModelSettings:
             )
         if self.interpolation is not None and not 0 <= self.interpolation <= 1:
             raise ConfigError(f"ModelSettings: interpolation must be a weight from 0 to 1, got {self.interpolation}")
-        self._check_passages()
-
-    def _check_passages(self) -> None:
-        if self.passages not in PASSAGES:
-            raise ConfigError(f"ModelSettings: passages must be first, max or mean, got {self.passages!r}")
-        for name, value in (("stride", self.stride), ("max_passages", self.max_passages)):
-            if value is None:
-                continue
-            if value < 1:
-                raise ConfigError(f"ModelSettings: {name} must be at least 1, got {value}")
-            if self.passages == "first":
-                raise ConfigError(
-                    f"ModelSettings: {name} is for documents that are read in passages, and passages is first, which "
-                    f"reads their beginning alone; set passages to max or mean, or leave {name} out (got {value})"
-                )
+        check_passages("ModelSettings", self.passages, self.stride, self.max_passages)
 
     def reading(
         self, passages: str | None = None, stride: int | None = None, max_passages: int | None = None
