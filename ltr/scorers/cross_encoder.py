@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import inspect
+import logging
 import os
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from ltr.scorers.fused import FusedCrossEncoder
 from ltr.scorers.heads import head_of, in_head, without_pooler
 from ltr.scorers.microbatches import padded, plan
 from ltr.scorers.settings import ModelSettings
+
+log = logging.getLogger(__name__)
 
 
 class CrossEncoder(Scorer):
@@ -72,7 +75,10 @@ class CrossEncoder(Scorer):
             self.source, attention_dropout, dropout, head_dropout, layers, revision
         )
         self._freeze(freeze_layers)
-        self._packs = packed.enable(self.model)
+        obstacle = packed.enable(self.model)
+        self._packs = obstacle is None
+        if obstacle is not None:
+            _tell(self.model.config.model_type, obstacle)
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -181,3 +187,8 @@ class CrossEncoder(Scorer):
             raise ConfigError(f"CrossEncoder: freeze_layers must be 0 to {len(stack)} for {self.source}, got {layers}")
         for module in (self.model.base_model.embeddings, *stack[:layers]):
             module.requires_grad_(False)
+
+
+@cache  # once for each kind and reason
+def _tell(kind: str, obstacle: str) -> None:
+    log.info("%s models run in padded batches of similar length, not packed: %s", kind, obstacle)

@@ -10,11 +10,10 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
 from ltr.scorers.loading import encoder_layers
+from ltr.scorers.row_attention import Runs, attend
 
 
 class Parts(NamedTuple):
@@ -74,7 +73,9 @@ def without_last(model: Any) -> Iterator[nn.Module]:
         parent._modules[name] = stack
 
 
-def last_states(model: Any, layer: nn.Module, states: Tensor, starts: Tensor, runs: list[tuple[int, int]]) -> Tensor:
+def last_states(
+    model: Any, layer: nn.Module, states: Tensor, starts: Tensor, runs: Runs, bounds: Tensor | None = None
+) -> Tensor:
     """What the last layer gives for the first tokens.
 
     Spares 10 of the 12 parts of a layer's matrix products: a training step of a 6-layer encoder takes ~14 % less.
@@ -84,7 +85,8 @@ def last_states(model: Any, layer: nn.Module, states: Tensor, starts: Tensor, ru
         layer: the last one.
         states: [tokens, hidden] that come into it, documents one after the other.
         starts: [docs] place of each document's first token.
-        runs: (number of documents, their common length), in the order of the row.
+        runs: the documents of the row.
+        bounds: see ``row_attention.attend``.
 
     Shape:
         result [docs, hidden].
@@ -97,11 +99,4 @@ def last_states(model: Any, layer: nn.Module, states: Tensor, starts: Tensor, ru
         for linear, rows in ((parts.query, first), (parts.key, states), (parts.value, states))
     )
     dropout = parts.dropout if parts.attention.training else 0.0
-    attended, doc, start = [], 0, 0
-    for docs, length in runs:
-        stop = start + docs * length
-        q = query[doc : doc + docs, :, None]
-        k, v = (t[start:stop].unflatten(0, (docs, length)).transpose(1, 2) for t in (key, value))
-        attended.append(scaled_dot_product_attention(q, k, v, dropout_p=dropout).flatten(1))
-        doc, start = doc + docs, stop
-    return parts.finish(torch.cat(attended), first)
+    return parts.finish(attend(query, key, value, runs, bounds, dropout).flatten(1), first)
