@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ltr.data import token_store
-from ltr.data.token_store import Shard, TokenStore, TokenTable
+from ltr.data.token_shards import Shard
+from ltr.data.token_store import TokenStore, TokenTable
 from ltr.data.tokens import tokenize
 from ltr.errors import DataError
 from tests.data.tokenizers import WORDS, tiny_tokenizer
