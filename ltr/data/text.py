@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
-import torch
 from torch.utils.data import DataLoader
 
 from ltr.data import text_parts
-from ltr.data.batching import EvalBatches, TrainBatches, TrainLoader, check_batch_size, loading
+from ltr.data.batching import EvalBatches, TrainBatches, check_batch_size
 from ltr.data.collection import Collection, load
 from ltr.data.encoding import Encoder, encoder_of, stores
 from ltr.data.label_scale import LabelScale
+from ltr.data.loaders import Loader, TrainLoader
 from ltr.data.passage_encoding import passage_encoder
 from ltr.data.passages import Reading, check_stride
 from ltr.data.sampling import Drawn, Sampling, epoch_entries
@@ -60,7 +60,7 @@ class TextData(pl.LightningDataModule):
         dev_queries: validate on so many of the judged (the teacher's) queries, chosen by seed; null uses all.
         train_epoch_lists: lists in an epoch; null draws one for each query (each triple).
         seed: decides subsets, negatives and order.
-        workers: loader processes; 0 loads in the training process, which is fast enough for most models.
+        workers: loader processes; 0 loads in a thread of the training process, which is fast enough for most models.
     """
 
     def __init__(
@@ -119,6 +119,7 @@ class TextData(pl.LightningDataModule):
         self._parts: dict[str, TrainPart | EvalPart] = {}
         self._encoders: dict[str, Encoder] = {}
         self._loaded: Any = None
+        self._drawn: tuple[int, Drawn, np.ndarray] | None = None
         self._scale: LabelScale | None = None
 
     # ------------------------------------------------------------------ what Lightning calls
@@ -134,7 +135,7 @@ class TextData(pl.LightningDataModule):
             collection = part.collection
             reach = self.max_length if name == "train" else self.reading.reach(self.max_length)
             queries, docs = stores(collection, self._tokenizer, reach)
-            queries.ensure(part.query_ids, text_parts.by_id(collection.queries))
+            queries.ensure(part.query_ids, text_parts.queries_by_id(collection))
             docs.ensure(part.doc_ids, collection.texts, progress=f"tokenising documents of {name}" if show else None)
 
     def setup(self, stage: str | None = None) -> None:
@@ -154,7 +155,7 @@ class TextData(pl.LightningDataModule):
         batches = TrainBatches(
             self._draw, self.lists_per_batch, self.tokens_per_batch, self.seed, rank, ranks, epoch=epoch
         )
-        return TrainLoader(self._encoder("train"), batches, self._done, **loading(self.workers))
+        return TrainLoader(self._encoder("train"), batches, self._done, self.workers)
 
     def val_dataloader(self) -> DataLoader | list[DataLoader]:
         """Batches of dev candidates; no loader where ``dev`` is not set."""
@@ -311,21 +312,21 @@ class TextData(pl.LightningDataModule):
 
     def _draw(self, epoch: int) -> tuple[Drawn, np.ndarray]:
         """The training lists of an epoch and their tokens."""
-        part, encoder = self._part("train"), self._encoder("train")
-        assert isinstance(part, TrainPart)
-        entries = epoch_entries(len(part.pool), self.train_epoch_lists, self.seed, epoch)
-        lists = part.pool.draw(entries, self.seed, epoch)
-        return lists, encoder.tokens(lists)
+        # a start asks for the first epoch five times: to describe it, to count batches, to iterate
+        if self._drawn is None or self._drawn[0] != epoch:
+            part, encoder = self._part("train"), self._encoder("train")
+            assert isinstance(part, TrainPart)
+            entries = epoch_entries(len(part.pool), self.train_epoch_lists, self.seed, epoch)
+            lists = part.pool.draw(entries, self.seed, epoch)
+            self._drawn = epoch, lists, encoder.tokens(lists)
+        return self._drawn[1:]
 
     def _eval_loader(self, name: str) -> DataLoader:
         encoder, lists = self._encoder(name), self._eval_part(name).lists
         tokens = encoder.tokens(lists)
         rank, ranks = self._place()
         batches = EvalBatches(lists, tokens, tokens / np.diff(lists.offsets), self.eval_tokens_per_batch, rank, ranks)
-        # batch_size None: the sampler's items are whole batches
-        return DataLoader(
-            encoder, batch_size=None, sampler=batches, generator=torch.Generator(), **loading(self.workers)
-        )
+        return Loader(encoder, batches, self.workers)
 
     def _done(self) -> int:
         """Batches of the current epoch that training has finished, when it resumes."""
