@@ -17,6 +17,7 @@ from ltr.batch import Lists, PassageLists, TextLists
 from ltr.errors import ConfigError, DataError
 from ltr.io.trec import Run
 from ltr.scorers.base import Scorer
+from ltr.scorers.hardware import multiplies_bf16
 
 log = logging.getLogger(__name__)
 
@@ -81,16 +82,6 @@ def prepared(scorer: Scorer, device: str | torch.device = "auto", precision: str
     held = next((p.device for p in scorer.parameters()), place)
     same = held.type == place.type and place.index in (None, held.index)
     return scorer if same else copy.deepcopy(scorer).to(place)
-
-
-def multiplies_bf16(device: torch.device) -> bool:
-    """Whether the hardware itself multiplies bfloat16 matrices, so that it is faster and not only smaller."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu":
-        found = torch.cpu.get_capabilities()
-        return bool(found.get("avx512_bf16") or found.get("amx_bf16") or found.get("bf16"))
-    return False
 
 
 def score(
