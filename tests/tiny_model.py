@@ -68,8 +68,8 @@ def save_tokenizer(folder: Path) -> None:
     ).save_pretrained(folder)  # fmt: skip
 
 
-def save_tiny(folder: Path, kind: str = "bert", head: bool = False, labels: int = 1) -> Path:
-    """Save a tiny model of an architecture; without ``head`` only the backbone, as most pretrained ones come."""
+def save_tiny(folder: Path, kind: str = "bert", head: bool = False, labels: int = 1, **settings) -> Path:
+    """Save a tiny model of an architecture; without ``head`` only the backbone, as most pretrained ones come; ``settings`` go to its config."""
     from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
@@ -77,7 +77,14 @@ def save_tiny(folder: Path, kind: str = "bert", head: bool = False, labels: int 
         sizes = {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64}
     special = {"modernbert": {"cls_token_id": 2, "sep_token_id": 3, "bos_token_id": 2, "eos_token_id": 3}}.get(kind, {})
     config = AutoConfig.for_model(
-        kind, vocab_size=160, max_position_embeddings=64, pad_token_id=0, num_labels=labels, **sizes, **special
+        kind,
+        vocab_size=160,
+        max_position_embeddings=64,
+        pad_token_id=0,
+        num_labels=labels,
+        **sizes,
+        **special,
+        **settings,
     )
     config.initializer_range = 0.3  # scores that differ clearly
     with torch.random.fork_rng():

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import inspect
+import logging
 import os
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,14 @@ from torch.utils.checkpoint import checkpoint
 from ltr.batch import TextLists
 from ltr.errors import ConfigError
 from ltr.io.models import located
-from ltr.scorers import loading, packed, saving
+from ltr.scorers import fused, loading, packed, saving
 from ltr.scorers.base import Scorer
+from ltr.scorers.fused import FusedCrossEncoder
 from ltr.scorers.heads import head_of, in_head, without_pooler
 from ltr.scorers.microbatches import padded, plan
 from ltr.scorers.settings import ModelSettings
+
+log = logging.getLogger(__name__)
 
 
 class CrossEncoder(Scorer):
@@ -71,7 +75,10 @@ class CrossEncoder(Scorer):
             self.source, attention_dropout, dropout, head_dropout, layers, revision
         )
         self._freeze(freeze_layers)
-        self._packs = packed.enable(self.model)
+        obstacle = packed.enable(self.model)
+        self._packs = obstacle is None
+        if obstacle is not None:
+            _tell(self.model.config.model_type, obstacle)
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -85,11 +92,7 @@ class CrossEncoder(Scorer):
 
     def check_length(self, max_length: int) -> None:
         """Raise ConfigError unless the model has positions for ``max_length`` tokens."""
-        if self.max_positions is not None and max_length > self.max_positions:
-            raise ConfigError(
-                f"CrossEncoder: {self.source} reads at most {self.max_positions} tokens, got texts of up to "
-                f"{max_length}; set max_length to {self.max_positions} or less"
-            )
+        loading.check_length(self.model.config, self.source, max_length)
 
     def parts(self) -> dict[str, list[nn.Parameter]]:
         found: dict[str, list[nn.Parameter]] = {"encoder": [], "head": []}
@@ -145,6 +148,11 @@ class CrossEncoder(Scorer):
                 parameter.data = parameter.data.to(dtype)
         return copied
 
+    def fused(self, dtype: torch.dtype) -> FusedCrossEncoder | None:
+        if next(self.model.parameters()).device.type != "cpu":
+            return None
+        return fused.fused(self.model, dtype, self.source, self.batch_tokens, self.revision)
+
     def _scores_of(self, batch: TextLists, docs: Tensor) -> Tensor:
         head = head_of(self.model)
         if head is None:
@@ -179,3 +187,8 @@ class CrossEncoder(Scorer):
             raise ConfigError(f"CrossEncoder: freeze_layers must be 0 to {len(stack)} for {self.source}, got {layers}")
         for module in (self.model.base_model.embeddings, *stack[:layers]):
             module.requires_grad_(False)
+
+
+@cache  # once for each kind and reason
+def _tell(kind: str, obstacle: str) -> None:
+    log.info("%s models run in padded batches of similar length, not packed: %s", kind, obstacle)

@@ -28,6 +28,10 @@ def _classifier(model: Any, first: Tensor) -> Tensor:
     return model.classifier(first[:, None])
 
 
+def _modern(model: Any, first: Tensor) -> Tensor:
+    return model.classifier(model.drop(model.head(first)))
+
+
 def _distilled(model: Any, first: Tensor) -> Tensor:
     return model.classifier(model.dropout(model.pre_classifier(first).relu()))
 
@@ -41,11 +45,14 @@ _BY_TYPE: dict[str, Head] = {
     "mpnet": _classifier,
     "distilbert": _distilled,
     "deberta-v2": _pooled_outside,
+    "modernbert": _modern,
 }
 
 
 def head_of(model: Any) -> Head | None:
     """The head of a sequence-classification model, or None where it is not known apart."""
+    if getattr(model.config, "classifier_pooling", "cls") != "cls":
+        return None  # ModernBERT's may read all tokens
     return _BY_TYPE.get(model.config.model_type)
 
 

@@ -10,32 +10,51 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
+from torch import Tensor
+from torch.nn.functional import pad
 
 from ltr.batch import TextLists
+from ltr.scorers import first_token
+from ltr.scorers.row_attention import attention
 
 NAME = "ltr_packed"
 
 #: encoders whose attention goes through transformers' interface and whose positions can be given, with the place of
 #: the first position: RoBERTa and its kin count from the padding id upwards
-KINDS = ("bert", "electra", "distilbert", "roberta", "xlm-roberta", "camembert")
+KINDS = ("bert", "electra", "distilbert", "roberta", "xlm-roberta", "camembert", "modernbert")
 FROM_PADDING = ("roberta", "xlm-roberta", "camembert")
+#: encoders that add to attention what depends on how far apart two tokens stand
+BIASED = ("mpnet", "deberta", "deberta-v2", "t5")
 
 
-def enable(model: Any) -> bool:
-    """Let a model take packed input besides its usual one; False where its kind cannot."""
+def enable(model: Any) -> str | None:
+    """Let a model take packed input besides its usual one; gives the reason where its kind cannot."""
     import transformers
     from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
-    fits = model.config.model_type in KINDS and model.config._attn_implementation in ("sdpa", NAME)
-    # before version 5 some encoders dropped the extra arguments on the way to attention
-    if not fits or int(transformers.__version__.split(".")[0]) < 5:
-        return False
-    transformers.AttentionInterface.register(NAME, attention)
-    AttentionMaskInterface.register(NAME, sdpa_mask)  # for usual, padded input
-    model.set_attn_implementation(NAME)
-    return True
+    reason = _obstacle(model.config, transformers.__version__)
+    if reason is None:
+        transformers.AttentionInterface.register(NAME, attention)
+        AttentionMaskInterface.register(NAME, sdpa_mask)  # for usual, padded input
+        model.set_attn_implementation(NAME)
+    return reason
+
+
+def _obstacle(config: Any, version: str) -> str | None:
+    kind = config.model_type
+    if kind in BIASED:
+        return "its attention depends on distances within a padded batch"
+    if kind not in KINDS:
+        return "its kind is not known to take positions and lengths"
+    if getattr(config, "is_decoder", False):
+        return "it is set up as a decoder (is_decoder), which reads in one direction"
+    if getattr(config, "classifier_pooling", "cls") != "cls":
+        return f"its head reads the {config.classifier_pooling} of all tokens, not the first"
+    if config._attn_implementation not in ("sdpa", NAME):
+        return f"its attention is {config._attn_implementation}, not sdpa"
+    if int(version.split(".")[0]) < 5:
+        return f"transformers {version} drops the lengths on the way to attention; from 5 on it hands them down"
+    return None
 
 
 def first_states(model: Any, batch: TextLists, docs: Tensor, segments: bool) -> Tensor:
@@ -45,44 +64,20 @@ def first_states(model: Any, batch: TextLists, docs: Tensor, segments: bool) -> 
     starts = ends - lengths
     positions = torch.arange(int(ends[-1]), device=ends.device) - starts.repeat_interleave(lengths)
     at = batch.doc_offsets[docs].repeat_interleave(lengths) + positions
-    first = model.config.pad_token_id + 1 if model.config.model_type in FROM_PADDING else 0
+    kind = model.config.model_type
+    first = model.config.pad_token_id + 1 if kind in FROM_PADDING else 0
     inputs = {"input_ids": batch.input_ids[at][None], "position_ids": positions[None] + first}
     if segments:
         inputs["token_type_ids"] = batch.segment_ids[at][None]
     common, counts = lengths.unique_consecutive(return_counts=True)
     runs = list(zip(counts.tolist(), common.tolist(), strict=True))
-    return model.base_model(**inputs, runs=runs).last_hidden_state[0, starts]
-
-
-def attention(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    dropout: float = 0.0,
-    scaling: float | None = None,
-    runs: list[tuple[int, int]] | None = None,
-    **kwargs: Any,
-) -> tuple[Tensor, None]:
-    """Attention of each token to its own document; without ``runs`` transformers' usual fused attention.
-
-    Args:
-        runs: (number of documents, their common length), in the order of the row.
-
-    Shape:
-        query, key, value [1, heads, tokens, width]; result [1, tokens, heads, width].
-    """
-    if runs is None:
-        from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
-        return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **kwargs)
-    row = [t[0].transpose(0, 1) for t in (query, key, value)]  # [tokens, heads, width] each
-    outputs, start = [], 0
-    for docs, length in runs:
-        stop = start + docs * length
-        q, k, v = (t[start:stop].view(docs, length, *t.shape[1:]).transpose(1, 2) for t in row)
-        out = scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=scaling)
-        outputs.append(out.transpose(1, 2).reshape(docs * length, out.shape[1], out.shape[3]))
-        start = stop
-    return torch.cat(outputs)[None], None
+    bounds = pad(ends, (1, 0)).int() if ends.device.type == "cuda" else None
+    if (
+        kind == "modernbert"
+    ):  # it would draw a mask of the whole row against itself, that packed attention does not read
+        unmasked = {"full_attention": None, "sliding_attention": None}
+        whole = model.base_model(**inputs, attention_mask=unmasked, runs=runs, bounds=bounds)
+        return whole.last_hidden_state[0, starts]
+    with first_token.without_last(model) as last:
+        states = model.base_model(**inputs, runs=runs, bounds=bounds).last_hidden_state[0]
+    return first_token.last_states(model, last, states, starts, runs, bounds)

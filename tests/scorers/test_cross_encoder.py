@@ -75,7 +75,7 @@ PACKING = int(transformers.__version__.split(".")[0]) >= 5
         ("roberta", True),
         ("mpnet", False),
         ("deberta-v2", False),
-        ("modernbert", False),
+        ("modernbert", True),
     ],
 )
 @pytest.mark.filterwarnings(
