@@ -17,6 +17,7 @@ from ltr.batch import Lists, TextLists
 from ltr.errors import ConfigError, DataError
 from ltr.io.trec import Run
 from ltr.scorers.base import Scorer
+from ltr.scorers.memory import is_out_of_memory, released
 
 log = logging.getLogger(__name__)
 
@@ -180,11 +181,11 @@ def _fitting(scorer: Scorer, batch: Lists) -> Tensor:
     while True:
         try:
             return scorer(batch)
-        except torch.OutOfMemoryError:
-            if not getattr(scorer, "halve", lambda: False)():
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error) or not getattr(scorer, "halve", lambda: False)():
                 raise
             log.warning("out of memory: scoring goes on with %d tokens at once", scorer.batch_tokens)
-        torch.cuda.empty_cache()
+        released()
 
 
 def _lists(batch: Lists, scores: np.ndarray) -> Iterator[Scored]:

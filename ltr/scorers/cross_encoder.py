@@ -20,6 +20,7 @@ from ltr.io.models import located
 from ltr.scorers import loading, packed, saving
 from ltr.scorers.base import Scorer
 from ltr.scorers.heads import head_of, in_head, without_pooler
+from ltr.scorers.memory import is_out_of_memory, released
 from ltr.scorers.microbatches import padded, plan
 from ltr.scorers.settings import ModelSettings
 
@@ -121,8 +122,20 @@ class CrossEncoder(Scorer):
         if not batch.n_docs:
             # an empty share (the last batch of a rank) still takes part in the backward pass, with gradient 0
             return batch.pad(next(self.model.parameters()).new_zeros(0)) + 0 * self.parts()["head"][0].sum()
+        self.check_length(int(batch.lengths.max()))
+        retries = 0
+        while True:
+            try:
+                return self._computed(batch)
+            except (RuntimeError, MemoryError) as error:
+                # in scoring, ltr.inference.score tries again
+                if not torch.is_grad_enabled() or not is_out_of_memory(error) or not self.spare(retries):
+                    raise
+            released()
+            retries += 1
+
+    def _computed(self, batch: TextLists) -> Tensor:
         lengths = batch.lengths
-        self.check_length(int(lengths.max()))
         pieces = plan(lengths, self.budget(lengths.device), self.batch_docs)
         run = self._scores_of
         if self.checkpointing and torch.is_grad_enabled():
@@ -141,6 +154,26 @@ class CrossEncoder(Scorer):
             return False
         self.batch_tokens = tokens
         return True
+
+    def spare(self, retries: int = 0) -> bool:
+        """Need less memory for training from now on, and say so; False where nothing is left to spare.
+
+        The first time smaller micro-batches may do. Their activations together stay as they are, so the next step is
+        to keep none (``checkpointing``).
+
+        Args:
+            retries: how often the batch at hand has failed before.
+        """
+        if retries and not self.checkpointing:
+            self.checkpointing = True
+            log.warning("out of memory: training goes on with checkpointing, about a third slower")
+            return True
+        if self.halve():
+            log.warning("out of memory: training goes on with %d tokens at once", self.batch_tokens)
+            return True
+        if not self.checkpointing:
+            return self.spare(retries=1)
+        return False
 
     def lowered(self, dtype: torch.dtype = torch.bfloat16) -> CrossEncoder:
         """A copy for scoring alone whose encoder works in ``dtype``; the head stays in float32."""
