@@ -10,9 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ltr.errors import ShapeError
+from ltr.errors import ConfigError, ShapeError
 
 Self = TypeVar("Self", bound="Lists")
+
+#: how a document is scored that is longer than the model's window
+PASSAGES = ("first", "max", "mean")
 
 
 @dataclass
@@ -133,6 +136,100 @@ class TextLists(Lists):
             segment_ids=torch.from_numpy(np.ascontiguousarray(segment_ids, np.int64)),
             doc_offsets=torch.from_numpy(np.ascontiguousarray(doc_offsets, np.int64)),
         )
+
+
+@dataclass
+class PassageLists(TextLists):
+    """Lists of documents that are read in passages, each with an encoding of its own.
+
+    ``input_ids``, ``segment_ids`` and ``doc_offsets`` are those of the passages, one after the other; whatever else a
+    batch has belongs to the documents.
+
+    Attributes:
+        passage_offsets: [documents + 1] int64; the passages of document j are
+            ``passage_offsets[j]:passage_offsets[j + 1]``, at least one.
+        pooling: what a document's score is made of its passages' scores: their ``max`` or their ``mean``.
+    """
+
+    passage_offsets: Tensor = field(default_factory=lambda: torch.zeros(1, dtype=torch.int64))
+    pooling: str = "max"
+
+    @classmethod
+    def of_passages(
+        cls,
+        input_ids: np.ndarray,
+        segment_ids: np.ndarray,
+        doc_offsets: np.ndarray,
+        passage_offsets: np.ndarray,
+        list_offsets: np.ndarray,
+        pooling: str,
+        labels: np.ndarray | None = None,
+        query_ids: Sequence[str] = (),
+        doc_ids: Sequence[str] = (),
+    ) -> PassageLists:
+        """From numpy arrays; the labels are the documents'.
+
+        Raises:
+            ShapeError: the passages of the documents are not those that are encoded, the documents of the lists not those
+                that have passages, or labels are not one per document.
+        """
+        n_docs = len(passage_offsets) - 1
+        if int(list_offsets[-1]) != n_docs or (labels is not None and len(labels) != n_docs):
+            given = "no" if labels is None else len(labels)
+            raise ShapeError(
+                f"PassageLists: {n_docs} documents have passages, but the lists hold {int(list_offsets[-1])}, with {given} "
+                "labels"
+            )
+        passages = TextLists.of(input_ids, segment_ids, doc_offsets, passage_offsets)
+        return cls(
+            list_offsets=torch.from_numpy(np.ascontiguousarray(list_offsets, np.int64)),
+            labels=None if labels is None else torch.from_numpy(np.ascontiguousarray(labels, np.float32)),
+            query_ids=list(query_ids),
+            doc_ids=list(doc_ids),
+            input_ids=passages.input_ids,
+            segment_ids=passages.segment_ids,
+            doc_offsets=passages.doc_offsets,
+            passage_offsets=passages.list_offsets,
+            pooling=pooling,
+        )
+
+    def as_documents(self) -> TextLists:
+        """The passages as if each were a document, for a scorer to score."""
+        return TextLists(
+            self.passage_offsets[self.list_offsets],
+            query_ids=self.query_ids,
+            input_ids=self.input_ids,
+            segment_ids=self.segment_ids,
+            doc_offsets=self.doc_offsets,
+        )
+
+    def pooled(self, scores: Tensor) -> Tensor:
+        """Scores [lists, docs] of the documents, from those of ``as_documents()``.
+
+        A document with a score that is not a number among its passages' has none itself.
+
+        >>> batch = PassageLists(torch.tensor([0, 2]), passage_offsets=torch.tensor([0, 1, 3]), pooling="mean")
+        >>> batch.pooled(torch.tensor([[5.0, 1.0, 2.0]]))
+        tensor([[5.0000, 1.5000]])
+        """
+        if not self.n_docs:  # segment_reduce refuses to reduce nothing
+            return self.pad(scores.new_zeros(0))
+        flat = scores[self.as_documents().mask]
+        return self.pad(torch.segment_reduce(flat, self.pooling, lengths=self.passage_offsets.diff()))
+
+
+def check_passages(who: str, passages: str, stride: int | None, max_passages: int | None) -> None:
+    """Raise ConfigError, in the name of ``who``, where settings of passages cannot work or would be of no use."""
+    if passages not in PASSAGES:
+        raise ConfigError(f"{who}: passages must be first, max or mean, got {passages!r}")
+    for name, value in (("stride", stride), ("max_passages", max_passages)):
+        if value is not None and value < 1:
+            raise ConfigError(f"{who}: {name} must be at least 1, got {value}")
+        if value is not None and passages == "first":
+            raise ConfigError(
+                f"{who}: {name} is for documents that are read in passages, and passages is first, which reads their "
+                f"beginning alone; set passages to max or mean, or leave {name} out (got {value})"
+            )
 
 
 @dataclass

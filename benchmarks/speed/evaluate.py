@@ -1,45 +1,38 @@
-"""How long reading and measuring a big TREC run takes, and how much memory.
+"""How long reading and measuring a big TREC run takes, and how much memory, beside ranx, pytrec_eval and ir_measures.
 
-    python benchmarks/speed/evaluate.py [--queries 7000] [--docs 1000] [--output results.json]
+    python benchmarks/speed/evaluate.py [--queries 7000] [--docs 1000] [--quick] [--output results.json]
 
-Writes a synthetic run (documents with rounded scores, so with ties) and judgements into a temporary folder and measures
-them in a new process with compiled measures, as `ltr evaluate` would. Prints seconds and peak memory as JSON; on a busy
-machine the processor's seconds tell more than those of the clock.
+Writes a synthetic run (documents with rounded scores, so with ties) and judgements into a temporary folder; every way to
+measure them runs in a new process. "Cold" is the first run with empty caches of compiled code, as after an installation;
+"warm" is the fastest of several later ones. Seconds are those of the clock from the start of the process to its end; on a
+busy machine the processor's tell more. ir_measures runs where ``benchmarks/speed/common/rivals.py`` has installed it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
+import os
 import subprocess
 import sys
 import tempfile
-from importlib.metadata import version
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from common.report import table, write
+from common.rivals import python_of
 
-MEASURES = ["ndcg@10", "mrr@10", "map", "recall@1000", "rbp.95"]
-#: what the new process does; the clock includes imports
-CHILD = """
-import json, resource, sys, time
-start = time.perf_counter()
-from ltr.io.trec import read_qrels, read_run
-run, qrels = read_run(sys.argv[1]), read_qrels(sys.argv[2])
-read = time.perf_counter()
-from ltr.metrics.engine import _ranx, evaluate
-_ranx()
-imported = time.perf_counter()
-means = evaluate(run, qrels, sys.argv[3:]).means
-end = time.perf_counter()
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps({
-    "read_seconds": read - start, "import_ranx_seconds": imported - read, "measure_seconds": end - imported,
-    "total_seconds": end - start, "processor_seconds": time.process_time(), "peak_gigabytes": peak * (1 if sys.platform == "darwin" else 1024) / 1e9,
-    "means": means,
-}))
-"""
+CHILD = Path(__file__).parent / "common" / "evaluate_child.py"
+#: way of evaluate_child.py -> its row
+TITLES = {
+    "ltr": "ltr: read and measure",
+    "ltr_table": "ltr evaluate: table with intervals",
+    "ranx": "ranx",
+    "pytrec_eval": "pytrec_eval (no rbp)",
+    "ir_measures": "ir_measures (no rbp)",
+}
 
 
 def write_data(folder: Path, n_queries: int, n_docs: int, seed: int) -> tuple[Path, Path]:
@@ -58,32 +51,85 @@ def write_data(folder: Path, n_queries: int, n_docs: int, seed: int) -> tuple[Pa
     return run, qrels
 
 
+def measured(way: str, paths: tuple[Path, Path], cache: Path | None, python: Path | str) -> dict[str, Any]:
+    """What one process says of itself, and its seconds; ``cache`` is a folder for compiled code other than the user's."""
+    environment = dict(os.environ)
+    if cache:
+        environment |= {"NUMBA_CACHE_DIR": str(cache), "LTR_CACHE": str(cache)}
+    start = time.perf_counter()
+    command = [str(python), str(CHILD), way, *map(str, paths)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    seconds = time.perf_counter() - start
+    if done.returncode:
+        raise SystemExit(f"evaluate: {way} failed:\n{done.stderr}")
+    return {"seconds": seconds, **json.loads(done.stdout.splitlines()[-1])}
+
+
+def rows_of(paths: tuple[Path, Path], repeats: int, quick: bool) -> list[dict[str, Any]]:
+    """A row for each way, cold (for those that compile) and warm."""
+    rows = []
+    pythons: dict[str, Path | str | None] = dict.fromkeys(TITLES, sys.executable)
+    pythons["ir_measures"] = python_of("current")
+    if quick:
+        del pythons["ranx"]  # it compiles for most of a minute
+    for way, python in pythons.items():
+        if python is None:
+            print(f"{way} is left out: python benchmarks/speed/common/rivals.py installs it", file=sys.stderr)
+            continue
+        print(f"{TITLES[way]} …", file=sys.stderr)
+        with tempfile.TemporaryDirectory() as cache:
+            if way in ("ltr", "ltr_table", "ranx"):
+                rows.append({"way": TITLES[way], "caches": "cold", **measured(way, paths, Path(cache), python)})
+            several = [measured(way, paths, None, python) for _ in range(repeats)]
+        rows.append({"way": TITLES[way], "caches": "warm", **min(several, key=lambda row: row["seconds"])})
+    return rows
+
+
+def shown(rows: list[dict[str, Any]]) -> str:
+    """The table: seconds, gigabytes, ratios to ltr's warm row, and how far means are from ltr's."""
+    base = next(row for row in rows if row["caches"] == "warm")
+    lines = []
+    for row in rows:
+        whole = row["way"] == TITLES["ltr_table"]
+        shared = [abs(value - base["means"][name]) for name, value in row["means"].items() if name in base["means"]]
+        lines.append(
+            {
+                "way": row["way"],
+                "caches": row["caches"],
+                "import s": round(row["import"], 2),
+                "read s": None if whole else round(row["read"], 2),
+                "measure s": None if whole else round(row["measure"], 2),
+                "total s": round(row["seconds"], 2),
+                "processor s": round(row["processor"], 2),
+                "peak GB": round(row["peak"], 2),
+                "x ltr": round(row["seconds"] / base["seconds"], 2),
+                "off by": float(f"{max(shared):.1g}"),
+            }
+        )
+    return table(lines)
+
+
 def main() -> None:
-    """Write the data, measure twice (the first time may compile), print the second."""
+    """Write the data, measure each way, print the table and keep the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--queries", type=int, default=7000)
     parser.add_argument("--docs", type=int, default=1000)
+    parser.add_argument("--repeats", type=int, default=3, help="warm runs, of which the fastest counts")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", help="write the JSON there as well")
+    parser.add_argument("--quick", action="store_true", help="50 queries x 100 documents, without ranx: seconds")
+    parser.add_argument("--output", help="write the JSON there instead")
     args = parser.parse_args()
+    if args.quick:
+        args.queries, args.docs, args.repeats = 50, 100, 1
     with tempfile.TemporaryDirectory() as folder:
         paths = write_data(Path(folder), args.queries, args.docs, args.seed)
-        command = [sys.executable, "-c", CHILD, *map(str, paths), *MEASURES]
-        subprocess.run(command, check=True, capture_output=True)
-        figures = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         size = paths[0].stat().st_size / 1e6
-    result = {
-        "what": f"read and measure {args.queries} queries x {args.docs} documents ({size:.0f} MB of TREC text), warm",
-        **figures,
-        "seed": args.seed,
-        "command": "python benchmarks/speed/evaluate.py " + " ".join(sys.argv[1:]),
-        "versions": {"python": platform.python_version(), **{p: version(p) for p in ("numpy", "ranx", "numba")}},
-        "machine": f"{platform.system()} {platform.machine()}",
-    }
-    text = json.dumps(result, indent=2)
-    print(text)
-    if args.output:
-        Path(args.output).write_text(text + "\n")
+        rows = rows_of(paths, args.repeats, args.quick)
+    print(shown(rows))
+    versions = {name: v for row in rows for name, v in row.pop("version").items()}
+    what = f"read and measure {args.queries} queries x {args.docs} documents ({size:.0f} MB of TREC text)"
+    result = {"what": what, "rows": rows, "seed": args.seed, "versions": versions}
+    write("evaluate", result, ("numpy", "numba"), args.output)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,9 @@ def rerank(
     weight: float | None = None,
     batch_tokens: int | None = None,
     max_length: int | None = None,
+    passages: Literal["first", "max", "mean"] | None = None,
+    stride: int | None = None,
+    max_passages: int | None = None,
     device: str = "auto",
     precision: Literal["auto", "32", "bf16"] = "auto",
 ) -> None:
@@ -52,14 +55,21 @@ def rerank(
         weight: mix at this weight of the first stage, from 0 to 1.
         batch_tokens: tokens computed at once; lower it when memory is short.
         max_length: tokens of query and document together (default: as the model was trained).
+        passages: what is read of documents longer than that: first reads their beginning; max and mean read all, in
+            passages that overlap, and take the largest or mean score (default: as the model was saved, else first).
+        stride: tokens from the start of a passage to that of the next, at most (default: 3/4 of a passage).
+        max_passages: read so many passages of a document, from its beginning (default: all).
         device: auto, cpu, cuda, cuda:1 ...
         precision: 32 is exact; bf16 is about twice as fast where the hardware has it; auto is bf16 there.
     """
     talk()
-    _check(dataset, run, output, query, depth, top_k)
+    _check(dataset, run, output, query)
+    _check_counts(depth=depth, top_k=top_k, stride=stride, max_passages=max_passages)
     from ltr.inference.reranker import Reranker
 
-    reranker = Reranker.load(model, device, precision, batch_tokens, max_length)
+    reranker = Reranker.load(
+        model, device, precision, batch_tokens, max_length, passages=passages, stride=stride, max_passages=max_passages
+    )
     mixing: bool | float = interpolate if weight is None else weight
     if query is not None and dataset is not None:
         _one_query(reranker, query, dataset, depth, top_k or 10, mixing)
@@ -70,9 +80,7 @@ def rerank(
             print(line, flush=True)
 
 
-def _check(
-    dataset: str | None, run: str | None, output: str | None, query: str | None, depth: int, top_k: int | None
-) -> None:
+def _check(dataset: str | None, run: str | None, output: str | None, query: str | None) -> None:
     """Refuse options that do not fit together before anything heavy is loaded."""
     if query is not None and (run or output):
         raise ConfigError("--query prints the best documents of one text; leave out --run and --output")
@@ -87,9 +95,12 @@ def _check(
         raise ConfigError("--dataset needs --run and --output (a whole run), or --query (one text)")
     if query is None and not run and sys.stdin.isatty():
         raise ConfigError("nothing to rerank: give --run and --output, or --query, or JSON lines on standard input")
-    for name, value in {"--depth": depth, "--top-k": top_k}.items():
+
+
+def _check_counts(**counts: int | None) -> None:
+    for name, value in counts.items():
         if value is not None and value < 1:
-            raise ConfigError(f"{name} must be at least 1, got {value}")
+            raise ConfigError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
 
 
 def _one_query(reranker: Reranker, query: str, dataset: str, depth: int, top_k: int, mixing: bool | float) -> None:

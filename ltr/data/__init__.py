@@ -12,6 +12,7 @@ _HOMES = {
     "LetorData": "letor",
     "load": "collection",
     "retrieve": "candidates",
+    "Reading": "passages",
     "Sampling": "sampling",
     "TextData": "text",
     "TokenStore": "token_store",
@@ -22,11 +23,22 @@ if TYPE_CHECKING:
     from ltr.data.collection import Collection, load
     from ltr.data.engagement import EngagementData
     from ltr.data.letor import LetorData
+    from ltr.data.passages import Reading
     from ltr.data.sampling import Sampling
     from ltr.data.text import TextData
     from ltr.data.token_store import TokenStore
 
-__all__ = ["Collection", "EngagementData", "LetorData", "Sampling", "TextData", "TokenStore", "load", "retrieve"]
+__all__ = [
+    "Collection",
+    "EngagementData",
+    "LetorData",
+    "Reading",
+    "Sampling",
+    "TextData",
+    "TokenStore",
+    "load",
+    "retrieve",
+]
 
 
 def __getattr__(name: str):

@@ -5,11 +5,9 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-import torch
-from torch.utils.data import DataLoader, DistributedSampler
+from torch.utils.data import DistributedSampler
 
 from ltr.data.sampling import Drawn
 from ltr.errors import ConfigError, DataError
@@ -196,36 +194,6 @@ class TrainBatches(DistributedSampler):
             yield drawn.take(batch[deal(tokens[batch], self.num_replicas)[self.rank]])
 
 
-class TrainLoader(DataLoader):
-    """A training loader that goes on inside an epoch when a training resumes.
-
-    Lightning asks a loader with these two methods to take part in its checkpoints; how far the epoch had come is
-    known by its loop, which counts finished batches.
-
-    Args:
-        dataset: turns the sampler's items into batches.
-        batches: the sampler.
-        done: batches of the current epoch that the training loop has finished.
-        settings: of ``torch.utils.data.DataLoader``.
-    """
-
-    def __init__(self, dataset: Any, batches: TrainBatches, done: Callable[[], int], **settings: Any):
-        # a generator of its own: starting an epoch must not move the one that dropout draws from
-        super().__init__(dataset, batch_size=None, sampler=batches, generator=torch.Generator(), **settings)
-        self._batches, self._done = batches, done
-
-    def state_dict(self) -> dict[str, int]:
-        return {"batches": len(self._batches)}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        if state["batches"] != len(self._batches):
-            raise ConfigError(
-                f"resuming: an epoch had {state['batches']} batches and now has {len(self._batches)}; resume with the "
-                "data and batch size that the training began with"
-            )
-        self._batches.skip = self._done() % len(self._batches)
-
-
 def check_batch_size(lists_per_batch: int | None, tokens_per_batch: int | None) -> None:
     """Raise ConfigError unless exactly one size is given, and it is positive."""
     given = [size for size in (lists_per_batch, tokens_per_batch) if size is not None]
@@ -286,21 +254,3 @@ def packed(lists: np.ndarray, tokens: np.ndarray, most: int) -> list[np.ndarray]
             load = 0
         load += size
     return np.split(lists, cuts)
-
-
-def loading(workers: int) -> dict[str, Any]:
-    """Settings of a DataLoader whose data set gives whole batches.
-
-    Args:
-        workers: processes that load; 0 loads in the training process.
-    """
-    return {
-        "collate_fn": _as_it_is,
-        "num_workers": workers,
-        "persistent_workers": workers > 0,
-        "pin_memory": torch.cuda.is_available(),
-    }
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch

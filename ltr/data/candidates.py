@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ltr.data.collection import Collection
+from ltr.data.ids import Ids
 from ltr.errors import ConfigError, DataError
 from ltr.io.names import suggestion
 from ltr.io.runs import Run
@@ -75,7 +76,7 @@ def candidates(collection: Collection, source: str | os.PathLike = "bm25", k: in
 
 def _of_file(path: Path, collection: Collection, k: int) -> Run:
     run = _of_queries(read_run(path), collection, str(path)).top(k)
-    gone = collection.missing(run.doc_ids.tolist())
+    gone = collection.missing(Ids(run.doc_bytes))
     if gone:
         raise DataError(
             f"{path}:{_line_with(path, gone[0])}: document {gone[0]} is not in {collection.name} "

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
-import torch
 from torch.utils.data import DataLoader
 
 from ltr.batch import FeatureLists
-from ltr.data.batching import EvalBatches, TrainBatches, TrainLoader, loading
+from ltr.data.batching import EvalBatches, TrainBatches
 from ltr.data.feature_parts import FeatureEncoder, FeatureTable
+from ltr.data.loaders import Loader, TrainLoader
 from ltr.data.part import sliced
 from ltr.data.ragged import Ragged
 from ltr.data.sampling import Drawn, Pool
@@ -114,7 +114,7 @@ class FeatureData(pl.LightningDataModule):
         # training that resumes asks for its loader when the epoch is known already
         epoch = self.trainer.current_epoch if self.trainer is not None else 0
         batches = TrainBatches(self._draw, self.lists_per_batch, None, self.seed, rank, ranks, epoch=epoch)
-        return TrainLoader(FeatureEncoder(self._table("train")), batches, self._done, **loading(self.workers))
+        return TrainLoader(FeatureEncoder(self._table("train")), batches, self._done, self.workers)
 
     def val_dataloader(self) -> DataLoader | list[DataLoader]:
         """Batches of dev lists; no loader where ``dev`` is not set."""
@@ -298,14 +298,7 @@ class FeatureData(pl.LightningDataModule):
         lists, sizes = table.drawn(), np.diff(table.offsets)
         rank, ranks = self._place()
         batches = EvalBatches(lists, sizes, sizes, self.eval_docs_per_batch, rank, ranks)
-        # batch_size None: the sampler's items are whole batches
-        return DataLoader(
-            FeatureEncoder(table),
-            batch_size=None,
-            sampler=batches,
-            generator=torch.Generator(),
-            **loading(self.workers),
-        )
+        return Loader(FeatureEncoder(table), batches, self.workers)
 
     def _done(self) -> int:
         """Batches of the current epoch that training has finished, when it resumes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -105,10 +105,12 @@ class Pool:
         random: share of the list's rest that is drawn from them.
         most: documents per list, or None for all.
         most_first: documents of ``first`` per list, or None for all.
+        notes: what was said while it was made.
+        keys: [entries] uint64, ``keys_of`` the queries; worked out where they are not given.
     """
 
-    query_ids: list[str]
-    doc_ids: list[str]
+    query_ids: Sequence[str]
+    doc_ids: Sequence[str]
     first: Ragged
     first_labels: np.ndarray
     rest: Ragged
@@ -118,9 +120,12 @@ class Pool:
     most_first: int | None = None
     random: float = 0.0
     random_docs: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
+    notes: list[str] = field(default_factory=list)
+    keys: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        self.keys = keys_of(self.query_ids)
+        if self.keys is None:
+            self.keys = keys_of(self.query_ids)
 
     def __len__(self) -> int:
         """Number of entries; each gives one list per epoch."""
@@ -139,6 +144,7 @@ class Pool:
 
     def _draw(self, entries: np.ndarray, seed: int, epoch: int) -> Drawn:
         n = len(entries)
+        assert self.keys is not None
         keys = mixed(self.keys[entries] ^ mixed(mixed(np.array([seed], np.uint64)) + np.uint64(epoch)))
         unlimited = np.full(n, np.iinfo(np.int64).max)
         most = unlimited if self.most is None else np.full(n, self.most)

@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
-import torch
 from torch.utils.data import DataLoader
 
 from ltr.data import text_parts
-from ltr.data.batching import EvalBatches, TrainBatches, TrainLoader, check_batch_size, loading
+from ltr.data.batching import EvalBatches, TrainBatches, check_batch_size
 from ltr.data.collection import Collection, load
 from ltr.data.encoding import Encoder, encoder_of, stores
 from ltr.data.label_scale import LabelScale
+from ltr.data.loaders import Loader, TrainLoader
+from ltr.data.passage_encoding import passage_encoder
+from ltr.data.passages import Reading, check_stride
 from ltr.data.sampling import Drawn, Sampling, epoch_entries
 from ltr.data.text_parts import EvalPart, TrainPart
 from ltr.data.tokens import PairTemplate, check_lengths, load_tokenizer
@@ -48,6 +50,7 @@ class TextData(pl.LightningDataModule):
         tokenizer: hub id or folder of the model's tokenizer; ``ltr fit`` takes it from the model.
         max_length: most tokens of an encoded pair; longer documents lose their end, queries stay.
         max_query_length: most tokens of a query.
+        reading: whether dev and test read all of a longer document, in passages; training reads its beginning.
         sampling: how training lists are made.
         lists_per_batch: training lists in an optimiser step's batch, over all processes.
         tokens_per_batch: about so many tokens instead (then set ``lists_per_batch`` to null).
@@ -57,7 +60,7 @@ class TextData(pl.LightningDataModule):
         dev_queries: validate on so many of the judged (the teacher's) queries, chosen by seed; null uses all.
         train_epoch_lists: lists in an epoch; null draws one for each query (each triple).
         seed: decides subsets, negatives and order.
-        workers: loader processes; 0 loads in the training process, which is fast enough for most models.
+        workers: loader processes; 0 loads in a thread of the training process, which is fast enough for most models.
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class TextData(pl.LightningDataModule):
         train_epoch_lists: int | None = None,
         seed: int = 0,
         workers: int = 0,
+        reading: Reading = Reading(),  # noqa: B008 (frozen; shown as the default)
     ):
         super().__init__()
         check_batch_size(lists_per_batch, tokens_per_batch)
@@ -106,7 +110,7 @@ class TextData(pl.LightningDataModule):
         self.dev_candidates = dev_candidates
         self.test_candidates = dev_candidates if test_candidates is None else test_candidates
         self.tokenizer, self.max_length, self.max_query_length = tokenizer, max_length, max_query_length
-        self.sampling, self.seed, self.workers = sampling, seed, workers
+        self.sampling, self.seed, self.workers, self.reading = sampling, seed, workers, reading
         self.lists_per_batch, self.tokens_per_batch = lists_per_batch, tokens_per_batch
         self.eval_tokens_per_batch, self.dev_top = eval_tokens_per_batch, dev_top
         self.train_queries, self.dev_queries = train_queries, dev_queries
@@ -115,19 +119,23 @@ class TextData(pl.LightningDataModule):
         self._parts: dict[str, TrainPart | EvalPart] = {}
         self._encoders: dict[str, Encoder] = {}
         self._loaded: Any = None
+        self._drawn: tuple[int, Drawn, np.ndarray] | None = None
         self._scale: LabelScale | None = None
 
     # ------------------------------------------------------------------ what Lightning calls
 
     def prepare_data(self) -> None:
         """Do the slow work once, on one process: find candidates, tokenise what is not in the cache yet."""
-        check_lengths(PairTemplate.of(self._tokenizer), self.max_length, self.max_query_length)
+        template = PairTemplate.of(self._tokenizer)
+        check_lengths(template, self.max_length, self.max_query_length)
+        check_stride(template, self.reading.stride, self.max_length, self.max_query_length)
         show = sys.stderr.isatty()
         for name in self._named():
             part = self._part(name, progress=show)
             collection = part.collection
-            queries, docs = stores(collection, self._tokenizer, self.max_length)
-            queries.ensure(part.query_ids, text_parts.by_id(collection.queries))
+            reach = self.max_length if name == "train" else self.reading.reach(self.max_length)
+            queries, docs = stores(collection, self._tokenizer, reach)
+            queries.ensure(part.query_ids, text_parts.queries_by_id(collection))
             docs.ensure(part.doc_ids, collection.texts, progress=f"tokenising documents of {name}" if show else None)
 
     def setup(self, stage: str | None = None) -> None:
@@ -135,9 +143,9 @@ class TextData(pl.LightningDataModule):
         needed = {"fit": ("train", "dev"), "validate": ("dev",), "test": ("test",)}.get(stage or "", self._named())
         for name in self._named():
             if name in needed and name not in self._encoders:
-                self._encoders[name] = encoder_of(
-                    self._part(name), self._tokenizer, self.max_length, self.max_query_length
-                )
+                args = self._part(name), self._tokenizer, self.max_length, self.max_query_length
+                plain = name == "train" or self.reading.passages == "first"
+                self._encoders[name] = encoder_of(*args) if plain else passage_encoder(*args, self.reading)
 
     def train_dataloader(self) -> DataLoader:
         """Batches of training lists."""
@@ -147,7 +155,7 @@ class TextData(pl.LightningDataModule):
         batches = TrainBatches(
             self._draw, self.lists_per_batch, self.tokens_per_batch, self.seed, rank, ranks, epoch=epoch
         )
-        return TrainLoader(self._encoder("train"), batches, self._done, **loading(self.workers))
+        return TrainLoader(self._encoder("train"), batches, self._done, self.workers)
 
     def val_dataloader(self) -> DataLoader | list[DataLoader]:
         """Batches of dev candidates; no loader where ``dev`` is not set."""
@@ -214,6 +222,8 @@ class TextData(pl.LightningDataModule):
             *("dev_top", "train_queries", "dev_queries", "train_epoch_lists", "standardise_labels"),
         ):
             facts[name] = getattr(self, name)
+        if self.reading != Reading():  # data without it keep the signature that they had
+            facts["reading"] = asdict(self.reading)
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
@@ -302,21 +312,21 @@ class TextData(pl.LightningDataModule):
 
     def _draw(self, epoch: int) -> tuple[Drawn, np.ndarray]:
         """The training lists of an epoch and their tokens."""
-        part, encoder = self._part("train"), self._encoder("train")
-        assert isinstance(part, TrainPart)
-        entries = epoch_entries(len(part.pool), self.train_epoch_lists, self.seed, epoch)
-        lists = part.pool.draw(entries, self.seed, epoch)
-        return lists, encoder.tokens(lists)
+        # a start asks for the first epoch five times: to describe it, to count batches, to iterate
+        if self._drawn is None or self._drawn[0] != epoch:
+            part, encoder = self._part("train"), self._encoder("train")
+            assert isinstance(part, TrainPart)
+            entries = epoch_entries(len(part.pool), self.train_epoch_lists, self.seed, epoch)
+            lists = part.pool.draw(entries, self.seed, epoch)
+            self._drawn = epoch, lists, encoder.tokens(lists)
+        return self._drawn[1:]
 
     def _eval_loader(self, name: str) -> DataLoader:
         encoder, lists = self._encoder(name), self._eval_part(name).lists
         tokens = encoder.tokens(lists)
         rank, ranks = self._place()
         batches = EvalBatches(lists, tokens, tokens / np.diff(lists.offsets), self.eval_tokens_per_batch, rank, ranks)
-        # batch_size None: the sampler's items are whole batches
-        return DataLoader(
-            encoder, batch_size=None, sampler=batches, generator=torch.Generator(), **loading(self.workers)
-        )
+        return Loader(encoder, batches, self.workers)
 
     def _done(self) -> int:
         """Batches of the current epoch that training has finished, when it resumes."""

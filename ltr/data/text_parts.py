@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,10 +15,13 @@ from ltr import __version__
 from ltr.data.bm25 import ANALYSIS
 from ltr.data.candidates import candidates, retrieve
 from ltr.data.collection import Collection
-from ltr.data.pools import judged_pool, pairs_pool, random_subset, teacher_pool, warn
+from ltr.data.ids import Ids
+from ltr.data.kept_pools import kept_pool
+from ltr.data.pools import judged_pool, pairs_pool, random_subset, said, teacher_pool
 from ltr.data.ragged import offsets_of
 from ltr.data.sampling import Drawn, Pool, Sampling, subset
 from ltr.errors import ConfigError, DataError
+from ltr.io.digests import digest
 from ltr.io.files import cache_folder
 from ltr.io.trec import Qrels, Run, read_run, write_run
 
@@ -98,26 +102,56 @@ def train_part(
         ConfigError: both a source and a teacher, or BM25 without a ``top``.
         DataError: no query gives a list; a query without text.
     """
-    name = collection.name
+    facts = [collection.name, collection.signature, n_queries, None if n_queries is None else seed]
     if teacher is not None:
         refuse_two_sources("train", source, teacher)
-        run = candidates(collection, teacher, ALL, progress)
-        query_ids = subset(list(run.query_ids), n_queries, seed)
-        _refuse_empty(collection, query_ids)
-        return TrainPart(collection, teacher_pool(name, query_ids, run, sampling))
-    if source == "docpairs":
-        query_ids = subset(list(collection.queries), n_queries, seed)
-        _refuse_empty(collection, query_ids)
-        return TrainPart(collection, pairs_pool(name, query_ids, collection.docpairs()))
-    judged = _judged(collection)
+        facts += ["teacher", source_signature(collection, teacher), sampling.skip, sampling.top]
+        limits: dict[str, Any] = {"most": sampling.docs_per_list}
+
+        def build() -> Pool:
+            return _teacher_pool(collection, teacher, sampling, n_queries, seed, progress)
+
+    elif source == "docpairs":
+        facts, limits = [*facts, "docpairs"], {}
+
+        def build() -> Pool:
+            query_ids = subset(list(collection.queries), n_queries, seed)
+            _refuse_empty(collection, query_ids)
+            return pairs_pool(collection.name, query_ids, collection.docpairs())
+
+    else:
+        facts += [source_signature(collection, source or "bm25"), ANALYSIS, sampling.skip, sampling.top]
+        facts += [sampling.min_grade, *([sampling.random_pool, seed] if sampling.random else [])]
+        limits = {"most": sampling.docs_per_list, "most_first": sampling.positives, "random": sampling.random}
+
+        def build() -> Pool:
+            return _judged_pool(collection, source or "bm25", sampling, n_queries, seed, progress)
+
+    return TrainPart(collection, kept_pool(facts, limits, build))
+
+
+def _teacher_pool(
+    collection: Collection, teacher: str, sampling: Sampling, n_queries: int | None, seed: int, progress: bool
+) -> Pool:
+    run = candidates(collection, teacher, ALL, progress)
+    query_ids = subset(list(run.query_ids), n_queries, seed)
+    _refuse_empty(collection, query_ids)
+    return teacher_pool(collection.name, query_ids, run, sampling)
+
+
+def _judged_pool(
+    collection: Collection, source: str, sampling: Sampling, n_queries: int | None, seed: int, progress: bool
+) -> Pool:
+    judged, notes = _judged(collection)
     relevant = [q for q in judged if max(collection.qrels[q].values()) >= sampling.min_grade]
     chosen = set(subset(relevant, n_queries, seed))
     # queries without relevant documents stay in, so that they are counted, unless a number was asked for
     query_ids = [q for q in judged if q in chosen] if n_queries is not None else judged
     _refuse_empty(collection, chosen)
-    run = first_stage(collection, source or "bm25", [q for q in query_ids if q in chosen], sampling.top, progress)
+    run = first_stage(collection, source, [q for q in query_ids if q in chosen], sampling.top, progress)
     drawn = random_subset(collection.doc_ids(), sampling.random_pool, seed) if sampling.random else []
-    return TrainPart(collection, judged_pool(name, query_ids, collection.qrels, run, sampling, drawn))
+    pool = judged_pool(collection.name, query_ids, collection.qrels, run, sampling, drawn)
+    return replace(pool, notes=[*notes, *pool.notes])
 
 
 def eval_part(
@@ -136,7 +170,7 @@ def eval_part(
     Raises:
         DataError: no judged query has candidates; a query without text.
     """
-    judged = subset(_judged(collection), n_queries, seed)
+    judged = subset(_judged(collection)[0], n_queries, seed)
     _refuse_empty(collection, judged)
     qrels = {query_id: collection.qrels[query_id] for query_id in judged}
     run = of_queries(first_stage(collection, source, judged, top, progress), judged)
@@ -174,9 +208,9 @@ def teacher_part(
 
 
 def _scored_part(collection: Collection, run: Run, qrels: Qrels | None, labels: np.ndarray) -> EvalPart:
-    doc_ids, numbers = np.unique(run.doc_ids.astype(str), return_inverse=True)
+    doc_ids, numbers = np.unique(run.doc_bytes, return_inverse=True)
     lists = Drawn(np.arange(len(run)), run.offsets, numbers.astype(np.int32), labels)
-    return EvalPart(collection, run, qrels, doc_ids.tolist(), lists)
+    return EvalPart(collection, run, qrels, Ids(doc_ids), lists)
 
 
 def check_counts(counts: Mapping[str, int | None], seed: int, workers: int) -> None:
@@ -188,9 +222,9 @@ def check_counts(counts: Mapping[str, int | None], seed: int, workers: int) -> N
         raise ConfigError(f"TextData: seed and workers must not be negative, got {seed} and {workers}")
 
 
-def by_id(texts: Mapping[str, str]) -> Callable[[Sequence[str]], list[str]]:
-    """A function that looks texts up by their ids."""
-    return lambda ids: [texts[text_id] for text_id in ids]
+def queries_by_id(collection: Collection) -> Callable[[Sequence[str]], list[str]]:
+    """A function that looks queries up by their ids, and reads them when it is first called."""
+    return lambda ids: [collection.queries[query_id] for query_id in ids]
 
 
 def refuse_two_sources(name: str, source: str | None, teacher: str | None) -> None:
@@ -203,16 +237,22 @@ def refuse_two_sources(name: str, source: str | None, teacher: str | None) -> No
         )
 
 
-def _judged(collection: Collection) -> list[str]:
-    """The queries with judgements; judged ids that are no query of the collection are left out, with a warning."""
+def _judged(collection: Collection) -> tuple[list[str], list[str]]:
+    """The queries with judgements; judged ids that are no query of the collection are left out, with a warning.
+
+    Returns:
+        The queries, and what was said.
+    """
     judged = [query_id for query_id in collection.qrels if query_id in collection.queries]
-    if len(judged) < len(collection.qrels):
-        gone = [query_id for query_id in collection.qrels if query_id not in collection.queries]
-        warn(
-            "%s: %d of %d judged queries are not among its queries and are left out: %s",
-            collection.name, len(gone), len(collection.qrels), ", ".join(gone[:3]) + (", …" if len(gone) > 3 else ""),
-        )  # fmt: skip
-    return judged
+    gone = [query_id for query_id in collection.qrels if query_id not in collection.queries]
+    if not gone:
+        return judged, []
+    some = ", ".join(gone[:3]) + (", …" if len(gone) > 3 else "")
+    told = (
+        f"{collection.name}: {len(gone)} of {len(collection.qrels)} judged queries are not among its queries and are "
+        f"left out: {some}"
+    )
+    return judged, said([told])
 
 
 def _refuse_empty(collection: Collection, query_ids: Iterable[str]) -> None:
@@ -266,11 +306,7 @@ def source_signature(collection: Collection, source: str | None) -> str | None:
     path = None if source is None else collection.runs.get(source, Path(source))
     if path is None or not path.is_file():
         return source
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(2**22):
-            digest.update(block)
-    return digest.hexdigest()[:16]
+    return digest(path, "sha256")
 
 
 def described(name: str, collection: str, facts: dict[str, float], batches: int | None, max_length: int) -> str:

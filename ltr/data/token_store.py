@@ -5,91 +5,35 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import zlib
+import time
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ltr.data.ids import content_of, digests
 from ltr.data.ragged import Ragged, offsets_of, spans
+from ltr.data.token_index import Index, names_of
+from ltr.data.token_shards import Shard, sound_shards
 from ltr.data.tokens import CHUNK, backend_of, token_ids, tokenizer_identity
 from ltr.errors import DataError
 from ltr.io.files import cache_folder, replacing
 
 #: part of every key: a change of the shard format or of the tokenising gives new folders
-FORMAT = 1
-MAGIC = b"ltr tokens\n"
-HEADER = 256
+FORMAT = 2
 #: a shard is written (and safe from interruption) when it holds this many texts or tokens
 SHARD_TEXTS, SHARD_TOKENS = 2**18, 2**24
+#: the rows of so many ids are kept in a file: hashing the ids of MS MARCO takes eight seconds
+KEPT = 2**14
+#: ids looked up at a time
+LOOKUP = 2**16
+#: a file written within one tick of the file system's clock could change again without its time telling
+TICK = 0.02
 
 log = logging.getLogger("ltr")
-
-
-class Shard:
-    """One file of tokenised texts: header, lengths (int32), tokens (uint16 or int32), ids (JSON).
-
-    Args:
-        path: the file.
-        verify: compare the checksum too, which reads the whole file; otherwise only header and size are checked.
-
-    Raises:
-        DataError: the file is damaged.
-    """
-
-    def __init__(self, path: Path, verify: bool = False):
-        self.path = path
-        try:
-            with open(path, "rb") as file:
-                head = file.read(HEADER)
-                if not head.startswith(MAGIC):
-                    raise ValueError("its header is unknown")
-                facts = json.loads(head[len(MAGIC) :])
-                self.n, self.n_tokens, self.dtype = facts["texts"], facts["tokens"], np.dtype(facts["dtype"])
-                self._ids_at = HEADER + 4 * self.n + self.dtype.itemsize * self.n_tokens
-                if path.stat().st_size != self._ids_at + facts["id_bytes"]:
-                    raise ValueError(f"{path.stat().st_size} bytes instead of {self._ids_at + facts['id_bytes']}")
-                if verify:
-                    checksum = 0
-                    while block := file.read(2**22):
-                        checksum = zlib.crc32(block, checksum)
-                    if checksum != facts["checksum"]:
-                        raise ValueError("its checksum does not fit")
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"token cache: {path} is damaged: {error}; it is rebuilt when data are prepared") from None
-
-    def ids(self) -> list[str]:
-        """The ids of its texts."""
-        with open(self.path, "rb") as file:
-            file.seek(self._ids_at)
-            return json.loads(file.read())
-
-    def lengths(self) -> np.ndarray:
-        """[texts] int32."""
-        return np.fromfile(self.path, np.int32, self.n, offset=HEADER)
-
-    def tokens(self) -> np.ndarray:
-        """[tokens], mapped into memory."""
-        if not self.n_tokens:  # an empty range cannot be mapped
-            return np.zeros(0, self.dtype)
-        return np.memmap(self.path, self.dtype, "r", HEADER + 4 * self.n, (self.n_tokens,))
-
-    @staticmethod
-    def write(folder: Path, number: int, ids: Sequence[str], tokens: Ragged) -> None:
-        """Write shard ``number`` of a folder beside its place and rename it."""
-        names = json.dumps(list(ids)).encode()
-        body = [tokens.lengths.astype(np.int32).tobytes(), tokens.values.tobytes(), names]
-        checksum = 0
-        for block in body:
-            checksum = zlib.crc32(block, checksum)
-        facts = {"texts": tokens.n, "tokens": len(tokens.values), "dtype": tokens.values.dtype.str}
-        head = MAGIC + json.dumps({**facts, "id_bytes": len(names), "checksum": checksum}).encode()
-        # the checksum in the name: a rebuilt shard never stands where another process expects the damaged one's rows
-        with replacing(folder / f"{number:06d}-{checksum:08x}.shard", "wb") as file:
-            file.write(head.ljust(HEADER))
-            file.writelines(body)
 
 
 class TokenTable:
@@ -112,6 +56,7 @@ class TokenTable:
         self._starts = np.concatenate([offsets_of(part)[:-1] for part in lengths]) if lengths else np.zeros(0, np.int64)
         self._first_rows = offsets_of(np.array([shard.n for shard in self._shards], np.int64))
         self._tokens = [shard.tokens() for shard in self._shards]
+        self._index: Index | None = None
         self._dtype = self._shards[0].dtype if self._shards else np.dtype(np.int32)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -124,20 +69,33 @@ class TokenTable:
         """Number of texts."""
         return len(self._lengths)
 
-    def rows(self, ids: Iterable[str]) -> np.ndarray:
+    def rows(self, ids: Sequence[str]) -> np.ndarray:
         """[ids] int64, the row of each id. Raises DataError naming an id that has none."""
-        ids = list(ids)
-        wanted = dict.fromkeys(ids, -1)
-        for first, shard in zip(self._first_rows, self._shards, strict=False):
-            for row, text_id in enumerate(shard.ids(), int(first)):
-                if wanted.get(text_id) == -1:
-                    wanted[text_id] = row
-        missing = [text_id for text_id, row in wanted.items() if row < 0]
-        if missing:
+        kept = self._kept_rows(ids)
+        if kept is not None:
+            return kept
+        if self._index is None:
+            shards = self._shards
+            self._index = Index.opened(self.paths[0].parent, shards) if shards else Index.of(shards)
+        found = [self._index.find(digests(ids[at : at + LOOKUP])) for at in range(0, len(ids), LOOKUP)]
+        rows = np.concatenate([np.zeros(0, np.int64), *found])
+        missing = np.flatnonzero(rows < 0)
+        if len(missing):
             raise DataError(
-                f"token cache: {len(missing)} ids are not tokenised, such as {missing[0]!r}; prepare the data first"
+                f"token cache: {len(missing)} ids are not tokenised, such as {ids[int(missing[0])]!r}; prepare the data "
+                "first"
             )
-        return np.fromiter((wanted[text_id] for text_id in ids), np.int64, len(ids))
+        return rows
+
+    def _kept_rows(self, ids: Sequence[str]) -> np.ndarray | None:
+        """The rows that ``TokenStore.ensure`` kept of these ids, from a file."""
+        if not self.paths or len(ids) < KEPT:
+            return None
+        try:
+            rows = np.load(rows_file(self.paths, ids), mmap_mode="r")
+        except (OSError, ValueError, EOFError):
+            return None
+        return rows.view(np.ndarray) if rows.shape == (len(ids),) else None
 
     def lengths(self, rows: np.ndarray) -> np.ndarray:
         """[rows] int64, stored tokens of each."""
@@ -154,6 +112,11 @@ class TokenTable:
             places = spans(offsets[these], lengths[these])
             values[places] = self._tokens[number][spans(self._starts[rows[these]], lengths[these])]
         return Ragged(values, offsets)
+
+
+def rows_file(paths: Sequence[Path], ids: Sequence[str]) -> Path:
+    """Where the rows of ids in the table of some shards are kept."""
+    return paths[0].parent / f"rows-{names_of(paths)}-{content_of(ids)}.npy"
 
 
 class TokenStore:
@@ -190,14 +153,46 @@ class TokenStore:
             texts: looks texts up by id, some thousands at a time.
             progress: label of a progress bar; None shows none.
         """
+        wanted = ids if isinstance(ids, Sequence) else list(ids)
         with self._alone():
-            missing = dict.fromkeys(ids)
-            for shard in self._sound_shards():
-                for text_id in shard.ids():
-                    missing.pop(text_id, None)
-            if missing:
-                self._tokenise(list(missing), texts, progress)
+            shards = self._sound_shards()
+            if shards and len(wanted) >= KEPT and rows_file([shard.path for shard in shards], wanted).exists():
+                return 0
+            missing = self._missing(Index.opened(self.folder, shards, keep=True), wanted)
+            if len(missing):
+                self._tokenise(wanted, missing, texts, progress)
+                shards = self._sound_shards()
+                Index.opened(self.folder, shards, keep=True)
+            self._keep_rows(shards, wanted)
         return len(missing)
+
+    def _missing(self, index: Index, ids: Sequence[str]) -> np.ndarray:
+        """Places in ``ids`` of those that are not in the index, each id once."""
+        places, names = [np.zeros(0, np.int64)], [np.zeros((2, 0), np.uint64)]
+        for at in range(0, len(ids), LOOKUP):
+            chunk = digests(ids[at : at + LOOKUP])
+            new = np.flatnonzero(index.find(chunk) < 0)
+            places.append(at + new)
+            names.append(chunk[:, new])
+        first, second = np.concatenate(names, axis=1)
+        new = np.concatenate(places)
+        if len(np.unique(first)) == len(new):
+            return new
+        pairs = np.stack([first, second], axis=1).view("V16").ravel()
+        return new[np.sort(np.unique(pairs, return_index=True)[1])]
+
+    def _keep_rows(self, shards: list[Shard], ids: Sequence[str]) -> None:
+        """Keep the rows of many ids for the next start, and remove those that belong to other shards."""
+        if not shards:
+            return
+        current = names_of([shard.path for shard in shards])
+        for other in self.folder.glob("rows-*.npy"):
+            if not other.name.startswith(f"rows-{current}-"):
+                with suppress(PermissionError):  # where a process has it open and the system minds
+                    other.unlink()
+        if len(ids) >= KEPT:
+            with replacing(rows_file([shard.path for shard in shards], ids), "wb") as file:
+                np.save(file, self.open().rows(ids))
 
     def _alone(self) -> Any:
         from filelock import FileLock, Timeout
@@ -213,32 +208,69 @@ class TokenStore:
         """The verified shards, after removing damaged ones and what a killed process left (call with the lock held)."""
         for left in self.folder.glob(".*.part"):
             left.unlink()
-        sound = []
-        for path in sorted(self.folder.glob("*.shard")):
-            try:
-                sound.append(Shard(path, verify=True))
-            except DataError as error:
-                log.warning("%s", error)
-                path.unlink()
+        sound, wrong = sound_shards(self.folder)
+        for message in wrong:
+            log.warning("%s", message)
         return sound
 
-    def _tokenise(self, ids: list[str], texts: Callable[[Sequence[str]], Sequence[str]], progress: str | None) -> None:
+    def _tokenise(
+        self,
+        ids: Sequence[str],
+        places: np.ndarray,
+        texts: Callable[[Sequence[str]], Sequence[str]],
+        progress: str | None,
+    ) -> None:
         from tqdm import tqdm
 
         about = {"source": self.source, "tokenizer": self.identity, "max_tokens": self.max_tokens, "format": FORMAT}
         with replacing(self.folder / "about.json") as file:
             json.dump({**about, "name": str(self.tokenizer.name_or_path)}, file, indent=1)
-        backend, left = backend_of(self.tokenizer), iter(ids)
-        number = max((int(path.name[:6]) for path in self.folder.glob("*.shard")), default=-1) + 1
-        kept: list[str] = []
-        parts: list[Ragged] = []
-        with tqdm(total=len(ids), desc=progress, unit=" texts", disable=progress is None) as bar:
-            while chunk := list(islice(left, CHUNK)):
-                parts.append(Ragged.of(token_ids(backend, texts(chunk), self.max_tokens), self._dtype))
-                kept += chunk
+        backend = backend_of(self.tokenizer)
+        writer = Writer(self.folder)
+        chunks = [places[at : at + CHUNK] for at in range(0, len(places), CHUNK)]
+
+        def read(chunk: np.ndarray) -> tuple[np.ndarray, Sequence[str]]:
+            names = [ids[place] for place in chunk.tolist()]
+            return digests(names), texts(names)
+
+        # texts are read by a thread of their own, while the tokenizer's threads work on those before
+        with (
+            ThreadPoolExecutor(1) as reader,
+            tqdm(total=len(places), desc=progress, unit=" texts", disable=progress is None) as bar,
+        ):
+            coming = reader.submit(read, chunks[0])
+            for chunk, following in zip(chunks, [*chunks[1:], None], strict=True):
+                names, found = coming.result()
+                if following is not None:
+                    coming = reader.submit(read, following)
+                writer.add(names, Ragged.of(token_ids(backend, found, self.max_tokens), self._dtype))
                 bar.update(len(chunk))
-                if len(kept) >= SHARD_TEXTS or sum(len(part.values) for part in parts) >= SHARD_TOKENS:
-                    Shard.write(self.folder, number, kept, Ragged.join(parts))
-                    number, kept, parts = number + 1, [], []
-        if kept:
-            Shard.write(self.folder, number, kept, Ragged.join(parts))
+        writer.close()
+
+
+class Writer:
+    """Gathers tokens and writes a shard whenever there are enough."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._number = max((int(path.name[:6]) for path in folder.glob("*.shard")), default=-1) + 1
+        self._names: list[np.ndarray] = []
+        self._parts: list[Ragged] = []
+
+    def add(self, names: np.ndarray, tokens: Ragged) -> None:
+        """Texts, with the digests of their ids."""
+        self._names.append(names)
+        self._parts.append(tokens)
+        texts, values = (sum(sizes) for sizes in zip(*((p.n, len(p.values)) for p in self._parts), strict=True))
+        if texts >= SHARD_TEXTS or values >= SHARD_TOKENS:
+            self._write()
+
+    def close(self) -> None:
+        """Write what is left."""
+        if self._parts:
+            self._write()
+        time.sleep(TICK)  # so that any later change of a file shows in its time
+
+    def _write(self) -> None:
+        Shard.write(self.folder, self._number, np.concatenate(self._names, axis=1), Ragged.join(self._parts))
+        self._number, self._names, self._parts = self._number + 1, [], []

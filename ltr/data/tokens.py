@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -51,7 +52,7 @@ class PairTemplate:
     @classmethod
     def of(cls, tokenizer: Any) -> PairTemplate:
         """The template of a fast tokenizer. Raises ConfigError when it is not fast or orders pairs otherwise."""
-        backend_of(tokenizer)
+        _rust(tokenizer)
         first, second = "what is", "an apple pie"
         encoded = tokenizer(first, second)
         ids, owners = encoded["input_ids"], encoded.sequence_ids(0)
@@ -90,16 +91,21 @@ def backend_of(tokenizer: Any) -> Any:
     """
     from tokenizers import Tokenizer
 
+    copy = Tokenizer.from_str(_rust(tokenizer).to_str())
+    copy.no_padding()
+    copy.no_truncation()
+    return copy
+
+
+def _rust(tokenizer: Any) -> Any:
+    """The Rust tokenizer inside a transformers tokenizer. Raises ConfigError where there is none."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise ConfigError(
             f"tokens: a fast tokenizer (one with a tokenizer.json) is needed, got {type(tokenizer).__name__}; "
             "convert it with transformers or choose another model"
         )
-    copy = Tokenizer.from_str(backend.to_str())
-    copy.no_padding()
-    copy.no_truncation()
-    return copy
+    return backend
 
 
 def load_tokenizer(name: str | os.PathLike) -> Any:
@@ -117,13 +123,24 @@ def load_tokenizer(name: str | os.PathLike) -> Any:
         raise ConfigError(
             f"tokenizer: cannot load {os.fspath(name)!r} (a hub id or a model folder): {reason}"
         ) from None
-    backend_of(tokenizer)
+    _rust(tokenizer)
     return tokenizer
 
 
 def tokenizer_identity(tokenizer: Any) -> str:
     """16 hexadecimal digits that tell tokenizers apart by content, whatever their name."""
-    return hashlib.sha256(backend_of(tokenizer).to_str().encode()).hexdigest()[:16]
+    return _identity(_rust(tokenizer).to_str())
+
+
+@lru_cache(8)
+def _identity(content: str) -> str:
+    """Of a tokenizer's JSON, once: a start asks eight times, and reading the JSON takes 40 ms."""
+    from tokenizers import Tokenizer
+
+    plain = Tokenizer.from_str(content)
+    plain.no_padding()
+    plain.no_truncation()
+    return hashlib.sha256(plain.to_str().encode()).hexdigest()[:16]
 
 
 def tokenize(

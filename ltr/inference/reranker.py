@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from ltr.batch import TextLists
-from ltr.data.tokens import PairTemplate, check_lengths, encode, tokenize
 from ltr.errors import ConfigError, DataError
+from ltr.inference.encoding import TextEncoder, Texts
 from ltr.inference.scoring import Scored, prepared, score
 from ltr.io.trec import Run
 from ltr.scorers.cross_encoder import CrossEncoder
@@ -19,9 +18,6 @@ from ltr.scorers.settings import ModelSettings
 
 #: a document: its text, or a mapping with "text" and perhaps "title"
 Document = str | Mapping[str, str]
-
-#: documents tokenised together
-CHUNK = 1024
 
 
 @dataclass(frozen=True)
@@ -49,6 +45,14 @@ class Reranker:
         settings: how its texts are cut, and its interpolation weight.
         device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda`` …
         precision: ``32``, ``bf16``, or ``auto``: bf16 where the hardware multiplies it.
+        passages: how a document is scored that is longer than ``max_length`` allows: ``first`` reads its beginning;
+            ``max`` and ``mean`` read all of it in overlapping passages and take their largest or their mean score, at a
+            cost that grows as the document does. None as the settings say.
+        stride: tokens from the start of a passage to the start of the next, at most; see ModelSettings.
+        max_passages: passages of a document that are read, from its beginning; see ModelSettings.
+
+    Raises:
+        ConfigError: lengths that do not fit the model, or settings of passages that cannot work.
 
     Note:
         Equal scores keep the order of the input.
@@ -60,16 +64,18 @@ class Reranker:
         settings: ModelSettings | None = None,
         device: str | torch.device = "auto",
         precision: str = "auto",
+        passages: str | None = None,
+        stride: int | None = None,
+        max_passages: int | None = None,
     ):
-        self.settings = settings or default_settings(scorer)
+        self.settings = (settings or default_settings(scorer)).reading(passages, stride, max_passages)
         scorer.check_length(self.settings.max_length)
         self.source = scorer.source
-        self.tokenizer = scorer.tokenizer
-        self.template = PairTemplate.of(self.tokenizer)
-        check_lengths(self.template, self.settings.max_length, self.settings.max_query_length)
+        self.encoder = TextEncoder(scorer.tokenizer, self.settings)
         self.scorer = prepared(scorer, device, precision).eval()
         self.device = next(self.scorer.parameters()).device
-        self.precision = str(next(self.scorer.parameters()).dtype).removeprefix("torch.")
+        held = next(self.scorer.parameters()).dtype
+        self.precision = getattr(self.scorer, "precision", str(held).removeprefix("torch."))
 
     @classmethod
     def load(
@@ -80,6 +86,9 @@ class Reranker:
         batch_tokens: int | None = None,
         max_length: int | None = None,
         max_query_length: int | None = None,
+        passages: str | None = None,
+        stride: int | None = None,
+        max_passages: int | None = None,
     ) -> Reranker:
         """Open a model that ltr saved, or any cross-encoder with one logit.
 
@@ -90,6 +99,7 @@ class Reranker:
             batch_tokens: see CrossEncoder.
             max_length: tokens of query and document together; None as the model was trained.
             max_query_length: tokens of the query; None as the model was trained.
+            passages, stride, max_passages: see the class; None as the model was saved.
 
         Raises:
             ConfigError: the model cannot be opened, has no trained head, or a length does not fit it.
@@ -101,13 +111,10 @@ class Reranker:
             )
         own = ModelSettings.find(scorer.source) or default_settings(scorer)
         length = own.max_length if max_length is None else max_length
-        settings = ModelSettings(
-            length,
-            min(own.max_query_length, max(1, length // 2)) if max_query_length is None else max_query_length,
-            own.interpolation,
-            own.trained_on,
-        )
-        return cls(scorer, settings, device, precision)
+        if max_query_length is None:
+            max_query_length = min(own.max_query_length, max(1, length // 2))
+        settings = replace(own, max_length=length, max_query_length=max_query_length)
+        return cls(scorer, settings, device, precision, passages, stride, max_passages)
 
     def rank(
         self,
@@ -187,45 +194,8 @@ class Reranker:
         labels: Sequence[list[str]],
         progress: str | None,
     ) -> Iterator[Scored]:
-        lists = (
-            (name, query, ids, [text_of(doc, name, doc_id) for doc, doc_id in zip(own, ids, strict=True)])
-            for name, query, ids, own in zip(names, queries, labels, docs, strict=True)
-        )
-        return score(self.scorer, self._chunks(lists), self.device, "32", progress, total=len(queries))
-
-    def _chunks(self, lists: Iterator[tuple[str, str, list[str], list[str]]]) -> Iterator[TextLists]:
-        """Encoded lists, some at a time: tokenizers are quick on many texts and slow on few."""
-        held: list[tuple[str, str, list[str], list[str]]] = []
-        count = 0
-        for one in lists:
-            check_query(one[1], one[0])
-            held.append(one)
-            count += len(one[2])
-            if count >= CHUNK:
-                yield self._encoded(held)
-                held, count = [], 0
-        if held:
-            yield self._encoded(held)
-
-    def _encoded(self, lists: list[tuple[str, str, list[str], list[str]]]) -> TextLists:
-        query_ids, queries, ids, texts = zip(*lists, strict=True)
-        sizes = [len(own) for own in ids]
-        encoded = encode(
-            self.template,
-            tokenize(self.tokenizer, queries, self.settings.max_query_length),
-            tokenize(self.tokenizer, [text for own in texts for text in own], self.settings.max_length),
-            self.settings.max_length,
-            self.settings.max_query_length,
-            query_of=np.repeat(np.arange(len(sizes)), sizes),
-        )
-        return TextLists.of(
-            encoded.input_ids,
-            encoded.segment_ids,
-            encoded.doc_offsets,
-            np.concatenate([[0], np.cumsum(sizes)]),
-            query_ids=query_ids,
-            doc_ids=[doc_id for own in ids for doc_id in own],
-        )
+        batches = self.encoder.batches(_texts(queries, docs, names, labels))
+        return score(self.scorer, batches, self.device, None, progress, total=len(queries))
 
     def _weight(self, interpolate: bool | float, first_scores: object) -> float | None:
         if interpolate is False:
@@ -247,6 +217,14 @@ def default_settings(scorer: CrossEncoder) -> ModelSettings:
     """For a model from elsewhere: what most cross-encoders were trained with, as far as its positions reach."""
     length = min(512, scorer.max_positions or 512)
     return ModelSettings(length, min(64, length // 2))
+
+
+def _texts(
+    queries: Sequence[str], docs: Sequence[Sequence[Document]], names: Sequence[str], labels: Sequence[list[str]]
+) -> Iterator[Texts]:
+    for name, query, ids, own in zip(names, queries, labels, docs, strict=True):
+        check_query(query, name)
+        yield Texts(name, query, ids, [text_of(doc, name, doc_id) for doc, doc_id in zip(own, ids, strict=True)])
 
 
 def text_of(doc: Document, query: str, name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ltr.batch import Lists, TextLists
+from ltr.batch import Lists, PassageLists, TextLists
 from ltr.errors import ConfigError, DataError
 from ltr.io.trec import Run
 from ltr.scorers.base import Scorer
@@ -54,21 +54,28 @@ def device_of(name: str | torch.device = "auto") -> torch.device:
     return device
 
 
-def prepared(scorer: Scorer, device: str | torch.device = "auto", precision: str = "auto") -> Scorer:
-    """The scorer on a device and in a precision; a copy where it is not there already.
+def prepared(scorer: Scorer, device: str | torch.device = "auto", precision: str | None = "auto") -> Scorer:
+    """The scorer on a device and in a precision, made for scoring; a copy where it is not there already.
+
+    On a CPU a cross-encoder becomes a ``FusedCrossEncoder`` where its architecture is known: same scores, fewer
+    operations.
 
     Args:
         scorer: left as it is.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` …
-        precision: ``32`` keeps the weights as they are; ``bf16`` runs the encoder in bfloat16 and the head in float32
-            (about twice as fast where the hardware multiplies bfloat16; scores move in the third digit); ``auto`` is
-            bf16 on such hardware and 32 elsewhere.
+        precision: ``32`` is exact; ``bf16`` runs the encoder in bfloat16 and the head in float32 (about twice as fast
+            where the hardware multiplies bfloat16; scores move in the third digit); ``auto`` is bf16 on such hardware
+            and 32 elsewhere; None moves the scorer to the device and otherwise takes it as it is.
     """
-    if precision not in ("auto", "32", "bf16"):
+    if precision not in (None, "auto", "32", "bf16"):
         raise ConfigError(f"precision must be auto, 32 or bf16, got {precision!r}")
     place = device_of(device)
     if precision == "auto":
         precision = "bf16" if multiplies_bf16(place) else "32"
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    made = scorer.fused(dtype) if precision and place.type == "cpu" else None
+    if made is not None:
+        return made
     lowered = getattr(scorer, "lowered", None)
     if precision == "bf16" and lowered is not None:
         return lowered(torch.bfloat16).to(place)
@@ -91,7 +98,7 @@ def score(
     scorer: Scorer,
     batches: Iterable[Lists],
     device: str | torch.device = "auto",
-    precision: str = "auto",
+    precision: str | None = "auto",
     progress: str | None = None,
     total: int | None = None,
     window: int | None = None,
@@ -155,16 +162,16 @@ def joined(batches: list[Lists]) -> Lists:
     """One batch with the lists of several, in order; labels and weights are left behind."""
     if len(batches) == 1:
         return batches[0]
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {"labels": None, "weights": None}
     for field in fields(batches[0]):
         parts = [getattr(batch, field.name) for batch in batches]
         if field.name.endswith("_offsets"):
             values[field.name] = _joined_offsets(parts)
         elif isinstance(parts[0], list):
             values[field.name] = [one for part in parts for one in part]
-        elif isinstance(parts[0], Tensor) and field.name not in ("labels", "weights"):
+        elif isinstance(parts[0], Tensor) and field.name not in values:
             values[field.name] = torch.cat(parts)
-    return type(batches[0])(**values)
+    return replace(batches[0], **values)
 
 
 def _joined_offsets(parts: list[Tensor]) -> Tensor:
@@ -180,12 +187,17 @@ def _fitting(scorer: Scorer, batch: Lists) -> Tensor:
     """The scores; when memory runs out, with smaller and smaller micro-batches."""
     while True:
         try:
-            return scorer(batch)
+            return scores_of(scorer, batch)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error) or not getattr(scorer, "halve", lambda: False)():
                 raise
             log.warning("out of memory: scoring goes on with %d tokens at once", scorer.batch_tokens)
         released()
+
+
+def scores_of(scorer: Scorer, batch: Lists) -> Tensor:
+    """Scores [lists, docs]; passages are scored like documents, and those of each document are then made one."""
+    return batch.pooled(scorer(batch.as_documents())) if isinstance(batch, PassageLists) else scorer(batch)
 
 
 def _lists(batch: Lists, scores: np.ndarray) -> Iterator[Scored]:

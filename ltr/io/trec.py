@@ -7,7 +7,6 @@ import gzip
 import io
 import math
 import os
-import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 
 from ltr.errors import DataError
 from ltr.io.files import existing, replacing
+from ltr.io.run_lines import Columns, read_columns
 from ltr.io.runs import Run
 
 #: judgements: query id -> document id -> grade; a negative grade (spam, not assessable) counts as not judged
@@ -49,12 +49,8 @@ def read_run(path: str | os.PathLike, name: str | None = None) -> Run:
     path = existing(path, "run")
     name = stem(path) if name is None else name
     try:
-        return _grouped(*_columns(path), name)
-    except (
-        ValueError,
-        DataError,
-        *BROKEN,
-    ):  # not plain ASCII, or something is wrong: the line-by-line reader knows where
+        return _grouped(read_columns(path), name)
+    except (ValueError, DataError, *BROKEN):  # unusual white space, or something is wrong: the slow reader knows where
         return _read_run_by_line(path, name)
 
 
@@ -70,40 +66,19 @@ def stem(path: str | os.PathLike) -> str:
     return name.removeprefix("run.") or "run"
 
 
-def _columns(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """[lines] query ids, document ids (bytes) and scores by NumPy's parser. ValueError on anything unexpected."""
-    width = 16
-    while True:
-        ids = f"S{width}"
-        fields = [("query", ids), ("q0", "S1"), ("doc", ids), ("rank", "S1"), ("score", "f8"), ("tag", "S1")]
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "loadtxt: input contained no data")
-            # ASCII only: other encodings hold bytes that NumPy takes for white space
-            table = np.loadtxt(path, dtype=fields, comments=None, encoding="ascii", ndmin=1)
-        query, docs = (np.ascontiguousarray(table[name]) for name in ("query", "doc"))
-        # an id that fills its place to the last byte may have been cut
-        if not any(column.view(np.uint8)[width - 1 :: width].any() for column in (query, docs)):
-            return query, docs, np.ascontiguousarray(table["score"])
-        width *= 2
-
-
-def _grouped(query: np.ndarray, docs: np.ndarray, scores: np.ndarray, name: str) -> Run:
-    """A run from columns in which a query's lines may stand in several blocks."""
-    if not len(query):
+def _grouped(columns: Columns, name: str) -> Run:
+    """A run from columns in which a query's lines may stand in several stretches."""
+    docs, scores, sizes = columns.docs, columns.scores, columns.sizes
+    if not len(scores):
         raise DataError("empty")
-    words = query.view(np.uint64).reshape(len(query), -1)
-    changes = np.logical_or.reduce([word[1:] != word[:-1] for word in words.T])
-    starts = np.concatenate([[0], np.flatnonzero(changes) + 1])
-    names = [q.decode() for q in query[starts].tolist()]
-    sizes = np.diff(np.append(starts, len(query)))
-    if len(set(names)) < len(names):
-        number = {q: i for i, q in enumerate(dict.fromkeys(names))}
-        block = np.array([number[q] for q in names])
-        order = np.argsort(np.repeat(block, sizes), kind="stable")
+    number: dict[bytes, int] = {}
+    stretch = np.array([number.setdefault(query, len(number)) for query in columns.queries])
+    if (np.diff(stretch) < 0).any():
+        order = np.argsort(np.repeat(stretch, sizes), kind="stable")
         docs, scores = docs[order], scores[order]
-        sizes = np.bincount(block, weights=sizes).astype(np.int64)
-        names = list(number)
-    return Run(names, np.concatenate([[0], np.cumsum(sizes)]), docs, scores, name)
+    sizes = np.bincount(stretch, weights=sizes).astype(np.int64)
+    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    return Run([q.decode() for q in number], offsets, docs, scores, name, copy=False)
 
 
 def _read_run_by_line(path: Path, name: str) -> Run:

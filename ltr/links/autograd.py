@@ -12,11 +12,17 @@ Function = Callable[..., Tensor]
 #: (place, weight) of each node of a quadrature
 Nodes = tuple[tuple[float, float], ...]
 
-#: Gauss-Legendre nodes and weights on [0, 1]
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)
-NODES: Nodes = tuple(zip(((_NODES + 1) / 2).tolist(), (_WEIGHTS / 2).tolist(), strict=True))
+
+def _gauss_legendre(count: int) -> Nodes:
+    """Nodes and weights on [0, 1]."""
+    nodes, weights = np.polynomial.legendre.leggauss(count)
+    return tuple(zip(((nodes + 1) / 2).tolist(), (weights / 2).tolist(), strict=True))
+
+
+#: by how many nodes a type's precision is reached, over the distances that links call near
+NODES: dict[torch.dtype, Nodes] = {torch.float64: _gauss_legendre(8), torch.float32: _gauss_legendre(4)}
 #: the same for integrands with a factor 1 - t
-AREA_NODES: Nodes = tuple((t, (1 - t) * weight) for t, weight in NODES)
+AREA_NODES = {dtype: tuple((t, (1 - t) * weight) for t, weight in nodes) for dtype, nodes in NODES.items()}
 
 
 class _Widened(torch.autograd.Function):
@@ -88,12 +94,22 @@ def known(value: Function, partials: tuple[Function, ...], *inputs: Tensor | flo
 
 def mean_between(slope: Function, y: Tensor, d: Tensor) -> Tensor:
     """∫₀¹ slope(y + t d) dt for small d, by Gauss-Legendre: the difference quotient of slope's primitive."""
-    return _weighted(slope, y, d, NODES)
+    return _weighted(slope, y, d, NODES[d.dtype])
 
 
 def area_between(slope: Function, y: Tensor, d: Tensor) -> Tensor:
     """∫₀¹ (1 - t) slope(y + t d) dt for small d, by Gauss-Legendre: a divergence over d²."""
-    return _weighted(slope, y, d, AREA_NODES)
+    return _weighted(slope, y, d, AREA_NODES[d.dtype])
+
+
+def both_between(slope: Function, y: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+    """``area_between`` and ``mean_between`` at the price of one."""
+    area, mean = torch.zeros_like(d), torch.zeros_like(d)
+    for (t, weight), (_, area_weight) in zip(NODES[d.dtype], AREA_NODES[d.dtype], strict=True):
+        found = slope(torch.add(y, d, alpha=t))
+        area.add_(found, alpha=area_weight)
+        mean.add_(found, alpha=weight)
+    return area, mean
 
 
 def _weighted(slope: Function, y: Tensor, d: Tensor, nodes: Nodes) -> Tensor:

@@ -65,6 +65,10 @@ class Sum(Link):
         first, *others = (getattr(p, method)(*inputs) for p in self.parts)
         return sum(others, first)
 
+    def matched(self, pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        apart, rise = zip(*(p.matched(pred, target) for p in self.parts), strict=True)
+        return sum(apart[1:], apart[0]), sum(rise[1:], rise[0])
+
     def _value(self, z: Tensor) -> Tensor:
         return self._total("_value", z)
 
@@ -143,6 +147,10 @@ class Scaled(Link):
     @property
     def steepest(self) -> tuple[float, ...]:
         return self.link.steepest
+
+    def matched(self, pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        apart, rise = self.link.matched(pred, target)
+        return self.factor * apart, self.factor * rise
 
     def _value(self, z: Tensor) -> Tensor:
         return self.factor * self.link._value(z)

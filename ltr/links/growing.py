@@ -29,6 +29,7 @@ class Growing(Shaped):
     tail: float = 10.0
 
     _peaks: ClassVar[tuple[float, ...]] = ()
+    _single = True
     #: whether there is a tail on the negative side too
     _two_sided: ClassVar[bool] = False
 

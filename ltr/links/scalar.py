@@ -10,12 +10,17 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from ltr.links.autograd import both_between
 from ltr.links.shaped import Shaped
+
+#: sigmoids are compared by a series up to this distance, where it is right to 1e-6 and the definition to 1e-5
+NEAR = 0.1
 
 
 class Peaked(Shaped):
     """A link whose slope peaks at its center and falls alike to both sides."""
 
+    _single = True
     #: the slope is half its peak at x = ± this
     _half: ClassVar[float]
 
@@ -32,7 +37,7 @@ class Identity(Shaped):
     2.0
     """
 
-    _rising = True
+    _rising = _single = True
     _unfocused = "Identity is equally steep everywhere"
 
     def _g(self, x: Tensor) -> Tensor:
@@ -110,6 +115,27 @@ class Sigmoid(Peaked):
         high, low = torch.maximum(x, y), torch.minimum(x, y)
         return -d.sign() * torch.sigmoid(high) * torch.sigmoid(-low) * torch.expm1(-d.abs())
 
+    def _both(self, x: Tensor, y: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+        if d.dtype == torch.float64:
+            return super()._both(x, y, d)
+        # 2.6 x faster than by nodes: all follows from p = σ(x) and q = σ(y), mirrored to a target <= 0
+        sign = torch.ones_like(y).copysign_(y)
+        back = d * sign  # y - x once they are mirrored
+        y = y.abs().neg_()
+        x = y - back
+        p, q = x.sigmoid(), y.sigmoid()
+        rest, fall = 1 - p, q - p
+        bend = rest - q  # the fall of the slope over that of σ
+        # near: the trapezoid and its end correction (Euler-Maclaurin)
+        close = back.clamp(-NEAR, NEAR)
+        near_fall = close.expm1().mul_(1 - q).mul_(p)
+        near = (bend * close).add_(6).mul_(close).mul_(near_fall).mul_(1 / 12)
+        # far: log(1 + eˣ) - log(1 + eʸ), the logarithm of a ratio between 1/2 and 2, and what is straight
+        ratio = torch.minimum(p - q, bend).div_(torch.maximum(p, rest))
+        far = ratio.log1p_().add_(x.clamp_(min=0)).addcmul_(back, q).clamp_(min=0)
+        chosen = torch.eq(close, back, out=rest)
+        return torch.lerp(far, near, chosen), torch.lerp(fall, near_fall, chosen).mul_(sign)
+
 
 @dataclass(frozen=True, repr=False)
 class Tanh(Peaked):
@@ -150,6 +176,10 @@ class Tanh(Peaked):
     def _rise(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
         return 2 * self._base._rise(2 * x, 2 * y, 2 * d)
 
+    def _both(self, x: Tensor, y: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+        apart, rise = self._base._both(2 * x, 2 * y, 2 * d)
+        return apart, rise.mul_(2)
+
 
 @dataclass(frozen=True, repr=False)
 class Asinh(Peaked):
@@ -187,6 +217,25 @@ class Asinh(Peaked):
         # the definition with its products and its roots put together, which asks for asinh twice and not three times
         roots = (1 + x * x).sqrt() + (1 + y * y).sqrt()
         return x * (torch.asinh(x) - torch.asinh(y)) - d * (x + y) / roots
+
+    def _both(self, x: Tensor, y: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+        if d.dtype == torch.float64:
+            return super()._both(x, y, d)
+        # 6 x faster: torch's asinh takes the time of 20 logarithms, and its where that of 20 sums
+        (high, x_root), (low, y_root) = _asinh(x), _asinh(y)
+        area, mean = both_between(lambda z: z.square_().add_(1).rsqrt_(), y, d)
+        near, near_rise = area.mul_(d).mul_(d), mean.mul_(d)
+        rise = high.sub_(low)
+        far = (x + y).div_(x_root.add_(y_root)).mul_(d).neg_().addcmul_(x, rise)
+        chosen = torch.le(d.abs(), y_root.mul_(0.5), out=low)
+        return torch.lerp(far, near, chosen), torch.lerp(rise, near_rise, chosen)
+
+
+def _asinh(x: Tensor) -> tuple[Tensor, Tensor]:
+    """asinh x in float32, and √(1 + x²)."""
+    size = x.abs()
+    root = (size * size).add_(1).sqrt_()
+    return (size / (1 + root)).mul_(size).add_(size).log1p_().copysign_(x), root
 
 
 @dataclass(frozen=True, repr=False)

@@ -30,6 +30,8 @@ class Shaped(Link):
     _limits: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
     _rising: ClassVar[bool] = False
     _peaks: ClassVar[tuple[float, ...]] = (0.0,)
+    #: ``_both`` is accurate in float32
+    _single: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         name = type(self).__name__
@@ -78,6 +80,18 @@ class Shaped(Link):
         x, y, d = self._x(pred), self._x(target), (pred - target) / self.width
         return self.scale * self._rise(x, y, d)
 
+    def matched(self, pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        if not self._single:
+            return super().matched(pred, target)
+        d = pred - target
+        x, y, d = (pred, target, d) if self._standard else (self._x(pred), self._x(target), d / self.width)
+        apart, rise = self._both(x, y, d)
+        return (apart, rise) if self._standard else (self.scale * self.width * apart, self.scale * rise)
+
+    @property
+    def _standard(self) -> bool:
+        return self.center == 0 and self.width == self.scale == 1
+
     def _bregman(self, pred: Tensor, target: Tensor) -> Tensor:
         x, y, d = self._x(pred), self._x(target), (pred - target) / self.width
         return self.scale * self._above_tangent(x, y, d)
@@ -116,6 +130,10 @@ class Shaped(Link):
         """The shape's divergence."""
         near = d * d * area_between(self._steep, y, d)
         return torch.where(self._near(x, y, d), near, self._far_apart(x, y, d))
+
+    def _both(self, x: Tensor, y: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+        """``_apart`` and ``_rise``; may overwrite d."""
+        return self._apart(x, y, d), self._rise(x, y, d)
 
     def _far_apart(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
         return self._area(x) - self._area(y) - d * self._g(y)

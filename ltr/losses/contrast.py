@@ -10,15 +10,17 @@ from torch import Tensor, nn
 from ltr.errors import ConfigError
 from ltr.links import Identity, Link
 from ltr.losses.base import Laws, Loss, has_pair, increasing, real, refuse
-from ltr.losses.pairs import Columns, PairWeights, Uniform, logistic, pair_costs
+from ltr.losses.pairs import Columns, PairWeights, Uniform, logistic, pair_sums
 from ltr.losses.running import RunningCenter
 from ltr.losses.targets import Scores, Targets, fitting
 
 UNIFORM = Uniform()
 SCORES = Scores()
+PLAIN = Identity()
 
-#: pairs whose link is evaluated at once on the CPU: few enough that the float64 numbers on the way stay in its cache
-IN_CACHE = 1 << 14
+#: pairs whose link is evaluated at once on the CPU: few enough that all numbers on the way stay in its cache (1.1 x
+#: against 1 << 14 or 1 << 17), and enough for torch to share among threads
+IN_CACHE = 1 << 16
 
 
 def weighting(owner: str, weights: Any) -> PairWeights:
@@ -30,7 +32,29 @@ def weighting(owner: str, weights: Any) -> PairWeights:
     return weights
 
 
-class CompositeContrast(Loss):
+class PairLoss(Loss):
+    """A loss that adds up pairs: lists contribute that have one, which is known once they are added up.
+
+    Saves a tenth of the time of a small batch, in which ``contributes`` would look for pairs again.
+    """
+
+    pair_weights: PairWeights
+
+    def paired(self, scores: Tensor, labels: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Costs per list, 0 for lists without a pair, and their numbers of pairs."""
+        raise NotImplementedError
+
+    def costs(self, scores: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+        return self.paired(scores, labels, mask)[0]
+
+    def counted(self, scores: Tensor, labels: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        if self.pair_weights.others:  # documents of equal labels make pairs too, but do not count as such
+            return super().counted(scores, labels, mask)
+        costs, n_pairs = self.paired(scores, labels, mask)
+        return costs, n_pairs > 0
+
+
+class CompositeContrast(PairLoss):
     """Pairs in the wrong order cost much where the transform is steep, little where it is flat.
 
     ``softplus(−(f(ŝᵢ) − f(ŝⱼ)))`` for every pair with ``labelᵢ > labelⱼ``, f an increasing transform of the score;
@@ -78,13 +102,13 @@ class CompositeContrast(Loss):
     def contributes(self, labels: Tensor, mask: Tensor | None = None) -> Tensor:
         return has_pair(labels, mask)
 
-    def costs(self, scores: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+    def paired(self, scores: Tensor, labels: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         # the plain identity is not worth a trip through float64, which is a third of the time on short lists
-        values = scores if self.transform == Identity() else self.transform(scores)
-        return pair_costs(logistic, self.pair_weights, values, scores, labels, mask)
+        values = scores if self.transform == PLAIN else self.transform(scores)
+        return pair_sums(logistic, self.pair_weights, values, scores, labels, mask)
 
 
-class DifferenceMatching(Loss):
+class DifferenceMatching(PairLoss):
     """Score differences should be those of the targets, and accurate where the link is steep.
 
     ``D_h(ŝᵢ − ŝⱼ, sᵢ − sⱼ)`` for every pair with target scores ``sᵢ > sⱼ``, D_h the matching loss of the link h; gradient
@@ -163,12 +187,12 @@ class DifferenceMatching(Loss):
         mask = real(labels, mask)
         return has_pair(self._order(torch.where(mask, labels, 0)), mask)
 
-    def costs(self, scores: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+    def paired(self, scores: Tensor, labels: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         order = self._order(labels)
         wanted = torch.where(mask, self.link.inverse(order) if self.dual else order, 0)
         infinite = self.dual and not bool(wanted.isfinite().all())
         term = _Gap(self.link, infinite)
-        return pair_costs(term, self.pair_weights, scores, scores, labels, mask, order, (wanted,))
+        return pair_sums(term, self.pair_weights, scores, scores, labels, mask, order, (wanted,))
 
     def _order(self, labels: Tensor) -> Tensor:
         """[lists, docs] finite: target scores, or values of the link, which rise with them."""
@@ -183,21 +207,21 @@ class _Gap:
 
     def __call__(self, difference: Tensor, upper: Columns, lower: Columns) -> tuple[Tensor, Tensor]:
         wanted = upper[0] - lower[0]
-        if difference.device.type != "cpu":
+        if difference.device.type != "cpu" or difference.numel() <= IN_CACHE:
             return self._of(difference, wanted)
         slope = torch.empty_like(difference)
         whole = (difference.view(-1), wanted.view(-1), slope.view(-1))
         for gap, goal, pull in zip(*(t.split(IN_CACHE) for t in whole), strict=True):
-            cost, pull[:] = self._of(gap, goal)
+            cost, found = self._of(gap, goal)
+            pull.copy_(found)
             gap.copy_(cost)
         return difference, slope
 
     def _of(self, difference: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
         if not self.infinite:
-            return self.link.divergence(difference, wanted), self.link.difference(difference, wanted)
+            return self.link.matched(difference, wanted)
         # two documents at the same end of the range (inf - inf) are no pair; what stands there is masked
-        known = torch.where(wanted.isfinite(), wanted, 0)
-        cost, slope = self.link.divergence(difference, known), self.link.difference(difference, known)
+        cost, slope = self.link.matched(difference, torch.where(wanted.isfinite(), wanted, 0))
         with torch.enable_grad():
             free = difference.detach().requires_grad_()
             limit = self.link.boundary(free, upper=True)

@@ -44,6 +44,8 @@ def check_grades(owner: str, labels: Tensor, mask: Tensor, gains: str = "exponen
         mask: [lists, docs] True where there is a document.
         gains: ``"exponential"`` or ``"linear"``.
     """
+    if _plain(labels, gains):
+        return
     refuse(f"{owner}: grades must not be negative", labels, mask & (labels < 0), "map such labels to 0 or mask them")
     if gains == "linear":
         return
@@ -63,6 +65,14 @@ def check_grades(owner: str, labels: Tensor, mask: Tensor, gains: str = "exponen
         ~total.isfinite() & (known == known.amax(-1, keepdim=True)),
         "map the grades to a smaller range, or set gains='linear'",
     )
+
+
+def _plain(labels: Tensor, gains: str) -> bool:
+    """Whether nothing can be wrong with the labels, not even what stands at masked places: two kernels tell, not ten."""
+    if not labels.numel():
+        return True
+    low, high = (end.item() for end in labels.detach().aminmax())
+    return low >= 0 and (gains == "linear" or (high <= HARMLESS and not bool(labels.detach().frac().any())))
 
 
 def gain(labels: Tensor, gains: str = "exponential") -> Tensor:
@@ -97,23 +107,50 @@ def ranks(scores: Tensor, mask: Tensor) -> Tensor:
     return torch.empty_like(scores).scatter_(-1, order, places.expand_as(scores))
 
 
-def ideal_dcg(gained: Tensor, cutoff: int | None = None) -> Tensor:
+def paid_at_ranks(scores: Tensor, mask: Tensor, cutoff: int | None = None) -> tuple[Tensor, Tensor]:
+    """[lists, docs] the discount of each document's rank by descending score, and [docs] that of each rank.
+
+    The first is ``discount(ranks(scores, mask), cutoff)``, with logarithms of the ranks of one list only.
+    """
+    order = torch.where(mask, scores, -torch.inf).sort(dim=-1, descending=True, stable=True).indices
+    share = _shares(scores, cutoff)
+    return torch.empty_like(scores).scatter_(-1, order, share.expand_as(scores)), share
+
+
+def _shares(like: Tensor, cutoff: int | None) -> Tensor:
+    """[docs] what each rank pays."""
+    places = torch.arange(1, like.shape[-1] + 1, device=like.device, dtype=like.dtype)
+    return discount(places, cutoff)
+
+
+def nonzero(total: Tensor) -> Tensor:
+    """What a sum may be divided by: itself, or 1 where it is 0."""
+    return total + (total == 0)
+
+
+def ideal_dcg(gained: Tensor, cutoff: int | None = None, share: Tensor | None = None) -> Tensor:
     """[lists] the DCG of the best order, Σ gain · discount with gains sorted; 1 for a list without any gain.
 
     Args:
         gained: [lists, docs] gains, 0 where there is no document.
         cutoff: ranks below it pay nothing (None: all pay).
+        share: [docs] what each rank pays, where that is known already.
 
     >>> ideal_dcg(torch.tensor([[0.0, 3.0, 1.0]]), cutoff=1)
     tensor([3.])
     """
-    best = gained.sort(dim=-1, descending=True).values[..., :cutoff]
-    places = torch.arange(1, best.shape[-1] + 1, device=best.device, dtype=best.dtype)
-    total = (best * discount(places)).sum(-1)
-    return torch.where(total > 0, total, 1)
+    best = gained.sort(dim=-1, descending=True).values
+    return nonzero((best * (_shares(gained, cutoff) if share is None else share)).sum(-1))
 
 
-def normalised_gains(labels: Tensor, mask: Tensor, gains: str = "exponential", cutoff: int | None = None) -> Tensor:
-    """[lists, docs] each document's gain divided by its list's ideal DCG; 0 where there is no document."""
+def normalised_gains(
+    labels: Tensor, mask: Tensor, gains: str = "exponential", cutoff: int | None = None, share: Tensor | None = None
+) -> Tensor:
+    """[lists, docs] each document's gain divided by its list's ideal DCG; 0 where there is no document.
+
+    Args:
+        labels, mask, gains, cutoff: as above.
+        share: [docs] what each rank pays, where that is known already.
+    """
     gained = torch.where(mask, gain(labels, gains), 0)
-    return gained / ideal_dcg(gained, cutoff)[:, None]
+    return gained / ideal_dcg(gained, cutoff, share)[:, None]

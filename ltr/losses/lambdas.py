@@ -54,8 +54,8 @@ class RankWeights(GainWeights):
     others: ClassVar[bool] = True
 
     def weigh(self, upper: Columns, lower: Columns) -> Tensor:
-        weight = (upper[0] * discount(upper[1])).repeat(1, 1, lower[1].shape[-1])
-        return _within(weight, upper[1], lower[1], self.cutoff)
+        weight = upper[0] * discount(upper[1])
+        return weight if self.cutoff is None else _within(weight + 0 * lower[1], upper[1], lower[1], self.cutoff)
 
 
 @dataclass(frozen=True)

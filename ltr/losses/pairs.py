@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ltr.losses.blocks import attached, blocks, pairs_at_once
-from ltr.losses.gains import check_cutoff, check_gains, check_grades, discount, normalised_gains, ranks
+from ltr.losses.gains import check_cutoff, check_gains, check_grades, nonzero, normalised_gains, paid_at_ranks, ranks
+from ltr.losses.whole import fits, whole_sums
 
 #: numbers per document [lists, docs] that a block of pairs is made from
 Columns = tuple[Tensor, ...]
@@ -105,8 +106,8 @@ class DeltaNDCG(GainWeights):
     """
 
     def columns(self, scores: Tensor, labels: Tensor, mask: Tensor) -> Columns:
-        gained, places = super().columns(scores, labels, mask)
-        return gained, discount(places, self.cutoff)
+        paid, share = paid_at_ranks(scores, mask, self.cutoff)
+        return normalised_gains(labels, mask, self.gains, self.cutoff, share), paid
 
     def weigh(self, upper: Columns, lower: Columns) -> Tensor:
         return (upper[0] - lower[0]).mul_((upper[1] - lower[1]).abs_())
@@ -118,7 +119,7 @@ def logistic(difference: Tensor, upper: Columns, lower: Columns) -> tuple[Tensor
     return log.neg(), log.expm1_()
 
 
-def pair_costs(
+def pair_sums(
     term: Term,
     weights: PairWeights,
     values: Tensor,
@@ -127,8 +128,8 @@ def pair_costs(
     mask: Tensor,
     order: Tensor | None = None,
     columns: Columns = (),
-) -> Tensor:
-    """[lists] weighted sum or mean of a term over the pairs (i, j) with order_i > order_j.
+) -> tuple[Tensor, Tensor]:
+    """[lists] weighted sum or mean of a term over the pairs (i, j) with order_i > order_j, and [lists] how many pairs.
 
     Memory: a few blocks of pairs at a time (``blocks``), and [lists, docs] for the gradient, which is computed along
     with the costs.
@@ -143,10 +144,18 @@ def pair_costs(
         order: [lists, docs] finite, which of two documents should be above (default: the labels).
         columns: further numbers per document for the term.
     """
+    order = labels if order is None else order
     with torch.no_grad():
-        sums = _Sums(term, weights, values, scores, labels, mask, labels if order is None else order, columns)
-        costs, gradient = sums.run(values.requires_grad)
-    return costs if gradient is None else attached(values, costs, gradient)
+        if fits(scores):
+            # 64 x 10: 2 x faster than by blocks, of which there would be one
+            costs, gradient, n_pairs = whole_sums(
+                term, weights, values, scores, labels, mask, order, columns, values.requires_grad
+            )
+        else:
+            sums = _Sums(term, weights, values, scores, labels, mask, order, columns)
+            costs, gradient = sums.run(values.requires_grad)
+            n_pairs = sums.n_pairs
+    return costs if gradient is None else attached(values, costs, gradient), n_pairs
 
 
 class _Sums:
@@ -193,7 +202,7 @@ class _Sums:
             scale = None
         else:
             total = total if self.n_weights else self.n_pairs.to(costs)
-            scale = torch.where(total > 0, total, 1)
+            scale = nonzero(total)
             costs /= scale
         if gradient is None:
             return costs, None
@@ -207,15 +216,14 @@ class _Sums:
         upper, lower = tuple(c[row] for c in self.columns), tuple(c[col] for c in self.columns)
         cost, slope = self.term(self.values[row] - self.values[col], upper[self.n_weights :], lower[self.n_weights :])
         weight = self.weights.weigh(upper[: self.n_weights], lower[: self.n_weights])
-        if not block.whole or self.weights.others:
+        if not block.whole:
             out = self.upper[row] <= self.lower[col]
-            if self.weights.others:  # a document makes no pair with itself
-                out.diagonal(block.rows.start - block.cols.start, 1, 2).fill_(True)
-            if weight is None:
-                cost.masked_fill_(out, 0)
-                slope.masked_fill_(out, 0)
-            else:
-                weight.masked_fill_(out, 0)
+            # weights of whole rows are one number each
+            for term in (weight,) if weight is not None and weight.shape == out.shape else (cost, slope):
+                term.masked_fill_(out, 0)
+        if self.weights.others:  # a document makes no pair with itself
+            for term in (cost, slope):
+                term.diagonal(block.rows.start - block.cols.start, 1, 2).zero_()
         if weight is not None:
             cost.mul_(weight)
             slope.mul_(weight)

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from ltr.links import Identity
 from ltr.losses.base import Laws, Loss, has_pair, has_two, positive
-from ltr.losses.contrast import UNIFORM, CompositeContrast, weighting
-from ltr.losses.pairs import Columns, PairWeights, pair_costs
+from ltr.losses.contrast import UNIFORM, CompositeContrast, PairLoss, weighting
+from ltr.losses.pairs import Columns, PairWeights, pair_sums
 
 
 class RankNet(CompositeContrast):
@@ -36,7 +36,7 @@ class RankNet(CompositeContrast):
         self.sigma = sigma
 
 
-class PairwiseHinge(Loss):
+class PairwiseHinge(PairLoss):
     """The better document of each pair should score higher by a margin; pairs that do cost nothing.
 
     ``max(0, margin − (ŝᵢ − ŝⱼ))`` for every pair with ``labelᵢ > labelⱼ``.
@@ -72,8 +72,8 @@ class PairwiseHinge(Loss):
     def contributes(self, labels: Tensor, mask: Tensor | None = None) -> Tensor:
         return has_pair(labels, mask)
 
-    def costs(self, scores: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
-        return pair_costs(self._shortfall, self.pair_weights, scores, scores, labels, mask)
+    def paired(self, scores: Tensor, labels: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        return pair_sums(self._shortfall, self.pair_weights, scores, scores, labels, mask)
 
     def _shortfall(self, difference: Tensor, upper: Columns, lower: Columns) -> tuple[Tensor, Tensor]:
         missing = difference.neg_().add_(self.margin).clamp_(min=0)

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 
 from ltr.losses.base import Laws, Loss, has_two, positive
-from ltr.losses.blocks import attached
 from ltr.losses.gains import discount
-from ltr.losses.soft_ranks import SoftRanks
+from ltr.losses.soft_ranks import rank_sums
 
 
 class ADRMSE(Loss):
@@ -47,25 +46,26 @@ class ADRMSE(Loss):
 
     def costs(self, scores: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
         with torch.no_grad():
-            soft = SoftRanks(scores, labels, mask, mask, self.temperature)
-            wanted = shared_ranks(soft.keys)
-            weight = torch.where(soft.wanted, discount(wanted) / soft.count[:, None].clamp(min=1), 0)
-            costs = scores.new_zeros(len(scores))
-            for block, gaps, ranks in soft:
-                pay, miss = weight[block.lists, block.rows], ranks - wanted[block.lists, block.rows]
-                costs[block.lists] += (pay * miss * miss).sum(-1)
-                if scores.requires_grad:
-                    soft.pull(block, gaps, 2 * pay * miss)
-        return attached(scores, costs, soft.unsorted_gradient()) if scores.requires_grad else costs
+            wanted = shared_ranks(torch.where(mask, labels, -torch.inf))
+            weight = torch.where(mask, discount(wanted) / mask.sum(-1, keepdim=True).clamp(min=1), 0)
+        return rank_sums(_missed, (weight, wanted), scores, mask, mask, self.temperature)
 
 
-def shared_ranks(falling: Tensor) -> Tensor:
-    """[lists, docs] ranks from 1 of labels that fall along each list; equal ones share the mean of their ranks.
+def _missed(ranks: Tensor, weight: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    """The weighted squared error of ranks, and its derivative by them."""
+    miss = ranks - wanted
+    pull = weight * miss
+    return pull * miss, 2 * pull
 
-    >>> shared_ranks(torch.tensor([[5.0, 2.0, 2.0, 1.0]]))
-    tensor([[1.0000, 2.5000, 2.5000, 4.0000]])
+
+def shared_ranks(labels: Tensor) -> Tensor:
+    """[lists, docs] ranks from 1 by falling labels; equal ones share the mean of their ranks.
+
+    >>> shared_ranks(torch.tensor([[2.0, 5.0, 1.0, 2.0]]))
+    tensor([[2.5000, 1.0000, 4.0000, 2.5000]])
     """
-    rising = -falling
-    before = torch.searchsorted(rising, rising)
-    until = torch.searchsorted(rising, rising, right=True)
-    return (before + until + 1).to(falling) / 2
+    fallen = -labels
+    rising = fallen.sort(dim=-1).values
+    before = torch.searchsorted(rising, fallen)
+    until = torch.searchsorted(rising, fallen, right=True)
+    return (before + until + 1).to(labels) / 2

@@ -1,7 +1,8 @@
 """Measures of runs and of real-valued predictions, paired comparisons (of systems over seeds too), interpolation."""
 
+from ltr.metrics.by_ranx import warm_up
 from ltr.metrics.compare import Comparison, Contrast, compare
-from ltr.metrics.engine import Evaluation, evaluate, warm_up
+from ltr.metrics.engine import Evaluation, evaluate
 from ltr.metrics.focus import focus_measures
 from ltr.metrics.fusion import best_weight, interpolate
 from ltr.metrics.label_measures import LabelMeasure

@@ -1,6 +1,6 @@
-"""``python -m ltr.metrics`` compiles all measures, so that no later command has to wait for it."""
+"""``python -m ltr.metrics`` compiles ranx's kernels, so that no later check against ranx has to wait for it."""
 
-from ltr.metrics.engine import warm_up
+from ltr.metrics.by_ranx import warm_up
 from ltr.metrics.measure import KINDS
 
 if __name__ == "__main__":

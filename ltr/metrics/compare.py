@@ -17,6 +17,8 @@ Test = Literal["student", "fisher"]
 EXACT = 16
 #: array cells that one step of resampling holds
 CELLS = 4_000_000
+#: numbers that one step of the bootstrap draws: they stay in the processor's cache (4 million: 1.6 x slower)
+DRAWN = 2**18
 
 
 @dataclass(frozen=True)
@@ -116,14 +118,16 @@ def compare(
             difference = e.values[m] - base.values[m]
             found[t].append(student(difference) if t == "student" else fisher(difference, permutations, seed))
     adjusted = {t: holm(p) for t, p in found.items()}
+    means = {(e.run, m): v for e in evaluations for m, v in e.values.items()}
+    differences = [e.values[m] - base.values[m] for e, m in pairs]
+    intervals = bootstraps([*means.values(), *differences], level, resamples, seed)
     contrasts = []
     for i, (e, m) in enumerate(pairs):
         p: dict[str, float] = {t: found[t][i] for t in tests}
         corrected: dict[str, float] = {t: float(adjusted[t][i]) for t in tests}
-        interval = bootstrap(e.values[m] - base.values[m], level, resamples, seed)
-        contrasts.append(_contrast(e, base, m, interval, p, corrected))
-    intervals = {(e.run, m): bootstrap(v, level, resamples, seed) for e in evaluations for m, v in e.values.items()}
-    return Comparison(baseline, tuple(tests), tuple(contrasts), intervals, level)
+        contrasts.append(_contrast(e, base, m, intervals[len(means) + i], p, corrected))
+    of_means = dict(zip(means, intervals, strict=False))
+    return Comparison(baseline, tuple(tests), tuple(contrasts), of_means, level)
 
 
 def student(differences: np.ndarray) -> float:
@@ -204,25 +208,54 @@ def bootstrap(values: np.ndarray, level: float = 0.95, resamples: int = 10_000, 
 
     Source: B. Efron, "Better Bootstrap Confidence Intervals", JASA 1987.
     """
-    from scipy.special import ndtr, ndtri
+    return bootstraps([values], level, resamples, seed)[0]
 
-    x = _flat(values)
+
+def bootstraps(
+    columns: Sequence[np.ndarray], level: float = 0.95, resamples: int = 10_000, seed: int = 0
+) -> list[tuple[float, float]]:
+    """``bootstrap`` of several columns of values of the same queries, which share the draws.
+
+    Five columns of 7,000 queries take 0.5 s; each on its own, in steps beyond the cache, took 2.1 s together.
+    """
     if not 0 < level < 1:
         raise ConfigError(f"bootstrap: the level must be between 0 and 1, got {level}")
-    if len(x) < 2 or np.ptp(x) == 0:
-        return (float(x[0]), float(x[0])) if len(x) else (float("nan"), float("nan"))
+    flat = [_flat(values) for values in columns]
+    drawn = {i: x for i, x in enumerate(flat) if len(x) > 1 and np.ptp(x) > 0}
+    means = dict(zip(drawn, _resampled(list(drawn.values()), resamples, seed), strict=True))
+    return [_accelerated(x, means[i], level) if i in means else _constant(x) for i, x in enumerate(flat)]
+
+
+def _constant(x: np.ndarray) -> tuple[float, float]:
+    value = float(x[0]) if len(x) else float("nan")
+    return value, value
+
+
+def _resampled(columns: list[np.ndarray], resamples: int, seed: int) -> np.ndarray:
+    """[columns, resamples] means of draws with replacement, the same draws for all columns."""
     rng = np.random.default_rng(seed)
-    means = np.empty(resamples)
-    step = max(1, CELLS // len(x))
+    means = np.empty((len(columns), resamples))
+    n = len(columns[0]) if columns else 1
+    step = max(1, DRAWN // n)
     for start in range(0, resamples, step):
         rows = min(step, resamples - start)
-        means[start : start + rows] = x[rng.integers(0, len(x), (rows, len(x)))].mean(axis=1)
-    centred = x - x.mean()
+        drawn = rng.integers(0, n, (rows, n))
+        for x, found in zip(columns, means, strict=True):
+            found[start : start + rows] = x.take(drawn).mean(axis=1)
+    return means
+
+
+def _accelerated(x: np.ndarray, means: np.ndarray, level: float) -> tuple[float, float]:
+    """The interval of BCa from the resampled means. The standard library's normal distribution imports 20 x faster."""
+    from statistics import NormalDist
+
+    normal = NormalDist()
+    centred, resamples = x - x.mean(), len(means)
     below = ((means < x.mean()).sum() + (means <= x.mean()).sum()) / (2 * resamples)
-    bias = ndtri(np.clip(below, 1 / resamples, 1 - 1 / resamples))
-    acceleration = (centred**3).sum() / (6 * (centred**2).sum() ** 1.5)
-    z = bias + ndtri(np.array([(1 - level) / 2, (1 + level) / 2]))
-    low, high = np.quantile(means, ndtr(bias + z / (1 - acceleration * z)))
+    bias = normal.inv_cdf(float(np.clip(below, 1 / resamples, 1 - 1 / resamples)))
+    acceleration = float((centred**3).sum() / (6 * (centred**2).sum() ** 1.5))
+    ends = [bias + normal.inv_cdf(share) for share in ((1 - level) / 2, (1 + level) / 2)]
+    low, high = np.quantile(means, [normal.cdf(bias + z / (1 - acceleration * z)) for z in ends])
     return float(low), float(high)
 
 

@@ -1,40 +1,23 @@
-"""Measuring a run against judgements, by ranx's kernels (this is the only file that imports ranx)."""
+"""Measuring a run against judgements."""
 
 from __future__ import annotations
 
-import logging
-import sys
-import threading
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 import numpy as np
 
-from ltr.errors import DataError
-from ltr.io.compiled import keep_compiled
+from ltr.errors import ConfigError, DataError
+from ltr.io.names import suggestion
 from ltr.io.runs import Run
 from ltr.io.trec import Qrels
+from ltr.metrics import by_ranx, vectorised
 from ltr.metrics.lists import JudgedLists
 from ltr.metrics.measure import Measure, of_rankings
 
-logger = logging.getLogger(__name__)
-
-#: our measure -> ranx's function
-KERNELS = {
-    "mrr": "reciprocal_rank",
-    "map": "average_precision",
-    "r-precision": "r_precision",
-    "rbp": "rank_biased_precision",
-}
-#: array cells (queries x ranks) that one call of a kernel gets
-CELLS = 4_000_000
-#: seconds after which a first call tells that it is compiling; loading from the cache takes a tenth of that
-PATIENCE = 1.5
-
-# numba's threads serve one caller at a time: a second one ends the process
-_turn = threading.Lock()
-_ready: set[str] = set()
+#: what can compute the values: NumPy on flat arrays, or ranx, the reference
+Engine = Literal["numpy", "ranx"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +71,9 @@ class Evaluation:
         return "; ".join(parts)
 
 
-def evaluate(run: Run, qrels: Qrels, measures: str | Measure | Iterable[str | Measure]) -> Evaluation:
+def evaluate(
+    run: Run, qrels: Qrels, measures: str | Measure | Iterable[str | Measure], engine: Engine = "numpy"
+) -> Evaluation:
     """Measure a run against judgements, with trec_eval's conventions.
 
     Every judged query counts: one that the run lacks, or that has no relevant document, counts 0. Documents with
@@ -98,9 +83,11 @@ def evaluate(run: Run, qrels: Qrels, measures: str | Measure | Iterable[str | Me
         run: the ranking of each query.
         qrels: query id -> document id -> grade (whole numbers).
         measures: such as ``["ndcg@10", "mrr@10"]``.
+        engine: what computes them. ``"ranx"`` gives the same values to twelve digits by other code, to check them; its
+            first use in an installation compiles for two to ten seconds a measure.
 
     Raises:
-        ConfigError: for an unknown measure.
+        ConfigError: for an unknown measure or engine.
         DataError: without judgements, or when run and judgements share no query.
 
     >>> run = Run.from_dict({"q": {"a": 2.0, "b": 1.0}})
@@ -108,6 +95,8 @@ def evaluate(run: Run, qrels: Qrels, measures: str | Measure | Iterable[str | Me
     {'mrr': 0.5}
     """
     chosen = of_rankings(measures)
+    if engine not in get_args(Engine):
+        raise ConfigError(f"evaluate: no engine {engine!r}; {suggestion(engine, get_args(Engine))}")
     if not qrels:
         raise DataError("evaluate: there are no judgements; give at least one judged query")
     query_ids = list(qrels)
@@ -118,8 +107,8 @@ def evaluate(run: Run, qrels: Qrels, measures: str | Measure | Iterable[str | Me
             f"({', '.join(run.query_ids[:3])} ...), the judgements {len(qrels)} ({', '.join(query_ids[:3])} ...)"
         )
     lists = JudgedLists.of(run, qrels)
-    with _turn:
-        values = {str(m): _measured(m, lists) for m in chosen}
+    measured = vectorised.measured if engine == "numpy" else by_ranx.measured
+    values = {str(m): measured(lists, m) for m in chosen}
     return Evaluation(
         run.name,
         query_ids,
@@ -128,92 +117,3 @@ def evaluate(run: Run, qrels: Qrels, measures: str | Measure | Iterable[str | Me
         unjudged=unjudged,
         without_relevant=[q for q, n in zip(query_ids, lists.relevant(1), strict=True) if n == 0],
     )
-
-
-def warm_up(measures: str | Measure | Iterable[str | Measure], background: bool = True) -> None:
-    """Load (on the first use in an installation: compile) the kernels of measures before they are needed.
-
-    Args:
-        measures: those that will be asked for.
-        background: return at once and do it in a thread; ``evaluate`` waits for it where it must.
-    """
-    chosen = of_rankings(measures)
-    lists = JudgedLists.of(Run.from_dict({"q": {"a": 1.0}}), {"q": {"a": 1, "b": 0}})
-
-    def work() -> None:
-        with _turn:
-            for measure in chosen:
-                _measured(measure, lists)
-
-    if background:
-        threading.Thread(target=work, name="ltr-measures", daemon=True).start()
-    else:
-        work()
-
-
-def _measured(measure: Measure, lists: JudgedLists) -> np.ndarray:
-    """[queries] values of one measure; 0 without relevant documents."""
-    values = np.zeros(len(lists.retrieved))
-    has = np.flatnonzero(lists.relevant(measure.level))
-    for queries, depth in _blocks(measure, lists, has):
-        judged, run = lists.arrays(queries, depth)
-        asked = measure
-        if measure.name == "rbp":  # ranx multiplies by the grade; rank-biased precision is defined on 0 and 1
-            judged[..., 1] = np.where(judged[..., 1] >= measure.level, 1.0, 0.0)
-            asked = replace(measure, level=1)
-        found = _kernel(asked, judged, run)
-        if measure.name == "bpref":
-            found = np.where(np.isnan(found), _kernel(Measure("recall", level=measure.level), judged, run), found)
-        values[queries] = found
-    return values
-
-
-def _blocks(measure: Measure, lists: JudgedLists, queries: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
-    """Queries of similar length with their depth, so that filling rows up costs little."""
-    depths = np.maximum(lists.retrieved[queries], 1)
-    if measure.cutoff:
-        depths = np.minimum(depths, measure.cutoff)
-    # precision over a whole list divides by its length: no filling there
-    exact = measure.name in ("precision", "f1") and not measure.cutoff
-    order = np.argsort(depths, kind="stable")
-    queries, depths = queries[order], depths[order]
-    judged = np.diff(lists.offsets)[queries]
-    start = 0
-    while start < len(queries):
-        least = depths[start]
-        end = int(np.searchsorted(depths, least if exact else 2 * least, "right"))
-        widest = np.maximum(depths[start:end], np.maximum.accumulate(judged[start:end]))
-        fits = int(np.searchsorted(widest * np.arange(1, end - start + 1), CELLS, "right"))
-        end = start + max(1, fits)
-        yield queries[start:end], int(depths[end - 1])
-        start = end
-
-
-def _kernel(measure: Measure, judged: np.ndarray, run: np.ndarray) -> np.ndarray:
-    function = getattr(_ranx().metrics, KERNELS.get(measure.name, measure.name))
-    setting: Any = measure.persistence if measure.name == "rbp" else measure.cutoff
-    if measure.name in _ready:
-        return function(judged, run, setting, measure.level)
-    timer = threading.Timer(PATIENCE, _tell)
-    timer.daemon = True
-    timer.start()
-    try:
-        return function(judged, run, setting, measure.level)
-    finally:
-        timer.cancel()
-        _ready.add(measure.name)
-
-
-def _tell() -> None:
-    if "told" not in _ready:
-        _ready.add("told")
-        logger.warning("compiling the measures (once per installation, about two seconds each) ...")
-
-
-def _ranx() -> Any:
-    """ranx, with its compiled kernels kept in the user's cache."""
-    if "ranx" not in sys.modules:
-        keep_compiled()
-    import ranx
-
-    return ranx

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from ltr.errors import DataError
-from ltr.io.runs import Run, as_bytes, keys
+from ltr.io.runs import Run, as_bytes, keys, over_parts
 from ltr.io.trec import Qrels
-
-#: entries of a run that are looked up at a time
-BLOCK = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,22 +50,16 @@ class JudgedLists:
         """[queries] number of documents of at least that grade."""
         return np.add.reduceat(np.append(self.grades >= level, False), self.offsets[:-1]) * (np.diff(self.offsets) > 0)
 
-    def arrays(self, queries: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
-        """ranx's form, [queries, judged | depth, 2] with (document number, grade): judgements and run.
+    @cached_property
+    def query(self) -> np.ndarray:
+        """[judged] number of each document's query."""
+        return np.repeat(np.arange(len(self.retrieved)), np.diff(self.offsets))
 
-        Rows are filled up with numbers that match nothing and grades that are neither above nor below any level.
-        """
-        sizes = np.diff(self.offsets)[queries]
-        row = np.repeat(np.arange(len(queries)), sizes)
-        column = np.arange(len(row)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        at = np.repeat(self.offsets[queries], sizes) + column
-        judged = np.empty((len(queries), int(sizes.max()), 2))
-        judged[:] = -2, np.nan
-        judged[row, column, 0], judged[row, column, 1] = column, self.grades[at]
-        run = np.full((len(queries), depth, 2), -1.0)
-        held = (self.ranks[at] >= 0) & (self.ranks[at] < depth)
-        run[row[held], self.ranks[at][held], 0] = column[held]
-        return judged, run
+    @cached_property
+    def held(self) -> np.ndarray:
+        """Places of the documents that the run holds, query by query, best rank first."""
+        at = np.flatnonzero(self.ranks >= 0)
+        return at[np.lexsort((self.ranks[at], self.query[at]))]
 
 
 def _ranks(run: Run, listed: np.ndarray, query: np.ndarray, docs: np.ndarray) -> np.ndarray:
@@ -90,15 +82,18 @@ def _ranks(run: Run, listed: np.ndarray, query: np.ndarray, docs: np.ndarray) ->
 
 
 def _matches(run: Run, listed: np.ndarray, key: np.ndarray, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Blocks of (entries of the run, places in ``key``) whose keys are equal; ``key`` is sorted."""
+    """For parts of the run (its entries, places in ``key``) whose keys are equal; ``key`` is sorted."""
     mask = np.uint64((1 << 22) - 1)
     known = np.zeros(int(mask) + 1, bool)
     known[key & mask] = True
-    sizes = np.diff(run.offsets)
-    query = np.repeat(listed, sizes)
-    for start in range(0, len(query), BLOCK):
-        block = keys(run.doc_bytes[start : start + BLOCK], query[start : start + BLOCK], seed)
+
+    def matches(first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+        begin, end = run.offsets[first], run.offsets[last]
+        query = np.repeat(listed[first:last], np.diff(run.offsets[first : last + 1]))
+        block = keys(run.doc_bytes[begin:end], query, seed)
         at = np.flatnonzero(known[block & mask])
         found = np.minimum(np.searchsorted(key, block[at]), len(key) - 1)
         same = key[found] == block[at]
-        yield start + at[same], found[same]
+        return begin + at[same], found[same]
+
+    return over_parts(matches, run.offsets)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 
@@ -20,6 +21,10 @@ class Scorer(nn.Module):
     def parts(self) -> dict[str, list[nn.Parameter]]:
         """Trainable parameters by part, for learning rates of their own; a part may be empty."""
         return {"encoder": [], "head": [p for p in self.parameters() if p.requires_grad]}
+
+    def fused(self, dtype: torch.dtype) -> Scorer | None:
+        """A scorer for the CPU that gives the same scores from fewer operations, or None where there is none."""
+        return None
 
     @property
     def saved(self) -> nn.Module:

@@ -17,8 +17,9 @@ from torch.utils.checkpoint import checkpoint
 from ltr.batch import TextLists
 from ltr.errors import ConfigError
 from ltr.io.models import located
-from ltr.scorers import budget, loading, packed, saving
+from ltr.scorers import budget, fused, loading, packed, saving
 from ltr.scorers.base import Scorer
+from ltr.scorers.fused import FusedCrossEncoder
 from ltr.scorers.heads import head_of, in_head, without_pooler
 from ltr.scorers.memory import is_out_of_memory, released
 from ltr.scorers.microbatches import padded, plan
@@ -91,11 +92,7 @@ class CrossEncoder(Scorer):
 
     def check_length(self, max_length: int) -> None:
         """Raise ConfigError unless the model has positions for ``max_length`` tokens."""
-        if self.max_positions is not None and max_length > self.max_positions:
-            raise ConfigError(
-                f"CrossEncoder: {self.source} reads at most {self.max_positions} tokens, got texts of up to "
-                f"{max_length}; set max_length to {self.max_positions} or less"
-            )
+        loading.check_length(self.model.config, self.source, max_length)
 
     def parts(self) -> dict[str, list[nn.Parameter]]:
         found: dict[str, list[nn.Parameter]] = {"encoder": [], "head": []}
@@ -200,6 +197,12 @@ class CrossEncoder(Scorer):
             if whole or not in_head(self.model, name):
                 parameter.data = parameter.data.to(dtype)
         return copied
+
+    def fused(self, dtype: torch.dtype) -> FusedCrossEncoder | None:
+        if next(self.model.parameters()).device.type != "cpu":
+            return None
+        tokens = None if self.batch_tokens == "auto" else self.batch_tokens  # its own number was found by trying
+        return fused.fused(self.model, dtype, self.source, tokens, self.revision)
 
     def _scores_of(self, batch: TextLists, docs: Tensor) -> Tensor:
         head = head_of(self.model)

@@ -119,6 +119,16 @@ def max_positions(config: Any) -> int | None:
     return positions
 
 
+def check_length(config: Any, source: str, max_length: int) -> None:
+    """Raise ConfigError unless the model from ``source`` has positions for ``max_length`` tokens."""
+    positions = max_positions(config)
+    if positions is not None and max_length > positions:
+        raise ConfigError(
+            f"CrossEncoder: {source} reads at most {positions} tokens, got texts of up to {max_length}; set max_length to "
+            f"{positions} or less"
+        )
+
+
 def _config(source: str, revision: str | None) -> Any:
     from transformers import AutoConfig
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
+from ltr.batch import check_passages
 from ltr.errors import ConfigError, DataError
 from ltr.io.files import replacing
 
@@ -23,15 +24,24 @@ class ModelSettings:
         interpolation: the first stage's weight, 0 to 1, when its scores are mixed with the model's; None when no
             weight was chosen.
         trained_on: names of the collections.
+        passages: how a document is scored that does not fit into ``max_length``: ``first`` reads its beginning and no
+            more; ``max`` and ``mean`` read all of it in overlapping passages and take the largest or the mean score.
+        stride: tokens from the start of a passage to the start of the next, at most; None for three quarters of a
+            passage. (Some tools call the overlap so.)
+        max_passages: passages of a document that are read, from its beginning; None for all.
 
     Raises:
-        ConfigError: a length below 1, a query as long as the whole, or a weight outside [0, 1].
+        ConfigError: a length below 1, a query as long as the whole, a weight outside [0, 1], an unknown way to score
+            long documents, or a stride or number of passages that is below 1 or of no use.
     """
 
     max_length: int = 256
     max_query_length: int = 64
     interpolation: float | None = None
     trained_on: tuple[str, ...] = ()
+    passages: str = "first"
+    stride: int | None = None
+    max_passages: int | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "trained_on", tuple(self.trained_on))
@@ -42,6 +52,21 @@ class ModelSettings:
             )
         if self.interpolation is not None and not 0 <= self.interpolation <= 1:
             raise ConfigError(f"ModelSettings: interpolation must be a weight from 0 to 1, got {self.interpolation}")
+        check_passages("ModelSettings", self.passages, self.stride, self.max_passages)
+
+    def reading(
+        self, passages: str | None = None, stride: int | None = None, max_passages: int | None = None
+    ) -> ModelSettings:
+        """The same with another way to score long documents; None keeps what is set.
+
+        >>> ModelSettings(passages="max", stride=100).reading("mean").stride
+        100
+        """
+        how = self.passages if passages is None else passages
+        own = (None, None) if how == "first" else (self.stride, self.max_passages)
+        given = (stride, max_passages)
+        stride, max_passages = (mine if new is None else new for mine, new in zip(own, given, strict=True))
+        return replace(self, passages=how, stride=stride, max_passages=max_passages)
 
     @classmethod
     def read(cls, folder: str | os.PathLike) -> ModelSettings:

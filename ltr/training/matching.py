@@ -39,9 +39,9 @@ def fit_to_data(scorer: Scorer, data: Any) -> None:
 def settings_of(scorer: Scorer, data: Any) -> ModelSettings | FeatureSettings:
     """What a model trained on the data must know about them, to be saved with it."""
     if not isinstance(scorer, FeatureScorer):
-        return ModelSettings(
-            max_length=data.max_length, max_query_length=data.max_query_length, trained_on=data.trained_on
-        )
+        lengths = {"max_length": data.max_length, "max_query_length": data.max_query_length}
+        reading = asdict(data.reading) if hasattr(data, "reading") else {}
+        return ModelSettings(**lengths, trained_on=data.trained_on, **reading)
     target = getattr(data, "target", None)
     return FeatureSettings(
         feature_names=data.feature_names,

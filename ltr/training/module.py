@@ -28,7 +28,6 @@ from ltr.metrics import (
     evaluate,
     evaluate_labels,
     focus_measures,
-    warm_up,
 )
 from ltr.metrics.focus import NAMES as FOCUS_NAMES
 from ltr.metrics.measure import measures as parse_measures
@@ -175,9 +174,6 @@ class RankingModule(pl.LightningModule):
         self.train()
 
     def on_train_start(self) -> None:
-        # the measures compile for most of a minute in a fresh environment: do that while the first steps run
-        if self._judged:
-            warm_up(self._judged, background=True)
         self._sums, self._docs, self._clock = [], 0, time.perf_counter()
 
     def training_step(self, batch: Lists, batch_idx: int) -> Tensor:
@@ -267,7 +263,7 @@ class RankingModule(pl.LightningModule):
 
     def validation_step(self, batch: Lists, batch_idx: int) -> None:
         # Lightning has moved the batch and set the precision already
-        self._scored.extend(score(self.scorer, [batch], device=self.device, precision="32"))
+        self._scored.extend(score(self.scorer, [batch], device=self.device, precision=None))
         self._labels.extend(labels_by_list(batch))
 
     test_step = validation_step

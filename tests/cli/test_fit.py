@@ -88,6 +88,22 @@ def instead(recipe: Path, tiny_folder: Path) -> list[str]:
     return found
 
 
+def test_validation_in_passages_is_kept_with_the_model(small, tiny_folder, tmp_path):
+    reading = ["--data.reading.passages=max", "--data.reading.stride=8", "--data.reading.max_passages=3"]
+    steps = ["--trainer.max_steps=2", "--trainer.max_epochs=-1", "--trainer.val_check_interval=1"]
+    candidates = ["--data.train_candidates=first", "--data.dev_candidates=first"]
+    test = [f"--data.test={tiny_folder}/dev", "--run.interpolate=dev"]
+    recipe = RECIPES[[path.stem for path in RECIPES].index("folder")]
+    assert fit.main(["--config", str(recipe), *small, *candidates, *reading, *steps, *test]) == 0
+    kept = json.loads((tmp_path / "run" / "best" / "ltr.json").read_text())
+    assert (kept["passages"], kept["stride"], kept["max_passages"]) == ("max", 8, 3)
+    assert kept["interpolation"] is not None
+    with pytest.raises(ConfigError, match="stride must be at least 1 and at most 13"):
+        fit.main(
+            ["--config", str(recipe), *small, *candidates, *reading, "--data.reading.stride=14", "--run.overwrite=true"]
+        )
+
+
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda p: p.stem)
 def test_every_recipe_trains_two_steps(recipe, small, numbers, tiny_folder, tmp_path):
     steps = [

@@ -59,6 +59,32 @@ def test_the_first_stages_weight(model, tiny_folder, tmp_path):
     assert {q: list(run[q][0]) for q in run} == {q: list(first[q][0]) for q in first}
 
 
+def test_long_documents_are_read_in_passages(model, tiny_folder, tmp_path):
+    docs = [json.loads(line) for line in (tiny_folder / "docs.jsonl").read_text().splitlines()]
+    records = [json.dumps({**doc, "text": "the sun shone. " * 80 + doc["text"]}) for doc in docs]
+    (tiny_folder / "docs.jsonl").write_text("\n".join(records) + "\n")
+    saved = tmp_path / "saved"
+    CrossEncoder(model).save(saved, ModelSettings(60, 20, passages="max"))
+    found = {}
+    for name, source, options in (
+        ("plain", model, []),
+        ("first", saved, ["--passages", "first"]),
+        ("max", model, ["--passages", "max"]),
+        ("saved", saved, []),
+        ("mean", model, ["--passages", "mean", "--stride", "20", "--max_passages", "3"]),
+        ("few", saved, ["--max-passages", "1"]),
+    ):
+        out = tmp_path / f"{name}.trec"
+        arguments = ["--dataset", str(tiny_folder), "--run", "first", "-o", str(out), "--precision", "32", *options]
+        assert main(["rerank", "--model", str(source), *arguments]) == 0
+        run = read_run(out)
+        found[name] = {(q, doc): score for q in run for doc, score in zip(*run[q], strict=True)}
+    for name, same in (("plain", "first"), ("plain", "few"), ("max", "saved")):
+        assert found[name] == pytest.approx(found[same], abs=1e-5), (name, same)
+    for name, other in (("plain", "max"), ("plain", "mean"), ("max", "mean")):
+        assert max(abs(found[name][key] - found[other][key]) for key in found[name]) > 0.01, (name, other)
+
+
 def test_interrupted_and_taken_up_again(model, tiny_folder, tmp_path, capsys, caplog, monkeypatch):
     out = tmp_path / "ours.trec"
     arguments = ["--dataset", str(tiny_folder), "--run", "first", "-o", str(out)]
@@ -156,6 +182,8 @@ def test_a_bad_line_is_named_and_what_came_before_is_given(model, capsys, monkey
         (["--dataset", "d"], "--dataset needs --run and --output (a whole run), or --query (one text)"),
         (["--query", "x", "--dataset", "d", "--depth", "0"], "--depth must be at least 1, got 0"),
         (["--query", "x", "--dataset", "d", "--top-k", "-1"], "--top-k must be at least 1, got -1"),
+        (["--query", "x", "--dataset", "d", "--stride", "0"], "--stride must be at least 1, got 0"),
+        (["--query", "x", "--dataset", "d", "--max-passages", "0"], "--max-passages must be at least 1, got 0"),
     ],
 )
 def test_options_that_do_not_fit_together(arguments, sentence, capsys, monkeypatch):
@@ -171,12 +199,19 @@ def test_missing_things_are_named(model, tiny_folder, tmp_path, capsys):
         (["--model", model, "--run", "frist", "--dataset", str(tiny_folder), *out], "did you mean 'first'?"),
         (["--model", model, "--run", "first", "--dataset", str(tmp_path / "no"), *out], "no"),
         (["--model", model, "--query", "zyzzyva", "--dataset", str(tiny_folder)], "no document of"),
+        (["--model", model, "--stride", "9", "--run", "first", "--dataset", str(tiny_folder), *out], "set passages to"),
         (["--model", model, "--interpolate", "--run", "first", "--dataset", str(tiny_folder), *out], "needs a weight"),
     ]
     for arguments, sentence in cases:
         assert main(["rerank", *arguments]) == 1
         assert sentence in capsys.readouterr().err
     assert not (tmp_path / "out.trec").exists()
+
+
+def test_an_unknown_way_to_read_long_documents(capsys):
+    with pytest.raises(SystemExit):
+        main(["rerank", "--model", "nowhere", "--passages", "last"])
+    assert "argument --passages: invalid choice: 'last' (choose from" in capsys.readouterr().err
 
 
 def test_help_imports_nothing_heavy():

@@ -14,6 +14,7 @@ from ltr.data import docstore
 from ltr.data.collection import load
 from ltr.data.docstore import LineStore
 from ltr.data.folder import FolderFiles, folder_dataset
+from ltr.data.ids import Ids
 from ltr.errors import DataError
 from ltr.io.files import cache_folder
 
@@ -135,6 +136,55 @@ def test_equal_hashes_are_told_apart_by_id(tmp_path, monkeypatch):
         "bb": "two",
         "c": "three",
     }
+
+
+def test_absent_documents_are_found_without_reading_texts(tmp_path, monkeypatch):
+    (tmp_path / "docs.tsv").write_text("a\tone\nbb\ttwo\nü\tthree\n")
+    store = load(tmp_path).dataset.docs_store()
+    monkeypatch.setattr(LineStore, "at", None)
+    monkeypatch.setattr(docstore, "CHUNK", 2)
+    asked = ["x", "bb", "y", "a", "x", "ü", "bb"]
+    assert list(store.absent(Ids.of(asked))) == ["x", "y", "x"]
+    assert load(tmp_path).missing(asked) == ["x", "y"]
+    assert store.absent(Ids.of([])) == []
+
+
+def test_nothing_is_there_in_an_empty_store(tmp_path):
+    (tmp_path / "docs.tsv").write_text("\n")
+    assert load(tmp_path).missing(["a", "b", "a"]) == ["a", "b"]
+
+
+def test_reading_many_texts_lets_go_of_the_file(tmp_path, monkeypatch):
+    (tmp_path / "docs.tsv").write_text("".join(f"d{i}\ttext {i}\n" for i in range(10)))
+    store = load(tmp_path).dataset.docs_store()
+    store.count()
+    advice = []
+
+    class Watched:
+        """A memory map that notes what the system is told."""
+
+        def __init__(self, text):
+            self.text = text
+
+        def __getitem__(self, place):
+            return self.text[place]
+
+        def __len__(self):
+            return len(self.text)
+
+        def madvise(self, what):
+            advice.append(what)
+            self.text.madvise(what)
+
+    store._text = Watched(store._text)
+    monkeypatch.setattr(docstore, "MANY", 5)
+    assert len(store.get_many(["d1", "d2"])) == 2
+    assert not advice
+    for _ in range(2):
+        assert {d: doc.text for d, doc in store.get_many([f"d{i}" for i in range(6)]).items()} == {
+            f"d{i}": f"text {i}" for i in range(6)
+        }
+    assert len(advice) == 2
 
 
 @settings(max_examples=25, deadline=None)

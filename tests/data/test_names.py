@@ -15,7 +15,7 @@ def test_public_names_exist():
 def test_unknown_names_are_told_what_there_is():
     with pytest.raises(
         AttributeError,
-        match=r"'ltr.data' has no attribute 'Textdata'; it has Collection, EngagementData, LetorData, Sampling",
+        match=r"'ltr.data' has no attribute 'Textdata'; it has Collection, EngagementData, LetorData, Reading, Sampling",
     ):
         _ = ltr.data.Textdata
 

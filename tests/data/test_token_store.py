@@ -1,13 +1,17 @@
 import multiprocessing
 import pickle
+import threading
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ltr.data import token_store
-from ltr.data.token_store import Shard, TokenStore, TokenTable
+from ltr.data import token_shards, token_store
+from ltr.data.ids import digests
+from ltr.data.token_index import Index
+from ltr.data.token_shards import Shard
+from ltr.data.token_store import TokenStore, TokenTable
 from ltr.data.tokens import tokenize
 from ltr.errors import DataError
 from tests.data.tokenizers import WORDS, tiny_tokenizer
@@ -250,3 +254,95 @@ def test_unknown_id():
 def test_progress(capsys):
     TokenStore("docs", TOKENIZER).ensure(TEXTS, Lookup(), progress="tokenising documents")
     assert "tokenising documents: 100%" in capsys.readouterr().err
+
+
+def test_rows_of_many_ids_are_kept(monkeypatch):
+    monkeypatch.setattr(token_store, "KEPT", 10)
+    store = TokenStore("docs", TOKENIZER)
+    ids = list(TEXTS)[::-1]
+    store.ensure(ids, Lookup())
+    expected = store.open().rows(ids).tolist()
+    hashed = []
+    monkeypatch.setattr(token_store, "digests", lambda ids: hashed.append(ids) or digests(ids))
+    assert TokenStore("docs", TOKENIZER).ensure(ids, Lookup()) == 0
+    assert store.open().rows(ids).tolist() == expected
+    assert not hashed
+    assert store.open().rows(ids[:20]).tolist() == expected[:20], "other ids are looked up"
+    (kept,) = store.folder.glob("rows-*")
+    kept.write_bytes(b"damaged")
+    assert store.open().rows(ids).tolist() == expected
+
+
+def test_rows_and_index_follow_the_shards(small_shards, monkeypatch):
+    monkeypatch.setattr(token_store, "KEPT", 10)
+    store = TokenStore("docs", TOKENIZER)
+    ids = list(TEXTS)
+    store.ensure(ids[:20], Lookup())
+    damage(store.open().paths[0], "cut")
+    store.ensure(ids[10:40], Lookup())
+    assert len(list(store.folder.glob("rows-*"))) == len(list(store.folder.glob("index-*"))) == 1
+    with pytest.raises(DataError, match="8 ids are not tokenised, such as 'd0'"):
+        store.open().rows(ids[:20])
+    store.ensure(ids[:20], Lookup())
+    same_as_tokenizer(store, ids[:40])
+
+
+@pytest.mark.parametrize("what", ["index-*", "verified.json"])
+@pytest.mark.parametrize("content", [b"", b"[1]", b"damaged"])
+def test_what_is_kept_beside_the_shards_may_be_damaged(what, content):
+    store = TokenStore("docs", TOKENIZER)
+    store.ensure(TEXTS, Lookup())
+    (path,) = store.folder.glob(what)
+    path.write_bytes(content)
+    same_as_tokenizer(store, list(TEXTS))
+    assert store.ensure(TEXTS, Lookup()) == 0
+    same_as_tokenizer(store, list(TEXTS))
+
+
+def test_a_checksum_is_compared_once(monkeypatch):
+    store = TokenStore("docs", TOKENIZER)
+    store.ensure(TEXTS, Lookup())
+    compared = []
+    original = token_shards.zlib.crc32
+    monkeypatch.setattr(token_shards.zlib, "crc32", lambda *given: compared.append(1) or original(*given))
+    assert store.ensure(TEXTS, Lookup()) == 0
+    assert not compared
+
+
+def test_ids_that_share_half_a_digest_are_told_apart():
+    table = np.array([[3, 7, 7, 7, 9], [1, 1, 2, 3, 1], [4, 0, 3, 1, 2]], np.uint64)
+    wanted = np.array([[7, 7, 7, 7, 9, 9, 1, 10], [3, 1, 2, 4, 1, 2, 1, 1]], np.uint64)
+    assert Index(table).find(wanted).tolist() == [1, 0, 3, -1, 2, -1, -1, -1]
+    assert Index(table[:, :0]).find(wanted).tolist() == [-1] * 8
+
+
+def test_repeated_ids_that_share_half_a_digest_are_tokenised_once_each(monkeypatch):
+    def halves(ids):
+        found = digests(ids)
+        found[0] = 5
+        return found
+
+    monkeypatch.setattr(token_store, "digests", halves)
+    store, lookup = TokenStore("docs", TOKENIZER), Lookup()
+    assert store.ensure(["d3", "d2", "d3", "d1", "d2"], lookup) == 3
+    assert lookup.asked == ["d3", "d2", "d1"]
+    same_as_tokenizer(store, ["d1", "d2", "d3"])
+
+
+def test_texts_are_read_beside_the_tokenizer(small_shards):
+    names = set()
+
+    def texts(ids):
+        names.add(threading.current_thread().name)
+        return [TEXTS[i] for i in ids]
+
+    TokenStore("docs", TOKENIZER).ensure(TEXTS, texts)
+    assert threading.main_thread().name not in names
+
+
+def test_a_text_that_cannot_be_read_is_told_as_it_is(small_shards):
+    def texts(ids):
+        raise DataError(f"no document {ids[0]}")
+
+    with pytest.raises(DataError, match="no document d0"):
+        TokenStore("docs", TOKENIZER).ensure(TEXTS, texts)

@@ -182,7 +182,7 @@ def test_other_inputs_are_refused(tmp_path, home, reranker, collection, first, c
     monkeypatch.undo()
     arguments = {"reranker": reranker, "collection": collection, "first": first, "output": out}
     if changed == "model":
-        reranker.scorer.save(tmp_path / "other", ModelSettings(60, 20, interpolation=0.6))
+        CrossEncoder(str(home / "model")).save(tmp_path / "other", ModelSettings(60, 20, interpolation=0.6))
         reranker = Reranker.load(tmp_path / "other", device="cpu", precision="32")
         arguments["reranker"] = Reranker(reranker.scorer, ModelSettings(60, 20, 0.5), "cpu", "32")
     elif changed == "run":
@@ -196,6 +196,51 @@ def test_other_inputs_are_refused(tmp_path, home, reranker, collection, first, c
     with pytest.raises(DataError, match=rf"out\.trec\.partial was begun with another {changed}; give the same inputs"):
         rerank_run(**arguments)
     assert Path(f"{out}.partial").exists()
+
+
+def test_reading_long_documents_otherwise_is_refused(tmp_path, reranker, collection, first, monkeypatch):
+    out = tmp_path / "out.trec"
+    ways = [{}, {"passages": "max"}, {"passages": "mean"}, {"passages": "max", "stride": 9}]
+    ways.append({"passages": "max", "max_passages": 2})
+    made = [Reranker(reranker.scorer, ModelSettings(40, 20), "cpu", "32", **way) for way in ways]
+    for began in made:
+        with monkeypatch.context() as patch:
+            patch.setattr(began, "rank_many", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                rerank_run(began, collection, first, out)
+        for other in made:
+            if other is not began:
+                with pytest.raises(
+                    DataError, match=r"out\.trec\.partial was begun with another options; give the same"
+                ):
+                    rerank_run(other, collection, first, out)
+        assert rerank_run(began, collection, first, out) == 11, "the same goes on"
+
+
+def test_an_interrupted_run_of_passages_ends_in_the_same_file(tmp_path, home, reranker, first):
+    folder = write_tiny(tmp_path / "long")
+    records = [json.loads(line) for line in (folder / "docs.jsonl").read_text().splitlines()]
+    lines = [json.dumps({**one, "text": one["text"] * (7 * i + 1)}) for i, one in enumerate(records)]
+    (folder / "docs.jsonl").write_text("\n".join(lines) + "\n")
+    collection = load(str(folder))
+    ranker = Reranker(reranker.scorer, ModelSettings(40, 20), "cpu", "32", passages="max")
+    whole, out = tmp_path / "whole.trec", tmp_path / "out.trec"
+    rerank_run(ranker, collection, first, whole, block_docs=4)
+    plain = Reranker(reranker.scorer, ModelSettings(40, 20), "cpu", "32")
+    rerank_run(plain, collection, first, tmp_path / "plain.trec", block_docs=4)
+    assert (tmp_path / "plain.trec").read_text().replace("plain", "whole") != whole.read_text()
+    append = PartialRun.append
+
+    def interrupted(self, block, ranked):
+        append(self, block, ranked)
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PartialRun, "append", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            rerank_run(ranker, collection, first, out, block_docs=4)
+    rerank_run(ranker, collection, first, out, block_docs=4)
+    assert out.read_text().replace(" out\n", " whole\n") == whole.read_text()
 
 
 def test_a_partial_file_without_its_manifest_is_refused(tmp_path):

@@ -7,13 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from ltr.batch import Lists, TextLists
+from ltr.batch import Lists, PassageLists, TextLists
 from ltr.errors import ConfigError, DataError
 from ltr.inference import scoring
 from ltr.inference.scoring import Scored, device_of, joined, prepared, score, score_run, windows
 from ltr.scorers.base import Scorer
 from ltr.scorers.cross_encoder import CrossEncoder
 from tests.scorers.test_cross_encoder import random_batch
+from tests.tiny_model import save_tiny
 
 
 @dataclass
@@ -155,6 +156,41 @@ def test_joined_keeps_lists_and_drops_labels():
     assert (whole.query_ids, whole.doc_ids, whole.labels) == (["a", "b", "c"], ["x", "y", "z"], None)
 
 
+def passages(pooling: str, counts: list[int], sizes: list[int], name: str) -> PassageLists:
+    """Documents of one-token passages, so that scores are the token ids."""
+    offsets = [torch.tensor([0, *own]).cumsum(0) for own in (counts, sizes)]
+    tokens = torch.arange(1, sum(counts) + 1)
+    return PassageLists(
+        offsets[1],
+        query_ids=[f"{name}{i}" for i in range(len(sizes))],
+        doc_ids=list("abcdefg")[: len(counts)],
+        input_ids=tokens,
+        segment_ids=torch.zeros_like(tokens),
+        doc_offsets=torch.arange(len(tokens) + 1),
+        passage_offsets=offsets[0],
+        pooling=pooling,
+    )
+
+
+@pytest.mark.parametrize("window", [1, 100])
+@pytest.mark.parametrize(("pooling", "expected"), [("max", [2.0, 3.0, 7.0]), ("mean", [1.5, 3.0, 5.5])])
+def test_passages_give_one_score_per_document(window, pooling, expected):
+    given = [passages(pooling, [2, 1, 4], [2, 0, 1], name) for name in "qr"]
+    scorer = FirstToken()
+    got = list(score(scorer, given, "cpu", "32", window=window))
+    assert scorer.calls == (2 if window == 1 else 1), "passages are joined as documents are"
+    assert [one.query_id for one in got] == ["q0", "q1", "q2", "r0", "r1", "r2"]
+    assert [one.scores.tolist() for one in got] == 2 * [expected[:2], [], expected[2:]]
+    assert [one.doc_ids for one in got] == 2 * [["a", "b"], [], ["c"]]
+
+
+def test_passages_that_run_out_of_memory_are_scored_in_smaller_pieces():
+    scorer = FirstToken()
+    scorer.fits = 300
+    got = list(score(scorer, [passages("mean", [2, 1, 4], [3], "q")], "cpu", "32"))
+    assert (got[0].scores.tolist(), scorer.batch_tokens) == ([1.5, 3.0, 5.5], 250)
+
+
 def test_windows_of_batches_without_tokens_count_documents():
     given = [Lists(torch.tensor([0, n]), query_ids=["q"], doc_ids=["d"] * n) for n in (3, 3, 3)]
     assert [window.n_docs for window in windows(given, 5)] == [6, 3]
@@ -171,9 +207,22 @@ def test_precision_bf16_scores_nearly_the_same_and_leaves_the_scorer(tiny_model)
 
 def test_auto_precision_follows_the_hardware(tiny_model, monkeypatch):
     scorer = CrossEncoder(str(tiny_model))
-    for native, dtype in ((True, torch.bfloat16), (False, torch.float32)):
+    for native, name in ((True, "bfloat16"), (False, "float32")):
         monkeypatch.setattr(scoring, "multiplies_bf16", lambda device, native=native: native)
-        assert prepared(scorer, "cpu").model.bert.encoder.layer[0].attention.self.query.weight.dtype == dtype
+        assert prepared(scorer, "cpu").precision == name
+
+
+def test_architectures_that_cannot_be_fused_are_lowered(tmp_path):
+    scorer = CrossEncoder(str(save_tiny(tmp_path / "mpnet", "mpnet")))
+    lower = prepared(scorer, "cpu", "bf16")
+    assert lower.model.mpnet.encoder.layer[0].output.dense.weight.dtype == torch.bfloat16
+    assert scorer.model.mpnet.encoder.layer[0].output.dense.weight.dtype == torch.float32
+    assert prepared(scorer, "cpu", "32") is scorer
+
+
+def test_a_scorer_is_taken_as_it_is_without_a_precision(tiny_model):
+    scorer = CrossEncoder(str(tiny_model))
+    assert prepared(scorer, "cpu", None) is scorer
 
 
 def test_nothing_is_copied_where_nothing_changes():

@@ -55,6 +55,38 @@ def test_documents_as_bytes_or_text_are_the_same():
     assert text.doc_ids.tolist() == raw.doc_ids.tolist() == ["long identifier", "ä"]
 
 
+@pytest.mark.parametrize("copy", [True, False])
+def test_arrays_of_the_caller_are_put_in_order_only_where_that_is_asked_for(copy):
+    docs, scores = np.array([b"a", b"b", b"c"], "S8"), np.array([1.0, 2.0, 2.0])
+    run = Run(["q"], [0, 3], docs, scores, copy=copy)
+    assert run["q"][0].tolist() == ["c", "b", "a"]
+    assert docs.tolist() == ([b"a", b"b", b"c"] if copy else [b"c", b"b", b"a"])
+    assert scores.tolist() == ([1, 2, 2] if copy else [2, 2, 1])
+
+
+@settings(max_examples=50, deadline=None)
+@given(TABLES, st.integers(1, 5))
+def test_the_size_of_parts_does_not_matter(table, entries):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "PART", entries)
+        run = Run.from_dict(table)
+    for query_id, docs in table.items():
+        assert run[query_id][0].tolist() == in_order(docs)
+
+
+def test_a_duplicate_in_a_later_part(monkeypatch):
+    monkeypatch.setattr(runs, "PART", 2)
+    with pytest.raises(DataError, match="run r: query s, document c is listed twice"):
+        Run(["p", "q", "s"], [0, 2, 4, 7], ["a", "b", "a", "b", "c", "a", "c"], [7, 6, 5, 4, 3, 2, 1], "r")
+
+
+def test_scores_whose_sum_is_beyond_float_are_finite_still():
+    scores = [1.7e308, 1.6e308, -1.7e308, -1.7e308, -1.7e308]
+    assert sorted(Run(["q"], [0, 5], list("abcde"), scores).scores) == sorted(scores)
+    with pytest.raises(DataError, match="document b: score -inf is not a finite number"):
+        Run(["q"], [0, 3], list("abc"), [1.7e308, -np.inf, np.inf])
+
+
 def test_looks_like_a_collection_of_queries():
     run = Run.from_dict({"q": {"a": 1.0}, "empty": {}}, "mine")
     assert len(run) == 2

@@ -15,7 +15,7 @@ from ltr.links import Sigmoid
 from ltr.losses import blocks
 from ltr.losses.contrast import CompositeContrast, DifferenceMatching
 from ltr.losses.lambdas import LambdaLoss, LambdaRank
-from ltr.losses.pairs import DeltaNDCG, GradeDifference, Uniform, logistic, pair_costs
+from ltr.losses.pairs import DeltaNDCG, GradeDifference, Uniform, logistic, pair_sums
 from ltr.losses.pairwise import MarginMSE, PairwiseHinge, RankNet
 from ltr.losses.rank_distillation import ADRMSE
 from ltr.losses.relaxed import ApproxMRR, ApproxNDCG, NeuralNDCG
@@ -81,9 +81,8 @@ def test_uniform_is_the_mean_over_pairs_and_grade_difference_the_weighted_mean()
     scores, labels = [0.5, -1.0, 2.0, 0.0], [2.0, 0.0, 1.0, 2.0]
 
     def found(weights):
-        return pair_costs(
-            logistic, weights, *(torch.tensor([v], dtype=torch.float64) for v in (scores, scores, labels)), ALL
-        ).item()
+        given = (torch.tensor([v], dtype=torch.float64) for v in (scores, scores, labels))
+        return pair_sums(logistic, weights, *given, ALL)[0].item()
 
     same = [reference.contrast(lambda s: s, scores, labels)]
     assert [found(Uniform())] == pytest.approx(same, rel=1e-12)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from ltr.errors import ConfigError, DataError, ShapeError
-from ltr.metrics.compare import bootstrap, compare, fisher, holm, student
+from ltr.metrics.compare import bootstrap, bootstraps, compare, fisher, holm, student
 from ltr.metrics.engine import Evaluation
 
 
@@ -98,6 +98,23 @@ def test_bootstrap_of_skewed_values_reaches_out_on_the_long_side():
     low, high = bootstrap(x)
     assert high - x.mean() > x.mean() - low
     assert bootstrap(x) == (low, high)
+
+
+def test_columns_that_share_draws_have_the_intervals_of_each_alone(monkeypatch):
+    rng = np.random.default_rng(0)
+    columns = [rng.random(40), np.ones(40), rng.integers(0, 2, 40).astype(float)]
+    alone = [bootstrap(x, resamples=500) for x in columns]
+    monkeypatch.setattr(sys.modules["ltr.metrics.compare"], "DRAWN", 100)
+    assert bootstraps(columns, resamples=500) == alone
+    assert alone[1] == (1.0, 1.0)
+
+
+def test_draws_are_made_once_for_all_columns(monkeypatch):
+    made = []
+    true = np.random.default_rng
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: made.append(seed) or true(seed))
+    bootstraps([true(i).random(9) for i in range(6)], resamples=50, seed=3)
+    assert made == [3]
 
 
 def test_bootstrap_where_there_is_no_spread():

@@ -1,12 +1,9 @@
 """Measures equal those of trec_eval on runs with ties, and say what they did with queries that do not match."""
 
-import logging
 import math
-import os
 import subprocess
 import sys
-import threading
-import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -15,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ltr.errors import ConfigError, DataError
+from ltr.io import runs
 from ltr.io.trec import Run, read_qrels, read_run
-from ltr.metrics import engine, lists
-from ltr.metrics.engine import evaluate, warm_up
+from ltr.metrics import lists
+from ltr.metrics.engine import evaluate
 from ltr.metrics.measure import KINDS
 
 #: ours -> trec_eval's
@@ -121,12 +119,14 @@ QRELS = {"q": {"a": 2, "b": 0, "c": 3, "d": 1, "e": 1}}
         ("bpref", (1 + 0 + 0) / 4),
     ],
 )
-def test_worked_by_hand(measure, expected):
-    assert evaluate(RUN, QRELS, measure).means[measure] == pytest.approx(expected, abs=1e-12)
+@pytest.mark.parametrize("engine", ["numpy", "ranx"])
+def test_worked_by_hand(measure, expected, engine):
+    assert evaluate(RUN, QRELS, measure, engine).means[measure] == pytest.approx(expected, abs=1e-12)
 
 
-def test_bpref_without_judged_irrelevant_documents_is_the_recall():
-    assert evaluate(RUN, {"q": {"a": 1, "e": 1}}, "bpref").means == {"bpref": 0.5}
+@pytest.mark.parametrize("engine", ["numpy", "ranx"])
+def test_bpref_without_judged_irrelevant_documents_is_the_recall(engine):
+    assert evaluate(RUN, {"q": {"a": 1, "e": 1}}, "bpref", engine).means == {"bpref": 0.5}
 
 
 def test_queries_that_do_not_match_are_counted():
@@ -167,15 +167,14 @@ def test_a_query_of_the_run_without_documents_counts_0():
 
 
 @settings(max_examples=25, deadline=None)
-@given(RANKED, JUDGED, st.integers(1, 60))
-def test_the_size_of_blocks_does_not_matter(scored, qrels, cells):
+@given(RANKED, JUDGED)
+def test_the_size_of_blocks_does_not_matter(scored, qrels):
     if not set(scored) & set(qrels):
         return
     run = Run.from_dict(scored)
     whole = evaluate(run, qrels, ALL)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "CELLS", cells)
-        patch.setattr(lists, "BLOCK", 3)
+        patch.setattr(runs, "PART", 3)
         parts = evaluate(run, qrels, ALL)
     for measure in ALL:
         np.testing.assert_array_equal(whole.values[measure], parts.values[measure], err_msg=measure)
@@ -196,6 +195,11 @@ def test_unknown_measures():
         evaluate(RUN, QRELS, ["ndgc"])
 
 
+def test_unknown_engine():
+    with pytest.raises(ConfigError, match=r"evaluate: no engine 'numba'; .*numpy"):
+        evaluate(RUN, QRELS, "mrr", "numba")
+
+
 def test_no_judgements():
     with pytest.raises(DataError, match="evaluate: there are no judgements"):
         evaluate(RUN, {}, "mrr")
@@ -208,37 +212,28 @@ def test_no_shared_query():
         evaluate(RUN, {"1": {"a": 1}}, "mrr")
 
 
-def test_warm_up_in_the_background_and_evaluation_at_once():
-    warm_up(["mrr", "map"])
-    results = []
-    threads = [threading.Thread(target=lambda: results.append(evaluate(RUN, QRELS, "mrr")["mrr"])) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert results == [1.0] * 4
+def test_no_measure_waits_for_a_compiler_or_for_frames():
+    code = f"""
+import sys
+from ltr.metrics.engine import evaluate
+from ltr.io.trec import Run
+evaluate(Run.from_dict({{"q": {{"a": 1.0}}}}), {{"q": {{"a": 1}}}}, {ALL!r})
+print([name for name in ("ranx", "numba", "pandas", "scipy", "torch") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
-def test_says_that_it_compiles_when_the_first_call_takes_long(monkeypatch, caplog):
-    monkeypatch.setattr(engine, "_ready", set())
-    monkeypatch.setattr(engine, "PATIENCE", 0.01)
-    true = engine._ranx().metrics.reciprocal_rank
-
-    def slow(*args):
-        time.sleep(0.2)
-        return true(*args)
-
-    monkeypatch.setattr(engine._ranx().metrics, "reciprocal_rank", slow)
-    with caplog.at_level(logging.WARNING):
-        for _ in range(2):
-            assert evaluate(RUN, QRELS, "mrr")["mrr"] == 1.0
-    assert [r.getMessage() for r in caplog.records] == [
-        "compiling the measures (once per installation, about two seconds each) ..."
-    ]
-
-
-def test_compiled_measures_are_kept_in_the_cache(tmp_path):
-    code = "from ltr.metrics.engine import warm_up; warm_up('hits', background=False)"
-    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"} | {"LTR_CACHE": str(tmp_path)}
-    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
-    assert list((tmp_path / "numba").rglob("*.nbc"))
+def test_memory_of_measuring_does_not_grow_with_the_depth_of_the_run(monkeypatch):
+    monkeypatch.setattr(runs, "PART", 500)
+    peaks = []
+    for depth in (50, 500):
+        docs = [f"d{i}" for i in range(depth)]
+        run = Run([f"q{i}" for i in range(100)], np.arange(101) * depth, docs * 100, -np.tile(np.arange(depth), 100))
+        qrels = {f"q{i}": {"d1": 1, "d7": 0, "x": 2} for i in range(100)}
+        tracemalloc.start()
+        evaluate(run, qrels, ALL)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    # four bytes an entry: no word is held for every entry of the run
+    assert peaks[1] - peaks[0] < 4 * 100 * 450

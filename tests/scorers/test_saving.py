@@ -116,6 +116,11 @@ def test_more_tokens_than_positions_are_refused_before_anything_is_written(score
         ({"max_length": 32, "max_query_length": 32}, "1 <= max_query_length < max_length, got 32 and 32"),
         ({"max_query_length": 0}, "1 <= max_query_length < max_length, got 0 and 256"),
         ({"interpolation": 1.5}, r"interpolation must be a weight from 0 to 1, got 1\.5"),
+        ({"passages": "last"}, "passages must be first, max or mean, got 'last'"),
+        ({"passages": "max", "stride": 0}, "stride must be at least 1, got 0"),
+        ({"passages": "max", "max_passages": -1}, "max_passages must be at least 1, got -1"),
+        ({"stride": 9}, r"stride is for documents that are read in passages, .* or leave stride out \(got 9\)"),
+        ({"max_passages": 9}, r"max_passages is for documents that are read in passages, and passages is first"),
     ],
 )
 def test_settings_that_cannot_work(settings, sentence):
@@ -123,11 +128,24 @@ def test_settings_that_cannot_work(settings, sentence):
         ModelSettings(**settings)
 
 
+def test_how_long_documents_are_read_is_kept(tmp_path):
+    for given in (ModelSettings(passages="mean", stride=90, max_passages=3), ModelSettings(passages="max")):
+        given.write(tmp_path)
+        assert ModelSettings.read(tmp_path) == given
+
+
+def test_an_ltr_json_from_before_passages_reads_beginnings(tmp_path):
+    (tmp_path / "ltr.json").write_text('{"max_length": 48, "max_query_length": 16, "interpolation": null}')
+    assert ModelSettings.read(tmp_path) == ModelSettings(48, 16, passages="first", stride=None, max_passages=None)
+
+
 def test_a_model_from_elsewhere_has_default_settings(tmp_path):
     assert ModelSettings.read(tmp_path) == ModelSettings()
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"max_length": "long"}', '{"max_length": 2, "max_query_length": 9}'])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"max_length": "long"}', '{"max_length": 2, "max_query_length": 9}', '{"passages": 1}']
+)
 def test_a_damaged_ltr_json(tmp_path, content):
     (tmp_path / "ltr.json").write_text(content)
     with pytest.raises(DataError, match=r"ltr\.json: not the settings of a model saved by ltr: "):

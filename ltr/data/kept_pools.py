@@ -1,0 +1,82 @@
+"""Pools kept on disk: what training lists are drawn from is worked out once, then mapped into memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ltr import __version__
+from ltr.data.ids import Ids
+from ltr.data.pools import said
+from ltr.data.ragged import Ragged
+from ltr.data.sampling import Pool
+from ltr.io.cached import cached_folder
+
+#: part of every key: a change of what is kept gives new folders
+FORMAT = 1
+
+
+def kept_pool(facts: list[Any], limits: dict[str, Any], build: Callable[[], Pool]) -> Pool:
+    """The pool that ``build`` gives, kept in the user's cache: a second start reads no queries, judgements or candidates.
+
+    Args:
+        facts: everything that the pool depends on, as plain values, apart from the limits.
+        limits: the pool's ``most``, ``most_first`` and ``random`` where they are not as by default.
+        build: makes the pool; what it says (``Pool.notes``) is said again whenever the kept one is taken.
+    """
+    key = hashlib.sha256(json.dumps([FORMAT, __version__, *facts], sort_keys=True).encode()).hexdigest()[:20]
+    fresh: list[Pool] = []
+
+    def written(folder: Path) -> None:
+        fresh.append(build())
+        _write(folder, fresh[0])
+
+    folder = cached_folder("pools", key, written)
+    if fresh:
+        return fresh[0]
+    pool = _read(folder, limits)
+    said(pool.notes)
+    return pool
+
+
+def _write(folder: Path, pool: Pool) -> None:
+    arrays: dict[str, Any] = {
+        "query_ids": Ids.of(pool.query_ids).raw,
+        "doc_ids": Ids.of(pool.doc_ids).raw,
+        "keys": pool.keys,
+        "first_labels": pool.first_labels,
+        "rest_labels": pool.rest_labels,
+        "random_docs": pool.random_docs,
+    }
+    for name in ("first", "rest", "relevant"):
+        arrays[name], arrays[f"{name}_offsets"] = getattr(pool, name)
+    for name, values in arrays.items():
+        np.save(folder / f"{name}.npy", values)
+    (folder / "pool.json").write_text(json.dumps({"notes": pool.notes}), encoding="utf-8")
+
+
+def _read(folder: Path, limits: dict[str, Any]) -> Pool:
+    def array(name: str) -> np.ndarray:
+        return np.load(folder / f"{name}.npy", mmap_mode="r").view(np.ndarray)
+
+    def ragged(name: str) -> Ragged:
+        return Ragged(array(name), array(f"{name}_offsets"))
+
+    return Pool(
+        Ids(array("query_ids")),
+        Ids(array("doc_ids")),
+        first=ragged("first"),
+        first_labels=array("first_labels"),
+        rest=ragged("rest"),
+        rest_labels=array("rest_labels"),
+        relevant=ragged("relevant"),
+        random_docs=array("random_docs"),
+        notes=json.loads((folder / "pool.json").read_text(encoding="utf-8"))["notes"],
+        keys=array("keys"),
+        **limits,
+    )

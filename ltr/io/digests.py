@@ -1,0 +1,52 @@
+"""Hashes of large files, computed once: a file of the same place, size and time of change has the same content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+
+from ltr.io.files import cache_folder, replacing
+
+#: smaller files are read each time, which takes some milliseconds
+LARGE = 2**23
+#: a file that changed less than so many seconds ago could change again without its time telling
+FRESH = 2.0
+
+
+def digest(path: str | os.PathLike, kind: str = "blake2b", size: int = 8) -> str:
+    """Hexadecimal digits of a file's content; those of a large file are kept in the user's cache.
+
+    Args:
+        path: the file.
+        kind: a hash of ``hashlib``.
+        size: bytes of the hash that are taken.
+    """
+    facts = os.stat(path)
+    if facts.st_size < LARGE:
+        return _computed(path, kind, size)
+    place = str(Path(path).resolve())
+    name = hashlib.blake2b(json.dumps([place, kind, size]).encode(), digest_size=10).hexdigest()
+    kept = cache_folder("hashes") / f"{name}.json"
+    state = [place, facts.st_size, facts.st_mtime_ns, facts.st_ino]
+    try:
+        known = json.loads(kept.read_text(encoding="utf-8"))
+        if known["state"] == state:
+            return known["digest"]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # not kept yet, or damaged: computed anew either way
+    found = _computed(path, kind, size)
+    if time.time() - facts.st_mtime > FRESH:
+        with replacing(kept) as file:
+            json.dump({"state": state, "digest": found}, file)
+    return found
+
+
+def _computed(path: str | os.PathLike, kind: str, size: int) -> str:
+    whole = hashlib.blake2b(digest_size=size) if kind == "blake2b" else hashlib.new(kind)
+    with open(path, "rb") as file:
+        while block := file.read(2**20):
+            whole.update(block)
+    return whole.hexdigest()[: 2 * size]

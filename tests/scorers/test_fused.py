@@ -1,0 +1,139 @@
+import logging
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ltr.batch import TextLists
+from ltr.errors import ConfigError
+from ltr.scorers import fused_layers
+from ltr.scorers.cross_encoder import CrossEncoder
+from ltr.scorers.fused import fused
+from tests.scorers.test_cross_encoder import one_by_one, random_batch
+from tests.tiny_model import save_tiny
+
+
+@pytest.fixture
+def scorer(tiny_model) -> CrossEncoder:
+    torch.manual_seed(1)
+    return CrossEncoder(str(tiny_model)).eval()
+
+
+@pytest.mark.parametrize("kind", ["bert", "electra", "distilbert", "roberta"])
+@pytest.mark.parametrize("reorders", [True, False])
+def test_float32_scores_are_those_of_transformers_one_by_one(tmp_path, monkeypatch, kind, reorders):
+    if not reorders:
+        monkeypatch.setattr(fused_layers, "reorders", lambda: False)
+    torch.manual_seed(3)
+    scorer = CrossEncoder(str(save_tiny(tmp_path / kind, kind)), batch_tokens=150).eval()
+    batch = random_batch([5, 4], longest=40)
+    expected = one_by_one(scorer.model, batch, segments=scorer._takes_segments)
+    assert expected.std() > 1e-3
+    torch.testing.assert_close(scorer.fused(torch.float32)(batch), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("activation", ["gelu_new", "relu"])
+@pytest.mark.parametrize("reorders", [True, False])
+def test_other_activations(scorer, monkeypatch, activation, reorders):
+    from transformers.activations import ACT2FN
+
+    if not reorders:
+        monkeypatch.setattr(fused_layers, "reorders", lambda: False)
+    scorer.model.config.hidden_act = activation
+    for layer in scorer.model.bert.encoder.layer:
+        layer.intermediate.intermediate_act_fn = ACT2FN[activation]
+    batch = random_batch([6])
+    torch.testing.assert_close(scorer.fused(torch.float32)(batch), scorer(batch), rtol=1e-5, atol=1e-5)
+
+
+def test_bfloat16_drifts_little_and_the_original_stays(scorer):
+    batch = random_batch([30], seed=2)
+    full, lower = scorer(batch), scorer.fused(torch.bfloat16)(batch)
+    assert lower.dtype == torch.float32
+    assert 0 < (full - lower).abs().max() < 0.1 * (full.max() - full.min())
+    assert len(scorer.model.bert.encoder.layer) == 2
+    assert all(p.requires_grad for p in scorer.parameters())
+
+
+def test_budgets_and_order_of_documents_change_nothing(scorer):
+    batch = random_batch([7, 1, 12])
+    made = scorer.fused(torch.float32)
+    whole = made(batch)
+    made.batch_tokens = 64
+    torch.testing.assert_close(made(batch), whole, rtol=1e-5, atol=1e-6)
+
+
+def test_lists_without_documents(scorer):
+    made = scorer.fused(torch.float32)
+    assert made(TextLists(torch.tensor([0]))).shape == (0, 0)
+    assert made(TextLists(torch.tensor([0, 0, 0]))).shape == (2, 0)
+
+
+class Rows(TorchDispatchMode):
+    """Rows that went through products, and the largest number of rows of any tensor made."""
+
+    def __init__(self):
+        super().__init__()
+        self.products: list[int] = []
+        self.attentions = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if "_linear_pointwise" in str(func) or func in (torch.ops.aten.addmm.default, torch.ops.aten.linear.default):
+            self.products.append(out.shape[0])
+        self.attentions += "attention" in str(func)
+        return out
+
+
+def test_no_token_is_computed_that_is_not_there(scorer):
+    """The regression guard, in counts: rows of products, and calls of attention."""
+    batch = random_batch([20, 30])
+    made = scorer.fused(torch.float32)
+    with Rows() as seen:
+        made(batch)
+    tokens, docs = batch.input_ids.numel(), batch.n_docs
+    # two layers: four products of every token, then one of every token and three of first tokens; pooler and classifier
+    assert sorted(seen.products) == sorted([*[tokens] * 5, *[docs] * 5])
+    assert seen.attentions == 2 * len(batch.lengths.unique())
+
+
+def test_kinds_that_are_not_known_say_why(tmp_path, caplog):
+    scorer = CrossEncoder(str(save_tiny(tmp_path / "mpnet", "mpnet")))
+    with caplog.at_level(logging.INFO, logger="ltr.scorers.fused"):
+        assert scorer.fused(torch.float32) is None
+    assert "mpnet is scored through transformers: its layers are none of bert, electra" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "reason"),
+    [
+        ("hidden_act", "silu", "its activation silu is none of gelu"),
+        ("is_decoder", True, "it has relative positions or reads in one direction"),
+    ],
+)
+def test_settings_that_are_not_known_say_why(scorer, caplog, setting, value, reason):
+    setattr(scorer.model.config, setting, value)
+    with caplog.at_level(logging.INFO, logger="ltr.scorers.fused"):
+        assert fused(scorer.model, torch.float32, "x") is None
+    assert reason in caplog.text
+
+
+def test_it_stays_where_it_was_made(scorer):
+    made = scorer.fused(torch.float32)
+    with pytest.raises(ConfigError, match="stays on the CPU in the precision it was made in, cannot go to meta"):
+        made.to("meta")
+    with pytest.raises(ConfigError, match=r"cannot go to cpu as torch.bfloat16; make a scorer"):
+        made.to(torch.bfloat16)
+    assert made.to("cpu") is made
+
+
+def test_documents_beyond_the_positions(scorer):
+    longest = scorer.max_positions
+    with pytest.raises(ConfigError, match=f"reads at most {longest} tokens, got texts of up to {longest + 1}; set"):
+        scorer.fused(torch.float32)(random_batch([3], shortest=longest + 1, longest=longest + 1))
+
+
+def test_the_budget_is_halved_until_it_is_small(scorer):
+    made = scorer.fused(torch.float32)
+    made.batch_tokens = 300
+    assert [made.halve(), made.halve(), made.batch_tokens, made.halve()] == [True, True, 75, False]
