@@ -18,6 +18,7 @@ from ltr.errors import ConfigError, DataError
 from ltr.io.trec import Run
 from ltr.scorers.base import Scorer
 from ltr.scorers.hardware import multiplies_bf16
+from ltr.scorers.memory import is_out_of_memory, released
 
 log = logging.getLogger(__name__)
 
@@ -178,11 +179,11 @@ def _fitting(scorer: Scorer, batch: Lists) -> Tensor:
     while True:
         try:
             return scores_of(scorer, batch)
-        except torch.OutOfMemoryError:
-            if not getattr(scorer, "halve", lambda: False)():
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error) or not getattr(scorer, "halve", lambda: False)():
                 raise
             log.warning("out of memory: scoring goes on with %d tokens at once", scorer.batch_tokens)
-        torch.cuda.empty_cache()
+        released()
 
 
 def scores_of(scorer: Scorer, batch: Lists) -> Tensor:
