@@ -9,6 +9,7 @@ loop does, with a fake model that hands out the scores where it wants one. Setti
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import json
 import resource
@@ -257,10 +258,9 @@ def measure(library: str, name: str, lists: int, docs: int, threads: int, second
 def peak_mb(start_anew: bool = False) -> float:
     """The largest resident set of this process so far, in MB; counted from now on where Linux can."""
     if start_anew:
-        try:
+        # on other systems the peak counts from the start of the process: what was loaded hides small losses
+        with contextlib.suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")
-        except OSError:
-            pass  # another system, whose peak counts from the start of the process: what was loaded hides small losses
     status = Path("/proc/self/status")
     if status.exists():
         for line in status.read_text().splitlines():
