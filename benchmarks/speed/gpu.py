@@ -134,6 +134,7 @@ def ours(folder: Path, device: str, batch: TextLists) -> dict[str, Callable[[], 
     scored = CrossEncoder(str(folder)).eval().lowered(torch.bfloat16).to(device)
     trained = CrossEncoder(str(folder)).train().to(device)
     optimizer = torch.optim.AdamW(trained.parameters(), lr=1e-5, fused=True)
+    assert batch.labels is not None
     loss, labels = ListNet(), batch.pad(batch.labels)
 
     def score() -> None:
