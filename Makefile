@@ -44,8 +44,9 @@ format: $(READY)  ## put the code into shape
 rivals:  ## make .venv-rivals: the packages that make bench measures against (gigabytes)
 	$(PYTHON) benchmarks/speed/common/rivals.py
 
-bench: $(READY)  ## measure the speed of losses, evaluation, scoring and training
-	for script in benchmarks/speed/*.py; do $(BIN)/python $$script || exit 1; done
+# QUICK=1 make bench runs everything in small
+bench: $(READY) rivals  ## measure all speeds against the rivals (an hour; QUICK=1: minutes), results in benchmarks/results/speed
+	$(BIN)/python benchmarks/speed/common/run_all.py $(if $(QUICK),--quick)
 
-clean:  ## remove .venv and what tools left behind (not runs/)
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean:  ## remove .venv, .venv-rivals and what tools left behind (not runs/)
+	rm -rf $(VENV) .venv-rivals build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,27 +1,24 @@
 """How fast an SVMlight file is read: parsed, and from the cache; against scikit-learn on the same file.
 
-    python benchmarks/speed/letor.py [--lists 1000] [--output results.json]
+    python benchmarks/speed/letor.py [--lists 1000] [--quick] [--output results.json]
 
 Writes a synthetic file in the form of MSLR-WEB (136 features, lists of about 120 documents) into a temporary folder and
-reads it with compiled code, in this process and on one thread. Prints values per second as JSON, by the clock and by the
-processor's seconds, which tell more on a busy machine.
+reads it with compiled code, in this process and on one thread. Prints values per second, by the clock and by the
+processor's seconds, which tell more on a busy machine. Takes about 1 minute.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
-import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import report
 
 FEATURES, DOCS = 136, 120
 
@@ -48,8 +45,8 @@ def timed(work: Callable[[], Any], n_values: int) -> tuple[dict[str, float], Any
     start, busy = time.perf_counter(), time.process_time()
     result = work()
     clock, busy = time.perf_counter() - start, time.process_time() - busy
-    figures = {"seconds": clock, "processor_seconds": busy, "million_values_per_second": n_values / clock / 1e6}
-    return {**figures, "million_values_per_processor_second": n_values / busy / 1e6}, result
+    figures = {"seconds": clock, "processor seconds": busy, "million values/s": n_values / clock / 1e6}
+    return {**figures, "million values/processor second": n_values / busy / 1e6}, result
 
 
 def main() -> None:
@@ -57,8 +54,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lists", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", help="write the JSON there as well")
+    parser.add_argument("--quick", action="store_true", help="20 lists: no figures to keep")
+    parser.add_argument("--output", help="write the JSON there instead")
     args = parser.parse_args()
+    if args.quick:
+        args.lists = 20
     with tempfile.TemporaryDirectory() as folder:
         # compiled code stays in the user's cache, what is read here does not
         from ltr.io.compiled import keep_compiled
@@ -79,24 +79,20 @@ def main() -> None:
         if not ((matrix.toarray().astype(np.float32) == table.features).all() and (labels == table.labels).all()):
             raise SystemExit("ltr and scikit-learn read different numbers")
         size = path.stat().st_size / 1e6
+    found = {"ltr": parsed, "ltr, from its cache, every value touched": cached, "scikit-learn": theirs}
+    rows = [
+        {"reader": name, **{key: float(f"{value:.3g}") for key, value in own.items()}} for name, own in found.items()
+    ]
     result = {
-        "what": f"read {args.lists} lists x {DOCS} documents x {FEATURES} features ({size:.0f} MB of text), one thread",
-        "parsed": parsed,
-        "from the cache, every value touched": cached,
-        "scikit-learn": theirs,
-        "equal": "every value and label is that of scikit-learn",
+        "what": f"read {args.lists} lists x {DOCS} documents x {FEATURES} features ({size:.0f} MB of text), one thread; "
+        "every value and label is that of scikit-learn",
+        "rows": rows,
+        "times scikit-learn's speed": round(theirs["seconds"] / parsed["seconds"], 1),
         "seed": args.seed,
-        "command": "python benchmarks/speed/letor.py " + " ".join(sys.argv[1:]),
-        "versions": {
-            "python": platform.python_version(),
-            **{p: version(p) for p in ("numpy", "numba", "scikit-learn")},
-        },
-        "machine": f"{platform.system()} {platform.machine()}",
+        "quick": args.quick,
     }
-    text = json.dumps(result, indent=2)
-    print(text)
-    if args.output:
-        Path(args.output).write_text(text + "\n")
+    print(report.table(rows))
+    report.write("letor", result, ("numpy", "numba", "scikit-learn"), args.output)
 
 
 if __name__ == "__main__":
