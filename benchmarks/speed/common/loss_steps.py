@@ -49,7 +49,7 @@ ALLRANK = {
     "ApproxNDCG": ("approxNDCG", "approxNDCGLoss", {}),
     "NeuralNDCG": ("neuralNDCG", "neuralNDCG", {}),
 }
-SENTENCE_TRANSFORMERS = {
+SENTENCE_TRANSFORMERS: dict[str, tuple[str, Any]] = {
     "RankNet": ("RankNetLoss", None),
     "LambdaRank": ("LambdaLoss", "LambdaRankScheme"),
     "NDCG-Loss1": ("LambdaLoss", "NDCGLoss1Scheme"),
@@ -70,7 +70,7 @@ PT_RANKING: dict[str, tuple[str, str, dict[str, Any]]] = {
     "ApproxNDCG": ("listwise.approxNDCG", "ApproxNDCG", {"alpha": 10}),
 }
 RAX = {
-    "RankNet": None,
+    "RankNet": "",
     "LambdaRank": "dcg_lambdaweight",
     "NDCG-Loss2": "dcg2_lambdaweight",
     "ApproxNDCG": "ndcg_metric",
@@ -147,7 +147,7 @@ def sentence_transformers(name: str) -> Step:
             return {"scores": self.scores.reshape(-1)}
 
     kind, scheme = SENTENCE_TRANSFORMERS[name]
-    settings = {} if scheme is None else {"weighting_scheme": getattr(losses, scheme)()}
+    settings = {"weighting_scheme": getattr(losses, scheme)()} if scheme else {}
     model: Any = Handed()
     loss = getattr(losses, kind)(model, mini_batch_size=-1, **settings)
 
@@ -198,7 +198,7 @@ def rax(name: str) -> Step:
     if name == "ApproxNDCG":
         loss = rax.approx_t12n(rax.ndcg_metric)
     else:
-        weigh = RAX[name] and getattr(rax, RAX[name])
+        weigh = getattr(rax, RAX[name]) if RAX[name] else None
 
         def loss(scores, labels):
             return rax.pairwise_logistic_loss(scores, labels, lambdaweight_fn=weigh)
