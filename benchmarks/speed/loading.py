@@ -143,7 +143,7 @@ def main() -> None:
     parser.add_argument("--lists", type=int, default=16, help="lists of 8 in a batch")
     parser.add_argument("--steps", type=int, default=30, help="training steps that are measured")
     parser.add_argument("--layers", type=int, default=3, help="layers of the model that is trained")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seconds", type=float, default=5.0, help="how long the loader alone is measured")
     parser.add_argument("--model", default=MINILM, help="whose tokenizer and weights")
     parser.add_argument("--seed", type=int, default=0)
