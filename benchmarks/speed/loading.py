@@ -58,11 +58,13 @@ def taken_in(work: Path, passages: int, words: np.ndarray, args: argparse.Namesp
         "doc_store_s": first["doc_store"],
         "token_store_s": first["token_store"],
         "first_start_s": first["data"],
+        "first_start_cpu_s": first["data_cpu"],
         "doc_store_mb": megabytes(cache / "docs"),
         "token_store_mb": megabytes(cache / "tokens"),
         "first_peak_mb": first["peak_mb"],
         "first_peak_own_mb": first["peak_own_mb"],
         "second_start_s": second["data"],
+        "second_start_cpu_s": second["data_cpu"],
         "imports_s": second["imports"],
         "second_peak_mb": second["peak_mb"],
         "second_peak_own_mb": second["peak_own_mb"],
@@ -141,7 +143,7 @@ def main() -> None:
     parser.add_argument("--lists", type=int, default=16, help="lists of 8 in a batch")
     parser.add_argument("--steps", type=int, default=30, help="training steps that are measured")
     parser.add_argument("--layers", type=int, default=3, help="layers of the model that is trained")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seconds", type=float, default=5.0, help="how long the loader alone is measured")
     parser.add_argument("--model", default=MINILM, help="whose tokenizer and weights")
     parser.add_argument("--seed", type=int, default=0)
