@@ -34,6 +34,10 @@ class CrossEncoder(Scorer):
     Wraps transformers' ``AutoModelForSequenceClassification`` with one logit. A backbone without a scoring head
     gets a fresh one, drawn from torch's global generator.
 
+    A training batch that runs out of memory in the forward pass is computed again with smaller micro-batches, then with
+    ``checkpointing``; both stay so. Each process does this for itself, before gradients are exchanged. In the backward
+    pass ``ltr.training.RankingModule`` does it, where one process trains.
+
     Args:
         model: folder, hub id or ``package:NAME/PATH``; safetensors only, no code from the hub is run.
         attention_dropout: in [0, 1). 0 keeps torch's fused attention (half the memory, clearly faster).

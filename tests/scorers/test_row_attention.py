@@ -170,6 +170,15 @@ def test_modernbert_sees_no_farther_than_its_window(tmp_path):
     assert not torch.allclose(scorer(batch), expected, atol=1e-3), "the window must matter here"
 
 
+def test_modernbert_that_reads_the_mean_of_all_tokens_is_padded(tmp_path):
+    torch.manual_seed(3)
+    folder = save_tiny(tmp_path / "m", "modernbert", classifier_pooling="mean")
+    scorer = CrossEncoder(str(folder), batch_tokens=150).eval()
+    assert not scorer._packs
+    batch = random_batch([5, 4], longest=40)
+    torch.testing.assert_close(scorer(batch), one_by_one(scorer.model, batch, segments=False), rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("config", "version", "reason"),
     [
