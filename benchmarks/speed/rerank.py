@@ -28,9 +28,12 @@ import machine
 import numpy as np
 from common import drift, report
 from common.children import Child, ChildFailed
+from common.exported import exported
 from common.model import BASE, STEPS, model_folder
 from common.rivals import python_of
 from common.texts import Asked, questions
+
+from ltr.errors import LtrError
 
 MAX_LENGTH = 256
 
@@ -57,6 +60,7 @@ WAYS = [
     Way("OpenVINO int8", "openvino", "int8", "current"),
     Way("ltr fp32", "ltr", "32"),
     Way("ltr bf16", "ltr", "bf16"),
+    Way("ltr int8", "ltr", "int8"),
 ]
 #: precision -> name in machine.py, whose peak it has
 PEAKS = {"32": "fp32", "bf16": "bf16", "int8": "int8"}
@@ -84,9 +88,12 @@ def open_ways(ways: list[Way], task: dict[str, Any], threads: int) -> dict[Way, 
             continue
         own = {**task, "way": way.way, "precision": way.precision, "model": way.model or task["model"]}
         try:
+            if way.way == "ltr" and way.precision == "int8":
+                own["precision"] = "auto"  # an exported model has one precision
+                own["model"] = way.model or str(exported(Path(task["model"]), task["max_length"], task["quick"]))
             children[way] = Child(python, "scoring_child.py", own, threads)
             say(f"{way.name}: ready after {children[way].ready['load_seconds']:.1f} s")
-        except ChildFailed as error:
+        except (ChildFailed, LtrError) as error:
             say(f"{way.name}: left out: {error}")
     return children
 
@@ -209,7 +216,7 @@ def main() -> None:
     gigaops, mean_tokens, cut = cost(asked, model, limit)
     task = {
         "model": model, "device": given.device, "threads": given.threads, "max_length": limit,
-        "work": model, "queries": [q.query for q in asked], "docs": [q.docs for q in asked],
+        "quick": given.quick, "work": model, "queries": [q.query for q in asked], "docs": [q.docs for q in asked],
         "calibration": {"queries": [q.query for q in other], "docs": [q.docs for q in other]},
     }  # fmt: skip
     machine.torch.set_num_threads(given.threads)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -152,7 +151,7 @@ def _signature(qrels: Qrels, collection: Collection | None, conventions: str) ->
     else:
         lines = sorted(f"{q}\0{d}\0{grade}" for q, docs in qrels.items() for d, grade in docs.items())
         data = f"judgements {hashlib.blake2b(chr(10).join(lines).encode(), digest_size=8).hexdigest()}"
-    return f"{data}; ltr {__version__}; ranx {version('ranx')}; {conventions}"
+    return f"{data}; ltr {__version__}; {conventions}"
 
 
 def main(argv: Sequence[str]) -> None:

@@ -20,6 +20,7 @@ COMMANDS = {
     "evaluate": ("evaluate", "measure runs against judgements and compare them"),
     "compare": ("compare", "runs query by query: the biggest wins and losses, as a page with texts"),
     "rerank": ("rerank", "reorder candidates with a trained model"),
+    "export": ("export", "a trained model on 8-bit integers, for fast reranking on a CPU"),
     "losses": ("losses", "list every loss with one line"),
     "plot": ("plot", "draw a link or a loss"),
 }

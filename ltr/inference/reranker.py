@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,6 +15,9 @@ from ltr.inference.encoding import TextEncoder, Texts
 from ltr.inference.scoring import Scored, prepared, score
 from ltr.io.trec import Run
 from ltr.scorers.cross_encoder import CrossEncoder
+from ltr.scorers.fused import FusedCrossEncoder
+from ltr.scorers.quantised import FILE as QUANTISED
+from ltr.scorers.quantised import load_quantised
 from ltr.scorers.settings import ModelSettings
 
 #: a document: its text, or a mapping with "text" and perhaps "title"
@@ -60,7 +64,7 @@ class Reranker:
 
     def __init__(
         self,
-        scorer: CrossEncoder,
+        scorer: CrossEncoder | FusedCrossEncoder,
         settings: ModelSettings | None = None,
         device: str | torch.device = "auto",
         precision: str = "auto",
@@ -104,11 +108,7 @@ class Reranker:
         Raises:
             ConfigError: the model cannot be opened, has no trained head, or a length does not fit it.
         """
-        scorer = CrossEncoder(os.fspath(model), batch_tokens=batch_tokens)
-        if scorer.new_head:
-            raise ConfigError(
-                f"Reranker: {model} has no trained scoring head, its scores would be random; train one with ltr fit"
-            )
+        scorer = opened(os.fspath(model), batch_tokens, precision)
         own = ModelSettings.find(scorer.source) or default_settings(scorer)
         length = own.max_length if max_length is None else max_length
         if max_query_length is None:
@@ -213,7 +213,24 @@ class Reranker:
         return weight
 
 
-def default_settings(scorer: CrossEncoder) -> ModelSettings:
+def opened(model: str, batch_tokens: int | None, precision: str) -> CrossEncoder | FusedCrossEncoder:
+    """The scorer of a folder or hub id; one on 8-bit integers where ``ltr export`` wrote the folder."""
+    if (Path(model) / QUANTISED).is_file():
+        if precision != "auto":
+            raise ConfigError(
+                f"Reranker: {model} was exported to 8-bit integers and has no other precision; leave precision out, or "
+                "load the model that it was exported from"
+            )
+        return load_quantised(Path(model), batch_tokens)
+    scorer = CrossEncoder(model, batch_tokens=batch_tokens)
+    if scorer.new_head:
+        raise ConfigError(
+            f"Reranker: {model} has no trained scoring head, its scores would be random; train one with ltr fit"
+        )
+    return scorer
+
+
+def default_settings(scorer: CrossEncoder | FusedCrossEncoder) -> ModelSettings:
     """For a model from elsewhere: what most cross-encoders were trained with, as far as its positions reach."""
     length = min(512, scorer.max_positions or 512)
     return ModelSettings(length, min(64, length // 2))

@@ -17,6 +17,8 @@ from ltr.batch import Lists, PassageLists, TextLists
 from ltr.errors import ConfigError, DataError
 from ltr.io.trec import Run
 from ltr.scorers.base import Scorer
+from ltr.scorers.hardware import multiplies_bf16
+from ltr.scorers.memory import is_out_of_memory, released
 
 log = logging.getLogger(__name__)
 
@@ -81,16 +83,6 @@ def prepared(scorer: Scorer, device: str | torch.device = "auto", precision: str
     held = next((p.device for p in scorer.parameters()), place)
     same = held.type == place.type and place.index in (None, held.index)
     return scorer if same else copy.deepcopy(scorer).to(place)
-
-
-def multiplies_bf16(device: torch.device) -> bool:
-    """Whether the hardware itself multiplies bfloat16 matrices, so that it is faster and not only smaller."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu":
-        found = torch.cpu.get_capabilities()
-        return bool(found.get("avx512_bf16") or found.get("amx_bf16") or found.get("bf16"))
-    return False
 
 
 def score(
@@ -187,11 +179,11 @@ def _fitting(scorer: Scorer, batch: Lists) -> Tensor:
     while True:
         try:
             return scores_of(scorer, batch)
-        except torch.OutOfMemoryError:
-            if not getattr(scorer, "halve", lambda: False)():
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error) or not getattr(scorer, "halve", lambda: False)():
                 raise
             log.warning("out of memory: scoring goes on with %d tokens at once", scorer.batch_tokens)
-        torch.cuda.empty_cache()
+        released()
 
 
 def scores_of(scorer: Scorer, batch: Lists) -> Tensor:

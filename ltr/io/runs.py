@@ -264,11 +264,26 @@ def parts(offsets: np.ndarray, entries: int) -> Iterator[tuple[int, int]]:
         first = last
 
 
+def _twice(key: np.ndarray) -> np.ndarray:
+    """The keys that occur more than once.
+
+    Every key writes its number to the slot that its first bits name, in a table with 16 slots a key or more. Only where
+    another number stands afterwards can keys be equal: those few are sorted (sorting all of them: 4 x slower).
+    """
+    bits = (16 * len(key)).bit_length()
+    slot = (key >> np.uint64(64 - bits)).view(np.int64)
+    number = np.arange(len(key), dtype=np.int32)
+    table = np.empty(1 << bits, np.int32)  # only slots that were written to are read
+    table[slot] = number
+    lost = np.flatnonzero(table[slot] != number)
+    few = np.sort(key[np.union1d(lost, table[slot[lost]])])
+    return few[1:][few[1:] == few[:-1]]
+
+
 def _repeated(docs: np.ndarray, query: np.ndarray) -> int | None:
     """An entry whose (query, document) stood before, or None."""
     key = keys(docs, query)
-    ordered = np.sort(key)
-    shared = ordered[1:][ordered[1:] == ordered[:-1]]
+    shared = _twice(key)
     if not len(shared):
         return None
     seen: set[tuple[int, bytes]] = set()

@@ -44,7 +44,10 @@ def relaxed_dcg(
 
 def _times(matrix: Tensor, vector: Tensor) -> Tensor:
     """[lists, rows] matrix · vector."""
-    return (matrix @ vector[:, :, None]).squeeze(-1)
+    if len(matrix) == 1:
+        return (matrix @ vector[:, :, None]).squeeze(-1)
+    # torch's batched product with one column takes the time of five: 1.5 x at 64 x 100
+    return torch.linalg.vecdot(matrix, vector[:, None])
 
 
 def _against(vector: Tensor, matrix: Tensor) -> Tensor:
@@ -52,27 +55,67 @@ def _against(vector: Tensor, matrix: Tensor) -> Tensor:
     return (vector[:, None, :] @ matrix).squeeze(1)
 
 
+class _Ordered:
+    """Sums over all other documents of a list that depend on which scores are larger, by sorting: n log n, not n².
+
+    Attributes:
+        rising: [lists, docs] scores from low to high, padding last.
+        before, until: [lists, docs] how many scores are smaller than a document's, and not larger.
+    """
+
+    def __init__(self, scores: Tensor, mask: Tensor):
+        self.scores, self.mask = scores, mask
+        self.count = mask.sum(-1, keepdim=True)
+        padded = torch.where(mask, scores, torch.inf)
+        rising, self.order = padded.sort(dim=-1)
+        self.before = torch.searchsorted(rising, padded).clamp(max=self.count)
+        self.until = torch.searchsorted(rising, padded, right=True).clamp(max=self.count)
+        self.rising = rising.masked_fill(rising == torch.inf, 0)
+
+    def below(self, values: Tensor, counts: Tensor) -> Tensor:
+        """Sums of the values of the ``counts`` lowest documents of each list."""
+        sums = torch.nn.functional.pad(values.gather(-1, self.order).cumsum(-1), (1, 0))
+        return sums.gather(-1, counts)
+
+    def sides(self) -> Tensor:
+        """Σₖ sign(ŝⱼ − ŝₖ)."""
+        return (self.before + self.until - self.count).to(self.scores)
+
+    def spread(self) -> Tensor:
+        """Σₖ |ŝⱼ − ŝₖ|."""
+        real = torch.where(self.mask, self.scores, 0)
+        # around the middle of the list: sums of large scores would lose the small differences
+        centred = torch.where(self.mask, real - real.sum(-1, keepdim=True) / self.count.clamp(min=1), 0)
+        below = self.below(centred, self.until)
+        apart = centred * (2 * self.until - self.count) - 2 * below + centred.sum(-1, keepdim=True)
+        return torch.where(self.mask, apart, 0)
+
+    def signed(self, values: Tensor) -> Tensor:
+        """Σₖ valuesₖ sign(ŝₖ − ŝⱼ); values are 0 at masked places."""
+        return values.sum(-1, keepdim=True) - self.below(values, self.until) - self.below(values, self.before)
+
+
 class _Chunk:
     """Relaxed permutations P = diag(left) · matrix · diag(right) of a few lists, rows ranks, columns documents."""
 
     def __init__(self, scores: Tensor, mask: Tensor, temperature: float):
         self.mask, self.temperature = mask, temperature
-        count = mask.sum(-1, keepdim=True)
-        rank = torch.arange(1, mask.shape[-1] + 1, device=mask.device)
-        self.ranked = rank <= count
         # double where there is one: differences of products of scores and ranks lose the small digits
         wide = torch.float32 if scores.device.type == "mps" else torch.float64
-        self.scores = scores.to(wide)
-        self.slant = (count + 1 - 2 * rank).to(wide)
-        gaps = self.scores[:, :, None] - self.scores[:, None, :]
-        gaps.masked_fill_(~mask[:, None, :], 0)
-        spread = gaps.abs().sum(-1)
-        self.sides = gaps.sign_().sum(-1)  # Σₖ sign(ŝⱼ − ŝₖ)
-        logits = torch.mul(self.slant[:, :, None], self.scores[:, None, :], out=gaps)
-        logits.sub_(spread[:, None, :]).div_(temperature).masked_fill_(~mask[:, None, :], -torch.inf)
-        logits.sub_(logits.amax(-1, keepdim=True).clamp_(min=torch.finfo(wide).min))
-        matrix = logits.to(scores.dtype).exp_()
-        del gaps, logits
+        self.ordered = ordered = _Ordered(scores.to(wide), mask)
+        rank = torch.arange(1, mask.shape[-1] + 1, device=mask.device)
+        self.ranked = rank <= ordered.count
+        self.slant = (ordered.count + 1 - 2 * rank).to(wide)
+        spread = ordered.spread()
+        # the largest logit of a rank is that of the document which stands there: no need to look for it
+        there = (ordered.count - rank).clamp(min=0)
+        top = self.slant * ordered.rising.gather(-1, there) - spread.gather(-1, ordered.order.gather(-1, there))
+        logits = torch.where(mask, ordered.scores, 0)[:, None, :] * (self.slant / temperature)[:, :, None]
+        logits.sub_((spread / temperature)[:, None, :]).sub_((top / temperature)[:, :, None])
+        matrix = logits.to(scores.dtype)
+        del logits
+        # numbers too small to matter become 0: they slow everything down tenfold once they fall out of the normal range
+        matrix.clamp_(-80, 0).exp_().sub_(1e-30).clamp_(min=0).mul_(mask[:, None, :])
         matrix.mul_(self.ranked[:, :, None]).div_(matrix.sum(-1, keepdim=True).clamp_(min=1e-30))
         self.matrix = matrix
         self.left, self.right = [self.ranked.to(matrix)], [mask.to(matrix)]
@@ -92,10 +135,9 @@ class _Chunk:
         """[lists, docs] derivative of Σᵢ paidᵢ Σⱼ Pᵢⱼ gainedⱼ by the scores."""
         toward = self._matrix_gradient(paid, gained)
         toward.sub_((toward * self.matrix).sum(-1, keepdim=True)).mul_(self.matrix).div_(self.temperature)
-        by_spread = -toward.sum(1).to(self.scores)
-        by_score = _against(self.slant.to(toward), toward).to(self.scores) + by_spread * self.sides
-        signs = (self.scores[:, :, None] - self.scores[:, None, :]).sign_()
-        by_score -= _against(by_spread, signs)
+        by_spread = -toward.sum(1).to(self.slant)
+        by_score = _against(self.slant.to(toward), toward).to(self.slant) + by_spread * self.ordered.sides()
+        by_score -= self.ordered.signed(torch.where(self.mask, by_spread, 0))
         return torch.where(self.mask, by_score, 0).to(toward)
 
     def _matrix_gradient(self, paid: Tensor, gained: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import logging
 import os
 from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +17,11 @@ from torch.utils.checkpoint import checkpoint
 from ltr.batch import TextLists
 from ltr.errors import ConfigError
 from ltr.io.models import located
-from ltr.scorers import fused, loading, packed, saving
+from ltr.scorers import budget, fused, loading, packed, saving
 from ltr.scorers.base import Scorer
 from ltr.scorers.fused import FusedCrossEncoder
 from ltr.scorers.heads import head_of, in_head, without_pooler
+from ltr.scorers.memory import is_out_of_memory, released
 from ltr.scorers.microbatches import padded, plan
 from ltr.scorers.settings import ModelSettings
 
@@ -42,8 +43,9 @@ class CrossEncoder(Scorer):
         freeze_layers: embeddings and the first so many layers are not trained; 0 trains all.
         checkpointing: keep no activations but compute them again in the backward pass: about a third slower, and
             memory no longer grows with the number of documents.
-        batch_tokens: most tokens computed at once; changes speed and memory, never scores. None takes 2048 on a CPU,
-            where activations then stay in its caches, and 32768 elsewhere.
+        batch_tokens: most tokens computed at once; changes speed and memory, scores by no more than rounding. None takes
+            2048 on a CPU, where activations then stay in its caches, and 32768 elsewhere. ``auto`` tries, in the first
+            batch, which number is fastest within a quarter of the free memory (seconds on a CPU).
         batch_docs: most documents computed at once; None for any number.
         revision: of a hub model.
 
@@ -60,17 +62,15 @@ class CrossEncoder(Scorer):
         layers: int | None = None,
         freeze_layers: int = 0,
         checkpointing: bool = False,
-        batch_tokens: int | None = None,
+        batch_tokens: int | Literal["auto"] | None = None,
         batch_docs: int | None = None,
         revision: str | None = None,
     ):
         super().__init__()
-        if any(bound is not None and bound < 1 for bound in (batch_tokens, batch_docs)):
-            raise ConfigError(
-                f"CrossEncoder: batch_tokens and batch_docs must be at least 1, got {batch_tokens} and {batch_docs}"
-            )
+        _check_bounds(batch_tokens, batch_docs)
         self.source, self.revision = located(model), revision
         self.checkpointing, self.batch_tokens, self.batch_docs = checkpointing, batch_tokens, batch_docs
+        self._probed: dict[tuple[str, bool], int] = {}
         self.model, self.new_head = loading.load(
             self.source, attention_dropout, dropout, head_dropout, layers, revision
         )
@@ -118,8 +118,20 @@ class CrossEncoder(Scorer):
         if not batch.n_docs:
             # an empty share (the last batch of a rank) still takes part in the backward pass, with gradient 0
             return batch.pad(next(self.model.parameters()).new_zeros(0)) + 0 * self.parts()["head"][0].sum()
+        self.check_length(int(batch.lengths.max()))
+        retries = 0
+        while True:
+            try:
+                return self._computed(batch)
+            except (RuntimeError, MemoryError) as error:
+                # in scoring, ltr.inference.score tries again
+                if not torch.is_grad_enabled() or not is_out_of_memory(error) or not self.spare(retries):
+                    raise
+            released()
+            retries += 1
+
+    def _computed(self, batch: TextLists) -> Tensor:
         lengths = batch.lengths
-        self.check_length(int(lengths.max()))
         pieces = plan(lengths, self.budget(lengths.device), self.batch_docs)
         run = self._scores_of
         if self.checkpointing and torch.is_grad_enabled():
@@ -129,7 +141,25 @@ class CrossEncoder(Scorer):
 
     def budget(self, device: torch.device) -> int:
         """How many tokens are computed at once on a device."""
-        return self.batch_tokens or (2048 if device.type == "cpu" else 32768)
+        if self.batch_tokens != "auto":
+            return self.batch_tokens or (2048 if device.type == "cpu" else 32768)
+        training = torch.is_grad_enabled()
+        key = (str(device), training)
+        if key not in self._probed:
+            size = budget.token_bytes(self.model.config, training)
+            self._probed[key] = budget.probe(partial(self._try, device=device), size, device)
+            log.info("%d tokens at once in %s on %s", self._probed[key], "training" if training else "scoring", device)
+        return self._probed[key]
+
+    def _try(self, tokens: int, device: torch.device) -> None:
+        """Compute about so many tokens, with gradients that go nowhere where gradients are on."""
+        length = min(128, self.max_positions or 128, tokens)
+        offsets = torch.arange(0, tokens + 1, length, device=device)
+        ids = torch.randint(self.model.config.vocab_size, (int(offsets[-1]),), device=device)
+        batch = TextLists(offsets[[0, 0]], input_ids=ids, segment_ids=torch.zeros_like(ids), doc_offsets=offsets)
+        scores = self._scores_of(batch, torch.arange(len(offsets) - 1, device=device))
+        if scores.requires_grad:
+            torch.autograd.grad(scores.sum(), [p for p in self.parameters() if p.requires_grad], allow_unused=True)
 
     def halve(self) -> bool:
         """Compute half as many tokens at once from now on; False where that would not help any more."""
@@ -138,6 +168,26 @@ class CrossEncoder(Scorer):
             return False
         self.batch_tokens = tokens
         return True
+
+    def spare(self, retries: int = 0) -> bool:
+        """Need less memory for training from now on, and say so; False where nothing is left to spare.
+
+        The first time smaller micro-batches may do. Their activations together stay as they are, so the next step is
+        to keep none (``checkpointing``).
+
+        Args:
+            retries: how often the batch at hand has failed before.
+        """
+        if retries and not self.checkpointing:
+            self.checkpointing = True
+            log.warning("out of memory: training goes on with checkpointing, about a third slower")
+            return True
+        if self.halve():
+            log.warning("out of memory: training goes on with %d tokens at once", self.batch_tokens)
+            return True
+        if not self.checkpointing:
+            return self.spare(retries=1)
+        return False
 
     def lowered(self, dtype: torch.dtype = torch.bfloat16) -> CrossEncoder:
         """A copy for scoring alone whose encoder works in ``dtype``; the head stays in float32."""
@@ -151,7 +201,8 @@ class CrossEncoder(Scorer):
     def fused(self, dtype: torch.dtype) -> FusedCrossEncoder | None:
         if next(self.model.parameters()).device.type != "cpu":
             return None
-        return fused.fused(self.model, dtype, self.source, self.batch_tokens, self.revision)
+        tokens = None if self.batch_tokens == "auto" else self.batch_tokens  # its own number was found by trying
+        return fused.fused(self.model, dtype, self.source, tokens, self.revision)
 
     def _scores_of(self, batch: TextLists, docs: Tensor) -> Tensor:
         head = head_of(self.model)
@@ -187,6 +238,13 @@ class CrossEncoder(Scorer):
             raise ConfigError(f"CrossEncoder: freeze_layers must be 0 to {len(stack)} for {self.source}, got {layers}")
         for module in (self.model.base_model.embeddings, *stack[:layers]):
             module.requires_grad_(False)
+
+
+def _check_bounds(tokens: Any, docs: int | None) -> None:
+    if isinstance(tokens, str) and tokens != "auto":
+        raise ConfigError(f"CrossEncoder: batch_tokens must be a number, auto or None, got {tokens!r}")
+    if any(isinstance(bound, int) and bound < 1 for bound in (tokens, docs)):
+        raise ConfigError(f"CrossEncoder: batch_tokens and batch_docs must be at least 1, got {tokens} and {docs}")
 
 
 @cache  # once for each kind and reason

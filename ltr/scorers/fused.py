@@ -49,10 +49,16 @@ class FusedCrossEncoder(Scorer):
     ):
         super().__init__()
         self.source, self.revision = source, revision
-        self.model = model.requires_grad_(False).eval()
+        self.model = model.requires_grad_(False)
         self.layers = list(layers)
         self.precision = precision
         self.batch_tokens = batch_tokens or TOKENS
+
+        self.eval()
+
+    def train(self, mode: bool = True) -> FusedCrossEncoder:
+        """Stays in evaluation mode: it scores, and nothing else."""
+        return super().train(False)
 
     @cached_property
     def tokenizer(self) -> Any:

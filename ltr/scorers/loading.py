@@ -69,6 +69,20 @@ def load(
     return model, bool(missing)
 
 
+def empty(source: str) -> Any:
+    """A model with the embeddings, the head and one layer that config.json describes, and random weights.
+
+    Raises:
+        ConfigError: as ``load`` does for the configuration.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    config = _config(source, None)
+    config.num_hidden_layers = 1
+    with quiet():
+        return AutoModelForSequenceClassification.from_config(config)
+
+
 def open_tokenizer(source: str, revision: str | None) -> Any:
     """The fast tokenizer beside the model."""
     from transformers import AutoTokenizer

@@ -72,9 +72,8 @@ def first_states(model: Any, batch: TextLists, docs: Tensor, segments: bool) -> 
     common, counts = lengths.unique_consecutive(return_counts=True)
     runs = list(zip(counts.tolist(), common.tolist(), strict=True))
     bounds = pad(ends, (1, 0)).int() if ends.device.type == "cuda" else None
-    if (
-        kind == "modernbert"
-    ):  # it would draw a mask of the whole row against itself, that packed attention does not read
+    if kind == "modernbert":
+        # else it would draw a mask of the whole row against itself, which packed attention does not read
         unmasked = {"full_attention": None, "sliding_attention": None}
         whole = model.base_model(**inputs, attention_mask=unmasked, runs=runs, bounds=bounds)
         return whole.last_hidden_state[0, starts]

@@ -32,7 +32,7 @@ from ltr.metrics import (
 from ltr.metrics.focus import NAMES as FOCUS_NAMES
 from ltr.metrics.measure import measures as parse_measures
 from ltr.scorers.base import Scorer
-from ltr.training import schedules
+from ltr.training import memory, schedules
 from ltr.training.matching import fit_to_data
 from ltr.training.scored import ScoredLists, distributed, gathered, labels_by_list, labels_of
 
@@ -108,7 +108,7 @@ class RankingModule(pl.LightningModule):
         self._labels: list[np.ndarray] = []
         self._sums: list[Tensor] = []
         self._dead_steps = 0
-        self._clock, self._docs = 0.0, 0
+        self._clock, self._docs, self._batch = 0.0, 0, Lists(torch.zeros(1, dtype=torch.int64))
 
     @property
     def logged(self) -> list[str]:
@@ -177,19 +177,35 @@ class RankingModule(pl.LightningModule):
         self._sums, self._docs, self._clock = [], 0, time.perf_counter()
 
     def training_step(self, batch: Lists, batch_idx: int) -> Tensor:
+        self._batch = batch
+        self._docs += batch.n_docs
+        # undo Lightning's division by the accumulated batches and DDP's mean over processes: gradients are those of the
+        # plain sum, and on_before_optimizer_step divides by the global number of lists
+        return self._cost(batch) * self.trainer.accumulate_grad_batches * self.trainer.world_size
+
+    def _cost(self, batch: Lists) -> Tensor:
         labels, mask = batch.pad(labels_of(batch)), batch.mask
         scores = self.scorer(batch)
         costs = self.loss(scores, labels, mask, batch.weights)
         count = self.loss.contributes(labels, mask).sum()
-        dead = dead_share(self.loss, scores, mask)
-        if dead is None:
-            dead = scores.new_zeros(())
+        share = dead_share(self.loss, scores, mask)
+        dead = scores.new_zeros(()) if share is None else share
         total = costs.sum()
         self._sums.append(torch.stack([total.detach(), count.to(total), dead.to(total), total.new_ones(())]))
-        self._docs += batch.n_docs
-        # undo Lightning's division by the accumulated batches and DDP's mean over processes: gradients are those of the
-        # plain sum, and on_before_optimizer_step divides by the global number of lists
-        return total * self.trainer.accumulate_grad_batches * self.trainer.world_size
+        return total
+
+    def backward(self, loss: Tensor, *args: Any, **options: Any) -> None:
+        spare = getattr(self.scorer, "spare", None)
+        if (
+            spare is None or self.trainer.world_size > 1 or self.trainer.precision == "16-mixed"
+        ):  # which scales the loss
+            return super().backward(loss, *args, **options)
+        memory.backward(loss, self._cost_again, [p for p in self.parameters() if p.requires_grad], spare)
+
+    def _cost_again(self) -> Tensor:
+        self._sums.pop()
+        with self.trainer.precision_plugin.train_step_context():
+            return self._cost(self._batch)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         sums = torch.stack(self._sums).sum(0)

@@ -62,7 +62,7 @@ def test_a_page_holds_texts_labels_and_what_was_asked(runs, tiny_folder, capsys)
     assert [(told["documents"][n][0], score, label) for n, score, label in ranked] == [("d5", 9, 1), ("d6", 8, None)]
     assert "<h1>turned against first</h1>" in html
     assert "4 judged queries of tiny" in html
-    assert re.search(r"<code>data [0-9a-f]{16}; ltr \S+; ranx \S+; 4 queries;", html)
+    assert re.search(r"<code>data [0-9a-f]{16}; ltr \S+; 4 queries;", html)
     assert f"dataset: {tiny_folder}" in html
     assert "tests:\n- student" in html
 

@@ -7,7 +7,9 @@ import json
 import pytest
 
 from ltr.cli.main import main
+from tests.cli.test_main import imported_by
 
+COMMON = ["ndcg@10", "ndcg_burges@10", "mrr@10", "map", "recall@100", "precision-l2@5", "rbp.95", "bpref"]
 RUNS = {"bm25": {"q1": "ab", "q2": "ab", "q3": "ba"}, "ours": {"q1": "ba", "q2": "ba", "q3": "ba"}}
 
 
@@ -101,3 +103,17 @@ def test_mistakes_are_explained(files, capsys, monkeypatch, options, message):
     err = capsys.readouterr().err
     assert err.startswith("ltr evaluate: ")
     assert message in err
+
+
+def test_one_run_is_measured_without_anything_heavy(files):
+    command = ["evaluate", "--run", str(files / "bm25.trec"), "--qrels", str(files / "qrels.trec"), "-m", *COMMON]
+    loaded, out, _ = imported_by(*command)
+    assert loaded == set()
+    assert "bm25" in out
+
+
+def test_runs_are_compared_without_a_compiler_or_frames(files):
+    runs = [str(files / f"{name}.trec") for name in RUNS]
+    loaded, out, _ = imported_by("evaluate", "--run", *runs, "--qrels", str(files / "qrels.trec"), "-m", *COMMON)
+    assert loaded == {"scipy"}  # Student's distribution
+    assert "Against bm25" in out

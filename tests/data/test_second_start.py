@@ -5,7 +5,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from ltr.data import kept_pools, pools, text_parts, token_shards, token_store, tokens
+from ltr.data import kept_pools, pools, text_parts, token_shards, token_store, tokens, train_parts
 from ltr.data.collection import Collection
 from ltr.data.docstore import LineStore
 from ltr.data.ids import Ids
@@ -41,7 +41,12 @@ def counts(monkeypatch):
     counts = Counts()
     for owner, name in (
         *((LineStore, "at"), (LineStore, "get_many_iter"), (LineStore, "_build"), (Collection, "texts")),
-        *((token_store, "token_ids"), (tokens, "token_ids"), (text_parts, "judged_pool"), (text_parts, "teacher_pool")),
+        *(
+            (token_store, "token_ids"),
+            (tokens, "token_ids"),
+            (train_parts, "judged_pool"),
+            (train_parts, "teacher_pool"),
+        ),
     ):
         counts.watch(monkeypatch, owner, name)
     return counts
@@ -72,6 +77,25 @@ def test_training_queries_and_judgements_are_not_read_again(data, monkeypatch):
     made = data(dev=None)
     assert lists_of(made.train_dataloader()) == first
     assert made.signature
+
+
+@pytest.mark.parametrize("source", ["first", "qrels", "teacher", "subset"])
+def test_candidates_are_read_once(data, folder, monkeypatch, source):
+    settings = {
+        "first": {"dev_top": 5},
+        "qrels": {"dev_candidates": "qrels"},
+        "teacher": {"dev_candidates": "bm25", "dev_teacher": str(folder / "run.first.trec"), "dev_queries": 4},
+        "subset": {"dev_queries": 3, "seed": 2},
+    }[source]
+    made = data(**settings)
+    first, run = lists_of(made.val_dataloader()), made._eval_part("dev").run
+    monkeypatch.setattr(text_parts, "candidates", None)
+    again = data(**settings)
+    assert lists_of(again.val_dataloader()) == first
+    assert again._eval_part("dev").run.to_dict() == run.to_dict()
+    assert again._eval_part("dev").run.name == run.name
+    with pytest.raises(TypeError):
+        data(**{**settings, "dev_queries": 2})
 
 
 def test_a_batch_runs_no_tokenizer(data, counts):

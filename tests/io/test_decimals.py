@@ -2,6 +2,7 @@
 
 import math
 import struct
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -39,15 +40,44 @@ SCORES = st.floats(-1e4, 1e4, allow_nan=False).map(repr) | st.floats(0, 1).map("
     ["9007199254740993", "0.9007199254740993", "90071992.54740993", "99999999.9999999999", "0.1000000000000000055"]
 )
 @example(["0." + "0" * 17 + "1", "0." + "0" * 18 + "1", "1." + "0" * 17, "9." + "9" * 17, "0." + "9" * 18])
+@example(["12345678.12345678901", "99999999.99999999999", "12345678.123456789012", "1234567.123456789012345678"])
 def test_equals_float_to_the_last_bit(words):
     assert_same(words)
 
 
-def test_numbers_halfway_between_two_floats_go_to_the_even_one():
-    # 2^53 + 1 and its neighbours, with the point at every place that eight digits before it allow
-    for whole in range(2**53 - 9, 2**53 + 9):
-        digits = str(whole)
-        assert_same([f"{digits[:k]}.{digits[k:]}" for k in range(9)])
+def test_any_number_of_digits_before_and_behind_the_point():
+    rng = np.random.default_rng(2)
+    words = [
+        f"{a}.{b}"
+        for before in range(11)
+        for behind in range(22)
+        for a, b in (
+            ["".join(map(str, rng.integers(0, 10, n))) for n in (before, behind)],
+            ["9" * before, "9" * behind],
+        )
+        if a or b
+    ]
+    assert_same(words * 3)
+
+
+def test_numbers_next_to_halfway_between_two_floats():
+    # mantissa 2^(exponent + 1) / 10^k is odd at halfway; what comes nearest has a remainder of 1 or -1 over 5^k
+    words = []
+    for k in range(10, 19):
+        for exponent in range(26, 53):  # the floats around lie 2^-exponent apart
+            least = 10**k * 2 ** (52 - exponent)
+            for remainder in (1, -1):
+                rest = remainder * pow(2 ** (exponent + 1 - k), -1, 5**k) % 5**k
+                mantissa = least + (rest - least) % 5**k
+                digits = str(mantissa).zfill(k + 1)
+                if mantissa < min(2 * least, 10**18, 10 ** (k + 8)):
+                    words.append(f"{digits[:-k]}.{digits[-k:]}")
+    distances = [
+        abs(abs(Fraction(w) - Fraction(float(w))) / Fraction(math.ulp(float(w))) - Fraction(1, 2)) for w in words
+    ]
+    assert len(words) > 100
+    assert max(distances) < 1e-6
+    assert_same(words)
 
 
 def test_many_random_scores():

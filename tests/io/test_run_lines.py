@@ -74,6 +74,8 @@ def test_usual_forms_need_no_reader_of_single_lines(tmp_path, monkeypatch, text)
     [
         ("q Q0 a 1 1 t\nq Q0 b 1 t\n", "lines without six fields"),
         ("q Q0 a 1 1 t u\nq Q0 b 1 t\n", "lines without six fields"),
+        ("q  a 1 1 t\n", "lines without six fields"),
+        (" Q0 a 1 1 t\n", "lines without six fields"),
         ("q Q0 a 1 high t\n", "could not convert"),
         ("q Q0 a\x0bb 1 1 t\n", "control characters"),
         ("q Q0 a 1 1 t\rq Q0 b 1 1 t\n", "a return inside a line"),

@@ -146,3 +146,20 @@ def test_keys_do_not_depend_on_the_width_of_the_array():
     query = np.arange(4)
     assert (runs.keys(narrow, query[:3]) == runs.keys(wide, query)[:3]).all()
     assert len(set(runs.keys(narrow, query[:3]).tolist() + runs.keys(narrow, query[:3], seed=1).tolist())) == 6
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(0, 2**64 - 1), max_size=20), st.lists(st.integers(0, 19), max_size=5))
+def test_keys_that_occur_twice_are_all_found(single, repeated):
+    values = single + [single[i] for i in repeated if i < len(single)]
+    found = runs._twice(np.array(values, np.uint64))
+    assert set(found.tolist()) == {v for v in values if values.count(v) > 1}
+
+
+def test_few_keys_are_sorted_to_find_those_that_occur_twice(monkeypatch):
+    sorted_keys = []
+    true = np.sort
+    monkeypatch.setattr(runs.np, "sort", lambda keys: sorted_keys.append(len(keys)) or true(keys))
+    key = runs.keys(runs.as_bytes([str(i) for i in range(20_000)]), np.repeat(np.arange(20), 1000))
+    assert len(runs._twice(key)) == 0
+    assert sum(sorted_keys) < 0.15 * len(key)

@@ -214,6 +214,7 @@ def test_micro_batch_memory_is_halved_until_it_is_small(scorer):
         ({"layers": 3}, r"layers must be 1 to 2 for .*, got 3"),
         ({"freeze_layers": 5}, r"freeze_layers must be 0 to 2 for .*, got 5"),
         ({"batch_tokens": 0}, r"batch_tokens and batch_docs must be at least 1, got 0 and None"),
+        ({"batch_tokens": "all"}, r"batch_tokens must be a number, auto or None, got 'all'"),
         ({"batch_docs": 0}, r"batch_tokens and batch_docs must be at least 1, got None and 0"),
     ],
 )

@@ -137,3 +137,10 @@ def test_the_budget_is_halved_until_it_is_small(scorer):
     made = scorer.fused(torch.float32)
     made.batch_tokens = 300
     assert [made.halve(), made.halve(), made.batch_tokens, made.halve()] == [True, True, 75, False]
+
+
+def test_it_never_draws_dropout(scorer):
+    made, batch = scorer.fused(torch.float32), random_batch([5])
+    first = made(batch)
+    assert torch.equal(made.train()(batch), first)
+    assert not made.training

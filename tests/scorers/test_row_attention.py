@@ -73,7 +73,8 @@ def test_one_call_for_each_length(monkeypatch):
     assert len(calls) == len(set(LENGTHS))
 
 
-def test_bfloat16_is_trained_with_attention_in_float32_on_a_cpu(monkeypatch):
+@pytest.mark.parametrize("window", [None, 2])
+def test_gradients_of_bfloat16_are_computed_in_float32_on_a_cpu(monkeypatch, window):
     seen = []
 
     def watched(query, *args, **options):
@@ -81,13 +82,31 @@ def test_bfloat16_is_trained_with_attention_in_float32_on_a_cpu(monkeypatch):
         return scaled_dot_product_attention(query, *args, **options)
 
     monkeypatch.setattr(row_attention, "scaled_dot_product_attention", watched)
+    parts, kept = draw(dtype=torch.bfloat16), []
+
+    def note(tensor):
+        kept.append(tensor.dtype)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda t: t), torch.autocast("cpu", torch.bfloat16):
+        trained = attend(*parts, RUNS, scale=0.3, window=window)
+    assert seen == [torch.bfloat16] * 4
+    assert kept == [torch.bfloat16] * 3, "the regression guard of memory: query, key and value, and nothing besides"
+    got = torch.autograd.grad(trained.float().square().sum(), parts)
+    assert seen == [torch.bfloat16] * 4 + [torch.float32] * 4
+    exact = [p.detach().float().requires_grad_() for p in parts]
+    values = attend(*exact, RUNS, scale=0.3, window=window)
+    torch.testing.assert_close(trained.float(), values, rtol=2e-2, atol=2e-2)
+    for mine, theirs in zip(got, torch.autograd.grad(values.square().sum(), exact), strict=True):
+        assert mine.dtype == torch.bfloat16
+        torch.testing.assert_close(mine.float(), theirs, rtol=3e-2, atol=3e-2 * float(theirs.abs().max()))
+
+
+def test_bfloat16_with_dropout_is_trained_as_it_is():
     parts = draw(dtype=torch.bfloat16)
-    with torch.autocast("cpu", torch.bfloat16):
-        trained = attend(*parts, RUNS)
-        scored = attend(*(p.detach() for p in parts), RUNS)
-    assert seen == [torch.float32] * 4 + [torch.bfloat16] * 4
-    assert trained.dtype == scored.dtype == torch.bfloat16
-    torch.testing.assert_close(trained, scored, rtol=2e-2, atol=2e-2)
+    values = attend(*parts, RUNS, dropout=0.5)
+    assert not torch.equal(values, attend(*parts, RUNS, dropout=0.5))
+    assert all(g.isfinite().all() for g in torch.autograd.grad(values.float().sum(), parts))
 
 
 @pytest.mark.parametrize("window", [None, 2])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +13,9 @@ PASSAGE_WORDS, QUERY_WORDS = 56, 6
 #: how often the r-th most frequent word comes: 1 / r, from KNEE on falling as r ** -TAIL. Chosen so that the first half
 #: million of words holds about as many different ones (60 thousand with marks and capitals) as that many of MS MARCO's
 #: (51 thousand), since that decides what remembering words is worth
-KNEE, TAIL, VOCABULARY = 3000, 1.6, 2_000_000
+KNEE, TAIL = 3000, 1.6
+#: different words that there are, at most and for each passage: those beyond would hardly come
+VOCABULARY, PER_PASSAGE = 2_000_000, 40
 #: dev queries, and candidates of each
 DEV = (200, 50)
 BLOCK = 10_000
@@ -29,14 +31,14 @@ class Made(NamedTuple):
     depth: int
 
 
-def make(folder: Path, passages: int, depth: int, words: Sequence[str], seed: int = 0) -> Made:
+def make(folder: Path, passages: int, depth: int, words: np.ndarray, seed: int = 0) -> Made:
     """Write a collection in which every passage is a training candidate of one query, so that all must be tokenised.
 
     Args:
         folder: where to; it is created.
         passages: how many.
         depth: candidates of each training query, one of them relevant.
-        words: the frequent words; rarer ones are put together from them.
+        words: from ``vocabulary``.
         seed: decides everything.
     """
     folder.mkdir(parents=True)
@@ -70,16 +72,9 @@ def _write_split(folder: Path, split: str, texts: Texts, candidates: list[np.nda
 class Texts:
     """English-like texts: a few words make most of the text, rare ones never end; marks and capitals among them."""
 
-    def __init__(self, words: Sequence[str], rng: np.random.Generator):
-        self._rng = rng
-        # frequent words are short
-        known = sorted(words, key=lambda word: len(word) + 14 * rng.random())
-        self._words = np.empty(VOCABULARY, object)
-        self._words[: len(known)] = known
-        rare = VOCABULARY - len(known)
-        pairs = rng.integers(0, len(known), (2, rare)).tolist()
-        self._words[len(known) :] = [known[a][:5] + known[b][-4:] for a, b in zip(*pairs, strict=True)]
-        rank = np.arange(VOCABULARY) + 1.5
+    def __init__(self, words: np.ndarray, rng: np.random.Generator):
+        self._rng, self._words = rng, words
+        rank = np.arange(len(words)) + 1.5
         shares = np.where(rank < KNEE, 1 / rank, (rank / KNEE) ** -TAIL / KNEE)
         self._sums = np.cumsum(shares / shares.sum())
 
@@ -87,7 +82,7 @@ class Texts:
         """``n`` texts of ``mean`` words on average."""
         lengths = np.clip(self._rng.gamma(6, mean / 6, n), max(2, mean / 8), 4 * mean).astype(np.int64)
         total = int(lengths.sum())
-        words = self._words[np.minimum(np.searchsorted(self._sums, self._rng.random(total)), VOCABULARY - 1)]
+        words = self._words[np.minimum(np.searchsorted(self._sums, self._rng.random(total)), len(self._words) - 1)]
         mark = self._rng.random(total)
         for at in np.flatnonzero(mark < 0.17).tolist():
             words[at] = (
@@ -98,10 +93,16 @@ class Texts:
         return (" ".join(text[end - length : end]) for end, length in zip(ends, lengths.tolist(), strict=True))
 
 
-def frequent_words(tokenizer: str, most: int = 20_000) -> list[str]:
-    """Whole words that a tokenizer knows, so that made texts break into about as many pieces as English."""
+def vocabulary(tokenizer: str, passages: int, seed: int = 0) -> np.ndarray:
+    """Words, the most frequent first: short ones that a tokenizer knows, then longer ones put together from them.
+
+    So texts break into about as many pieces as English.
+    """
     from ltr.data.tokens import load_tokenizer
 
-    vocabulary = load_tokenizer(tokenizer).get_vocab()
-    found = sorted(word for word in vocabulary if word.isascii() and word.isalpha() and len(word) > 1)
-    return found[:: max(1, len(found) // most)][:most]
+    rng = np.random.default_rng(seed)
+    found = sorted(word for word in load_tokenizer(tokenizer).get_vocab() if word.isascii() and word.isalpha())
+    known = sorted((word for word in found if len(word) > 1), key=lambda word: len(word) + 14 * rng.random())
+    rare = max(0, min(VOCABULARY, PER_PASSAGE * passages) - len(known))
+    pairs = rng.integers(0, len(known), (2, rare)).tolist()
+    return np.array([*known, *(known[a][:5] + known[b][-4:] for a, b in zip(*pairs, strict=True))], object)

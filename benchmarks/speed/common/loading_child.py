@@ -155,6 +155,7 @@ def train(settings: dict[str, Any]) -> dict[str, Any]:
     return {
         "ms_per_step": 1000 * wall / steps,
         "wait_ms": 1000 * waited / steps,
+        "wait_ms_median": 1000 * sorted(waits[1 : steps + 1])[steps // 2],
         "in_model_percent": 100 * (1 - waited / wall),
         "device": str(trainer.strategy.root_device),
     }

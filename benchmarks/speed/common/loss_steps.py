@@ -1,31 +1,33 @@
 """One loss of one library at one size: time and memory of forward and backward steps in this process; runs without `ltr`.
 
-    python loss_steps.py LIBRARY LOSS LISTS DOCS [--threads 1] [--seconds 0.5]
+    PYTHONPATH=benchmarks/speed python benchmarks/speed/common/loss_steps.py LIBRARY LOSS LISTS DOCS [--threads 1] [--seconds 0.5]
 
-prints ``{"ms": …, "peak_mb": …}``. ``LIBRARIES`` says which losses each library has; each is called as its own training
+prints ``{"ms": …, "peak_mb": …, "versions": …}``. ``LIBRARIES`` says which losses each library has; each is called as its own training
 loop does, with a fake model that hands out the scores where it wants one. Settings are those of each library.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import json
 import resource
 import statistics
-import sys
 import time
 import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-#: loss -> how a library calls it; "" where the loss is made below
+from common.report import versions
+
+#: loss -> how a library calls it
 LTR = {
     "RankNet": "RankNet()",
     "PairwiseHinge": "PairwiseHinge()",
-    "MarginMSE": "MarginMSE()",
     "CompositeContrast": "CompositeContrast(Sigmoid())",
+    "MarginMSE": "MarginMSE()",
     "DifferenceMatching identity": "DifferenceMatching(Identity())",
     "DifferenceMatching sigmoid": "DifferenceMatching(Sigmoid())",
     "DifferenceMatching asinh": "DifferenceMatching(Asinh())",
@@ -119,22 +121,10 @@ def dense(name: str) -> Step:
     return lambda scores, labels: loss(scores, labels).backward()
 
 
-def _nothing(attribute: str) -> Any:
-    """What a package that is not there holds under each name."""
-    if attribute.startswith("__"):
-        raise AttributeError(attribute)
-    return lambda *args, **kwargs: None
-
-
 def allrank(name: str) -> Step:
-    # its package also loads data, with packages that its losses do not need
-    for missing in ("pkg_resources", "torchvision", "torchvision.transforms", "gcsfs", "flatten_dict"):
-        try:
-            importlib.import_module(missing)
-        except ImportError:
-            stand_in = types.ModuleType(missing)
-            stand_in.__getattr__ = _nothing  # type: ignore[method-assign]
-            sys.modules[missing] = stand_in
+    from common.rivals import ALLRANK_ABSENT, stand_in
+
+    stand_in(*ALLRANK_ABSENT)
     module, function, settings = ALLRANK[name]
     loss = getattr(importlib.import_module(f"allrank.models.losses.{module}"), function)
     return lambda scores, labels: loss(scores, labels, **settings).backward()
@@ -147,6 +137,7 @@ def sentence_transformers(name: str) -> Step:
     class Handed(torch.nn.Module):
         """Stands for a cross-encoder: hands out the scores."""
 
+        scores: torch.Tensor
         num_labels, device = 1, torch.device("cpu")
 
         def preprocess(self, pairs, **kwargs):
@@ -157,7 +148,7 @@ def sentence_transformers(name: str) -> Step:
 
     kind, scheme = SENTENCE_TRANSFORMERS[name]
     settings = {} if scheme is None else {"weighting_scheme": getattr(losses, scheme)()}
-    model = Handed()
+    model: Any = Handed()
     loss = getattr(losses, kind)(model, mini_batch_size=-1, **settings)
 
     def step(scores, labels):
@@ -228,7 +219,7 @@ LIBRARIES: dict[str, tuple[Any, Callable[[str], Step]]] = {
 }
 
 
-def measure(library: str, name: str, lists: int, docs: int, threads: int, seconds: float) -> dict[str, float]:
+def measure(library: str, name: str, lists: int, docs: int, threads: int, seconds: float) -> dict[str, Any]:
     """The median time of a step after the first one, and what the process's resident set gained at most.
 
     With one thread processor time counts, so that other work on the machine does not.
@@ -241,7 +232,7 @@ def measure(library: str, name: str, lists: int, docs: int, threads: int, second
     scores, labels = torch.randn(lists, docs, generator=generator), torch.randint(0, 5, (lists, docs)).float()
     torch.nn.functional.logsigmoid(torch.zeros(2, requires_grad=True)).sum().backward()  # set up torch
     if library == "rax":
-        given = [scores.numpy(), labels.numpy()]
+        given: list[Any] = [scores.numpy(), labels.numpy()]
     clock = time.process_time if threads == 1 else time.perf_counter
     before = peak_mb(start_anew=True)
     times: list[float] = []
@@ -251,16 +242,17 @@ def measure(library: str, name: str, lists: int, docs: int, threads: int, second
         start = clock()
         step(*given)
         times.append(clock() - start)
-    return {"ms": round(1e3 * statistics.median(times[1:]), 4), "peak_mb": round(peak_mb() - before, 1)}
+    peak = peak_mb() - before
+    installed = versions([library, "torch", "jax"])
+    return {"ms": round(1e3 * statistics.median(times[1:]), 4), "peak_mb": round(peak, 1), "versions": installed}
 
 
 def peak_mb(start_anew: bool = False) -> float:
     """The largest resident set of this process so far, in MB; counted from now on where Linux can."""
     if start_anew:
-        try:
+        # elsewhere the peak counts from the start of the process: what was loaded hides small losses
+        with contextlib.suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")
-        except OSError:
-            pass  # another system, whose peak counts from the start of the process: what was loaded hides small losses
     status = Path("/proc/self/status")
     if status.exists():
         for line in status.read_text().splitlines():

@@ -1,0 +1,125 @@
+"""``ltr export``: a trained model on 8-bit integers, for CPUs."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from ltr.cli.command import run as run_command
+from ltr.cli.command import talk
+from ltr.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from ltr.batch import TextLists
+    from ltr.inference.exporting import Check, Tolerance
+
+
+def export(
+    model: str,
+    dataset: str,
+    output: str,
+    run: str = "bm25",
+    depth: int = 50,
+    calibration: int = 20,
+    queries: int = 300,
+    min_tau: float = 0.97,
+    max_ndcg_change: float = 0.002,
+    max_length: int | None = None,
+    seed: int = 0,
+) -> None:
+    """Write a copy of a trained model whose products run on 8-bit integers, for fast reranking on a CPU.
+
+    How each product is quantised is chosen on some queries of the data set. Products that change scores most stay in
+    bfloat16. Then other queries are scored by both models, the differences are printed, and nothing is written where
+    they are larger than allowed. The result opens with ltr rerank and Reranker.load, and with no other tool.
+
+    Example: ltr export --model runs/demo/best --dataset pydocs/test --output runs/demo/int8
+
+    Args:
+        model: folder (such as runs/demo/best) or hub id of a cross-encoder.
+        dataset: an ir-datasets id, pydocs, or a folder: queries and texts like those that will be reranked.
+        output: folder to write.
+        run: first stage: a TREC run file, bm25, scoreddocs, or the name of a folder's run.
+        depth: documents per query; the first stage's best.
+        calibration: queries on which the quantisation is chosen.
+        queries: most queries on which it is checked; nDCG@10 needs some hundred to be told to .002.
+        min_tau: least mean Kendall correlation between the scores of a query before and after.
+        max_ndcg_change: largest change of nDCG@10; not checked where the data set has no judgements.
+        max_length: tokens of query and document together (default: as the model was trained).
+        seed: which queries are taken.
+    """
+    from ltr.inference.exporting import Tolerance, check, quantise
+
+    talk()
+    for name, value in {"--depth": depth, "--calibration": calibration, "--queries": queries}.items():
+        if value < 1:
+            raise ConfigError(f"{name} must be at least 1, got {value}")
+    tolerance = Tolerance(min_tau, max_ndcg_change)
+    chosen, others, qrels = _lists(model, dataset, run, depth, calibration, queries, max_length, seed)
+    made = quantise(model, chosen, tolerance, _bar, max_length=max_length)
+    found = check(made, others, qrels, _bar)
+    print(_table(found, tolerance))
+    made.write(output, found, tolerance)
+    print(f"{output}: written\nnext: ltr rerank --model {output} --dataset {dataset} --run {run} --output int8.trec")
+
+
+def _lists(
+    model: str, dataset: str, run: str, depth: int, calibration: int, queries: int, max_length: int | None, seed: int
+) -> tuple[list[TextLists], list[TextLists], dict[str, dict[str, int]] | None]:
+    """Batches to calibrate on, batches to check on, and judgements."""
+    from ltr.data.candidates import candidates
+    from ltr.data.collection import load
+    from ltr.inference.encoding import Texts
+    from ltr.inference.reranker import Reranker
+
+    collection = load(dataset)
+    first = candidates(collection, run, depth, progress=sys.stderr.isatty()).to_dict()
+    names = sorted(first)
+    random.Random(seed).shuffle(names)
+    if len(names) < 2 * calibration:
+        raise DataError(
+            f"export: {dataset} has {len(names)} queries with candidates; {calibration} to calibrate on would leave fewer "
+            "to check on than that: lower --calibration or take a larger data set"
+        )
+    encoder = Reranker.load(model, "cpu", "32", max_length=max_length).encoder
+    chosen, others = names[:calibration], names[calibration : calibration + queries]
+
+    def encoded(part: list[str]) -> list[TextLists]:
+        texts = (Texts(q, collection.queries[q], list(first[q]), collection.texts(list(first[q]))) for q in part)
+        return [encoder.batch([one]) for one in texts]
+
+    return encoded(chosen), encoded(others), collection.qrels if collection.has_qrels else None
+
+
+def _table(found: Check, tolerance: Tolerance) -> str:
+    lines = [
+        f"checked on {found.queries} other queries, {found.docs:,} documents, against the model in float32:",
+        f"  Kendall's tau, mean over queries   {found.tau:.4f}   (wanted: at least {tolerance.min_tau})",
+    ]
+    if found.ndcg is None or found.exact_ndcg is None:
+        lines.append("  nDCG@10                            not checked: the data set has no judgements")
+    else:
+        lines.append(
+            f"  nDCG@10                            {found.exact_ndcg:.4f} -> {found.ndcg:.4f}   (wanted: a change of at "
+            f"most {tolerance.max_ndcg_change})"
+        )
+    lines += [
+        f"  largest difference of a score      {found.largest:.3f}   (the scores' standard deviation: {found.spread:.3f})",
+        f"  speed                              {found.speedup:.2f} x",
+        f"  kept in bfloat16                   {len(found.kept)} of {found.products} products"
+        + (f": {', '.join(found.kept)}" if found.kept else ""),
+    ]
+    return "\n".join(lines)
+
+
+def _bar(values: Iterable, name: str) -> Iterable:
+    from tqdm.auto import tqdm
+
+    return tqdm(values, desc=name)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Entry point of ``ltr export``."""
+    run_command(export, argv, prog="ltr export", short={"model": "-m", "output": "-o"})

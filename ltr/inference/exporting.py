@@ -1,0 +1,255 @@
+"""Making a faster model of a trained one: products on 8-bit integers where they do no harm, checked on other queries."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ltr.batch import TextLists
+from ltr.errors import ConfigError, DataError, LtrError
+from ltr.inference.reranker import Reranker
+from ltr.inference.scoring import Scored, score
+from ltr.io.trec import Qrels, Run
+from ltr.scorers.base import Scorer
+from ltr.scorers.calibration import plain, quantised_products, recorded
+from ltr.scorers.cross_encoder import CrossEncoder
+from ltr.scorers.fused import FusedCrossEncoder, activation_of, fused, unknown
+from ltr.scorers.quantised import FILE, PRODUCTS, QuantisedProduct, Tensors, state_of, with_products
+from ltr.scorers.saving import building
+
+#: lists on which each product is tried alone; there are as many trials as products
+HARM_LISTS = 5
+#: (layer, product)
+Place = tuple[int, str]
+#: wraps what takes long, under a name, for a progress bar
+Show = Callable[[Iterable, str], Iterable]
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """What an export may change; see ``Check`` for the figures.
+
+    Args:
+        min_tau: least mean Kendall correlation of the scores of a query, in (-1, 1].
+        max_ndcg_change: largest change of nDCG@10, at least 0.
+
+    Raises:
+        ConfigError: a bound outside its range.
+    """
+
+    min_tau: float = 0.97
+    max_ndcg_change: float = 0.002
+
+    def __post_init__(self):
+        if not -1 < self.min_tau <= 1 or not self.max_ndcg_change >= 0:
+            raise ConfigError(
+                "Tolerance: min_tau must be in (-1, 1] and max_ndcg_change at least 0, got "
+                f"{self.min_tau} and {self.max_ndcg_change}"
+            )
+
+
+@dataclass(frozen=True)
+class Check:
+    """What an export changed, on queries that nothing was chosen on.
+
+    Attributes:
+        queries, docs: how many were scored.
+        tau: mean over queries of Kendall's tau-b between the scores before and after.
+        largest: largest difference of a score.
+        spread: standard deviation of the exact scores, to compare that with.
+        ndcg, exact_ndcg: nDCG@10 after and before; None without judgements.
+        speedup: documents per second against the exact model on the same texts, without tokenisation.
+        kept: products that stay in higher precision.
+        products: all of them.
+    """
+
+    queries: int
+    docs: int
+    tau: float
+    largest: float
+    spread: float
+    ndcg: float | None
+    exact_ndcg: float | None
+    speedup: float
+    kept: tuple[str, ...]
+    products: int
+
+    def misses(self, tolerance: Tolerance) -> list[str]:
+        """What is not within a tolerance, with the figures."""
+        found = []
+        if not self.tau >= tolerance.min_tau:
+            found.append(f"Kendall's tau is {self.tau:.4f}, wanted at least {tolerance.min_tau}")
+        if self.ndcg is not None and self.exact_ndcg is not None:
+            change = abs(self.ndcg - self.exact_ndcg)
+            if not change <= tolerance.max_ndcg_change:
+                found.append(
+                    f"nDCG@10 goes from {self.exact_ndcg:.4f} to {self.ndcg:.4f}, wanted a change of at most "
+                    f"{tolerance.max_ndcg_change}"
+                )
+        return found
+
+
+@dataclass
+class Export:
+    """A model on 8-bit integers, ready to be checked and written.
+
+    Attributes:
+        exact: the reranker that it was made from, in float32.
+        scorer: the quantised one.
+        products: what it is made of.
+        kept: the products that stay in bfloat16.
+    """
+
+    exact: Reranker
+    scorer: FusedCrossEncoder
+    products: list[dict[str, Tensors]]
+    kept: tuple[str, ...]
+
+    def write(self, folder: str | Path, check: Check, tolerance: Tolerance) -> None:
+        """Write a folder that ``Reranker.load`` opens; the old one, if any, is replaced at the end.
+
+        Raises:
+            LtrError: the check misses the tolerance; nothing is written.
+            DataError: the place cannot be written.
+        """
+        from safetensors.torch import save_file
+
+        missed = check.misses(tolerance)
+        if missed:
+            raise LtrError(
+                f"export refused, nothing was written: {'; '.join(missed)} (on {check.queries} queries that nothing was "
+                "chosen on); allow more, keep the model as it is (precision bf16), or check on more queries"
+            )
+        eps = self.scorer.layers[0].eps
+        state, told = state_of(self.scorer, self.products, eps)
+        with building(Path(folder)) as beside:
+            save_file(state, beside / FILE, metadata=told)
+            CrossEncoder(self.exact.source).model.config.save_pretrained(beside)
+            self.exact.encoder.tokenizer.save_pretrained(beside)
+            self.exact.settings.write(beside)
+
+
+def quantise(model: str, lists: Sequence[TextLists], tolerance: Tolerance, show: Show, **options: Any) -> Export:
+    """Quantise a trained cross-encoder, keeping the products that harm most in bfloat16 until the tolerance is met.
+
+    Products are ordered by what each alone does to the scores, for what it saves; then the fewest are kept with which
+    the calibration lists are well within the tolerance (a fifth of what it allows in tau is left for other queries).
+
+    Args:
+        model: folder or hub id.
+        lists: batches of one list each, to calibrate on.
+        tolerance: what may change.
+        show: see ``Show``.
+        options: of ``Reranker.load``.
+
+    Raises:
+        ConfigError: an architecture whose layers ltr does not know.
+    """
+    source = CrossEncoder(model).model
+    full, base = (fused(source, dtype, model) for dtype in (torch.float32, torch.bfloat16))
+    if full is None or base is None:
+        raise ConfigError(f"export: {model} cannot be quantised: {unknown(source)}")
+    wanted = _scores(full, lists)
+    inputs = recorded(full, lists)
+    whole = quantised_products(source, inputs, lambda layers: show(layers, "quantising"))
+    order = _most_harmful(base, whole, lists[:HARM_LISTS], wanted[:HARM_LISTS], show)
+    float_products = _lowered(plain(source))
+    goal = tolerance.min_tau + (1 - tolerance.min_tau) / 5
+
+    def made(kept: int) -> tuple[FusedCrossEncoder, list[dict[str, Tensors]]]:
+        held = set(order[:kept])
+        products = [
+            {name: (float_products if (i, name) in held else whole)[i][name] for name in PRODUCTS}
+            for i in range(len(whole))
+        ]
+        return with_products(full, products, activation_of(source)), products
+
+    low, high = 0, len(order)
+    while low < high:
+        middle = (low + high) // 2
+        fits = agreement(wanted, _scores(made(middle)[0], lists)) >= goal
+        low, high = (low, middle) if fits else (middle + 1, high)
+    scorer, products = made(low)
+    names = tuple(f"layer {i} {name}" for i, name in sorted(order[:low], key=lambda p: (p[0], PRODUCTS.index(p[1]))))
+    return Export(Reranker.load(model, "cpu", "32", **options), scorer, products, names)
+
+
+def check(export: Export, lists: Sequence[TextLists], qrels: Qrels | None, show: Show) -> Check:
+    """Score other queries with both models; see ``Check``."""
+    clock, before = time.perf_counter(), _scored(export.exact.scorer, show(lists, "checking: exact"))
+    middle, after = time.perf_counter(), None
+    after = _scored(export.scorer, show(lists, "checking: 8 bits"))
+    end = time.perf_counter()
+    flat = [np.concatenate([one.scores for one in found]) for found in (before, after)]
+    return Check(
+        len(before), len(flat[0]),
+        agreement([one.scores for one in before], [one.scores for one in after]),
+        float(np.abs(flat[0] - flat[1]).max()), float(flat[0].std()),
+        _ndcg(after, qrels), _ndcg(before, qrels),
+        (middle - clock) / (end - middle), export.kept, len(PRODUCTS) * len(export.products),
+    )  # fmt: skip
+
+
+def agreement(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> float:
+    """Mean over lists of Kendall's tau-b; lists of one document or of equal scores say nothing and are left out.
+
+    >>> agreement([np.array([1.0, 2.0, 3.0])], [np.array([1.0, 3.0, 2.0])])
+    0.3333333333333333
+
+    Raises:
+        DataError: when no list is left.
+    """
+    from scipy.stats import kendalltau
+
+    told = [(a, b) for a, b in zip(one, other, strict=True) if len(a) > 1 and np.ptp(a) > 0]
+    if not told:
+        raise DataError("export: no query has two documents with different scores; take candidates of more depth")
+    # scores that became equal all over do not agree with anything
+    return float(np.mean([0.0 if np.ptp(b) == 0 else kendalltau(a, b).statistic for a, b in told]))
+
+
+def _most_harmful(
+    base: FusedCrossEncoder, whole: list[dict[str, Tensors]], lists: Sequence[TextLists], wanted: Sequence, show: Show
+) -> list[Place]:
+    """Products by the squared error of the scores that each alone makes, divided by what it costs in bfloat16."""
+    places = [(i, name) for i in range(len(whole)) for name in PRODUCTS]
+    harm: dict[Place, float] = {}
+    expected = np.concatenate(wanted)
+    for i, name in show(places, "which products harm"):
+        layers = list(base.layers)
+        tensors = whole[i][name]
+        dtype = torch.float32 if name in ("join", "narrow") else torch.bfloat16
+        made = QuantisedProduct(tensors, activation_of(base.model) if name == "widen" else None, dtype)
+        layers[i] = replace(layers[i], **{name: made})
+        found = _scores(FusedCrossEncoder(base.model, layers, "mixed", base.source), lists)
+        harm[i, name] = float(np.square(np.concatenate(found) - expected).mean()) / tensors["weight"].numel()
+    return sorted(places, key=lambda place: -harm[place])
+
+
+def _lowered(products: list[dict[str, Tensors]]) -> list[dict[str, Tensors]]:
+    """The products as they are saved when they are not quantised."""
+    return [{n: {**t, "weight": t["weight"].bfloat16()} for n, t in layer.items()} for layer in products]
+
+
+def _scored(scorer: Scorer, lists: Iterable[TextLists]) -> list[Scored]:
+    return list(score(scorer, lists, "cpu", None))
+
+
+def _scores(scorer: Scorer, lists: Iterable[TextLists]) -> list[np.ndarray]:
+    return [one.scores for one in _scored(scorer, lists)]
+
+
+def _ndcg(scored: list[Scored], qrels: Qrels | None) -> float | None:
+    if qrels is None:
+        return None
+    from ltr.metrics import evaluate
+
+    run = Run.from_dict({one.query_id: dict(zip(one.doc_ids, one.scores.tolist(), strict=True)) for one in scored})
+    judged = {query: docs for query, docs in qrels.items() if query in run}
+    return evaluate(run, judged, "ndcg@10").means["ndcg@10"]

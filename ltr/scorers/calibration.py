@@ -1,0 +1,135 @@
+"""Choosing how each product of an encoder is quantised, from what flows through it on real pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ltr.batch import TextLists
+from ltr.scorers.fused import FusedCrossEncoder, parts_of
+from ltr.scorers.fused_layers import FusedLayer, joint
+from ltr.scorers.quantised import PRODUCTS, Tensors
+
+#: rows of each product's input that are kept
+ROWS = 2048
+#: how much of the columns' outliers the weights take up, from nothing to nearly all
+SMOOTHING = (0.0, 0.5, 0.75)
+#: share of the inputs that may lie outside the range of whole numbers, half of it on each side
+OUTSIDE = (0.0, 1e-4, 1e-3)
+
+
+class Recorder:
+    """Computes as a product does, and keeps some rows of what comes in."""
+
+    def __init__(self, product: Callable[[Tensor], Tensor]):
+        self.product = product
+        self.rows: list[Tensor] = []
+
+    def __call__(self, x: Tensor) -> Tensor:
+        held = sum(map(len, self.rows))
+        if held < ROWS:
+            # rows from the whole of what comes in, so that a few long documents do not fill the sample
+            self.rows.append(x[:: max(1, len(x) // 512)][: ROWS - held].float().clone())
+        return self.product(x)
+
+
+def recorded(scorer: FusedCrossEncoder, batches: Iterable[TextLists]) -> list[dict[str, Tensor]]:
+    """For each layer and product, rows [rows, in] of its inputs when the scorer scores some batches."""
+    layers = [
+        FusedLayer(
+            Recorder(one.project), Recorder(one.join), Recorder(one.widen), Recorder(one.narrow),
+            one.norms, one.eps, one.heads,
+        )
+        for one in scorer.layers
+    ]  # fmt: skip
+    watching = FusedCrossEncoder(scorer.model, layers, scorer.precision, scorer.source, scorer.batch_tokens)
+    for batch in batches:
+        watching(batch)
+    return [{name: torch.cat(getattr(layer, name).rows) for name in PRODUCTS} for layer in layers]
+
+
+def plain(model: Any) -> list[dict[str, Tensors]]:
+    """The products of each layer as they are, in bfloat16: what is kept in higher precision."""
+    found = []
+    for parts in parts_of(model):
+        weights = {
+            "project": joint(parts),
+            "join": (parts.joined.weight, parts.joined.bias),
+            "widen": (parts.widen.weight, parts.widen.bias),
+            "narrow": (parts.narrow.weight, parts.narrow.bias),
+        }
+        found.append(
+            {name: {"weight": w.detach().float(), "bias": b.detach().float()} for name, (w, b) in weights.items()}
+        )
+    return found
+
+
+def quantised(weight: Tensor, bias: Tensor, rows: Tensor, smoothing: Iterable[float]) -> dict[str, Tensor]:
+    """One product as 8-bit integers, with the smoothing and the range that change its results least.
+
+    Args:
+        weight: [out, in].
+        bias: [out].
+        rows: [rows, in] of its inputs.
+        smoothing: exponents to try; 0 divides no column.
+    """
+    expected = rows @ weight.T
+    found = []
+    for alpha in smoothing:
+        smooth = _smooth(weight, rows, alpha)
+        columns, taken = rows / smooth, weight * smooth
+        scale = (taken.abs().amax(1) / 127).clamp_min(1e-12)
+        whole = (taken / scale[:, None]).round_()
+        for outside in OUTSIDE:
+            low, high = _limits(columns, outside)
+            step = max(high - low, 1e-12) / 255
+            zero = min(255, max(0, round(-low / step)))
+            inputs = columns.div(step).add_(zero).round_().clamp_(0, 255).sub_(zero).mul_(step)
+            lost = expected - inputs @ (whole * scale[:, None]).T
+            # what is lost on average goes into the bias; the rest is the error
+            mean = lost.mean(0)
+            error = float((lost - mean).square().mean())
+            found.append((error, smooth, whole, scale, step, zero, bias + mean))
+    _, smooth, whole, scale, step, zero, shifted = min(found, key=lambda one: one[0])
+    return {
+        "weight": whole.to(torch.int8), "bias": shifted, "weight_scale": scale, "smooth": smooth,
+        "input_scale": torch.tensor(step), "input_zero": torch.tensor(zero),
+    }  # fmt: skip
+
+
+def _smooth(weight: Tensor, rows: Tensor, alpha: float) -> Tensor:
+    """[in], what each column of the inputs is divided by."""
+    if not alpha:
+        return torch.ones(weight.shape[1])
+    inputs, own = rows.abs().amax(0).clamp_min(1e-5), weight.abs().amax(0).clamp_min(1e-5)
+    return (inputs**alpha / own ** (1 - alpha)).clamp_min(1e-5)
+
+
+def _limits(values: Tensor, outside: float) -> tuple[float, float]:
+    """The range of the values without a share of them; 0 is always in it, so that it stays exact."""
+    flat = values.flatten()
+    beyond = int(outside / 2 * flat.numel())
+    low = flat.kthvalue(1 + beyond).values if beyond else flat.min()
+    high = flat.kthvalue(flat.numel() - beyond).values if beyond else flat.max()
+    return min(0.0, float(low)), max(0.0, float(high))
+
+
+def quantised_products(
+    model: Any, inputs: list[dict[str, Tensor]], show: Callable[[Iterable], Iterable]
+) -> list[dict[str, Tensors]]:
+    """Every product of a model as integers; ``show`` wraps the layers, for a progress bar."""
+    made = []
+    for held, rows in zip(show(plain(model)), inputs, strict=True):
+        made.append(
+            {
+                # the inputs of narrow come as whole numbers from widen, which cannot divide columns
+                name: quantised(
+                    held[name]["weight"], held[name]["bias"], rows[name], (0.0,) if name == "narrow" else SMOOTHING
+                )
+                for name in PRODUCTS
+            }
+        )
+    return made

@@ -1,0 +1,131 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from ltr.errors import ConfigError, DataError, LtrError
+from ltr.inference.encoding import Texts
+from ltr.inference.exporting import Check, Tolerance, agreement, check, quantise
+from ltr.inference.reranker import Reranker
+from ltr.scorers.cross_encoder import CrossEncoder
+from ltr.scorers.settings import ModelSettings
+from tests.tiny_model import WORDS, save_tiny
+
+
+def show(values, name):
+    return values
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> str:
+    home = tmp_path_factory.mktemp("export")
+    torch.manual_seed(5)
+    CrossEncoder(str(save_tiny(home / "backbone", head=True))).save(home / "best", ModelSettings(60, 20, 0.3))
+    return str(home / "best")
+
+
+@pytest.fixture(scope="module")
+def lists(folder):
+    draw = np.random.default_rng(0)
+    encoder = Reranker.load(folder, "cpu", "32").encoder
+    docs = [[" ".join(draw.choice(WORDS, draw.integers(3, 40))) for _ in range(12)] for _ in range(12)]
+    texts = [
+        Texts(f"q{i}", " ".join(draw.choice(WORDS, 4)), [f"d{j}" for j in range(12)], own) for i, own in enumerate(docs)
+    ]
+    return [encoder.batch([one]) for one in texts]
+
+
+@pytest.fixture(scope="module")
+def export(folder, lists):
+    return quantise(folder, lists[:6], Tolerance(0.9), show)
+
+
+QRELS = {f"q{i}": {"d1": 1, "d5": 2} for i in range(12)}
+
+
+def test_what_is_written_is_what_was_checked(export, lists, folder, tmp_path):
+    found = check(export, lists[6:], QRELS, show)
+    assert (found.queries, found.docs, found.products) == (6, 72, 8)
+    assert 0.9 < found.tau < 1
+    assert 0 < found.largest < found.spread
+    assert found.exact_ndcg is not None
+    export.write(tmp_path / "out", found, Tolerance(0.9, 0.5))
+    reranker = Reranker.load(tmp_path / "out")
+    assert reranker.precision == "int8"
+    assert reranker.settings == ModelSettings(60, 20, 0.3)
+    exact = Reranker.load(folder, "cpu", "32")
+    query, docs = "how to sort", [" ".join(WORDS[i : i + 5]) for i in range(20)]
+    both = [
+        np.array([one.score for one in sorted(r.rank(query, docs), key=lambda o: o.index)]) for r in (reranker, exact)
+    ]
+    assert np.abs(both[0] - both[1]).max() <= 3 * found.largest
+    assert np.corrcoef(*both)[0, 1] > 0.98
+    np.testing.assert_array_equal(export.scorer(lists[7]).numpy(), reranker.scorer(lists[7]).numpy())
+
+
+def test_products_are_kept_until_the_tolerance_is_met(folder, lists):
+    kept = [len(quantise(folder, lists[:6], Tolerance(tau), show).kept) for tau in (0.5, 0.999)]
+    assert kept[0] == 0
+    assert kept[1] > 0
+
+
+def test_more_kept_products_are_nearer_to_the_exact_scores(folder, lists):
+    loose, strict = (
+        check(quantise(folder, lists[:6], Tolerance(t), show), lists[6:], None, show) for t in (0.5, 0.9999)
+    )
+    assert len(strict.kept) > len(loose.kept) == 0
+    assert strict.tau > loose.tau
+
+
+def test_an_export_that_misses_the_tolerance_is_refused(export, lists, tmp_path):
+    found = check(export, lists[6:], QRELS, show)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").touch()
+    with pytest.raises(
+        LtrError, match=rf"refused, nothing was written: Kendall's tau is {found.tau:.4f}, wanted at least 1;"
+    ):
+        export.write(tmp_path / "out", found, Tolerance(1))
+    worse = dataclasses.replace(found, ndcg=0.5, exact_ndcg=0.51)
+    with pytest.raises(LtrError, match=r"nDCG@10 goes from 0.5100 to 0.5000, wanted a change of at most 0.002"):
+        export.write(tmp_path / "out", worse, Tolerance(0.5))
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["old"]
+
+
+def test_figures_that_are_not_numbers_miss_every_tolerance():
+    broken = Check(1, 2, float("nan"), 0, 1, float("nan"), 0.5, 1, (), 8)
+    assert len(broken.misses(Tolerance(-0.9, 1))) == 2
+
+
+def test_without_judgements_only_scores_are_compared(export, lists):
+    found = check(export, lists[6:], None, show)
+    assert found.ndcg is None
+    assert found.misses(Tolerance(0.5, 0)) == []
+
+
+@pytest.mark.parametrize("bounds", [(1.1, 0.1), (-1, 0.1), (0.9, -0.1), (float("nan"), 0), (0.9, float("nan"))])
+def test_tolerances_outside_their_range(bounds):
+    with pytest.raises(ConfigError, match=r"min_tau must be in \(-1, 1\] and max_ndcg_change at least 0, got"):
+        Tolerance(*bounds)
+
+
+def test_architectures_that_are_not_known(tmp_path, lists):
+    folder = str(save_tiny(tmp_path / "mpnet", "mpnet", head=True))
+    with pytest.raises(ConfigError, match="cannot be quantised: its layers are none of bert"):
+        quantise(folder, lists, Tolerance(), show)
+
+
+def test_agreement_is_scipys_tau_b_by_list():
+    # list 1: one of three pairs is swapped; list 2 has nothing to say; list 3 lost all differences
+    one = [np.array([1.0, 2, 3]), np.array([1.0, 1.0]), np.array([1.0, 2])]
+    other = [np.array([1.0, 3, 2]), np.array([2.0, 1.0]), np.array([1.0, 1.0])]
+    assert agreement(one, other) == pytest.approx((1 / 3 + 0) / 2)
+    with pytest.raises(DataError, match="no query has two documents with different scores"):
+        agreement([np.ones(3)], [np.arange(3.0)])
+
+
+def test_an_exported_model_has_one_precision(export, lists, tmp_path):
+    export.write(tmp_path / "out", check(export, lists[6:], None, show), Tolerance(0.5))
+    with pytest.raises(ConfigError, match="was exported to 8-bit integers and has no other precision"):
+        Reranker.load(tmp_path / "out", precision="32")

@@ -1,0 +1,174 @@
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch.nn.functional import gelu
+
+from ltr.errors import ConfigError
+from ltr.scorers import quantised as module
+from ltr.scorers.calibration import plain, quantised, quantised_products, recorded
+from ltr.scorers.cross_encoder import CrossEncoder
+from ltr.scorers.fused import activation_of
+from ltr.scorers.hardware import multiplies_int8
+from ltr.scorers.quantised import FILE, PRODUCTS, QuantisedProduct, load_quantised, state_of, with_products
+from tests.scorers.test_cross_encoder import random_batch
+from tests.tiny_model import save_tiny
+
+NATIVE = [
+    pytest.param(True, marks=pytest.mark.skipif(not multiplies_int8(), reason="no int8 dot products here")),
+    False,
+]
+
+
+@pytest.fixture(params=NATIVE, ids=lambda native: "int8" if native else "floats")
+def native(request, monkeypatch) -> bool:
+    monkeypatch.setattr(module, "multiplies_int8", lambda: request.param)
+    return request.param
+
+
+def sample(rows=300, columns=16, out=8, outlier=20.0):
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(rows, columns, generator=draw)
+    x[:, 3] *= outlier  # one column that takes the whole range
+    return x, torch.randn(out, columns, generator=draw), torch.randn(out, generator=draw)
+
+
+def test_a_quantised_product_is_near_the_exact_one(native):
+    x, weight, bias = sample()
+    product = QuantisedProduct(quantised(weight, bias, x, (0.0, 0.5)))
+    exact = x @ weight.T + bias
+    assert (product(x) - exact).square().mean().sqrt() < 0.01 * exact.std()
+
+
+def test_whole_numbers_are_those_of_the_definition(native):
+    """By hand: input = round(x / step) + zero, weight = round(w / scale), and the products of both, scaled back."""
+    tensors = {
+        "weight": torch.tensor([[127, -64]], dtype=torch.int8), "bias": torch.tensor([0.5]), "weight_scale": torch.tensor([0.01]),
+        "smooth": torch.tensor([1.0, 2.0]), "input_scale": torch.tensor(0.1), "input_zero": torch.tensor(100),
+    }  # fmt: skip
+    x = torch.tensor([[0.52, -1.0], [99.0, -99.0]])
+    assert QuantisedProduct(tensors).codes(x).tolist() == [[105, 95], [255, 0]]
+    wanted = [0.5 + 0.1 * 0.01 * (127 * 5 - 64 * -5), 0.5 + 0.1 * 0.01 * (127 * 155 - 64 * -100)]
+    assert QuantisedProduct(tensors)(x).flatten().tolist() == pytest.approx(wanted, rel=1e-5)
+
+
+def test_whole_numbers_may_go_from_product_to_product(native):
+    x, weight, bias = sample()
+    hidden = gelu(x @ weight.T + bias)
+    second, other = sample(out=5, columns=8)[1:]
+    following = quantised(second, other, hidden, (0.0,))
+    first = quantised(weight, bias, x, (0.5,))
+    codes = QuantisedProduct(first, "gelu", torch.uint8, following)(x)
+    assert codes.dtype == torch.uint8
+    chained = QuantisedProduct(following)(codes)
+    apart = QuantisedProduct(following)(QuantisedProduct(first, "gelu")(x))
+    # half a step of rounding may differ
+    assert (chained - apart).abs().max() < 2 * float(following["input_scale"]) * second.abs().max()
+    assert (chained - apart).abs().mean() < 0.01 * apart.std()
+
+
+def test_smoothing_takes_outliers_from_the_inputs():
+    x, weight, bias = sample(outlier=200.0)
+    exact = x @ weight.T + bias
+    errors = [
+        float((QuantisedProduct(quantised(weight, bias, x, (alpha,)))(x) - exact)[:, :].square().mean())
+        for alpha in (0.0, 0.5)
+    ]
+    assert errors[1] < 0.5 * errors[0]
+    best = quantised(weight, bias, x, (0.0, 0.5))
+    assert not best["smooth"].eq(1).all(), "the smoothing with the smaller error is taken"
+
+
+def test_zero_stays_exact():
+    x, weight, bias = sample()
+    tensors = quantised(weight, bias, x + 100, (0.0,))  # inputs that are never near 0
+    assert QuantisedProduct(tensors).codes(torch.zeros(1, 16)).eq(int(tensors["input_zero"])).all()
+
+
+def test_what_is_lost_on_average_goes_into_the_bias():
+    x, weight, bias = sample(outlier=50)
+    lost = QuantisedProduct(quantised(weight, bias, x, (0.0,)))(x) - (x @ weight.T + bias)
+    assert lost.mean(0).abs().max() < 1e-3 < 0.05 * lost.std()
+
+
+@pytest.fixture
+def model(tmp_path):
+    return CrossEncoder(str(save_tiny(tmp_path / "model", head=True))).eval()
+
+
+def made_of(model, keep=()):
+    full = model.fused(torch.float32)
+    whole = quantised_products(model.model, recorded(full, [random_batch([30])]), lambda layers: layers)
+    floats = plain(model.model)
+    products = [{n: (floats if (i, n) in keep else whole)[i][n] for n in PRODUCTS} for i in range(2)]
+    return with_products(full, products, activation_of(model.model)), products
+
+
+EVERYTHING = {(i, name) for i in range(2) for name in PRODUCTS}
+
+
+@pytest.mark.parametrize("keep", [set(), {(0, "widen")}, {(1, "narrow"), (0, "project")}, EVERYTHING])
+def test_a_quantised_model_scores_nearly_the_same(model, native, keep):
+    made, _ = made_of(model, keep)
+    batch = random_batch([25], seed=4)
+    exact, found = model(batch).detach(), made(batch)
+    assert made.precision == "int8"
+    assert (exact - found).abs().max() > 0
+    assert torch.corrcoef(torch.cat([exact, found]))[0, 1] > 0.99
+
+
+def saved(model, tmp_path, keep=()):
+    made, products = made_of(model, keep)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    state, told = state_of(made, products, made.layers[0].eps)
+    save_file(state, folder / FILE, metadata=told)
+    model.model.config.save_pretrained(folder)
+    model.tokenizer.save_pretrained(folder)
+    return made, folder
+
+
+@pytest.mark.parametrize("keep", [set(), {(0, "widen"), (1, "join")}])
+def test_what_is_saved_scores_the_same(model, tmp_path, keep):
+    made, folder = saved(model, tmp_path, keep)
+    batch = random_batch([6])
+    again = load_quantised(folder)
+    assert torch.equal(again(batch), made(batch))
+    assert again.source == str(folder)
+    assert load_quantised(folder, batch_tokens=99).batch_tokens == 99
+    assert again.max_positions == model.max_positions
+
+
+def test_transformers_does_not_take_it_for_an_ordinary_model(model, tmp_path):
+    """It would fill what it does not find with random values."""
+    from transformers import AutoModelForSequenceClassification
+
+    _, folder = saved(model, tmp_path)
+    with pytest.raises(OSError, match=r"no file named model\.safetensors"):
+        AutoModelForSequenceClassification.from_pretrained(folder)
+
+
+def test_damaged_files_are_told(model, tmp_path):
+    _, folder = saved(model, tmp_path)
+    state = load_file(folder / FILE)
+    lost = {name: value for name, value in state.items() if name != "layers.1.narrow.weight"}
+    told = {"format": module.FORMAT, "eps": "1e-12", "layers": "2"}
+    for tensors, metadata, reason in (
+        (lost, told, "narrow|weight"),
+        (state, {**told, "format": "ltr quantised 99"}, "its format is 'ltr quantised 99', not 'ltr quantised 1'"),
+        (state, {**told, "layers": "3"}, "norms.0.weight"),
+    ):
+        save_file(tensors, folder / FILE, metadata=metadata)
+        with pytest.raises(
+            ConfigError, match=f"quantised.safetensors: damaged, or not of the model.*{reason}.*export it"
+        ):
+            load_quantised(folder)
+    (folder / FILE).write_bytes(b"\x08\0\0\0\0\0\0\0{broken}")
+    with pytest.raises(ConfigError, match="damaged"):
+        load_quantised(folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "vocab_size": 99}))
+    save_file(state, folder / FILE, metadata=told)
+    with pytest.raises(ConfigError, match="size mismatch"):
+        load_quantised(folder)
