@@ -71,7 +71,7 @@ def sources() -> Iterator[Path]:
 def prose(text: str) -> Iterator[list[str]]:
     """The words of each paragraph that is sentences rather than code or a table.
 
-    >>> list(prose("Return the sum of a start value and the elements.\n\n>>> sum([1, 2]) == 3 + 4 * 5 - 17 + 1"))
+    >>> list(prose("Return the sum of a start value and the elements.\\n\\nsum([1, 2]) == 3 + 4 * 5 - 17 + 1"))
     [['Return', 'the', 'sum', 'of', 'a', 'start', 'value', 'and', 'the', 'elements.']]
     """
     for paragraph in BLANK.split(text):
