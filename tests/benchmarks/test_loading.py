@@ -64,7 +64,7 @@ def test_runs_small(model, tmp_path):
 MAKE = """
 import sys
 from pathlib import Path
-from common.collections import make, vocabulary
+from common.synthetic import make, vocabulary
 for name in ("a", "b"):
     print(make(Path(sys.argv[2], name), 500, 25, vocabulary(sys.argv[1], 500), seed=3))
 """

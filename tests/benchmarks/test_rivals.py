@@ -93,3 +93,9 @@ def test_stand_ins_are_empty_and_only_for_what_is_lacking(rivals, monkeypatch):
     finally:
         sys.modules.pop("nothing_here", None)
         sys.modules.pop("nothing_here.inside", None)
+
+
+def test_no_file_is_named_like_a_module_of_python():
+    # scripts of this folder are called by their path, which puts it before the standard library
+    names = {path.stem for path in (ROOT / "benchmarks/speed/common").glob("*.py")}
+    assert not names & sys.stdlib_module_names

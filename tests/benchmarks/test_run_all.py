@@ -23,14 +23,29 @@ def test_every_script_can_be_made_small(run_all, speed):
         small = run_all.command(path, quick=True)
         assert small[:2] == [sys.executable, str(path)]
         assert small[-1] == str(run_all.QUICK / f"{path.stem}.json")
-        assert len(small) >= 5, "something makes it small"
+        # something makes it small, and the script knows it
+        assert len(small) >= 5
+        source = path.read_text()
+        assert all(f'"{word}"' in source for word in small[2:] if word.startswith("--"))
         assert run_all.command(path, quick=False) == [sys.executable, str(path)]
 
 
 def test_a_script_is_named_as_it_is(run_all):
     assert [path.stem for path in run_all.scripts(["letor"])] == ["letor"]
-    with pytest.raises(SystemExit, match="bench: no script lator; there are evaluate, letor"):
+    with pytest.raises(SystemExit, match="bench: no script lator; there are evaluate, "):
         run_all.scripts(["lator"])
+
+
+def test_what_needs_a_gpu_is_left_out_and_said(run_all, capsys, monkeypatch):
+    import torch
+
+    paths = run_all.scripts(["gpu", "letor"])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert [path.stem for path in run_all.possible(paths, quick=False)] == ["letor"]
+    assert "bench: gpu is left out: no GPU here" in capsys.readouterr().err
+    assert run_all.possible(paths, quick=True) == paths
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert run_all.possible(paths, quick=False) == paths
 
 
 def test_all_run_though_one_fails(run_all, tmp_path, capsys):

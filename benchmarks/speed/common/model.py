@@ -9,9 +9,9 @@ in the folder that ``--work`` names; says how well it ranks passages that it has
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import logging
-import platform
 import shutil
 import sys
 import tempfile
@@ -40,8 +40,10 @@ def model_folder(work: Path | None = None, base: str = BASE, steps: int = STEPS)
     """
     from ltr.io.files import cache_folder
 
+    # texts differ between versions of Python, and the model with them
+    texts = hashlib.sha256(repr(questions(LISTS, DOCS, "train")).encode()).hexdigest()[:8]
     name = base.removeprefix("package:").partition("/")[0] if base.startswith("package:") else Path(base).name
-    place = (work or cache_folder("speed")) / f"{name}-{steps}-steps-python-{platform.python_version()}"
+    place = (work or cache_folder("speed")) / f"{name}-{steps}-steps-{texts}"
     if (place / FACTS).is_file():
         return place
     with tempfile.TemporaryDirectory(dir=_made(place.parent)) as beside:
@@ -82,7 +84,7 @@ def train(base: str, folder: Path, steps: int) -> dict[str, float]:
         max_steps=steps, precision="bf16-mixed" if lower else "32-true", gradient_clip_val=1.0, logger=False, limit_val_batches=0,
         enable_checkpointing=False, enable_model_summary=False, enable_progress_bar=sys.stderr.isatty(),
     )  # fmt: skip
-    trainer.fit(RankingModule(scorer, ListNet(), lr=LR, measures=["mrr@10"]), data)
+    trainer.fit(RankingModule(scorer, ListNet(), lr=LR, measures=["spearman"]), data)
     after = ranked(Reranker(scorer, settings, "auto", "32"), n_queries)
     scorer.cpu().save(folder, settings)
     seconds = round(time.perf_counter() - started)

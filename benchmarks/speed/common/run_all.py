@@ -21,8 +21,11 @@ HERE = Path(__file__).parent
 SPEED = HERE.parent
 RESULTS = SPEED.parent / "results" / "speed"
 QUICK = RESULTS / "quick"
-#: how scripts that have no ``--quick`` are made small
+#: scripts that measure a GPU: left out where there is none, unless in small
+ON_GPU = {"gpu"}
+#: how scripts are made small that need more, or other words, than ``--quick``
 SMALL = {
+    "gpu": ["--quick", "--device", "cpu"],
     "loading": ["--passages", "16000", "--steps", "4", "--seconds", "0.5", "--layers", "1"],
     "losses": ["--sizes", "8x10", "--seconds", "0.05"],
 }
@@ -37,6 +40,16 @@ def scripts(only: list[str] | None = None) -> list[Path]:
     return [path for path in found if not only or path.stem in only]
 
 
+def possible(paths: list[Path], quick: bool) -> list[Path]:
+    """Without those that need a GPU, where there is none; says which."""
+    import torch
+
+    lacking = [path for path in paths if path.stem in ON_GPU and not quick and not torch.cuda.is_available()]
+    for path in lacking:
+        print(f"bench: {path.stem} is left out: no GPU here", file=sys.stderr)
+    return [path for path in paths if path not in lacking]
+
+
 def minutes(path: Path) -> int | None:
     """How long a script says that it takes."""
     said = " ".join((ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split())
@@ -48,7 +61,7 @@ def command(path: Path, quick: bool) -> list[str]:
     """How a script is called, in full or in small."""
     if not quick:
         return [sys.executable, str(path)]
-    small = ["--quick"] if '"--quick"' in path.read_text(encoding="utf-8") else SMALL[path.stem]
+    small = SMALL.get(path.stem, ["--quick"])
     return [sys.executable, str(path), *small, "--output", str(QUICK / f"{path.stem}.json")]
 
 
@@ -75,7 +88,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="in small: whether everything works, no figures to keep")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="only these scripts")
     given = parser.parse_args()
-    failed = run(scripts(given.only), given.quick)
+    failed = run(possible(scripts(given.only), given.quick), given.quick)
     summary = [sys.executable, str(HERE / "summary.py"), "--results", str(QUICK if given.quick else RESULTS)]
     subprocess.run(summary, check=True)
     if failed:

@@ -1,8 +1,8 @@
 """Queries and passages with the lengths of MS MARCO, made of the English prose in Python's own standard library.
 
 No download, the same texts on every machine with the same Python, and needs nothing but Python: interpreters of other
-environments can make them too. A query is a handful of the words of one passage, and that passage is what it asks for;
-every second other passage comes from the same neighbourhood of the text and is hard to tell from it.
+environments can make them too. A query is a handful of words of one passage and of the text around it, and that passage is
+what it asks for; every second other passage comes from the same neighbourhood and is hard to tell from it.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ PARTS = {"train": (0.0, 0.7), "test": (0.7, 1.0)}
 #: hard passages lie within so many words of the query's own
 NEAR = 8000
 LONGEST = 350
+#: share of a query's words that its passage holds; the others stand within so many words of the passage's beginning
+OWN, AROUND = 0.5, 400
 
 
 class Asked(NamedTuple):
@@ -69,7 +71,7 @@ def sources() -> Iterator[Path]:
 def prose(text: str) -> Iterator[list[str]]:
     """The words of each paragraph that is sentences rather than code or a table.
 
-    >>> list(prose("Return the sum of a start value and the elements.\n\n>>> sum([1, 2]) == 3 + 4 * 5 - 17 + 1"))
+    >>> list(prose("Return the sum of a start value and the elements.\\n\\nsum([1, 2]) == 3 + 4 * 5 - 17 + 1"))
     [['Return', 'the', 'sum', 'of', 'a', 'start', 'value', 'and', 'the', 'elements.']]
     """
     for paragraph in BLANK.split(text):
@@ -100,20 +102,33 @@ def questions(n_queries: int, n_docs: int, part: str = "test", seed: int = 0) ->
 
     found = []
     for _ in range(n_queries):
-        own = chance.randrange(first, stop - LONGEST - NEAR)
+        own = chance.randrange(first + AROUND, stop - LONGEST - NEAR)
         right = passage(own)
         others = [
             passage(own + chance.randrange(LONGEST, NEAR) if i % 2 else chance.randrange(first, stop - LONGEST))
             for i in range(1, n_docs)
         ]
         place = chance.randrange(n_docs)
-        found.append(Asked(query_of(right, chance), [*others[:place], right, *others[place:]], place))
+        query = query_of(right, " ".join(words[own - AROUND : own + AROUND]), chance)
+        found.append(Asked(query, [*others[:place], right, *others[place:]], place))
     return found
 
 
-def query_of(passage: str, chance: random.Random) -> str:
-    """A few telling words of a passage, in lower case and in any order, as people type them."""
-    words = [word.strip(".,;:?!").lower() for word in passage.split()]
-    telling = [word for word in dict.fromkeys(words) if word not in STOP and len(word) > 2]
+def query_of(passage: str, around: str, chance: random.Random) -> str:
+    """A few telling words in lower case and in any order, as people type them.
+
+    About half are the passage's; the others come from the text around it, so that the right passage lacks words of its query and
+    other passages have some: no ranker finds all of them.
+    """
+    inside, outside = telling(passage), telling(around)
     wanted = round(min(20, max(2, chance.lognormvariate(*QUERY))))
-    return " ".join(chance.sample(telling, min(wanted, len(telling)))) or words[0]
+    chosen = chance.sample(inside, min(wanted, len(inside)))
+    foreign = [word for word in outside if word not in inside] or inside
+    query = [word if chance.random() < OWN else chance.choice(foreign) for word in chosen]
+    return " ".join(dict.fromkeys(query)) or around.split()[0]
+
+
+def telling(text: str) -> list[str]:
+    """The words that someone would search for, each once."""
+    words = [word.strip(".,;:?!").lower() for word in text.split()]
+    return [word for word in dict.fromkeys(words) if word not in STOP and len(word) > 2]
