@@ -17,8 +17,8 @@ from ltr.scorers.base import Scorer
 from ltr.scorers.fused_layers import ACTIVATIONS, PARTS, FusedLayer, Parts, layer_of
 from ltr.scorers.heads import head_of
 from ltr.scorers.loading import check_length, encoder_layers, max_positions, open_tokenizer
-from ltr.scorers.microbatches import plan
-from ltr.scorers.packed import FROM_PADDING
+from ltr.scorers.microbatches import Row, plan, row
+from ltr.scorers.packed import inputs_of
 
 log = logging.getLogger(__name__)
 
@@ -101,33 +101,23 @@ class FusedCrossEncoder(Scorer):
         return self
 
     def _scores_of(self, batch: TextLists, docs: Tensor) -> Tensor:
-        states, runs, starts = embedded(self.model, batch, docs)
+        line = row(batch, docs)
+        states = embedded(self.model, line)
         for layer in self.layers[:-1]:
-            states = layer(states, runs)
-        first = self.layers[-1](states, runs, starts)
+            states = layer(states, line.runs)
+        first = self.layers[-1](states, line.runs, line.starts)
         head = head_of(self.model)
         assert head is not None  # every kind in PARTS has one
         return head(self.model, first).view(-1)
 
 
-def embedded(model: Any, batch: TextLists, docs: Tensor) -> tuple[Tensor, list[tuple[int, int]], Tensor]:
-    """What the first layer reads: states [tokens, hidden] of documents sorted by length, their runs, and their starts."""
-    lengths = batch.lengths[docs]
-    ends = lengths.cumsum(0)
-    starts = ends - lengths
-    positions = torch.arange(int(ends[-1])) - starts.repeat_interleave(lengths)
-    at = batch.doc_offsets[docs].repeat_interleave(lengths) + positions
-    base, kind = model.base_model, model.config.model_type
-    first = model.config.pad_token_id + 1 if kind in FROM_PADDING else 0
-    inputs = {"input_ids": batch.input_ids[at][None], "position_ids": positions[None] + first}
-    if (getattr(model.config, "type_vocab_size", 0) or 0) > 0:
-        several = model.config.type_vocab_size > 1
-        inputs["token_type_ids"] = (batch.segment_ids[at] * several)[None]
-    states = base.embeddings(**inputs)
+def embedded(model: Any, line: Row) -> Tensor:
+    """What the first layer reads: states [tokens, hidden] of a row of documents."""
+    config, base = model.config, model.base_model
+    segments = (getattr(config, "type_vocab_size", 0) or 0) > 1
+    states = base.embeddings(**inputs_of(config, line, segments))
     projection = getattr(base, "embeddings_project", None)  # ELECTRA's small embeddings
-    common, counts = lengths.unique_consecutive(return_counts=True)
-    runs = list(zip(counts.tolist(), common.tolist(), strict=True))
-    return (states if projection is None else projection(states))[0].float(), runs, starts
+    return (states if projection is None else projection(states))[0].float()
 
 
 def fused(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -41,3 +43,42 @@ def padded(batch: TextLists, docs: Tensor, pad_id: int) -> tuple[Tensor, Tensor,
     # places beyond a document would run into its neighbour, or off the stream's end
     at = (batch.doc_offsets[docs, None] + places).masked_fill(~mask, 0)
     return batch.input_ids[at].masked_fill(~mask, pad_id), batch.segment_ids[at].masked_fill(~mask, 0), mask
+
+
+class Row(NamedTuple):
+    """Some documents of a batch as one row of tokens, one after the other.
+
+    Attributes:
+        input_ids: [tokens].
+        segment_ids: [tokens].
+        positions: [tokens] of each token in its document, from 0.
+        ends: [docs] where each document ends in the row.
+        starts: [docs] where it starts.
+        runs: (number of documents, their common length), in the order of the row.
+    """
+
+    input_ids: Tensor
+    segment_ids: Tensor
+    positions: Tensor
+    ends: Tensor
+    starts: Tensor
+    runs: list[tuple[int, int]]
+
+
+def row(batch: TextLists, docs: Tensor) -> Row:
+    """Documents as a row; sorted by length they make the fewest runs.
+
+    >>> batch = TextLists(torch.tensor([0, 2]), input_ids=torch.tensor([7, 8, 9]), segment_ids=torch.tensor([0, 0, 1]),
+    ...                   doc_offsets=torch.tensor([0, 1, 3]))
+    >>> found = row(batch, torch.tensor([1, 0]))
+    >>> found.input_ids.tolist(), found.positions.tolist(), found.runs
+    ([8, 9, 7], [0, 1, 0], [(1, 2), (1, 1)])
+    """
+    lengths = batch.lengths[docs]
+    ends = lengths.cumsum(0)
+    starts = ends - lengths
+    positions = torch.arange(int(ends[-1]), device=ends.device) - starts.repeat_interleave(lengths)
+    at = batch.doc_offsets[docs].repeat_interleave(lengths) + positions
+    common, counts = lengths.unique_consecutive(return_counts=True)
+    runs = list(zip(counts.tolist(), common.tolist(), strict=True))
+    return Row(batch.input_ids[at], batch.segment_ids[at], positions, ends, starts, runs)

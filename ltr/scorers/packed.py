@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 from ltr.batch import TextLists
 from ltr.scorers import first_token
+from ltr.scorers.microbatches import Row, row
 from ltr.scorers.row_attention import attention
 
 NAME = "ltr_packed"
@@ -59,24 +59,21 @@ def _obstacle(config: Any, version: str) -> str | None:
 
 def first_states(model: Any, batch: TextLists, docs: Tensor, segments: bool) -> Tensor:
     """Hidden states [docs, hidden] of the first tokens of some documents, which are sorted by length."""
-    lengths = batch.lengths[docs]
-    ends = lengths.cumsum(0)
-    starts = ends - lengths
-    positions = torch.arange(int(ends[-1]), device=ends.device) - starts.repeat_interleave(lengths)
-    at = batch.doc_offsets[docs].repeat_interleave(lengths) + positions
-    kind = model.config.model_type
-    first = model.config.pad_token_id + 1 if kind in FROM_PADDING else 0
-    inputs = {"input_ids": batch.input_ids[at][None], "position_ids": positions[None] + first}
-    if segments:
-        inputs["token_type_ids"] = batch.segment_ids[at][None]
-    common, counts = lengths.unique_consecutive(return_counts=True)
-    runs = list(zip(counts.tolist(), common.tolist(), strict=True))
-    bounds = pad(ends, (1, 0)).int() if ends.device.type == "cuda" else None
-    if kind == "modernbert":
+    line = row(batch, docs)
+    inputs = inputs_of(model.config, line, segments)
+    bounds = pad(line.ends, (1, 0)).int() if line.ends.device.type == "cuda" else None
+    if model.config.model_type == "modernbert":
         # else it would draw a mask of the whole row against itself, which packed attention does not read
         unmasked = {"full_attention": None, "sliding_attention": None}
-        whole = model.base_model(**inputs, attention_mask=unmasked, runs=runs, bounds=bounds)
-        return whole.last_hidden_state[0, starts]
+        whole = model.base_model(**inputs, attention_mask=unmasked, runs=line.runs, bounds=bounds)
+        return whole.last_hidden_state[0, line.starts]
     with first_token.without_last(model) as last:
-        states = model.base_model(**inputs, runs=runs, bounds=bounds).last_hidden_state[0]
-    return first_token.last_states(model, last, states, starts, runs, bounds)
+        states = model.base_model(**inputs, runs=line.runs, bounds=bounds).last_hidden_state[0]
+    return first_token.last_states(model, last, states, line.starts, line.runs, bounds)
+
+
+def inputs_of(config: Any, line: Row, segments: bool) -> dict[str, Tensor]:
+    """What an encoder's embeddings take, for a row of documents; ``segments``: whether it tells token types apart."""
+    first = config.pad_token_id + 1 if config.model_type in FROM_PADDING else 0
+    inputs = {"input_ids": line.input_ids[None], "position_ids": line.positions[None] + first}
+    return {**inputs, "token_type_ids": line.segment_ids[None]} if segments else inputs
