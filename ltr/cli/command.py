@@ -81,7 +81,10 @@ def parser_of(function: Callable, prog: str, short: dict[str, str] | None = None
 
 def _options(hint: Any) -> dict[str, Any]:
     if get_origin(hint) in (Union, types.UnionType):
-        hint = next(a for a in get_args(hint) if a is not type(None))
+        several = [a for a in get_args(hint) if a is not type(None)]
+        if len(several) > 1:
+            return {"type": _one_of(several), "metavar": "|".join(map(_named, several))}
+        hint = several[0]
     if hint is bool:
         return {"action": argparse.BooleanOptionalAction}
     if get_origin(hint) is list:
@@ -89,6 +92,22 @@ def _options(hint: Any) -> dict[str, Any]:
     if get_origin(hint) is Literal:
         return {"choices": get_args(hint)}
     return {"type": hint}
+
+
+def _one_of(hints: Sequence[Any]) -> Callable[[str], Any]:
+    """What reads a value that is one of some words, or of another type."""
+    words = [word for hint in hints if get_origin(hint) is Literal for word in get_args(hint)]
+    other = next(hint for hint in hints if get_origin(hint) is not Literal)
+
+    def read(text: str) -> Any:
+        return text if text in words else other(text)
+
+    read.__name__ = " or ".join([other.__name__, *words])  # argparse says: invalid NAME value
+    return read
+
+
+def _named(hint: Any) -> str:
+    return "|".join(get_args(hint)) if get_origin(hint) is Literal else hint.__name__.upper()
 
 
 def _shown(value: Any) -> str:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -87,7 +88,7 @@ class Reranker:
         model: str | os.PathLike,
         device: str | torch.device = "auto",
         precision: str = "auto",
-        batch_tokens: int | None = None,
+        batch_tokens: int | Literal["auto"] | None = None,
         max_length: int | None = None,
         max_query_length: int | None = None,
         passages: str | None = None,
@@ -213,7 +214,7 @@ class Reranker:
         return weight
 
 
-def opened(model: str, batch_tokens: int | None, precision: str) -> CrossEncoder | FusedCrossEncoder:
+def opened(model: str, batch_tokens: int | Literal["auto"] | None, precision: str) -> CrossEncoder | FusedCrossEncoder:
     """The scorer of a folder or hub id; one on 8-bit integers where ``ltr export`` wrote the folder."""
     if (Path(model) / QUANTISED).is_file():
         if precision != "auto":
@@ -221,7 +222,7 @@ def opened(model: str, batch_tokens: int | None, precision: str) -> CrossEncoder
                 f"Reranker: {model} was exported to 8-bit integers and has no other precision; leave precision out, or "
                 "load the model that it was exported from"
             )
-        return load_quantised(Path(model), batch_tokens)
+        return load_quantised(Path(model), None if batch_tokens == "auto" else batch_tokens)
     scorer = CrossEncoder(model, batch_tokens=batch_tokens)
     if scorer.new_head:
         raise ConfigError(

@@ -83,6 +83,34 @@ def test_wrong_usage_ends_with_status_2(capsys, argv, message):
     assert message in err
 
 
+@pytest.mark.parametrize(("given", "value"), [("auto", "auto"), ("512", 512)])
+def test_a_number_or_a_word(given, value):
+    def sized(tokens: int | Literal["auto"] | None = None):
+        """Do it.
+
+        Args:
+            tokens: at once.
+        """
+        return tokens
+
+    assert run(sized, [], "ltr x") is None
+    assert run(sized, ["--tokens", given], "ltr x") == value
+    assert "--tokens INT|auto" in parser_of(sized, "ltr x").format_help()
+
+
+def test_neither_the_number_nor_the_word(capsys):
+    def sized(tokens: int | Literal["auto"] | None = None):
+        """Do it.
+
+        Args:
+            tokens: at once.
+        """
+
+    with pytest.raises(SystemExit):
+        run(sized, ["--tokens", "all"], "ltr x")
+    assert "argument --tokens: invalid int or auto value: 'all'" in capsys.readouterr().err
+
+
 def test_help_comes_from_the_docstring():
     text = parser_of(command, "ltr x").format_help()
     assert "usage: ltr x" in text
