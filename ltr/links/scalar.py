@@ -118,7 +118,7 @@ class Sigmoid(Peaked):
     def _both(self, x: Tensor, y: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
         if d.dtype == torch.float64:
             return super()._both(x, y, d)
-        # 2.6 x faster than by nodes: all follows from p = σ(x) and q = σ(y), mirrored to a target <= 0
+        # 1.9 x faster than by nodes: all follows from p = σ(x) and q = σ(y), mirrored to a target <= 0
         sign = torch.ones_like(y).copysign_(y)
         back = d * sign  # y - x once they are mirrored
         y = y.abs().neg_()
@@ -221,7 +221,7 @@ class Asinh(Peaked):
     def _both(self, x: Tensor, y: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
         if d.dtype == torch.float64:
             return super()._both(x, y, d)
-        # 6 x faster: torch's asinh takes the time of 20 logarithms, and its where that of 20 sums
+        # 4 x faster: torch's asinh takes the time of 20 logarithms, and its where that of 20 sums
         (high, x_root), (low, y_root) = _asinh(x), _asinh(y)
         area, mean = both_between(lambda z: z.square_().add_(1).rsqrt_(), y, d)
         near, near_rise = area.mul_(d).mul_(d), mean.mul_(d)

@@ -174,7 +174,7 @@ class Loss(nn.Module):
             )
         if not scores.is_floating_point():
             raise ShapeError(f"{name}: scores must be floating point, got {scores.dtype}")
-        # without a mask there is nothing to hide: 8 % of the time of a small batch
+        # without a mask there is nothing to hide: saves two kernels, and one on the way back
         scores = widened(torch.where(mask, scores, 0) if padded else scores)
         labels = (torch.where(mask, labels, 0) if padded else labels).to(scores.dtype)
         self._refuse_infinite("scores", scores)

@@ -35,7 +35,7 @@ def weighting(owner: str, weights: Any) -> PairWeights:
 class PairLoss(Loss):
     """A loss that adds up pairs: lists contribute that have one, which is known once they are added up.
 
-    Saves a tenth of the time of a small batch, in which ``contributes`` would look for pairs again.
+    Saves eight kernels of about fifty, in which ``contributes`` would look for pairs again.
     """
 
     pair_weights: PairWeights

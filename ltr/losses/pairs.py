@@ -147,7 +147,7 @@ def pair_sums(
     order = labels if order is None else order
     with torch.no_grad():
         if fits(scores):
-            # 64 x 10: 2 x faster than by blocks, of which there would be one
+            # 64 x 10: 1.8 x faster than by blocks, fewer checks included
             costs, gradient, n_pairs = whole_sums(
                 term, weights, values, scores, labels, mask, order, columns, values.requires_grad
             )

@@ -27,8 +27,8 @@ def whole_sums(
 ) -> tuple[Tensor, Tensor | None, Tensor]:
     """What ``pairs.pair_sums`` adds up block by block: costs, gradient, and the number of pairs of each list.
 
-    Pairs lie as [docs, docs, lists]: kernels run along the lists, of which there are many where documents are few
-    (1.4 x at 64 x 10 against [lists, docs, docs]), and sums over documents add whole rows.
+    Pairs lie as [docs, docs, lists]: kernels run along the lists, of which there are many where documents are few (a
+    difference takes 2.2 us at 64 x 10 against 5.5 as [lists, docs, docs], a sum over documents 2.3 against 4.5).
     """
     made = weights.columns(scores.detach(), labels, mask)
     pairs = _pairs(weights, order, mask)
