@@ -20,7 +20,7 @@ from ltr.scorers.base import Scorer
 from ltr.scorers.calibration import plain, quantised_products, recorded
 from ltr.scorers.cross_encoder import CrossEncoder
 from ltr.scorers.fused import FusedCrossEncoder, activation_of, fused, unknown
-from ltr.scorers.quantised import FILE, PRODUCTS, QuantisedProduct, Tensors, state_of, with_products
+from ltr.scorers.quantised import FILE, PRODUCTS, Outliers, QuantisedProduct, Tensors, places, state_of, with_products
 from ltr.scorers.saving import building
 
 #: lists on which each product is tried alone; there are as many trials as products
@@ -139,7 +139,7 @@ def quantise(model: str, lists: Sequence[TextLists], tolerance: Tolerance, show:
     """Quantise a trained cross-encoder, keeping the products that harm most in bfloat16 until the tolerance is met.
 
     Products are ordered by what each alone does to the scores, for what it saves; then the fewest are kept with which
-    the calibration lists are well within the tolerance (a fifth of what it allows in tau is left for other queries).
+    the calibration lists are well within the tolerance (a tenth of what it allows in tau is left for other queries).
 
     Args:
         model: folder or hub id.
@@ -160,7 +160,7 @@ def quantise(model: str, lists: Sequence[TextLists], tolerance: Tolerance, show:
     whole = quantised_products(source, inputs, lambda layers: show(layers, "quantising"))
     order = _most_harmful(base, whole, lists[:HARM_LISTS], wanted[:HARM_LISTS], show)
     float_products = _lowered(plain(source))
-    goal = tolerance.min_tau + (1 - tolerance.min_tau) / 5
+    goal = tolerance.min_tau + (1 - tolerance.min_tau) / 10
 
     def made(kept: int) -> tuple[FusedCrossEncoder, list[dict[str, Tensors]]]:
         held = set(order[:kept])
@@ -192,7 +192,7 @@ def check(export: Export, lists: Sequence[TextLists], qrels: Qrels | None, show:
         agreement([one.scores for one in before], [one.scores for one in after]),
         float(np.abs(flat[0] - flat[1]).max()), float(flat[0].std()),
         _ndcg(after, qrels), _ndcg(before, qrels),
-        (middle - clock) / (end - middle), export.kept, len(PRODUCTS) * len(export.products),
+        (middle - clock) / (end - middle), export.kept, len(places(len(export.products))),
     )  # fmt: skip
 
 
@@ -218,18 +218,19 @@ def _most_harmful(
     base: FusedCrossEncoder, whole: list[dict[str, Tensors]], lists: Sequence[TextLists], wanted: Sequence, show: Show
 ) -> list[Place]:
     """Products by the squared error of the scores that each alone makes, divided by what it costs in bfloat16."""
-    places = [(i, name) for i in range(len(whole)) for name in PRODUCTS]
     harm: dict[Place, float] = {}
     expected = np.concatenate(wanted)
-    for i, name in show(places, "which products harm"):
+    for i, name in show(places(len(whole)), "which products harm"):
         layers = list(base.layers)
         tensors = whole[i][name]
-        dtype = torch.float32 if name in ("join", "narrow") else torch.bfloat16
-        made = QuantisedProduct(tensors, activation_of(base.model) if name == "widen" else None, dtype)
-        layers[i] = replace(layers[i], **{name: made})
+        dtype = torch.float32 if name == "narrow" else torch.bfloat16
+        activation = activation_of(base.model)
+        made = QuantisedProduct(tensors, activation if name == "widen" else None, dtype)
+        beside = Outliers(tensors, activation) if name == "narrow" else None
+        layers[i] = replace(layers[i], beside=beside, **{name: made})
         found = _scores(FusedCrossEncoder(base.model, layers, "mixed", base.source), lists)
         harm[i, name] = float(np.square(np.concatenate(found) - expected).mean()) / tensors["weight"].numel()
-    return sorted(places, key=lambda place: -harm[place])
+    return sorted(harm, key=lambda place: -harm[place])
 
 
 def _lowered(products: list[dict[str, Tensors]]) -> list[dict[str, Tensors]]:

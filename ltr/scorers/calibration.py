@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ltr.batch import TextLists
-from ltr.scorers.fused import FusedCrossEncoder, parts_of
-from ltr.scorers.fused_layers import FusedLayer, joint
-from ltr.scorers.quantised import PRODUCTS, Tensors
+from ltr.scorers.fused import FusedCrossEncoder, heads_of, parts_of
+from ltr.scorers.fused_layers import FirstTokens, joint
+from ltr.scorers.quantised import Tensors, places
 
 #: rows of each product's input that are kept
 ROWS = 2048
 #: how much of the columns' outliers the weights take up, from nothing to nearly all
-SMOOTHING = (0.0, 0.5, 0.75)
+SMOOTHING = (0.0, 0.5, 0.75, 0.9)
+#: columns between the two products of a feed-forward that are computed apart
+OUTLIERS = 16
 #: share of the inputs that may lie outside the range of whole numbers, half of it on each side
 OUTSIDE = (0.0, 1e-4, 1e-3)
 
@@ -39,16 +42,21 @@ class Recorder:
 def recorded(scorer: FusedCrossEncoder, batches: Iterable[TextLists]) -> list[dict[str, Tensor]]:
     """For each layer and product, rows [rows, in] of its inputs when the scorer scores some batches."""
     layers = [
-        FusedLayer(
-            Recorder(one.project), Recorder(one.join), Recorder(one.widen), Recorder(one.narrow),
-            one.norms, one.eps, one.heads,
+        replace(
+            one,
+            project=one.project if isinstance(one.project, FirstTokens) else Recorder(one.project),
+            widen=Recorder(one.widen),
+            narrow=Recorder(one.narrow),
         )
         for one in scorer.layers
-    ]  # fmt: skip
+    ]
     watching = FusedCrossEncoder(scorer.model, layers, scorer.precision, scorer.source, scorer.batch_tokens)
     for batch in batches:
         watching(batch)
-    return [{name: torch.cat(getattr(layer, name).rows) for name in PRODUCTS} for layer in layers]
+    found: list[dict[str, Tensor]] = [{} for _ in layers]
+    for i, name in places(len(layers)):
+        found[i][name] = torch.cat(getattr(layers[i], name).rows)
+    return found
 
 
 def plain(model: Any) -> list[dict[str, Tensors]]:
@@ -56,7 +64,7 @@ def plain(model: Any) -> list[dict[str, Tensors]]:
     found = []
     for parts in parts_of(model):
         weights = {
-            "project": joint(parts),
+            "project": joint(parts, heads_of(model)),
             "join": (parts.joined.weight, parts.joined.bias),
             "widen": (parts.widen.weight, parts.widen.bias),
             "narrow": (parts.narrow.weight, parts.narrow.bias),
@@ -67,20 +75,23 @@ def plain(model: Any) -> list[dict[str, Tensors]]:
     return found
 
 
-def quantised(weight: Tensor, bias: Tensor, rows: Tensor, smoothing: Iterable[float]) -> dict[str, Tensor]:
+def quantised(weight: Tensor, bias: Tensor, rows: Tensor, smoothing: Iterable[float] | None) -> dict[str, Tensor]:
     """One product as 8-bit integers, with the smoothing and the range that change its results least.
 
     Args:
         weight: [out, in].
         bias: [out].
         rows: [rows, in] of its inputs.
-        smoothing: exponents to try; 0 divides no column.
+        smoothing: exponents to try, after each column was moved to the middle of its range; None leaves columns as they
+            are.
     """
     expected = rows @ weight.T
+    shift = torch.zeros(weight.shape[1]) if smoothing is None else (rows.amax(0) + rows.amin(0)) / 2
+    moved, constant = rows - shift, weight @ shift
     found = []
-    for alpha in smoothing:
-        smooth = _smooth(weight, rows, alpha)
-        columns, taken = rows / smooth, weight * smooth
+    for alpha in (0.0,) if smoothing is None else smoothing:
+        smooth = _smooth(weight, moved, alpha)
+        columns, taken = moved / smooth, weight * smooth
         scale = (taken.abs().amax(1) / 127).clamp_min(1e-12)
         whole = (taken / scale[:, None]).round_()
         for outside in OUTSIDE:
@@ -88,14 +99,14 @@ def quantised(weight: Tensor, bias: Tensor, rows: Tensor, smoothing: Iterable[fl
             step = max(high - low, 1e-12) / 255
             zero = min(255, max(0, round(-low / step)))
             inputs = columns.div(step).add_(zero).round_().clamp_(0, 255).sub_(zero).mul_(step)
-            lost = expected - inputs @ (whole * scale[:, None]).T
+            lost = expected - constant - inputs @ (whole * scale[:, None]).T
             # what is lost on average goes into the bias; the rest is the error
             mean = lost.mean(0)
             error = float((lost - mean).square().mean())
-            found.append((error, smooth, whole, scale, step, zero, bias + mean))
+            found.append((error, smooth, whole, scale, step, zero, bias + constant + mean))
     _, smooth, whole, scale, step, zero, shifted = min(found, key=lambda one: one[0])
     return {
-        "weight": whole.to(torch.int8), "bias": shifted, "weight_scale": scale, "smooth": smooth,
+        "weight": whole.to(torch.int8), "bias": shifted, "weight_scale": scale, "shift": shift, "smooth": smooth,
         "input_scale": torch.tensor(step), "input_zero": torch.tensor(zero),
     }  # fmt: skip
 
@@ -117,19 +128,35 @@ def _limits(values: Tensor, outside: float) -> tuple[float, float]:
     return min(0.0, float(low)), max(0.0, float(high))
 
 
+def quantised_narrow(widen: Tensors, narrow: Tensors, rows: Tensor) -> Tensors:
+    """The second product of a feed-forward as integers, with the columns apart whose inputs are largest.
+
+    Args:
+        widen: the first product, in float32.
+        narrow: the second one, in float32.
+        rows: [rows, in] of the second one's inputs.
+    """
+    columns = rows.abs().amax(0).topk(min(OUTLIERS, rows.shape[1] // 2)).indices
+    others = torch.ones(rows.shape[1])
+    others[columns] = 0
+    made = quantised(narrow["weight"] * others, narrow["bias"], rows * others, None)
+    apart = {
+        "outlier_in": widen["weight"][columns],
+        "outlier_bias": widen["bias"][columns],
+        "outlier_out": narrow["weight"][:, columns],
+    }
+    return {**made, **apart}
+
+
 def quantised_products(
     model: Any, inputs: list[dict[str, Tensor]], show: Callable[[Iterable], Iterable]
 ) -> list[dict[str, Tensors]]:
-    """Every product of a model as integers; ``show`` wraps the layers, for a progress bar."""
-    made = []
-    for held, rows in zip(show(plain(model)), inputs, strict=True):
-        made.append(
-            {
-                # the inputs of narrow come as whole numbers from widen, which cannot divide columns
-                name: quantised(
-                    held[name]["weight"], held[name]["bias"], rows[name], (0.0,) if name == "narrow" else SMOOTHING
-                )
-                for name in PRODUCTS
-            }
-        )
+    """Every product of a model as integers, where it can be; ``show`` wraps what takes long, for a progress bar."""
+    floats, made = plain(model), plain(model)
+    for i, name in show(places(len(made))):
+        own, rows = floats[i][name], inputs[i][name]
+        if name == "narrow":
+            made[i][name] = quantised_narrow(floats[i]["widen"], own, rows)
+        else:
+            made[i][name] = quantised(own["weight"], own["bias"], rows, SMOOTHING)
     return made

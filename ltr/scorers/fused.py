@@ -103,12 +103,11 @@ class FusedCrossEncoder(Scorer):
     def _scores_of(self, batch: TextLists, docs: Tensor) -> Tensor:
         line = row(batch, docs)
         states = embedded(self.model, line)
-        for layer in self.layers[:-1]:
-            states = layer(states, line.runs)
-        first = self.layers[-1](states, line.runs, line.starts)
+        for layer in self.layers:
+            states = layer(states, line.runs, line.starts)
         head = head_of(self.model)
         assert head is not None  # every kind in PARTS has one
-        return head(self.model, first).view(-1)
+        return head(self.model, states).view(-1)
 
 
 def embedded(model: Any, line: Row) -> Tensor:
@@ -136,7 +135,8 @@ def fused(
     if reason:
         log.info("%s is scored through transformers: %s", model.config.model_type, reason)
         return None
-    layers = [layer_of(parts, dtype, activation_of(model), heads_of(model)) for parts in parts_of(model)]
+    found = parts_of(model)
+    layers = [layer_of(one, dtype, activation_of(model), heads_of(model), one is found[-1]) for one in found]
     name = str(dtype).removeprefix("torch.")
     return FusedCrossEncoder(without_layers(model), layers, name, source, batch_tokens, revision)
 

@@ -46,7 +46,7 @@ QRELS = {f"q{i}": {"d1": 1, "d5": 2} for i in range(12)}
 
 def test_what_is_written_is_what_was_checked(export, lists, folder, tmp_path):
     found = check(export, lists[6:], QRELS, show)
-    assert (found.queries, found.docs, found.products) == (6, 72, 8)
+    assert (found.queries, found.docs, found.products) == (6, 72, 5)
     assert 0.9 < found.tau < 1
     assert 0 < found.largest < found.spread
     assert found.exact_ndcg is not None
@@ -94,7 +94,7 @@ def test_an_export_that_misses_the_tolerance_is_refused(export, lists, tmp_path)
 
 
 def test_figures_that_are_not_numbers_miss_every_tolerance():
-    broken = Check(1, 2, float("nan"), 0, 1, float("nan"), 0.5, 1, (), 8)
+    broken = Check(1, 2, float("nan"), 0, 1, float("nan"), 0.5, 1, (), 5)
     assert len(broken.misses(Tolerance(-0.9, 1))) == 2
 
 

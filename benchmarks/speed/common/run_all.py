@@ -27,7 +27,6 @@ ON_GPU = {"gpu"}
 SMALL = {
     "gpu": ["--quick", "--device", "cpu"],
     "loading": ["--passages", "16000", "--steps", "4", "--seconds", "0.5", "--layers", "1"],
-    "losses": ["--sizes", "8x10", "--seconds", "0.05"],
 }
 
 
