@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from ltr.batch import TextLists
 from ltr.errors import ConfigError
@@ -17,7 +18,7 @@ from ltr.scorers.base import Scorer
 from ltr.scorers.fused_layers import ACTIVATIONS, PARTS, FusedLayer, Parts, layer_of
 from ltr.scorers.heads import head_of
 from ltr.scorers.loading import check_length, encoder_layers, max_positions, open_tokenizer
-from ltr.scorers.microbatches import Row, plan, row
+from ltr.scorers.microbatches import Row, filled, row
 from ltr.scorers.packed import inputs_of
 
 log = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ class FusedCrossEncoder(Scorer):
             return batch.pad(torch.zeros(0))
         self.check_length(int(batch.lengths.max()))
         with torch.inference_mode(), torch.autocast("cpu", enabled=False):
-            pieces = plan(batch.lengths, self.batch_tokens)
+            pieces = filled(batch.lengths, self.batch_tokens)
             flat = torch.cat([self._scores_of(batch, piece) for piece in pieces])
             return batch.pad(flat[torch.cat(pieces).argsort()])
 
@@ -103,11 +104,25 @@ class FusedCrossEncoder(Scorer):
     def _scores_of(self, batch: TextLists, docs: Tensor) -> Tensor:
         line = row(batch, docs)
         states = embedded(self.model, line)
+        states = pad(states, (0, 0, 0, spare_rows(len(states))))
         for layer in self.layers:
             states = layer(states, line.runs, line.starts)
         head = head_of(self.model)
         assert head is not None  # every kind in PARTS has one
         return head(self.model, states).view(-1)
+
+
+def spare_rows(tokens: int) -> int:
+    """How many empty rows are computed behind so many tokens; at most 1/32 of them, about 1 % in a full micro-batch.
+
+    oneDNN makes and keeps code for each number of rows that it meets. With few different numbers, texts that come for the
+    first time are scored 1.1 to 1.2 x as fast, and hundreds of megabytes less are kept.
+
+    >>> spare_rows(4096), spare_rows(4000), spare_rows(20)
+    (0, 32, 0)
+    """
+    step = max(1, 2 ** (tokens.bit_length() - 6))
+    return -tokens % step
 
 
 def embedded(model: Any, line: Row) -> Tensor:

@@ -35,6 +35,22 @@ def plan(lengths: Tensor, tokens: int, docs: int | None = None) -> list[Tensor]:
     return pieces
 
 
+def filled(lengths: Tensor, tokens: int) -> list[Tensor]:
+    """As ``plan``, where documents stand in a row without padding: real tokens count.
+
+    >>> [piece.tolist() for piece in filled(torch.tensor([3, 9, 4, 8]), tokens=15)]
+    [[1], [3, 2, 0]]
+    """
+    order = lengths.argsort(descending=True, stable=True)
+    pieces, start, held = [], 0, 0
+    for at, length in enumerate(lengths[order].tolist()):
+        if held and held + length > tokens:
+            pieces.append(order[start:at])
+            start, held = at, 0
+        held += length
+    return [*pieces, order[start:]]
+
+
 def padded(batch: TextLists, docs: Tensor, pad_id: int) -> tuple[Tensor, Tensor, Tensor]:
     """The token ids, segment ids and mask [docs, longest] of some documents of a batch, padded on the right."""
     lengths = batch.lengths[docs]

@@ -139,7 +139,7 @@ def built_layer(
     def made(name: str) -> Any:
         tensors = products[name]
         if name == "project" and last:
-            return FirstTokens(tensors["weight"], tensors["bias"], heads, working)
+            return FirstTokens(tensors["weight"], tensors["bias"], heads)
         act = activation if name == "widen" else None
         if not is_quantised(tensors):
             return Product(tensors["weight"], tensors["bias"], working, act)

@@ -8,7 +8,7 @@ from ltr.batch import TextLists
 from ltr.errors import ConfigError
 from ltr.scorers import fused_layers
 from ltr.scorers.cross_encoder import CrossEncoder
-from ltr.scorers.fused import fused
+from ltr.scorers.fused import fused, spare_rows
 from tests.scorers.test_cross_encoder import one_by_one, random_batch
 from tests.tiny_model import save_tiny
 
@@ -71,18 +71,18 @@ def test_lists_without_documents(scorer):
 
 
 class Rows(TorchDispatchMode):
-    """Rows that went through products with weights, and how often attention weights were made."""
+    """Rows that went through products with weights, and calls of attention."""
 
     def __init__(self):
         super().__init__()
         self.products: list[int] = []
-        self.softmaxes = 0
+        self.attentions = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
         if "_linear_pointwise" in str(func) or func in (torch.ops.aten.addmm.default, torch.ops.aten.linear.default):
             self.products.append(out.shape[0])
-        self.softmaxes += "softmax" in str(func)
+        self.attentions += "attention" in str(func) or "softmax" in str(func)
         return out
 
 
@@ -94,16 +94,21 @@ def test_no_token_is_computed_that_is_not_there(scorer):
         made(batch)
     tokens, docs = batch.input_ids.numel(), batch.n_docs
     # the first layer: four products of every token; the last one: four of first tokens; then pooler and classifier
-    assert sorted(seen.products) == sorted([*[tokens] * 4, *[docs] * 6])
-    assert seen.softmaxes == 2 * len(batch.lengths.unique())
+    assert seen.products.count(docs) == 6
+    large = [rows for rows in seen.products if rows != docs]
+    assert len(large) == 4
+    assert tokens <= max(large) <= 1.032 * tokens
+    assert seen.attentions == 2 * len(batch.lengths.unique())
 
 
-@pytest.mark.parametrize("cache", [0, 3000, 2**21])
-def test_attention_is_the_same_however_much_is_multiplied_at_once(scorer, monkeypatch, cache):
-    batch = random_batch([20, 30])
-    expected = scorer(batch)
-    monkeypatch.setattr(fused_layers, "CACHE", cache)
-    torch.testing.assert_close(scorer.fused(torch.float32)(batch), expected, rtol=1e-5, atol=1e-5)
+@pytest.mark.parametrize("tokens", [1, 31, 65, 1000, 3969, 4095, 100_001])
+def test_few_rows_are_spare(tokens):
+    assert 0 <= spare_rows(tokens) <= tokens / 32
+
+
+def test_rows_take_few_different_numbers():
+    """Else oneDNN makes new code for every batch."""
+    assert len({tokens + spare_rows(tokens) for tokens in range(3800, 4097)}) <= 6
 
 
 def test_kinds_that_are_not_known_say_why(tmp_path, caplog):
