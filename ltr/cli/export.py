@@ -40,7 +40,7 @@ def export(
     Args:
         model: folder (such as runs/demo/best) or hub id of a cross-encoder.
         dataset: an ir-datasets id, pydocs, or a folder: queries and texts like those that will be reranked.
-        output: folder to write.
+        output: folder to write; only an earlier export is replaced.
         run: first stage: a TREC run file, bm25, scoreddocs, or the name of a folder's run.
         depth: documents per query; the first stage's best.
         calibration: queries on which the quantisation is chosen.
@@ -50,13 +50,14 @@ def export(
         max_length: tokens of query and document together (default: as the model was trained).
         seed: which queries are taken.
     """
-    from ltr.inference.exporting import Tolerance, check, quantise
+    from ltr.inference.exporting import Tolerance, check, check_place, quantise
 
     talk()
     for name, value in {"--depth": depth, "--calibration": calibration, "--queries": queries}.items():
         if value < 1:
             raise ConfigError(f"{name} must be at least 1, got {value}")
     tolerance = Tolerance(min_tau, max_ndcg_change)
+    check_place(output)
     chosen, others, qrels = _lists(model, dataset, run, depth, calibration, queries, max_length, seed)
     made = quantise(model, chosen, tolerance, _bar, max_length=max_length)
     found = check(made, others, qrels, _bar)

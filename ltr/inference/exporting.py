@@ -112,14 +112,16 @@ class Export:
     kept: tuple[str, ...]
 
     def write(self, folder: str | Path, check: Check, tolerance: Tolerance) -> None:
-        """Write a folder that ``Reranker.load`` opens; the old one, if any, is replaced at the end.
+        """Write a folder that ``Reranker.load`` opens; an earlier export there is replaced at the end.
 
         Raises:
             LtrError: the check misses the tolerance; nothing is written.
+            ConfigError: something else is there.
             DataError: the place cannot be written.
         """
         from safetensors.torch import save_file
 
+        check_place(folder)
         missed = check.misses(tolerance)
         if missed:
             raise LtrError(
@@ -133,6 +135,12 @@ class Export:
             CrossEncoder(self.exact.source).model.config.save_pretrained(beside)
             self.exact.encoder.tokenizer.save_pretrained(beside)
             self.exact.settings.write(beside)
+
+
+def check_place(folder: str | Path) -> None:
+    """Raise ConfigError where writing an export would replace anything but an earlier export, such as the model itself."""
+    if Path(folder).exists() and not (Path(folder) / FILE).is_file():
+        raise ConfigError(f"export: {folder} is there and is no earlier export; give a new folder, or remove it")
 
 
 def quantise(model: str, lists: Sequence[TextLists], tolerance: Tolerance, show: Show, **options: Any) -> Export:

@@ -84,6 +84,12 @@ def test_options_that_do_not_fit(home, tmp_path, capsys, more, sentence):
     assert sentence in capsys.readouterr().err
 
 
+def test_the_model_is_not_written_over(home, capsys):
+    assert main(arguments(home, home / "best")) == 1
+    assert "best is there and is no earlier export; give a new folder, or remove it" in capsys.readouterr().err
+    assert (home / "best" / "model.safetensors").is_file()
+
+
 def test_without_judgements(home, tmp_path, capsys):
     bare = tmp_path / "bare"
     bare.mkdir()

@@ -80,8 +80,8 @@ def test_more_kept_products_are_nearer_to_the_exact_scores(folder, lists):
 
 def test_an_export_that_misses_the_tolerance_is_refused(export, lists, tmp_path):
     found = check(export, lists[6:], QRELS, show)
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "old").touch()
+    export.write(tmp_path / "out", found, Tolerance(-0.9, 1))
+    before = (tmp_path / "out" / "quantised.safetensors").stat().st_mtime_ns
     with pytest.raises(
         LtrError, match=rf"refused, nothing was written: Kendall's tau is {found.tau:.4f}, wanted at least 1;"
     ):
@@ -90,7 +90,17 @@ def test_an_export_that_misses_the_tolerance_is_refused(export, lists, tmp_path)
     with pytest.raises(LtrError, match=r"nDCG@10 goes from 0.5100 to 0.5000, wanted a change of at most 0.002"):
         export.write(tmp_path / "out", worse, Tolerance(0.5))
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
-    assert [p.name for p in (tmp_path / "out").iterdir()] == ["old"]
+    assert (tmp_path / "out" / "quantised.safetensors").stat().st_mtime_ns == before
+
+
+def test_nothing_but_an_earlier_export_is_replaced(export, lists, folder, tmp_path):
+    found = check(export, lists[6:], None, show)
+    for place in (folder, str(tmp_path)):
+        with pytest.raises(ConfigError, match=f"export: {place} is there and is no earlier export; give a new folder"):
+            export.write(place, found, Tolerance(-0.9, 1))
+    for _ in range(2):
+        export.write(tmp_path / "out", found, Tolerance(-0.9, 1))
+    assert Reranker.load(folder, "cpu", "32").precision == "float32", "the model itself is still there"
 
 
 def test_figures_that_are_not_numbers_miss_every_tolerance():
