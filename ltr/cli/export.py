@@ -46,7 +46,7 @@ def export(
         calibration: queries on which the quantisation is chosen.
         queries: most queries on which it is checked; nDCG@10 needs some hundred to be told to .002.
         min_tau: least mean Kendall correlation between the scores of a query before and after.
-        max_ndcg_change: largest change of nDCG@10; not checked where the data set has no judgements.
+        max_ndcg_change: largest change of nDCG@10 over the judged queries; not checked where none is judged.
         max_length: tokens of query and document together (default: as the model was trained).
         seed: which queries are taken.
     """
@@ -100,7 +100,7 @@ def _table(found: Check, tolerance: Tolerance) -> str:
         f"  Kendall's tau, mean over queries   {found.tau:.4f}   (wanted: at least {tolerance.min_tau})",
     ]
     if found.ndcg is None or found.exact_ndcg is None:
-        lines.append("  nDCG@10                            not checked: the data set has no judgements")
+        lines.append("  nDCG@10                            not checked: none of these queries is judged")
     else:
         lines.append(
             f"  nDCG@10                            {found.exact_ndcg:.4f} -> {found.ndcg:.4f}   (wanted: a change of at "

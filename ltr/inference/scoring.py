@@ -17,6 +17,7 @@ from ltr.batch import Lists, PassageLists, TextLists
 from ltr.errors import ConfigError, DataError
 from ltr.io.trec import Run
 from ltr.scorers.base import Scorer
+from ltr.scorers.fused import FusedCrossEncoder
 from ltr.scorers.hardware import multiplies_bf16
 from ltr.scorers.memory import is_out_of_memory, released
 
@@ -70,7 +71,11 @@ def prepared(scorer: Scorer, device: str | torch.device = "auto", precision: str
     """
     if precision not in (None, "auto", "32", "bf16"):
         raise ConfigError(f"precision must be auto, 32 or bf16, got {precision!r}")
+    if isinstance(scorer, FusedCrossEncoder) and str(device) == "auto":
+        device = "cpu"  # where it was made, whatever else the machine has
     place = device_of(device)
+    if isinstance(scorer, FusedCrossEncoder):
+        return scorer.to(place)  # refuses any other place
     if precision == "auto":
         precision = "bf16" if multiplies_bf16(place) else "32"
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32

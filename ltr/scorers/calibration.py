@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ltr.batch import TextLists
+from ltr.batch import PassageLists, TextLists
 from ltr.scorers.fused import FusedCrossEncoder, heads_of, parts_of
 from ltr.scorers.fused_layers import FirstTokens, joint
 from ltr.scorers.quantised import Tensors, places
 
-#: rows of each product's input that are kept
+#: about how many rows of each product's input are kept
 ROWS = 2048
 #: how much of the columns' outliers the weights take up, from nothing to nearly all
 SMOOTHING = (0.0, 0.5, 0.75, 0.9)
@@ -25,34 +25,42 @@ OUTSIDE = (0.0, 1e-4, 1e-3)
 
 
 class Recorder:
-    """Computes as a product does, and keeps some rows of what comes in."""
+    """Computes as a product does, and keeps some rows of everything that comes in.
 
-    def __init__(self, product: Callable[[Tensor], Tensor]):
-        self.product = product
+    Args:
+        product: what it stands for.
+        share: rows to keep each time.
+    """
+
+    def __init__(self, product: Callable[[Tensor], Tensor], share: int):
+        self.product, self.share = product, share
         self.rows: list[Tensor] = []
 
     def __call__(self, x: Tensor) -> Tensor:
-        held = sum(map(len, self.rows))
-        if held < ROWS:
-            # rows from the whole of what comes in, so that a few long documents do not fill the sample
-            self.rows.append(x[:: max(1, len(x) // 512)][: ROWS - held].float().clone())
+        # over the whole of it but what spare_rows puts behind the documents
+        taken = x[: len(x) * 31 // 32] if len(x) > 32 else x
+        self.rows.append(taken[:: max(1, len(taken) // self.share)][: self.share].float().clone())
         return self.product(x)
 
 
-def recorded(scorer: FusedCrossEncoder, batches: Iterable[TextLists]) -> list[dict[str, Tensor]]:
-    """For each layer and product, rows [rows, in] of its inputs when the scorer scores some batches."""
+def recorded(scorer: FusedCrossEncoder, batches: Sequence[TextLists]) -> list[dict[str, Tensor]]:
+    """For each layer and product, rows [rows, in] of its inputs when the scorer scores some batches.
+
+    Every batch gives as many rows as any other, or more where it is computed in several pieces.
+    """
+    share = max(1, ROWS // len(batches))
     layers = [
         replace(
             one,
-            project=one.project if isinstance(one.project, FirstTokens) else Recorder(one.project),
-            widen=Recorder(one.widen),
-            narrow=Recorder(one.narrow),
+            project=one.project if isinstance(one.project, FirstTokens) else Recorder(one.project, share),
+            widen=Recorder(one.widen, share),
+            narrow=Recorder(one.narrow, share),
         )
         for one in scorer.layers
     ]
     watching = FusedCrossEncoder(scorer.model, layers, scorer.precision, scorer.source, scorer.batch_tokens)
     for batch in batches:
-        watching(batch)
+        watching(batch.as_documents() if isinstance(batch, PassageLists) else batch)
     found: list[dict[str, Tensor]] = [{} for _ in layers]
     for i, name in places(len(layers)):
         found[i][name] = torch.cat(getattr(layers[i], name).rows)
@@ -60,7 +68,7 @@ def recorded(scorer: FusedCrossEncoder, batches: Iterable[TextLists]) -> list[di
 
 
 def plain(model: Any) -> list[dict[str, Tensors]]:
-    """The products of each layer as they are, in bfloat16: what is kept in higher precision."""
+    """The products of each layer as they are, in float32."""
     found = []
     for parts in parts_of(model):
         weights = {

@@ -97,7 +97,7 @@ class FusedCrossEncoder(Scorer):
         if probe.device.type != "cpu" or probe.dtype != torch.float32:
             raise ConfigError(
                 f"FusedCrossEncoder: stays on the CPU in the precision it was made in, cannot go to {probe.device} as "
-                f"{probe.dtype}; make a scorer for that device from the model (Reranker.load(model, device=...))"
+                f"{probe.dtype}; load the model that it was made (or exported) from for that device"
             )
         return self
 
@@ -128,7 +128,8 @@ def spare_rows(tokens: int) -> int:
 def embedded(model: Any, line: Row) -> Tensor:
     """What the first layer reads: states [tokens, hidden] of a row of documents."""
     config, base = model.config, model.base_model
-    segments = (getattr(config, "type_vocab_size", 0) or 0) > 1
+    # DistilBERT tells no token types apart, whatever else its configuration says
+    segments = config.model_type != "distilbert" and (getattr(config, "type_vocab_size", 0) or 0) > 1
     states = base.embeddings(**inputs_of(config, line, segments))
     projection = getattr(base, "embeddings_project", None)  # ELECTRA's small embeddings
     return (states if projection is None else projection(states))[0].float()
@@ -175,7 +176,7 @@ def parts_of(model: Any) -> list[Parts]:
 
 def activation_name(config: Any) -> Any:
     """transformers' name of the activation between the two products of the feed-forward part."""
-    return getattr(config, "hidden_act", getattr(config, "activation", None))
+    return getattr(config, "activation" if config.model_type == "distilbert" else "hidden_act", None)
 
 
 def activation_of(model: Any) -> str:
@@ -192,4 +193,5 @@ def without_layers(model: Any) -> nn.Module:
     """A float32 copy of a model with embeddings and head, but no layers."""
     layers = encoder_layers(model)
     copied: nn.Module = copy.deepcopy(model, {id(layers): nn.ModuleList()})
+    copied.zero_grad(set_to_none=True)
     return copied.float()

@@ -75,9 +75,11 @@ PARTS: dict[str, Callable[[Any], Parts]] = {
 }
 
 
-def reorders() -> bool:
-    """Whether oneDNN's products on reordered weights are there; elsewhere torch's own are used."""
-    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+def reorders(dtype: torch.dtype) -> bool:
+    """Whether oneDNN's products on reordered weights are there for a dtype; elsewhere torch's own are used."""
+    if not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
+        return False
+    return dtype != torch.bfloat16 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 class Product:
@@ -92,9 +94,10 @@ class Product:
 
     def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype, activation: str | None = None):
         self.dtype, self.activation = dtype, activation
-        self.bias = bias.detach().to(dtype).contiguous()
-        self.weight = weight.detach().to(dtype).contiguous()
-        self._reordered = reorders()
+        # copies: the model that they come from may train on
+        self.bias = bias.detach().to(dtype, copy=True).contiguous()
+        self.weight = weight.detach().to(dtype, copy=True).contiguous()
+        self._reordered = reorders(dtype)
         if self._reordered:
             # the second argument is the number of rows that the order is best for; any number works
             self.weight = torch.ops.mkldnn._reorder_linear_weight(self.weight, 4096)
@@ -134,7 +137,7 @@ class FirstTokens:
         self.heads = heads
         first, _, last = bias.float().chunk(3)
         self.query = Product(query, first, torch.float32)
-        self.key = key.unflatten(0, (heads, -1)).contiguous()
+        self.key = key.unflatten(0, (heads, -1)).clone()
         self.value = value.unflatten(0, (heads, -1)).transpose(1, 2).contiguous()
         self.value_bias = last.contiguous()
 

@@ -14,6 +14,7 @@ Source:
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from ltr.errors import ConfigError
 from ltr.scorers.fused import FusedCrossEncoder, activation_of, heads_of, unknown, without_layers
 from ltr.scorers.fused_layers import ACTIVATIONS, FirstTokens, FusedLayer, Product, activated
 from ltr.scorers.hardware import multiplies_bf16, multiplies_int8
+
+log = logging.getLogger(__name__)
 
 #: the weights of a quantised model; no ``model.safetensors``, so that nothing opens it as an ordinary model
 FILE = "quantised.safetensors"
@@ -129,11 +132,15 @@ def places(n_layers: int) -> list[tuple[int, str]]:
     ]
 
 
+def working() -> torch.dtype:
+    """What products that are not quantised run in: bfloat16 where the processor multiplies it."""
+    return torch.bfloat16 if multiplies_bf16(torch.device("cpu")) else torch.float32
+
+
 def built_layer(
     products: Mapping[str, Tensors], norms: Any, eps: float, heads: int, activation: str, last: bool
 ) -> FusedLayer:
     """A layer from what was saved of it; products that are not quantised run in bfloat16 where that is fast."""
-    working = torch.bfloat16 if multiplies_bf16(torch.device("cpu")) else torch.float32
     direct = is_quantised(products["widen"]) and is_quantised(products["narrow"])
 
     def made(name: str) -> Any:
@@ -142,11 +149,11 @@ def built_layer(
             return FirstTokens(tensors["weight"], tensors["bias"], heads)
         act = activation if name == "widen" else None
         if not is_quantised(tensors):
-            return Product(tensors["weight"], tensors["bias"], working, act)
+            return Product(tensors["weight"], tensors["bias"], working(), act)
         if name == "widen" and direct:
             return QuantisedProduct(tensors, act, torch.uint8, products["narrow"])
         # what is added to the float32 sums comes in float32
-        return QuantisedProduct(tensors, act, torch.float32 if name in ("join", "narrow") else working)
+        return QuantisedProduct(tensors, act, torch.float32 if name == "narrow" else working())
 
     project, join, widen, narrow = map(made, PRODUCTS)
     beside = Outliers(products["narrow"], activation) if is_quantised(products["narrow"]) else None
@@ -176,6 +183,10 @@ def load_quantised(folder: Path, batch_tokens: int | None = None) -> FusedCrossE
 
     from ltr.scorers.loading import empty
 
+    if not multiplies_int8():
+        log.warning(
+            "%s: this processor has no 8-bit products; the same numbers are multiplied as floats, slowly", folder
+        )
     model = empty(str(folder))
     reason = unknown(model)
     try:

@@ -98,4 +98,4 @@ def test_without_judgements(home, tmp_path, capsys):
     given = arguments(home, tmp_path / "int8", "--min-tau", "0.5")
     given[given.index("--dataset") + 1] = str(bare)
     assert main(given) == 0
-    assert "not checked: the data set has no judgements" in capsys.readouterr().out
+    assert "not checked: none of these queries is judged" in capsys.readouterr().out

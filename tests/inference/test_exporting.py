@@ -139,3 +139,29 @@ def test_an_exported_model_has_one_precision(export, lists, tmp_path):
     export.write(tmp_path / "out", check(export, lists[6:], None, show), Tolerance(0.5))
     with pytest.raises(ConfigError, match="was exported to 8-bit integers and has no other precision"):
         Reranker.load(tmp_path / "out", precision="32")
+
+
+def test_an_exported_model_opens_where_there_is_a_gpu(export, lists, tmp_path, monkeypatch):
+    from ltr.inference import scoring
+
+    export.write(tmp_path / "out", check(export, lists[6:], None, show), Tolerance(0.5))
+    monkeypatch.setattr(scoring.torch.cuda, "is_available", lambda: True)
+    assert Reranker.load(tmp_path / "out").device.type == "cpu"
+    with pytest.raises(ConfigError, match=r"stays on the CPU .* cannot go to meta .* load the model that it was made"):
+        Reranker.load(tmp_path / "out", device="meta")
+
+
+def test_models_that_read_passages_are_exported(folder, tmp_path):
+    CrossEncoder(folder).save(tmp_path / "long", ModelSettings(24, 8, passages="max"))
+    encoder = Reranker.load(tmp_path / "long", "cpu", "32").encoder
+    texts = [
+        Texts(f"q{i}", "sort list", ["a", "b", "c"], [" ".join(WORDS[j : j + 25 + i]) for j in range(3)])
+        for i in range(4)
+    ]
+    lists = [encoder.batch([one]) for one in texts]
+    made = quantise(str(tmp_path / "long"), lists[:2], Tolerance(-0.9), show)
+    assert check(made, lists[2:], None, show).docs == 6
+
+
+def test_queries_without_judgements_are_not_measured(export, lists):
+    assert check(export, lists[6:], {"other": {"d1": 1}}, show).ndcg is None

@@ -23,7 +23,7 @@ def scorer(tiny_model) -> CrossEncoder:
 @pytest.mark.parametrize("reorders", [True, False])
 def test_float32_scores_are_those_of_transformers_one_by_one(tmp_path, monkeypatch, kind, reorders):
     if not reorders:
-        monkeypatch.setattr(fused_layers, "reorders", lambda: False)
+        monkeypatch.setattr(fused_layers, "reorders", lambda dtype: False)
     torch.manual_seed(3)
     scorer = CrossEncoder(str(save_tiny(tmp_path / kind, kind)), batch_tokens=150).eval()
     batch = random_batch([5, 4], longest=40)
@@ -39,7 +39,7 @@ def test_other_activations(scorer, monkeypatch, activation, reorders):
     from transformers.activations import ACT2FN
 
     if not reorders:
-        monkeypatch.setattr(fused_layers, "reorders", lambda: False)
+        monkeypatch.setattr(fused_layers, "reorders", lambda dtype: False)
     scorer.model.config.hidden_act = activation
     for layer in scorer.model.bert.encoder.layer:
         layer.intermediate.intermediate_act_fn = ACT2FN[activation]
@@ -136,7 +136,7 @@ def test_it_stays_where_it_was_made(scorer):
     made = scorer.fused(torch.float32)
     with pytest.raises(ConfigError, match="stays on the CPU in the precision it was made in, cannot go to meta"):
         made.to("meta")
-    with pytest.raises(ConfigError, match=r"cannot go to cpu as torch.bfloat16; make a scorer"):
+    with pytest.raises(ConfigError, match=r"cannot go to cpu as torch.bfloat16; load the model"):
         made.to(torch.bfloat16)
     assert made.to("cpu") is made
 
@@ -158,3 +158,23 @@ def test_it_never_draws_dropout(scorer):
     first = made(batch)
     assert torch.equal(made.train()(batch), first)
     assert not made.training
+
+
+def test_foreign_keys_in_a_configuration_change_nothing(tmp_path):
+    """DistilBERT's own keys count, not those of BERT that someone left there."""
+    scorer = CrossEncoder(str(save_tiny(tmp_path / "distilbert", "distilbert"))).eval()
+    scorer.model.config.hidden_act = "relu"
+    scorer.model.config.type_vocab_size = 2
+    batch = random_batch([6])
+    expected = one_by_one(scorer.model, batch, segments=False)
+    torch.testing.assert_close(scorer.fused(torch.float32)(batch), expected, rtol=1e-5, atol=3e-5)
+
+
+def test_training_on_does_not_change_it(scorer):
+    batch = random_batch([6])
+    made = scorer.fused(torch.float32)
+    first = made(batch)
+    with torch.no_grad():
+        for parameter in scorer.parameters():
+            parameter.add_(1)
+    assert torch.equal(made(batch), first)

@@ -204,3 +204,19 @@ def test_damaged_files_are_told(model, tmp_path):
 
 def test_what_can_be_quantised():
     assert places(2) == [(0, "project"), (0, "widen"), (0, "narrow"), (1, "widen"), (1, "narrow")]
+
+
+def test_every_list_is_recorded(model):
+    full = model.fused(torch.float32)
+    batches = [random_batch([30], seed=i) for i in range(4)]
+    rows = recorded(full, batches)[0]["project"]
+    for i in range(4):
+        alone = recorded(full, [batches[i]])[0]["project"]
+        assert any(torch.isin(row, alone).all() for row in rows[i * len(rows) // 4 : (i + 1) * len(rows) // 4][:3])
+
+
+def test_processors_without_8_bit_products_are_told(model, tmp_path, monkeypatch, caplog):
+    _, folder = saved(model, tmp_path)
+    monkeypatch.setattr(module, "multiplies_int8", lambda: False)
+    load_quantised(folder)
+    assert "has no 8-bit products; the same numbers are multiplied as floats, slowly" in caplog.text
