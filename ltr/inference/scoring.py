@@ -75,6 +75,11 @@ def prepared(scorer: Scorer, device: str | torch.device = "auto", precision: str
         device = "cpu"  # where it was made, whatever else the machine has
     place = device_of(device)
     if isinstance(scorer, FusedCrossEncoder):
+        own = {"float32": "32", "bfloat16": "bf16"}.get(scorer.precision, scorer.precision)
+        if precision not in (None, "auto", own):
+            raise ConfigError(
+                f"precision: the scorer was made in {own} and cannot become {precision}; make it anew from its model"
+            )
         return scorer.to(place)  # refuses any other place
     if precision == "auto":
         precision = "bf16" if multiplies_bf16(place) else "32"

@@ -37,6 +37,9 @@ class FusedCrossEncoder(Scorer):
         source: folder or hub id that it came from, with its tokenizer.
         batch_tokens: most tokens computed at once; None for ``TOKENS``.
         revision: of a hub model.
+
+    Raises:
+        ConfigError: a budget below 1.
     """
 
     def __init__(
@@ -49,11 +52,13 @@ class FusedCrossEncoder(Scorer):
         revision: str | None = None,
     ):
         super().__init__()
+        if batch_tokens is not None and batch_tokens < 1:
+            raise ConfigError(f"FusedCrossEncoder: batch_tokens must be at least 1, got {batch_tokens}")
         self.source, self.revision = source, revision
         self.model = model.requires_grad_(False)
         self.layers = list(layers)
         self.precision = precision
-        self.batch_tokens = batch_tokens or TOKENS
+        self.batch_tokens = TOKENS if batch_tokens is None else batch_tokens
 
         self.eval()
 

@@ -79,7 +79,8 @@ def empty(source: str) -> Any:
 
     config = _config(source, None)
     config.num_hidden_layers = 1
-    with quiet():
+    # the random values are thrown away, so the caller's generator must not have drawn them
+    with quiet(), torch.random.fork_rng(devices=[]):
         return AutoModelForSequenceClassification.from_config(config)
 
 

@@ -249,3 +249,11 @@ def test_a_progress_bar_counts_queries(capsys):
     list(score(FirstToken(), batches(), "cpu", "32", progress="dev", total=5))
     assert "dev: 100%" in (err := capsys.readouterr().err)
     assert "5/5" in err
+
+
+def test_a_scorer_that_is_fused_already_keeps_its_precision(tiny_model):
+    made = prepared(CrossEncoder(str(tiny_model)), "cpu", "bf16")
+    for same in (None, "auto", "bf16"):
+        assert prepared(made, "auto", same) is made
+    with pytest.raises(ConfigError, match="the scorer was made in bf16 and cannot become 32; make it anew"):
+        prepared(made, "cpu", "32")

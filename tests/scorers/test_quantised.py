@@ -220,3 +220,12 @@ def test_processors_without_8_bit_products_are_told(model, tmp_path, monkeypatch
     monkeypatch.setattr(module, "multiplies_int8", lambda: False)
     load_quantised(folder)
     assert "has no 8-bit products; the same numbers are multiplied as floats, slowly" in caplog.text
+
+
+def test_opening_draws_nothing_and_checks_the_budget(model, tmp_path):
+    _, folder = saved(model, tmp_path)
+    before = torch.get_rng_state()
+    load_quantised(folder)
+    assert torch.equal(torch.get_rng_state(), before)
+    with pytest.raises(ConfigError, match="batch_tokens must be at least 1, got 0"):
+        load_quantised(folder, batch_tokens=0)
