@@ -13,6 +13,7 @@ from ltr.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from ltr.batch import TextLists
+    from ltr.inference.encoding import TextEncoder
     from ltr.inference.exporting import Check, Tolerance
 
 
@@ -50,7 +51,7 @@ def export(
         max_length: tokens of query and document together (default: as the model was trained).
         seed: which queries are taken.
     """
-    from ltr.inference.exporting import Tolerance, check, check_place, quantise
+    from ltr.inference.exporting import Tolerance, check, check_place, opened, quantise
 
     talk()
     for name, value in {"--depth": depth, "--calibration": calibration, "--queries": queries}.items():
@@ -58,8 +59,9 @@ def export(
             raise ConfigError(f"{name} must be at least 1, got {value}")
     tolerance = Tolerance(min_tau, max_ndcg_change)
     check_place(output)
-    chosen, others, qrels = _lists(model, dataset, run, depth, calibration, queries, max_length, seed)
-    made = quantise(model, chosen, tolerance, _bar, max_length=max_length)
+    exact = opened(model, max_length)
+    chosen, others, qrels = _lists(exact.encoder, dataset, run, depth, calibration, queries, seed)
+    made = quantise(exact, chosen, tolerance, _bar)
     found = check(made, others, qrels, _bar)
     print(_table(found, tolerance))
     made.write(output, found, tolerance)
@@ -67,13 +69,12 @@ def export(
 
 
 def _lists(
-    model: str, dataset: str, run: str, depth: int, calibration: int, queries: int, max_length: int | None, seed: int
+    encoder: TextEncoder, dataset: str, run: str, depth: int, calibration: int, queries: int, seed: int
 ) -> tuple[list[TextLists], list[TextLists], dict[str, dict[str, int]] | None]:
-    """Batches to calibrate on, batches to check on, and judgements."""
+    """Batches to calibrate on, batches to check on (of judged queries first), and judgements."""
     from ltr.data.candidates import candidates
     from ltr.data.collection import load
     from ltr.inference.encoding import Texts
-    from ltr.inference.reranker import Reranker
 
     collection = load(dataset)
     first = candidates(collection, run, depth, progress=sys.stderr.isatty()).to_dict()
@@ -84,14 +85,16 @@ def _lists(
             f"export: {dataset} has {len(names)} queries with candidates; {calibration} to calibrate on would leave fewer "
             "to check on than that: lower --calibration or take a larger data set"
         )
-    encoder = Reranker.load(model, "cpu", "32", max_length=max_length).encoder
-    chosen, others = names[:calibration], names[calibration : calibration + queries]
+    qrels = collection.qrels if collection.has_qrels else None
+    # what is not judged cannot tell nDCG, so it calibrates first
+    names.sort(key=lambda query: query in (qrels or {}))
+    chosen, others = names[:calibration], names[calibration:][::-1][:queries]
 
     def encoded(part: list[str]) -> list[TextLists]:
         texts = (Texts(q, collection.queries[q], list(first[q]), collection.texts(list(first[q]))) for q in part)
         return [encoder.batch([one]) for one in texts]
 
-    return encoded(chosen), encoded(others), collection.qrels if collection.has_qrels else None
+    return encoded(chosen), encoded(others), qrels
 
 
 def _table(found: Check, tolerance: Tolerance) -> str:
@@ -103,8 +106,8 @@ def _table(found: Check, tolerance: Tolerance) -> str:
         lines.append("  nDCG@10                            not checked: none of these queries is judged")
     else:
         lines.append(
-            f"  nDCG@10                            {found.exact_ndcg:.4f} -> {found.ndcg:.4f}   (wanted: a change of at "
-            f"most {tolerance.max_ndcg_change})"
+            f"  nDCG@10 of {found.judged:<5,} judged           {found.exact_ndcg:.4f} -> {found.ndcg:.4f}   (wanted: a change "
+            f"of at most {tolerance.max_ndcg_change})"
         )
     lines += [
         f"  largest difference of a score      {found.largest:.3f}   (the scores' standard deviation: {found.spread:.3f})",

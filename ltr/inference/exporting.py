@@ -17,7 +17,7 @@ from ltr.inference.reranker import Reranker
 from ltr.inference.scoring import Scored, score
 from ltr.io.trec import Qrels, Run
 from ltr.scorers.base import Scorer
-from ltr.scorers.calibration import plain, quantised_products, recorded
+from ltr.scorers.calibration import kept, quantised_products, recorded
 from ltr.scorers.cross_encoder import CrossEncoder
 from ltr.scorers.fused import FusedCrossEncoder, activation_of, fused, unknown
 from ltr.scorers.quantised import (
@@ -70,6 +70,7 @@ class Check:
 
     Attributes:
         queries, docs: how many were scored.
+        judged: how many of the queries have judgements.
         tau: mean over queries of Kendall's tau-b between the scores before and after.
         largest: largest difference of a score.
         spread: standard deviation of the exact scores, to compare that with.
@@ -81,6 +82,7 @@ class Check:
 
     queries: int
     docs: int
+    judged: int
     tau: float
     largest: float
     spread: float
@@ -102,6 +104,8 @@ class Check:
                     f"nDCG@10 goes from {self.exact_ndcg:.4f} to {self.ndcg:.4f}, wanted a change of at most "
                     f"{tolerance.max_ndcg_change}"
                 )
+        if len(self.kept) == self.products:
+            found.append("every product had to stay in bfloat16, so that nothing is faster than with precision bf16")
         return found
 
 
@@ -142,7 +146,8 @@ class Export:
         state, told = state_of(self.scorer, self.products, eps)
         with building(Path(folder)) as beside:
             save_file(state, beside / FILE, metadata=told)
-            CrossEncoder(self.exact.source).model.config.save_pretrained(beside)
+            config: Any = self.scorer.model.config
+            config.save_pretrained(beside)
             self.exact.encoder.tokenizer.save_pretrained(beside)
             self.exact.settings.write(beside)
 
@@ -153,38 +158,48 @@ def check_place(folder: str | Path) -> None:
         raise ConfigError(f"export: {folder} is there and is no earlier export; give a new folder, or remove it")
 
 
-def quantise(model: str, lists: Sequence[TextLists], tolerance: Tolerance, show: Show, **options: Any) -> Export:
-    """Quantise a trained cross-encoder, keeping the products that harm most in bfloat16 until the tolerance is met.
+def opened(model: str, max_length: int | None = None) -> Reranker:
+    """The trained model in float32, to be exported.
+
+    Raises:
+        ConfigError: it cannot be opened, or is an export itself.
+    """
+    if (Path(model) / FILE).is_file():
+        raise ConfigError(f"export: {model} is an export already; give the model that it was made from")
+    return Reranker.load(model, "cpu", "32", max_length=max_length)
+
+
+def quantise(exact: Reranker, lists: Sequence[TextLists], tolerance: Tolerance, show: Show) -> Export:
+    """Quantise a trained cross-encoder, keeping the products that harm most in bfloat16 until scores agree well enough.
 
     Products are ordered by what each alone does to the scores, for what it saves; then the fewest are kept with which
-    the calibration lists are well within the tolerance (a tenth of what it allows in tau is left for other queries).
+    the calibration lists are well within the tolerance in tau (a tenth of what it allows is left for other queries).
+    nDCG is not looked at here, only in the check.
 
     Args:
-        model: folder or hub id.
+        exact: see ``opened``.
         lists: batches of one list each, to calibrate on.
         tolerance: what may change.
         show: see ``Show``.
-        options: of ``Reranker.load``.
 
     Raises:
         ConfigError: an architecture whose layers ltr does not know.
     """
-    source = CrossEncoder(model).model
-    full, base = (fused(source, dtype, model) for dtype in (torch.float32, working()))
+    source = CrossEncoder(exact.source).model
+    full, base = (fused(source, dtype, exact.source) for dtype in (torch.float32, working()))
     if full is None or base is None:
-        raise ConfigError(f"export: {model} cannot be quantised: {unknown(source)}")
+        raise ConfigError(f"export: {exact.source} cannot be quantised: {unknown(source)}")
     wanted = _scores(full, lists)
     inputs = recorded(full, lists)
     whole = quantised_products(source, inputs, lambda layers: show(layers, "quantising"))
     order = _most_harmful(base, whole, lists[:HARM_LISTS], wanted[:HARM_LISTS], show)
-    float_products = _lowered(plain(source))
+    floats = kept(source)
     goal = tolerance.min_tau + (1 - tolerance.min_tau) / 10
 
-    def made(kept: int) -> tuple[FusedCrossEncoder, list[dict[str, Tensors]]]:
-        held = set(order[:kept])
+    def made(number: int) -> tuple[FusedCrossEncoder, list[dict[str, Tensors]]]:
+        held = set(order[:number])
         products = [
-            {name: (float_products if (i, name) in held else whole)[i][name] for name in PRODUCTS}
-            for i in range(len(whole))
+            {name: (floats if (i, name) in held else whole)[i][name] for name in PRODUCTS} for i in range(len(whole))
         ]
         return with_products(full, products, activation_of(source)), products
 
@@ -195,7 +210,7 @@ def quantise(model: str, lists: Sequence[TextLists], tolerance: Tolerance, show:
         low, high = (low, middle) if fits else (middle + 1, high)
     scorer, products = made(low)
     names = tuple(f"layer {i} {name}" for i, name in sorted(order[:low], key=lambda p: (p[0], PRODUCTS.index(p[1]))))
-    return Export(Reranker.load(model, "cpu", "32", **options), scorer, products, names)
+    return Export(exact, scorer, products, names)
 
 
 def check(export: Export, lists: Sequence[TextLists], qrels: Qrels | None, show: Show) -> Check:
@@ -207,12 +222,13 @@ def check(export: Export, lists: Sequence[TextLists], qrels: Qrels | None, show:
     middle = time.perf_counter()
     after = _scored(export.scorer, show(lists, "checking: 8 bits"))
     end = time.perf_counter()
+    judged = {one.query_id for one in before} & set(qrels or {})
     flat = [np.concatenate([one.scores for one in found]) for found in (before, after)]
     return Check(
-        len(before), len(flat[0]),
+        len(before), len(flat[0]), len(judged),
         agreement([one.scores for one in before], [one.scores for one in after]),
         float(np.abs(flat[0] - flat[1]).max()), float(flat[0].std()),
-        _ndcg(after, qrels), _ndcg(before, qrels),
+        _ndcg(after, judged, qrels), _ndcg(before, judged, qrels),
         (middle - clock) / (end - middle), export.kept, len(places(len(export.products))),
     )  # fmt: skip
 
@@ -254,11 +270,6 @@ def _most_harmful(
     return sorted(harm, key=lambda place: -harm[place])
 
 
-def _lowered(products: list[dict[str, Tensors]]) -> list[dict[str, Tensors]]:
-    """The products as they are saved when they are not quantised."""
-    return [{n: {**t, "weight": t["weight"].bfloat16()} for n, t in layer.items()} for layer in products]
-
-
 def _scored(scorer: Scorer, lists: Iterable[TextLists]) -> list[Scored]:
     return list(score(scorer, lists, "cpu", None))
 
@@ -267,13 +278,16 @@ def _scores(scorer: Scorer, lists: Iterable[TextLists]) -> list[np.ndarray]:
     return [one.scores for one in _scored(scorer, lists)]
 
 
-def _ndcg(scored: list[Scored], qrels: Qrels | None) -> float | None:
-    if qrels is None:
+def _ndcg(scored: list[Scored], judged: set[str], qrels: Qrels | None) -> float | None:
+    if not judged or qrels is None:
         return None
     from ltr.metrics import evaluate
 
-    run = Run.from_dict({one.query_id: dict(zip(one.doc_ids, one.scores.tolist(), strict=True)) for one in scored})
-    judged = {query: docs for query, docs in qrels.items() if query in run}
-    if not judged:
-        return None
-    return evaluate(run, judged, "ndcg@10").means["ndcg@10"]
+    run = Run.from_dict(
+        {
+            one.query_id: dict(zip(one.doc_ids, one.scores.tolist(), strict=True))
+            for one in scored
+            if one.query_id in judged
+        }
+    )
+    return evaluate(run, {query: qrels[query] for query in judged}, "ndcg@10").means["ndcg@10"]

@@ -68,7 +68,10 @@ def recorded(scorer: FusedCrossEncoder, batches: Sequence[TextLists]) -> list[di
 
 
 def plain(model: Any) -> list[dict[str, Tensors]]:
-    """The products of each layer as they are, in float32."""
+    """The products of each layer as they are saved when they are not quantised.
+
+    In bfloat16, but for what is left of the last ``project``, which is computed in float32.
+    """
     found = []
     for parts in parts_of(model):
         weights = {
@@ -80,6 +83,17 @@ def plain(model: Any) -> list[dict[str, Tensors]]:
         found.append(
             {name: {"weight": w.detach().float(), "bias": b.detach().float()} for name, (w, b) in weights.items()}
         )
+    return found
+
+
+def kept(model: Any) -> list[dict[str, Tensors]]:
+    """The products as they are saved when they are not quantised: in bfloat16, but the last ``project`` in float32, in which
+    ``FirstTokens`` computes."""
+    found = plain(model)
+    for i, layer in enumerate(found):
+        for name, tensors in layer.items():
+            if (i + 1, name) != (len(found), "project"):
+                tensors["weight"] = tensors["weight"].bfloat16()
     return found
 
 
@@ -159,8 +173,8 @@ def quantised_narrow(widen: Tensors, narrow: Tensors, rows: Tensor) -> Tensors:
 def quantised_products(
     model: Any, inputs: list[dict[str, Tensor]], show: Callable[[Iterable], Iterable]
 ) -> list[dict[str, Tensors]]:
-    """Every product of a model as integers, where it can be; ``show`` wraps what takes long, for a progress bar."""
-    floats, made = plain(model), plain(model)
+    """The products of a model, as integers where they can be; ``show`` wraps what takes long, for a progress bar."""
+    floats, made = plain(model), kept(model)
     for i, name in show(places(len(made))):
         own, rows = floats[i][name], inputs[i][name]
         if name == "narrow":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import logging
 import os
 from functools import cache, cached_property, partial
@@ -206,7 +205,7 @@ class CrossEncoder(Scorer):
         if next(self.model.parameters()).device.type != "cpu":
             return None
         tokens = None if self.batch_tokens == "auto" else self.batch_tokens  # its own number was found by trying
-        return fused.fused(self.model, dtype, self.source, tokens, self.revision)
+        return fused.fused(self.model, dtype, self.source, tokens, self.batch_docs, self.revision)
 
     def _scores_of(self, batch: TextLists, docs: Tensor) -> Tensor:
         head = head_of(self.model)
@@ -227,8 +226,7 @@ class CrossEncoder(Scorer):
 
     @cached_property
     def _takes_segments(self) -> bool:
-        known = "token_type_ids" in inspect.signature(self.model.forward).parameters
-        return known and (getattr(self.model.config, "type_vocab_size", 0) or 0) > 1
+        return loading.takes_segments(self.model)
 
     @property
     def _head_dtype(self) -> torch.dtype:

@@ -15,9 +15,10 @@ from torch.nn.functional import pad
 from ltr.batch import TextLists
 from ltr.errors import ConfigError
 from ltr.scorers.base import Scorer
-from ltr.scorers.fused_layers import ACTIVATIONS, PARTS, FusedLayer, Parts, layer_of
+from ltr.scorers.fused_layers import ACTIVATIONS, FusedLayer, layer_of
 from ltr.scorers.heads import head_of
-from ltr.scorers.loading import check_length, encoder_layers, max_positions, open_tokenizer
+from ltr.scorers.layer_parts import PARTS, Parts
+from ltr.scorers.loading import check_length, encoder_layers, max_positions, open_tokenizer, takes_segments
 from ltr.scorers.microbatches import Row, filled, row
 from ltr.scorers.packed import inputs_of
 
@@ -36,6 +37,7 @@ class FusedCrossEncoder(Scorer):
         precision: what the layers compute in: ``float32``, ``bfloat16`` or ``int8``.
         source: folder or hub id that it came from, with its tokenizer.
         batch_tokens: most tokens computed at once; None for ``TOKENS``.
+        batch_docs: most documents computed at once; None for any number.
         revision: of a hub model.
 
     Raises:
@@ -49,17 +51,20 @@ class FusedCrossEncoder(Scorer):
         precision: str,
         source: str,
         batch_tokens: int | None = None,
+        batch_docs: int | None = None,
         revision: str | None = None,
     ):
         super().__init__()
-        if batch_tokens is not None and batch_tokens < 1:
-            raise ConfigError(f"FusedCrossEncoder: batch_tokens must be at least 1, got {batch_tokens}")
+        if any(bound is not None and bound < 1 for bound in (batch_tokens, batch_docs)):
+            raise ConfigError(
+                f"FusedCrossEncoder: batch_tokens and batch_docs must be at least 1, got {batch_tokens} and {batch_docs}"
+            )
         self.source, self.revision = source, revision
         self.model = model.requires_grad_(False)
         self.layers = list(layers)
         self.precision = precision
         self.batch_tokens = TOKENS if batch_tokens is None else batch_tokens
-
+        self.batch_docs = batch_docs
         self.eval()
 
     def train(self, mode: bool = True) -> FusedCrossEncoder:
@@ -85,7 +90,7 @@ class FusedCrossEncoder(Scorer):
             return batch.pad(torch.zeros(0))
         self.check_length(int(batch.lengths.max()))
         with torch.inference_mode(), torch.autocast("cpu", enabled=False):
-            pieces = filled(batch.lengths, self.batch_tokens)
+            pieces = filled(batch.lengths, self.batch_tokens, self.batch_docs)
             flat = torch.cat([self._scores_of(batch, piece) for piece in pieces])
             return batch.pad(flat[torch.cat(pieces).argsort()])
 
@@ -113,7 +118,7 @@ class FusedCrossEncoder(Scorer):
         for layer in self.layers:
             states = layer(states, line.runs, line.starts)
         head = head_of(self.model)
-        assert head is not None  # every kind in PARTS has one
+        assert head is not None  # else ``unknown`` says so
         return head(self.model, states).view(-1)
 
 
@@ -132,25 +137,26 @@ def spare_rows(tokens: int) -> int:
 
 def embedded(model: Any, line: Row) -> Tensor:
     """What the first layer reads: states [tokens, hidden] of a row of documents."""
-    config, base = model.config, model.base_model
-    # DistilBERT tells no token types apart, whatever else its configuration says
-    segments = config.model_type != "distilbert" and (getattr(config, "type_vocab_size", 0) or 0) > 1
-    states = base.embeddings(**inputs_of(config, line, segments))
+    base = model.base_model
+    states = base.embeddings(**inputs_of(model.config, line, takes_segments(model)))
     projection = getattr(base, "embeddings_project", None)  # ELECTRA's small embeddings
     return (states if projection is None else projection(states))[0].float()
 
 
 def fused(
-    model: Any, dtype: torch.dtype, source: str, batch_tokens: int | None = None, revision: str | None = None
+    model: Any,
+    dtype: torch.dtype,
+    source: str,
+    batch_tokens: int | None = None,
+    batch_docs: int | None = None,
+    revision: str | None = None,
 ) -> FusedCrossEncoder | None:
     """A model's scorer for the CPU, or None where its kind of layer is not known (the reason is logged).
 
     Args:
         model: transformers' sequence classification with one logit, on a CPU; left as it is.
         dtype: of the layers.
-        source: see ``FusedCrossEncoder``, like what follows.
-        batch_tokens: see there.
-        revision: see there.
+        source, batch_tokens, batch_docs, revision: see ``FusedCrossEncoder``.
     """
     reason = unknown(model)
     if reason:
@@ -159,7 +165,7 @@ def fused(
     found = parts_of(model)
     layers = [layer_of(one, dtype, activation_of(model), heads_of(model), one is found[-1]) for one in found]
     name = str(dtype).removeprefix("torch.")
-    return FusedCrossEncoder(without_layers(model), layers, name, source, batch_tokens, revision)
+    return FusedCrossEncoder(without_layers(model), layers, name, source, batch_tokens, batch_docs, revision)
 
 
 def unknown(model: Any) -> str:
@@ -167,6 +173,8 @@ def unknown(model: Any) -> str:
     config = model.config
     if config.model_type not in PARTS:
         return f"its layers are none of {', '.join(PARTS)}"
+    if head_of(model) is None:
+        return "its head does not read first tokens alone"
     if activation_name(config) not in ACTIVATIONS:
         return f"its activation {activation_name(config)} is none of {', '.join(ACTIVATIONS)}"
     if getattr(config, "position_embedding_type", "absolute") != "absolute" or getattr(config, "is_decoder", False):

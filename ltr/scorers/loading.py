@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import logging
 import os
 from collections.abc import Iterator
@@ -69,8 +70,9 @@ def load(
     return model, bool(missing)
 
 
-def empty(source: str) -> Any:
-    """A model with the embeddings, the head and one layer that config.json describes, and random weights.
+def empty(source: str) -> tuple[Any, int]:
+    """A model with the embeddings, the head and one layer that config.json describes, with random weights; and how many
+    layers it should have.
 
     Raises:
         ConfigError: as ``load`` does for the configuration.
@@ -78,10 +80,10 @@ def empty(source: str) -> Any:
     from transformers import AutoModelForSequenceClassification
 
     config = _config(source, None)
-    config.num_hidden_layers = 1
+    number, config.num_hidden_layers = config.num_hidden_layers, 1
     # the random values are thrown away, so the caller's generator must not have drawn them
     with quiet(), torch.random.fork_rng(devices=[]):
-        return AutoModelForSequenceClassification.from_config(config)
+        return AutoModelForSequenceClassification.from_config(config), number
 
 
 def open_tokenizer(source: str, revision: str | None) -> Any:
@@ -121,6 +123,12 @@ def encoder_layers(model: Any) -> nn.ModuleList:
         if isinstance(module, nn.ModuleList) and len(module) == model.config.num_hidden_layers:
             return module
     raise ConfigError(f"CrossEncoder: {type(model).__name__} has no list of layers; freeze_layers must be 0")
+
+
+def takes_segments(model: Any) -> bool:
+    """Whether a model tells the query's tokens from the document's by their type."""
+    known = "token_type_ids" in inspect.signature(model.forward).parameters
+    return known and (getattr(model.config, "type_vocab_size", 0) or 0) > 1
 
 
 def max_positions(config: Any) -> int | None:

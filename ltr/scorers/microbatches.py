@@ -9,6 +9,9 @@ from torch import Tensor
 
 from ltr.batch import TextLists
 
+#: (number of documents, their common length), in the order in which they stand
+Runs = list[tuple[int, int]]
+
 
 def plan(lengths: Tensor, tokens: int, docs: int | None = None) -> list[Tensor]:
     """Which documents are computed together: similar lengths, longest first, at most ``tokens`` with padding.
@@ -35,7 +38,7 @@ def plan(lengths: Tensor, tokens: int, docs: int | None = None) -> list[Tensor]:
     return pieces
 
 
-def filled(lengths: Tensor, tokens: int) -> list[Tensor]:
+def filled(lengths: Tensor, tokens: int, docs: int | None = None) -> list[Tensor]:
     """As ``plan``, where documents stand in a row without padding: real tokens count.
 
     >>> [piece.tolist() for piece in filled(torch.tensor([3, 9, 4, 8]), tokens=15)]
@@ -44,7 +47,7 @@ def filled(lengths: Tensor, tokens: int) -> list[Tensor]:
     order = lengths.argsort(descending=True, stable=True)
     pieces, start, held = [], 0, 0
     for at, length in enumerate(lengths[order].tolist()):
-        if held and held + length > tokens:
+        if held and (held + length > tokens or at - start == docs):
             pieces.append(order[start:at])
             start, held = at, 0
         held += length
@@ -70,7 +73,7 @@ class Row(NamedTuple):
         positions: [tokens] of each token in its document, from 0.
         ends: [docs] where each document ends in the row.
         starts: [docs] where it starts.
-        runs: (number of documents, their common length), in the order of the row.
+        runs: the documents, those of equal length that follow each other together.
     """
 
     input_ids: Tensor
@@ -78,7 +81,7 @@ class Row(NamedTuple):
     positions: Tensor
     ends: Tensor
     starts: Tensor
-    runs: list[tuple[int, int]]
+    runs: Runs
 
 
 def row(batch: TextLists, docs: Tensor) -> Row:

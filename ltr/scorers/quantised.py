@@ -187,7 +187,7 @@ def load_quantised(folder: Path, batch_tokens: int | None = None) -> FusedCrossE
         log.warning(
             "%s: this processor has no 8-bit products; the same numbers are multiplied as floats, slowly", folder
         )
-    model = empty(str(folder))
+    model, number = empty(str(folder))
     reason = unknown(model)
     try:
         with safe_open(folder / FILE, "pt") as file:
@@ -195,7 +195,8 @@ def load_quantised(folder: Path, batch_tokens: int | None = None) -> FusedCrossE
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         if told.get("format") != FORMAT or reason:
             raise ValueError(reason or f"its format is {told.get('format')!r}, not {FORMAT!r}")
-        number = int(told["layers"])
+        if told["layers"] != str(number):
+            raise ValueError(f"it has {told['layers']} layers, config.json says {number}")
         layers = [
             built_layer(*_layer(state, i), float(told["eps"]), heads_of(model), activation_of(model), i + 1 == number)
             for i in range(number)
@@ -225,4 +226,4 @@ def with_products(scorer: FusedCrossEncoder, products: list[dict[str, Tensors]],
         built_layer(held, layer.norms, layer.eps, layer.heads, activation, layer is scorer.layers[-1])
         for layer, held in zip(scorer.layers, products, strict=True)
     ]
-    return FusedCrossEncoder(scorer.model, layers, "int8", scorer.source, scorer.batch_tokens, scorer.revision)
+    return FusedCrossEncoder(scorer.model, layers, "int8", scorer.source, scorer.batch_tokens, revision=scorer.revision)

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-#: (number of documents, their common length), in the order of the row
-Runs = list[tuple[int, int]]
+from ltr.scorers.microbatches import Runs
 
 
 def attention(

@@ -6,7 +6,7 @@ import torch
 
 from ltr.errors import ConfigError, DataError, LtrError
 from ltr.inference.encoding import Texts
-from ltr.inference.exporting import Check, Tolerance, agreement, check, quantise
+from ltr.inference.exporting import Check, Tolerance, agreement, check, opened, quantise
 from ltr.inference.reranker import Reranker
 from ltr.scorers.cross_encoder import CrossEncoder
 from ltr.scorers.settings import ModelSettings
@@ -38,7 +38,7 @@ def lists(folder):
 
 @pytest.fixture(scope="module")
 def export(folder, lists):
-    return quantise(folder, lists[:6], Tolerance(0.9), show)
+    return quantise(opened(folder), lists[:6], Tolerance(0.9), show)
 
 
 QRELS = {f"q{i}": {"d1": 1, "d5": 2} for i in range(12)}
@@ -65,14 +65,14 @@ def test_what_is_written_is_what_was_checked(export, lists, folder, tmp_path):
 
 
 def test_products_are_kept_until_the_tolerance_is_met(folder, lists):
-    kept = [len(quantise(folder, lists[:6], Tolerance(tau), show).kept) for tau in (0.5, 0.999)]
+    kept = [len(quantise(opened(folder), lists[:6], Tolerance(tau), show).kept) for tau in (0.5, 0.999)]
     assert kept[0] == 0
     assert kept[1] > 0
 
 
 def test_more_kept_products_are_nearer_to_the_exact_scores(folder, lists):
     loose, strict = (
-        check(quantise(folder, lists[:6], Tolerance(t), show), lists[6:], None, show) for t in (0.5, 0.9999)
+        check(quantise(opened(folder), lists[:6], Tolerance(t), show), lists[6:], None, show) for t in (0.5, 0.9999)
     )
     assert len(strict.kept) > len(loose.kept) == 0
     assert strict.tau > loose.tau
@@ -104,7 +104,7 @@ def test_nothing_but_an_earlier_export_is_replaced(export, lists, folder, tmp_pa
 
 
 def test_figures_that_are_not_numbers_miss_every_tolerance():
-    broken = Check(1, 2, float("nan"), 0, 1, float("nan"), 0.5, 1, (), 5)
+    broken = Check(1, 2, 1, float("nan"), 0, 1, float("nan"), 0.5, 1, (), 5)
     assert len(broken.misses(Tolerance(-0.9, 1))) == 2
 
 
@@ -123,7 +123,7 @@ def test_tolerances_outside_their_range(bounds):
 def test_architectures_that_are_not_known(tmp_path, lists):
     folder = str(save_tiny(tmp_path / "mpnet", "mpnet", head=True))
     with pytest.raises(ConfigError, match="cannot be quantised: its layers are none of bert"):
-        quantise(folder, lists, Tolerance(), show)
+        quantise(opened(folder), lists, Tolerance(), show)
 
 
 def test_agreement_is_scipys_tau_b_by_list():
@@ -159,9 +159,36 @@ def test_models_that_read_passages_are_exported(folder, tmp_path):
         for i in range(4)
     ]
     lists = [encoder.batch([one]) for one in texts]
-    made = quantise(str(tmp_path / "long"), lists[:2], Tolerance(-0.9), show)
+    made = quantise(opened(str(tmp_path / "long")), lists[:2], Tolerance(-0.9), show)
     assert check(made, lists[2:], None, show).docs == 6
 
 
-def test_queries_without_judgements_are_not_measured(export, lists):
+def test_ndcg_is_of_judged_queries(export, lists):
     assert check(export, lists[6:], {"other": {"d1": 1}}, show).ndcg is None
+    found = check(export, lists[6:], {"q7": {"d1": 1}, "q9": {"d2": 1}, "other": {"d1": 1}}, show)
+    assert found.judged == 2
+    assert found.exact_ndcg is not None
+
+
+def test_an_export_of_an_export(export, lists, tmp_path):
+    export.write(tmp_path / "out", check(export, lists[6:], None, show), Tolerance(0.5))
+    with pytest.raises(ConfigError, match="out is an export already; give the model that it was made from"):
+        opened(str(tmp_path / "out"))
+
+
+def test_an_export_that_gains_nothing_is_refused(folder, lists, tmp_path):
+    made = quantise(opened(folder), lists[:6], Tolerance(1), show)
+    with pytest.raises(LtrError, match="every product had to stay in bfloat16, so that nothing is faster than with"):
+        made.write(tmp_path / "out", check(made, lists[6:], None, show), Tolerance(-0.9))
+
+
+@pytest.mark.parametrize("kind", ["electra", "distilbert", "roberta"])
+def test_other_architectures(kind, lists, tmp_path):
+    CrossEncoder(str(save_tiny(tmp_path / kind, kind, head=True))).save(tmp_path / "best", ModelSettings(60, 20))
+    made = quantise(opened(str(tmp_path / "best")), lists[:6], Tolerance(0.5), show)
+    found = check(made, lists[6:], None, show)
+    assert found.tau > 0.8
+    made.write(tmp_path / "out", found, Tolerance(0.5))
+    np.testing.assert_array_equal(
+        made.scorer(lists[7]).numpy(), Reranker.load(tmp_path / "out").scorer(lists[7]).numpy()
+    )

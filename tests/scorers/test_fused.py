@@ -64,6 +64,22 @@ def test_budgets_and_order_of_documents_change_nothing(scorer):
     torch.testing.assert_close(made(batch), whole, rtol=1e-5, atol=1e-6)
 
 
+def test_the_bound_on_documents_is_kept(tiny_model):
+    made = CrossEncoder(str(tiny_model), batch_docs=4).fused(torch.float32)
+    seen = []
+    made.model.classifier.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
+    made(random_batch([7, 2]))
+    assert seen == [4, 4, 1]
+
+
+def test_rows_behind_the_documents_get_zeros():
+    projected = torch.cat([torch.randn(6, 24), torch.full((2, 24), float("nan"))])
+    values = fused_layers.attended(projected, [(2, 3)], heads=2)
+    assert values.isfinite().all()
+    assert values[6:].eq(0).all()
+    assert values[:6].ne(0).any(1).all()
+
+
 def test_lists_without_documents(scorer):
     made = scorer.fused(torch.float32)
     assert made(TextLists(torch.tensor([0]))).shape == (0, 0)
@@ -123,6 +139,7 @@ def test_kinds_that_are_not_known_say_why(tmp_path, caplog):
     [
         ("hidden_act", "silu", "its activation silu is none of gelu"),
         ("is_decoder", True, "it has relative positions or reads in one direction"),
+        ("classifier_pooling", "mean", "its head does not read first tokens alone"),
     ],
 )
 def test_settings_that_are_not_known_say_why(scorer, caplog, setting, value, reason):

@@ -7,7 +7,7 @@ from torch.nn.functional import gelu
 
 from ltr.errors import ConfigError
 from ltr.scorers import quantised as module
-from ltr.scorers.calibration import plain, quantised, quantised_narrow, quantised_products, recorded
+from ltr.scorers.calibration import kept, quantised, quantised_narrow, quantised_products, recorded
 from ltr.scorers.cross_encoder import CrossEncoder
 from ltr.scorers.fused import activation_of
 from ltr.scorers.hardware import multiplies_int8
@@ -131,7 +131,7 @@ def model(tmp_path):
 def made_of(model, keep=()):
     full = model.fused(torch.float32)
     whole = quantised_products(model.model, recorded(full, [random_batch([30])]), lambda layers: layers)
-    floats = plain(model.model)
+    floats = kept(model.model)
     products = [{n: (floats if (i, n) in keep else whole)[i][n] for n in PRODUCTS} for i in range(2)]
     return with_products(full, products, activation_of(model.model)), products
 
@@ -185,7 +185,7 @@ def test_damaged_files_are_told(model, tmp_path):
     for tensors, metadata, reason in (
         (lost, told, "narrow|weight"),
         (state, {**told, "format": "ltr quantised 99"}, "its format is 'ltr quantised 99', not 'ltr quantised 1'"),
-        (state, {**told, "layers": "3"}, "norms.0.weight"),
+        (state, {**told, "layers": "1"}, "it has 1 layers, config.json says 2"),
     ):
         save_file(tensors, folder / FILE, metadata=metadata)
         with pytest.raises(
@@ -227,5 +227,13 @@ def test_opening_draws_nothing_and_checks_the_budget(model, tmp_path):
     before = torch.get_rng_state()
     load_quantised(folder)
     assert torch.equal(torch.get_rng_state(), before)
-    with pytest.raises(ConfigError, match="batch_tokens must be at least 1, got 0"):
+    with pytest.raises(ConfigError, match="batch_tokens and batch_docs must be at least 1, got 0 and None"):
         load_quantised(folder, batch_tokens=0)
+
+
+def test_what_is_kept_is_saved_in_bfloat16(model, tmp_path):
+    _, folder = saved(model, tmp_path)
+    state = load_file(folder / FILE)
+    assert state["layers.0.join.weight"].dtype == torch.bfloat16
+    assert state["layers.0.widen.weight"].dtype == torch.int8
+    assert state["layers.1.project.weight"].dtype == torch.float32, "what is left of it is computed in float32"
