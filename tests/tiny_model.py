@@ -90,6 +90,11 @@ def save_tiny(folder: Path, kind: str = "bert", head: bool = False, labels: int 
     with torch.random.fork_rng():
         torch.manual_seed(7)
         model = (AutoModelForSequenceClassification if head else AutoModel).from_config(config)
+        # fresh biases are 0 and fresh norms 1: code that forgot them would not be noticed
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.dim() == 1:
+                    parameter.add_(0.1 * torch.randn_like(parameter))
     model.save_pretrained(folder)
     save_tokenizer(folder)
     return folder

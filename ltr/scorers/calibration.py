@@ -20,8 +20,6 @@ ROWS = 2048
 SMOOTHING = (0.0, 0.5, 0.75, 0.9)
 #: columns between the two products of a feed-forward that are computed apart
 OUTLIERS = 16
-#: share of the inputs that may lie outside the range of whole numbers, half of it on each side
-OUTSIDE = (0.0, 1e-4, 1e-3)
 
 
 class Recorder:
@@ -98,7 +96,7 @@ def kept(model: Any) -> list[dict[str, Tensors]]:
 
 
 def quantised(weight: Tensor, bias: Tensor, rows: Tensor, smoothing: Iterable[float] | None) -> dict[str, Tensor]:
-    """One product as 8-bit integers, with the smoothing and the range that change its results least.
+    """One product as 8-bit integers, with the smoothing that changes its results least.
 
     Args:
         weight: [out, in].
@@ -116,16 +114,16 @@ def quantised(weight: Tensor, bias: Tensor, rows: Tensor, smoothing: Iterable[fl
         columns, taken = moved / smooth, weight * smooth
         scale = (taken.abs().amax(1) / 127).clamp_min(1e-12)
         whole = (taken / scale[:, None]).round_()
-        for outside in OUTSIDE:
-            low, high = _limits(columns, outside)
-            step = max(high - low, 1e-12) / 255
-            zero = min(255, max(0, round(-low / step)))
-            inputs = columns.div(step).add_(zero).round_().clamp_(0, 255).sub_(zero).mul_(step)
-            lost = expected - constant - inputs @ (whole * scale[:, None]).T
-            # what is lost on average goes into the bias; the rest is the error
-            mean = lost.mean(0)
-            error = float((lost - mean).square().mean())
-            found.append((error, smooth, whole, scale, step, zero, bias + constant + mean))
+        # 0 stays exact. All of the range: leaving out a thousandth of the inputs cost .01 of Kendall's tau
+        low, high = min(0.0, float(columns.min())), max(0.0, float(columns.max()))
+        step = max(high - low, 1e-12) / 255
+        zero = min(255, max(0, round(-low / step)))
+        inputs = columns.div(step).add_(zero).round_().clamp_(0, 255).sub_(zero).mul_(step)
+        lost = expected - constant - inputs @ (whole * scale[:, None]).T
+        # what is lost on average goes into the bias; the rest is the error
+        mean = lost.mean(0)
+        error = float((lost - mean).square().mean())
+        found.append((error, smooth, whole, scale, step, zero, bias + constant + mean))
     _, smooth, whole, scale, step, zero, shifted = min(found, key=lambda one: one[0])
     return {
         "weight": whole.to(torch.int8), "bias": shifted, "weight_scale": scale, "shift": shift, "smooth": smooth,
@@ -139,15 +137,6 @@ def _smooth(weight: Tensor, rows: Tensor, alpha: float) -> Tensor:
         return torch.ones(weight.shape[1])
     inputs, own = rows.abs().amax(0).clamp_min(1e-5), weight.abs().amax(0).clamp_min(1e-5)
     return (inputs**alpha / own ** (1 - alpha)).clamp_min(1e-5)
-
-
-def _limits(values: Tensor, outside: float) -> tuple[float, float]:
-    """The range of the values without a share of them; 0 is always in it, so that it stays exact."""
-    flat = values.flatten()
-    beyond = int(outside / 2 * flat.numel())
-    low = flat.kthvalue(1 + beyond).values if beyond else flat.min()
-    high = flat.kthvalue(flat.numel() - beyond).values if beyond else flat.max()
-    return min(0.0, float(low)), max(0.0, float(high))
 
 
 def quantised_narrow(widen: Tensors, narrow: Tensors, rows: Tensor) -> Tensors:

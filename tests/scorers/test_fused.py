@@ -60,8 +60,12 @@ def test_budgets_and_order_of_documents_change_nothing(scorer):
     batch = random_batch([7, 1, 12])
     made = scorer.fused(torch.float32)
     whole = made(batch)
-    made.batch_tokens = 64
+    made.batch_tokens, seen = 64, []
+    made.model.classifier.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
     torch.testing.assert_close(made(batch), whole, rtol=1e-5, atol=1e-6)
+    tokens = sorted(batch.lengths.tolist(), reverse=True)
+    assert sum(seen) == 20
+    assert len(seen) >= sum(tokens) / 64
 
 
 def test_the_bound_on_documents_is_kept(tiny_model):
@@ -185,6 +189,22 @@ def test_foreign_keys_in_a_configuration_change_nothing(tmp_path):
     batch = random_batch([6])
     expected = one_by_one(scorer.model, batch, segments=False)
     torch.testing.assert_close(scorer.fused(torch.float32)(batch), expected, rtol=1e-5, atol=3e-5)
+
+
+def test_gradients_are_not_copied(scorer):
+    batch = random_batch([3])
+    scorer(batch).sum().backward()
+    assert all(p.grad is None for p in scorer.fused(torch.float32).parameters())
+    assert scorer.parts()["head"][0].grad is not None
+
+
+def test_processors_that_cannot_multiply_bfloat16(scorer, monkeypatch):
+    """oneDNN would refuse there to reorder the weights."""
+    batch = random_batch([5])
+    expected = scorer.fused(torch.bfloat16)(batch)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    assert fused_layers.reorders(torch.float32) is not fused_layers.reorders(torch.bfloat16)
+    torch.testing.assert_close(scorer.fused(torch.bfloat16)(batch), expected, rtol=0.1, atol=0.1)
 
 
 def test_training_on_does_not_change_it(scorer):

@@ -7,7 +7,7 @@ from torch.nn.functional import gelu
 
 from ltr.errors import ConfigError
 from ltr.scorers import quantised as module
-from ltr.scorers.calibration import kept, quantised, quantised_narrow, quantised_products, recorded
+from ltr.scorers.calibration import Recorder, kept, quantised, quantised_narrow, quantised_products, recorded
 from ltr.scorers.cross_encoder import CrossEncoder
 from ltr.scorers.fused import activation_of
 from ltr.scorers.hardware import multiplies_int8
@@ -237,3 +237,21 @@ def test_what_is_kept_is_saved_in_bfloat16(model, tmp_path):
     assert state["layers.0.join.weight"].dtype == torch.bfloat16
     assert state["layers.0.widen.weight"].dtype == torch.int8
     assert state["layers.1.project.weight"].dtype == torch.float32, "what is left of it is computed in float32"
+
+
+def test_whole_numbers_go_on_where_both_products_are_quantised(model):
+    """Else each would be written as floats and read again."""
+    both, one = (made_of(model, keep)[0].layers[0] for keep in (set(), {(0, "narrow")}))
+    assert both.widen.dtype == torch.uint8
+    assert both.beside is not None
+    assert one.widen.dtype == module.working()
+    assert one.beside is None
+
+
+def test_rows_behind_the_documents_are_not_recorded():
+    """At most 1/32 of the rows are spare."""
+    recorder = Recorder(lambda x: x, share=10**6)
+    recorder(torch.cat([torch.ones(62, 3), torch.zeros(2, 3)]))
+    recorder(torch.full((5, 3), 2.0))
+    assert torch.cat(recorder.rows).ne(0).all()
+    assert recorder.rows[1].shape == (5, 3)
