@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from ltr.scorers.layer_parts import PARTS, Parts
 from ltr.scorers.loading import check_length, encoder_layers, max_positions, open_tokenizer, takes_segments
 from ltr.scorers.microbatches import Row, filled, row
 from ltr.scorers.packed import inputs_of
+from ltr.scorers.threads import in_threads, threads_for
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +37,8 @@ class FusedCrossEncoder(Scorer):
         layers: of the encoder, in order.
         precision: what the layers compute in: ``float32``, ``bfloat16`` or ``int8``.
         source: folder or hub id that it came from, with its tokenizer.
-        batch_tokens: most tokens computed at once; None for ``TOKENS``.
-        batch_docs: most documents computed at once; None for any number.
+        batch_tokens: most tokens that one thread computes at once; None for ``TOKENS``.
+        batch_docs: most documents that one thread computes at once; None for any number.
         revision: of a hub model.
 
     Raises:
@@ -89,9 +90,10 @@ class FusedCrossEncoder(Scorer):
         if not batch.n_docs:
             return batch.pad(torch.zeros(0))
         self.check_length(int(batch.lengths.max()))
-        with torch.inference_mode(), torch.autocast("cpu", enabled=False):
-            pieces = filled(batch.lengths, self.batch_tokens, self.batch_docs)
-            flat = torch.cat([self._scores_of(batch, piece) for piece in pieces])
+        threads = threads_for(int(batch.lengths.sum()))
+        pieces = filled(batch.lengths, self._at_once(batch.lengths, threads), self.batch_docs)
+        with torch.inference_mode():
+            flat = torch.cat(in_threads(partial(self._scores_of, batch), pieces, threads))
             return batch.pad(flat[torch.cat(pieces).argsort()])
 
     def halve(self) -> bool:
@@ -111,6 +113,18 @@ class FusedCrossEncoder(Scorer):
             )
         return self
 
+    def _at_once(self, lengths: Tensor, threads: int) -> int:
+        """Tokens of a piece, so that all threads have about the same to do."""
+        if threads == 1:
+            return self.batch_tokens
+        tokens = int(lengths.sum())
+        pieces = threads * -(-tokens // (threads * self.batch_tokens))
+        # half a long document more than its share, so that nothing is left over
+        return min(self.batch_tokens, -(-tokens // pieces) + int(lengths.max()) // 2)
+
+    # both are set for each thread
+    @torch.inference_mode()
+    @torch.autocast("cpu", enabled=False)
     def _scores_of(self, batch: TextLists, docs: Tensor) -> Tensor:
         line = row(batch, docs)
         states = embedded(self.model, line)

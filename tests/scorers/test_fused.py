@@ -6,9 +6,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ltr.batch import TextLists
 from ltr.errors import ConfigError
+from ltr.scorers import fused as fused_module
 from ltr.scorers import fused_layers
 from ltr.scorers.cross_encoder import CrossEncoder
 from ltr.scorers.fused import fused, spare_rows
+from ltr.scorers.threads import in_threads
 from tests.scorers.test_cross_encoder import one_by_one, random_batch
 from tests.tiny_model import save_tiny
 
@@ -106,8 +108,9 @@ class Rows(TorchDispatchMode):
         return out
 
 
-def test_no_token_is_computed_that_is_not_there(scorer):
+def test_no_token_is_computed_that_is_not_there(scorer, monkeypatch):
     """The regression guard, in counts: rows of products, and calls of attention."""
+    monkeypatch.setattr(fused_module, "threads_for", lambda tokens: 1)  # what is counted, is counted in this thread
     batch = random_batch([20, 30])
     made = scorer.fused(torch.float32)
     with Rows() as seen:
@@ -205,6 +208,31 @@ def test_processors_that_cannot_multiply_bfloat16(scorer, monkeypatch):
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
     assert fused_layers.reorders(torch.float32) is not fused_layers.reorders(torch.bfloat16)
     torch.testing.assert_close(scorer.fused(torch.bfloat16)(batch), expected, rtol=0.1, atol=0.1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_threads_change_nothing_and_share_the_work_evenly(scorer, monkeypatch, dtype):
+    batch = random_batch([40, 23], longest=40)
+    made = scorer.fused(dtype)
+    monkeypatch.setattr(fused_module, "threads_for", lambda tokens: 1)
+    expected = made(batch)
+    seen = []
+    monkeypatch.setattr(fused_module, "threads_for", lambda tokens: 3)
+    monkeypatch.setattr(
+        fused_module,
+        "in_threads",
+        lambda work, pieces, threads: seen.append((pieces, threads)) or in_threads(work, pieces, threads),
+    )
+    tolerance = 0.1 if dtype == torch.bfloat16 else 1e-5
+    torch.testing.assert_close(made(batch), expected, rtol=tolerance, atol=tolerance)
+    made.batch_tokens = 300
+    torch.testing.assert_close(made(batch), expected, rtol=tolerance, atol=tolerance)
+    (few, threads), (many, _) = seen
+    assert threads == len(few) == 3
+    sizes, finer = ([int(batch.lengths[piece].sum()) for piece in pieces] for pieces in (few, many))
+    assert max(sizes) - min(sizes) <= 3 * 40
+    assert max(finer) <= 300
+    assert len(finer) == 3 * -(-sum(sizes) // 900)
 
 
 def test_training_on_does_not_change_it(scorer):
