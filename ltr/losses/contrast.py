@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ltr.errors import ConfigError
 from ltr.links import Identity, Link
+from ltr.links.autograd import wide
 from ltr.losses.base import Laws, Loss, has_pair, increasing, real, refuse
 from ltr.losses.pairs import Columns, PairWeights, Uniform, logistic, pair_sums
 from ltr.losses.running import RunningCenter
@@ -222,8 +223,6 @@ class _Gap:
             return self.link.matched(difference, wanted)
         # two documents at the same end of the range (inf - inf) are no pair; what stands there is masked
         cost, slope = self.link.matched(difference, torch.where(wanted.isfinite(), wanted, 0))
-        with torch.enable_grad():
-            free = difference.detach().requires_grad_()
-            limit = self.link.boundary(free, upper=True)
-            (pull,) = torch.autograd.grad(limit.sum(), free)
-        return torch.where(wanted == torch.inf, limit.detach(), cost), torch.where(wanted == torch.inf, pull, slope)
+        limit = self.link.boundary(difference, upper=True)
+        pull = (self.link(wide(difference)) - self.link.range[1]).to(difference)
+        return torch.where(wanted == torch.inf, limit, cost), torch.where(wanted == torch.inf, pull, slope)

@@ -183,6 +183,8 @@ def test_grades_with_one_target_score_make_no_pair():
     mask = torch.ones(2, 2, dtype=torch.bool)
     assert loss.contributes(labels, mask).tolist() == [False, True]
     assert loss(torch.tensor([[0.0, 3.0], [0.0, 3.0]]), labels).item() == 0.5  # (3 − 2)² / 2 over one list
+    close = DifferenceMatching(Identity(), Grades([0.0, 0.5]))
+    assert close.contributes(torch.tensor([[0, 1], [1, 1]])).tolist() == [True, False]
     unknown = torch.tensor([[torch.nan, 1.0], [1.0, 2.0]])
     assert loss.contributes(unknown, ~unknown.isnan()).tolist() == [False, True]
 
