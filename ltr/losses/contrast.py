@@ -130,7 +130,7 @@ class DifferenceMatching(PairLoss):
             range, which stand for infinite differences.
 
     Note:
-        Bounded below by 0.
+        Bounded below by 0. Labels get no gradient: a teacher is not trained along.
 
     Source: Shamir and Warmuth, "Selective Matching Losses", arXiv 2506.04446, 2025, matching losses on differences.
 

@@ -155,6 +155,23 @@ def test_neural_ndcg_is_bounded_by_its_largest_column_sum(seed, docs, temperatur
     assert NeuralNDCG(temperature, steps)(scores, labels).item() >= 1 - columns.max().item() - 1e-6
 
 
+def test_the_gradient_of_neural_ndcg_jumps_where_scores_tie_until_sinkhorn_converges():
+    labels = torch.tensor([[0.0, 1.0, 2.0]])
+
+    def jump(steps):
+        pulls = []
+        for apart in (-1e-9, 1e-9):
+            scores = torch.tensor([[0.5, 0.5 + apart, 0.2]], dtype=torch.float64, requires_grad=True)
+            NeuralNDCG(sinkhorn_steps=steps)(scores, labels).backward()
+            pulls.append(scores.grad[0, 1].item())
+        return abs(pulls[0] - pulls[1])
+
+    # columns scaled alike are what Sinkhorn makes equal again
+    assert min(jump(0), jump(1)) > 1e-2
+    assert jump(10) < 1e-9
+    assert NeuralNDCG().laws.kinks
+
+
 def test_neural_ndcg_without_sinkhorn_can_pass_below_zero():
     generator = torch.Generator().manual_seed(0)
     scores = torch.randn(500, 6, generator=generator, dtype=torch.float64)

@@ -191,6 +191,19 @@ def test_short_lists_take_few_kernels(name):
         assert kernels(loss, 64, 10).count <= MOST[name], loss
 
 
+@pytest.mark.parametrize("loss", [*DENSE, NeuralNDCG()], ids=str)
+@pytest.mark.parametrize("at_once", [1 << 18, 500])
+def test_no_gradient_is_computed_where_none_is_asked_for(loss, at_once, monkeypatch):
+    monkeypatch.setattr(blocks, "CPU_PAIRS", at_once)
+    scores, labels = drawn(5, 20)
+    counts = []
+    for wanted in (False, True):
+        with Kernels() as seen:
+            loss(scores.requires_grad_(wanted), labels)  # forward alone
+        counts.append(seen.count)
+    assert counts[0] < counts[1]
+
+
 def test_kernels_are_counted():
     with Kernels() as seen:
         torch.zeros(3).add(1).expand(5, 3).clone()
