@@ -128,10 +128,18 @@ def plot(cases: list[dict[str, Any]], path: str) -> None:
     pyplot.close(figure)
 
 
+def size(text: str) -> str:
+    """``LISTSxDOCS`` as it was given, when it is that."""
+    lists, _, docs = text.partition("x")
+    if not (lists.isdecimal() and docs.isdecimal() and int(lists) and int(docs)):
+        raise argparse.ArgumentTypeError(f"must be LISTSxDOCS such as 64x1000, got {text!r}")
+    return text
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--losses", nargs="+", default=list(LTR), choices=list(LTR), metavar="NAME")
-    parser.add_argument("--sizes", nargs="+", default=SIZES, metavar="LISTSxDOCS")
+    parser.add_argument("--sizes", nargs="+", default=SIZES, type=size, metavar="LISTSxDOCS")
     parser.add_argument("--libraries", nargs="+", default=list(LIBRARIES), choices=list(LIBRARIES), metavar="NAME")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=0.5, help="of steps for each case (at least three steps)")
@@ -140,6 +148,8 @@ def main() -> None:
     parser.add_argument("--plot", metavar="FILE.png", help=f"draw the growth of {', '.join(SHOWN)}")
     parser.add_argument("--output", help="the JSON file")
     given = parser.parse_args()
+    if given.plot and not set(SHOWN) & set(given.losses):
+        parser.error(f"--plot draws {', '.join(SHOWN)}; --losses names none of them")
     if given.quick:
         given.sizes, given.seconds = ["2x5"], 0.01
     pythons = {name: python for name, python in interpreters().items() if name in given.libraries}
@@ -149,10 +159,12 @@ def main() -> None:
     if given.plot:
         sizes = [f"{LISTS}x{docs}" for docs in (GROWTH[:2] if given.quick else GROWTH)]
         growth = run([loss for loss in SHOWN if loss in given.losses], sizes, pythons, given)
-        plot(growth, given.plot)
     versions = {n: v for case in (*cases, *growth) for n, v in case.pop("versions", {}).items() if n != "python"}
     result = {"threads": given.threads, "cases": cases, "growth": growth, "versions": versions}
     report.write("losses", result, output=given.output)
+    # the picture last: whatever befalls it, what was measured is kept
+    if growth:
+        plot(growth, given.plot)
 
 
 if __name__ == "__main__":

@@ -102,16 +102,6 @@ def area_between(slope: Function, y: Tensor, d: Tensor) -> Tensor:
     return _weighted(slope, y, d, AREA_NODES[d.dtype])
 
 
-def both_between(slope: Function, y: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
-    """``area_between`` and ``mean_between`` at the price of one."""
-    area, mean = torch.zeros_like(d), torch.zeros_like(d)
-    for (t, weight), (_, area_weight) in zip(NODES[d.dtype], AREA_NODES[d.dtype], strict=True):
-        found = slope(torch.add(y, d, alpha=t))
-        area.add_(found, alpha=area_weight)
-        mean.add_(found, alpha=weight)
-    return area, mean
-
-
 def _weighted(slope: Function, y: Tensor, d: Tensor, nodes: Nodes) -> Tensor:
     """Σ weight · slope(y + t d), summed in place: over millions of pairs it is memory that takes the time."""
     (t, weight), *others = nodes

@@ -10,11 +10,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from ltr.links.autograd import both_between
 from ltr.links.shaped import Shaped
 
 #: sigmoids are compared by a series up to this distance, where it is right to 1e-6 and the definition to 1e-5
 NEAR = 0.1
+
+#: t - asinh t = t³ (c₀ + c₁ t² + …) up to the first number, to 3e-6 of itself (Chebyshev); the c follow
+SERIES = (0.5, 0.16666621, -0.07494001, 0.04339025, -0.02163943)
+#: what keeps 0/0 away and changes no other quotient
+TINY = 1e-30
 
 
 class Peaked(Shaped):
@@ -221,21 +225,28 @@ class Asinh(Peaked):
     def _both(self, x: Tensor, y: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
         if d.dtype == torch.float64:
             return super()._both(x, y, d)
-        # 4 x faster: torch's asinh takes the time of 20 logarithms, and its where that of 20 sums
-        (high, x_root), (low, y_root) = _asinh(x), _asinh(y)
-        area, mean = both_between(lambda z: z.square_().add_(1).rsqrt_(), y, d)
-        near, near_rise = area.mul_(d).mul_(d), mean.mul_(d)
-        rise = high.sub_(low)
-        far = (x + y).div_(x_root.add_(y_root)).mul_(d).neg_().addcmul_(x, rise)
-        chosen = torch.le(d.abs(), y_root.mul_(0.5), out=low)
-        return torch.lerp(far, near, chosen), torch.lerp(rise, near_rise, chosen)
-
-
-def _asinh(x: Tensor) -> tuple[Tensor, Tensor]:
-    """asinh x in float32, and √(1 + x²)."""
-    size = x.abs()
-    root = (size * size).add_(1).sqrt_()
-    return (size / (1 + root)).mul_(size).add_(size).log1p_().copysign_(x), root
+        # torch's asinh takes the time of 20 logarithms; all follows from one logarithm and three roots, by
+        # t = sinh(asinh x - asinh y) = x √(1 + y²) - y √(1 + x²), which is (x² - y²) over the sum of the two products;
+        # tensors are used again as soon as they are free, since fresh memory costs more than the arithmetic
+        x_root, y_root = ((z * z).add_(1).sqrt_() for z in (x, y))
+        left, right = x * y_root, y * x_root
+        apart, opposite = left - right, (left * right).lt_(0)
+        products = left.abs_().add_(right.abs_()).add_(TINY)
+        total = torch.add(x, y, out=right)
+        t = total.abs().mul_(d).div_(products).lerp_(apart, opposite)
+        far = total.mul_(d).div_(y_root.add_(x_root)).neg_()
+        size, square = torch.abs(t, out=apart), torch.mul(t, t, out=opposite)
+        above = torch.add(square, 1, out=products).sqrt_().add_(1)
+        above = torch.div(size, above, out=above).mul_(size)  # √(1 + t²) - 1
+        rise = (above + size).log1p_().copysign_(t)
+        far.addcmul_(x, rise)
+        # near: √(1 + x²) (cosh r - 1) - x (sinh r - r) for the rise r, the last by its series
+        chosen, square = size.le_(SERIES[0]), square.clamp_(max=SERIES[0] ** 2)
+        series = torch.mul(square, SERIES[-1], out=y_root)
+        for coefficient in SERIES[-2:0:-1]:
+            series.add_(coefficient).mul_(square)
+        near = above.mul_(x_root).addcmul_(series.mul_(t), x, value=-1)
+        return far.lerp_(near, chosen), rise
 
 
 @dataclass(frozen=True, repr=False)

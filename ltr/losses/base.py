@@ -102,7 +102,7 @@ class Loss(nn.Module):
     def costs(self, scores: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
         """One cost per list [lists] (per document [lists, docs] for pointwise losses), before weights.
 
-        Called with checked float32 or float64 tensors that are finite everywhere (0 where ``mask`` is False). What it
+        Called with checked contiguous float32 or float64 tensors, finite everywhere (0 where ``mask`` is False). What it
         returns at lists that do not contribute (documents that are masked) is ignored, but must have finite gradients.
         """
         raise NotImplementedError
@@ -179,6 +179,8 @@ class Loss(nn.Module):
         labels = (torch.where(mask, labels, 0) if padded else labels).to(scores.dtype)
         self._refuse_infinite("scores", scores)
         self._refuse_infinite("labels", labels)
+        # slices and transposes as if they had been made for the purpose: searches in sorted rows warn about others
+        scores, labels, mask = scores.contiguous(), labels.contiguous(), mask.contiguous()
         self.check_labels(labels, mask)
         return scores, labels, mask
 

@@ -48,9 +48,6 @@ def blocks(first: Tensor, stop: Tensor, limit: int) -> Iterator[Block]:
     n_lists, n_docs = first.shape
     if not n_lists or n_docs < 2:
         return
-    if n_lists * n_docs * n_docs <= limit:
-        yield Block(slice(0, n_lists), slice(0, n_docs), slice(0, n_docs))
-        return
     at_once = max(1, limit // (n_docs * n_docs))
     firsts, stops = first.tolist(), stop.tolist()
     for low in range(0, n_lists, at_once):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -127,8 +128,8 @@ class LambdaLoss(CompositeContrast):
             raise ConfigError(
                 f"LambdaLoss: form must be one of {', '.join(forms)}, got {form!r}; {suggestion(str(form), forms)}"
             )
-        if not 0 <= mu < float("inf"):
-            raise ConfigError(f"LambdaLoss: mu must be finite and not negative, got {mu!r}")
+        if isinstance(mu, bool) or not isinstance(mu, numbers.Real) or not 0 <= mu < float("inf"):
+            raise ConfigError(f"LambdaLoss: mu must be a finite number, not negative, got {mu!r}")
         sigma = positive("LambdaLoss", "sigma", sigma)
         weights = GapAndDeltaWeights(gains, cutoff, float(mu)) if form == "ndcg2++" else forms[form](gains, cutoff)
         super().__init__(Identity(scale=sigma), weights, reduction)

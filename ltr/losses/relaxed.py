@@ -146,8 +146,8 @@ class NeuralNDCG(Loss):
         DataError: labels that are no grades, or whose gains overflow.
 
     Note:
-        Bounded below by 1 − the largest column sum of P: 0 once Sinkhorn has converged, slightly below 0 without it.
-        Holds one [docs, docs] matrix per list at a time.
+        Bounded below by 1 − the largest column sum of P: 0 once Sinkhorn has converged, slightly below 0 without it; the
+        jumps of the gradient where two scores tie vanish likewise. Holds about four [docs, docs] matrices at a time.
 
     Source: P. Pobrotyn, R. Białobrzeski, NeuralNDCG, arXiv 2102.07831, 2021, section 3.2, on the relaxed sort of
     A. Grover et al., ICLR 2019, equation 5.
@@ -173,7 +173,8 @@ class NeuralNDCG(Loss):
         self.sinkhorn_steps, self.gains, self.cutoff = sinkhorn_steps, gains, cutoff
         why = {"divergence": NO_SCORES}
         why["lower_bound"] = "a document may stand in the softly sorted list more than once while columns exceed 1"
-        self.laws = Laws(shift=True, lower_bound=-math.inf, why=why)
+        why["kinks"] = "A bends where two scores tie, which a converged Sinkhorn alone would undo"
+        self.laws = Laws(shift=True, kinks=True, lower_bound=-math.inf, why=why)
 
     def check_labels(self, labels: Tensor, mask: Tensor) -> None:
         check_grades("NeuralNDCG", labels, mask, self.gains)

@@ -10,9 +10,6 @@ from torch import Tensor
 from ltr.losses.blocks import Block, attached, blocks, pairs_at_once
 from ltr.losses.whole import across, fits
 
-#: stands for the score of a masked document: so low that no real document ever feels it
-NOWHERE = -1e30
-
 
 class SoftRanks:
     """Relaxed ranks of some documents among all of their list, block by block, and what pulls on them.
@@ -25,11 +22,14 @@ class SoftRanks:
             get the ranks of all documents.
         mask: [lists, docs] True where there is a document.
         temperature: τ > 0, in units of score.
+        steep: whether ``steepness`` will be asked for; without it blocks take half the memory.
     """
 
-    def __init__(self, scores: Tensor, wanted: Tensor, mask: Tensor, temperature: float):
-        self.temperature = temperature
-        values = torch.where(mask, scores.detach() / temperature, NOWHERE)
+    def __init__(self, scores: Tensor, wanted: Tensor, mask: Tensor, temperature: float, steep: bool = True):
+        self.temperature, self.steep = temperature, steep
+        # nothing is below a masked document; and differences are taken before the temperature divides them, since
+        # large scores over small temperatures lose the digits in which close documents differ
+        values = torch.where(mask, scores.detach(), torch.finfo(scores.dtype).min)
         self.whole = fits(values)
         if self.whole:
             # one block of all pairs as they come, in memory [docs, docs, lists] as in whole.py
@@ -52,7 +52,7 @@ class SoftRanks:
         return values if self.whole else torch.empty_like(values).scatter_(-1, self.places, values)
 
     def __iter__(self) -> Iterator[tuple[Block, Tensor, Tensor, Tensor]]:
-        """(block, [lists, rows, docs] gaps, how far each column is above each row, σ(gaps), [lists, rows] relaxed ranks)."""
+        """(block, [lists, rows, docs] gaps over τ, how far each column is above each row, σ(gaps), [lists, rows] relaxed ranks)."""
         if self.whole:
             lists, docs = map(slice, (0, 0), self.values.shape)
             cut = iter([Block(lists, docs, docs)] if self.values.numel() else [])
@@ -60,7 +60,9 @@ class SoftRanks:
             cut = blocks(self.first, self.count, pairs_at_once(self.values))
         for block in cut:
             gaps = self.values[block.lists, None, block.cols] - self.values[block.lists, block.rows, None]
-            above = gaps.sigmoid()
+            if self.temperature != 1:
+                gaps.mul_(1 / self.temperature)
+            above = gaps.sigmoid() if self.steep else gaps.sigmoid_()
             yield block, gaps, above, above.sum(2).add_(0.5)  # a document is above itself with probability 1/2
 
     def steepness(self, block: Block, gaps: Tensor, above: Tensor, slope: Tensor) -> Tensor:
@@ -93,7 +95,7 @@ def rank_sums(
         start: the cost of a list before its documents.
     """
     with torch.no_grad():
-        soft = SoftRanks(scores, wanted, mask, temperature)
+        soft = SoftRanks(scores, wanted, mask, temperature, scores.requires_grad)
         placed = [soft.sorted(column) for column in columns]
         costs = scores.new_full((len(scores),), start)
         gradient = torch.zeros_like(soft.values)
@@ -110,7 +112,7 @@ def rank_sums(
 
 def relaxed_ranks(scores: Tensor, wanted: Tensor, mask: Tensor, temperature: float) -> Tensor:
     """[lists, docs] relaxed ranks of the ``wanted`` documents, without gradient; the arguments are those of ``SoftRanks``."""
-    soft = SoftRanks(scores, wanted, mask, temperature)
+    soft = SoftRanks(scores, wanted, mask, temperature, steep=False)
     found = torch.empty_like(soft.values).fill_(torch.inf)
     for block, _, _, ranks in soft:
         found[block.lists, block.rows] = ranks

@@ -116,7 +116,9 @@ class Grades(Targets):
         )
 
     def scores(self, labels: Tensor) -> Tensor:
-        return torch.tensor(self.scores_by_grade, dtype=labels.dtype, device=labels.device)[labels.long()]
+        # the scores of whole grades need not be whole
+        dtype = torch.float64 if labels.dtype == torch.float64 else torch.float32
+        return torch.tensor(self.scores_by_grade, dtype=dtype, device=labels.device)[labels.long()]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 
@@ -22,6 +24,43 @@ def test_measures_ltr_and_dense_torch_and_keeps_both(measured, tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert {"torch", "ltr"} <= set(result["versions"])
     assert "fastest eager other" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--sizes", "64"], "argument --sizes: must be LISTSxDOCS such as 64x1000, got '64'"),
+        (["--sizes", "64x10", "0x10"], "argument --sizes: must be LISTSxDOCS such as 64x1000, got '0x10'"),
+        (
+            ["--losses", "MarginMSE", "--plot", "growth.png"],
+            "--plot draws RankNet, LambdaRank, ApproxNDCG; --losses names none of them",
+        ),
+    ],
+)
+def test_what_cannot_be_measured_or_drawn_is_said_before_anything_runs(speed, monkeypatch, capsys, arguments, said):
+    import losses
+
+    monkeypatch.setattr("sys.argv", ["losses.py", *arguments])
+    monkeypatch.setattr(losses, "run", None)
+    with pytest.raises(SystemExit):
+        losses.main()
+    assert said in capsys.readouterr().err
+
+
+def test_a_picture_that_cannot_be_drawn_loses_no_numbers(speed, monkeypatch, tmp_path):
+    import losses
+
+    def broken(cases, path):
+        raise OSError("no space left")
+
+    kept = tmp_path / "kept.json"
+    case = {"library": "ltr", "loss": "RankNet", "size": "2x5", "ms": 1.0, "peak_mb": 0.0}
+    monkeypatch.setattr(losses, "run", lambda *given: [dict(case)])
+    monkeypatch.setattr(losses, "plot", broken)
+    monkeypatch.setattr("sys.argv", ["losses.py", "--quick", "--plot", "growth.png", "--output", str(kept)])
+    with pytest.raises(OSError, match="no space left"):
+        losses.main()
+    assert len(json.loads(kept.read_text())["growth"]) == 1
 
 
 def test_every_loss_of_a_library_is_one_of_ltrs(speed):

@@ -11,6 +11,18 @@ from tests.losses.cases import LOSSES, made, rebuilt
 
 #: every law is tested over these
 every_loss = pytest.mark.parametrize("expression", LOSSES)
+#: losses whose costs are summed block by block; pairs in a block when a law is tested on several
+BLOCKED = ("Contrast", "Difference", "RankNet", "Hinge", "ADRMSE", "Lambda", "Approx", "NeuralNDCG")
+FEW_PAIRS = 12
+#: laws tested over these need the fixture ``at_once``: those that are summed in blocks come once more, in small ones
+every_loss_in_blocks = pytest.mark.parametrize(
+    ("expression", "at_once"),
+    [
+        *((expression, None) for expression in LOSSES),
+        *((expression, FEW_PAIRS) for expression in LOSSES if any(name in expression for name in BLOCKED)),
+    ],
+    indirect=["at_once"],
+)
 
 
 def losses_where(applies):

@@ -51,8 +51,19 @@ def test_every_pair_is_in_exactly_one_block(seed, lists, docs, labels, limit):
 def test_rows_without_pairs_cost_nothing(seed, lists, docs, limit):
     _, stop = sorted_lists(seed, lists, docs, 2)
     none = stop[:, None].expand(lists, docs)
-    blocked = list(blocks(none, stop, limit))
-    assert not blocked or lists * docs * docs <= limit  # small problems go in one block, whatever is in it
+    assert not list(blocks(none, stop, limit))
+
+
+@pytest.mark.parametrize("at_once", [2, 4])
+def test_short_lists_together_hold_few_pairs_that_do_not_count(at_once):
+    # no two labels alike: half of all pairs count, and a quarter of the rows at a time covers 5/8
+    docs = 60
+    first = torch.arange(1, docs + 1).expand(4, docs)
+    cut = list(blocks(first, torch.full((4,), docs), at_once * docs * docs))
+    held = torch.zeros(4, docs, docs)
+    size = sum(held[b.lists, b.rows, b.cols].numel() for b in cut)
+    assert {b.lists.stop - b.lists.start for b in cut} == {at_once}
+    assert size <= 1.4 * 4 * docs * (docs - 1) / 2
 
 
 def test_one_relevant_document_in_a_long_list_is_one_whole_block():

@@ -12,6 +12,7 @@ from hypothesis import settings
 
 from ltr import losses
 from ltr.links import Identity, Link
+from ltr.losses import blocks
 from ltr.losses.base import Loss
 from tests.losses.cases import (
     LOSSES,
@@ -24,7 +25,25 @@ from tests.losses.cases import (
     made,
     rebuilt,
 )
-from tests.losses.laws import EXACT, costs_and_gradient, each_list, every_loss, few, losses_where, random_seed
+from tests.losses.laws import (
+    EXACT,
+    FEW_PAIRS,
+    costs_and_gradient,
+    each_list,
+    every_loss,
+    every_loss_in_blocks,
+    few,
+    losses_where,
+    random_seed,
+)
+
+
+@pytest.fixture(autouse=True)
+def at_once(request, monkeypatch):
+    """How many pairs make a block, where a test says so."""
+    pairs = getattr(request, "param", None)
+    if pairs is not None:
+        monkeypatch.setattr(blocks, "CPU_PAIRS", pairs)
 
 
 def test_every_public_loss_has_a_case():
@@ -102,7 +121,11 @@ def test_divergences_are_zero_at_the_target_only(expression, seed):
 
 
 @every_loss
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize(
+    ("dtype", "at_once"),
+    [(torch.float32, FEW_PAIRS), *((t, None) for t in (torch.float32, torch.bfloat16, torch.float16, torch.float64))],
+    indirect=["at_once"],
+)
 def test_finite_for_extreme_scores(expression, dtype):
     loss = made(expression)
     for seed in range(3):
@@ -145,7 +168,7 @@ def test_float32_agrees_with_float64(expression, seed):
 # gradients
 
 
-@every_loss
+@every_loss_in_blocks
 @random_seed
 @settings(max_examples=2, deadline=None, derandomize=True)
 def test_gradient_is_that_of_the_cost(expression, seed):
@@ -171,7 +194,7 @@ def test_no_anomaly_on_the_way_back(expression):
 # lists
 
 
-@every_loss
+@every_loss_in_blocks
 @random_seed
 @few
 def test_permuted_documents_have_permuted_gradients(expression, seed):
@@ -186,7 +209,7 @@ def test_permuted_documents_have_permuted_gradients(expression, seed):
     torch.testing.assert_close(moved_gradient, gradient[:, order], **EXACT)
 
 
-@every_loss
+@every_loss_in_blocks
 @pytest.mark.parametrize("rubbish", [torch.nan, torch.inf, -torch.inf, 1e30])
 def test_padding_changes_nothing(expression, rubbish):
     loss = made(expression)
@@ -203,7 +226,7 @@ def test_padding_changes_nothing(expression, rubbish):
     assert (padded_gradient[~mask] == 0).all()
 
 
-@every_loss
+@every_loss_in_blocks
 @random_seed
 @few
 def test_a_batch_equals_its_lists_one_by_one(expression, seed):

@@ -82,6 +82,36 @@ def test_whole_number_labels_are_taken(expression):
 
 
 @every_loss
+def test_transposed_inputs_are_taken_without_a_warning(expression):
+    loss = made(expression)
+    b = batch_for(loss, 29)
+    turned = [given_.t().contiguous().t() for given_ in (b.scores, b.labels, b.mask)]
+    always = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)  # torch says some things once in a process
+    try:
+        assert torch.equal(loss(*turned), loss(b.scores, b.labels, b.mask))
+    finally:
+        torch.set_warn_always(always)
+
+
+@every_loss
+def test_costs_in_inference_mode_are_the_same(expression):
+    loss = made(expression)
+    b = batch_for(loss, 31)
+    with torch.inference_mode():
+        found = loss(b.scores, b.labels, b.mask)
+    assert torch.equal(found, loss(b.scores, b.labels, b.mask))
+
+
+@every_loss
+@pytest.mark.parametrize("dtype", [torch.int64, torch.float16])
+def test_lists_contribute_whatever_the_type_of_their_labels(expression, dtype):
+    loss = made(expression)
+    labels = torch.tensor([[0.0, 0.0], [1.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
+    assert torch.equal(loss.contributes(labels.to(dtype)), loss.contributes(labels))
+
+
+@every_loss
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
 @pytest.mark.parametrize("what", ["scores", "labels", "weights"])
 def test_real_values_must_be_finite(expression, value, what):

@@ -177,12 +177,21 @@ def test_dual_labels_inside_the_range_stand_for_scores():
     assert DifferenceMatching(Sigmoid(), Dual())(scores, mixed).item() == pytest.approx(sum(costs) / 2)
 
 
+def test_labels_get_no_gradient():
+    scores, labels = (torch.tensor([[0.5, -1.0]], requires_grad=True) for _ in range(2))
+    DifferenceMatching(Sigmoid())(scores, 2 * labels).backward()
+    assert scores.grad.abs().sum() > 0
+    assert labels.grad is None
+
+
 def test_grades_with_one_target_score_make_no_pair():
     loss = DifferenceMatching(Identity(), Grades([0.0, 0.0, 2.0]))
     labels = torch.tensor([[0.0, 1.0], [1.0, 2.0]])
     mask = torch.ones(2, 2, dtype=torch.bool)
     assert loss.contributes(labels, mask).tolist() == [False, True]
     assert loss(torch.tensor([[0.0, 3.0], [0.0, 3.0]]), labels).item() == 0.5  # (3 − 2)² / 2 over one list
+    close = DifferenceMatching(Identity(), Grades([0.0, 0.5]))
+    assert close.contributes(torch.tensor([[0, 1], [1, 1]])).tolist() == [True, False]
     unknown = torch.tensor([[torch.nan, 1.0], [1.0, 2.0]])
     assert loss.contributes(unknown, ~unknown.isnan()).tolist() == [False, True]
 

@@ -125,8 +125,8 @@ def test_the_forms_bound_the_ndcg_that_is_lost(sigma, seed):
 def test_settings_are_checked():
     with pytest.raises(ConfigError, match=r"^LambdaLoss: form must be one of ndcg1, .*, got 'ndcg3'; did you mean"):
         LambdaLoss("ndcg3")
-    for mu in (-1.0, math.inf, math.nan):
-        with pytest.raises(ConfigError, match=rf"^LambdaLoss: mu must be finite and not negative, got {mu}"):
+    for mu in (-1.0, math.inf, math.nan, "a", None, True):
+        with pytest.raises(ConfigError, match=rf"^LambdaLoss: mu must be a finite number, not negative, got {mu!r}"):
             LambdaLoss(mu=mu)
     with pytest.raises(ConfigError, match=r"^LambdaLoss: sigma must be a finite number above 0"):
         LambdaLoss(sigma=0.0)

@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ltr.errors import ConfigError, DataError
+from ltr.losses import blocks
+from ltr.losses.rank_distillation import ADRMSE
 from ltr.losses.relaxed import ApproxMRR, ApproxNDCG, NeuralNDCG
 from tests.reference import pairs, relaxed
 
@@ -111,13 +113,28 @@ def test_cold_losses_are_one_minus_the_metric(seed, docs):
     assert NeuralNDCG(0.02)(scores, labels).item() == pytest.approx(1 - ndcg, abs=1e-9)
 
 
-def test_tied_first_documents_share_the_pull():
+@pytest.mark.parametrize("at_once", [1 << 18, 1])
+def test_tied_first_documents_share_the_pull(at_once, monkeypatch):
+    monkeypatch.setattr(blocks, "CPU_PAIRS", at_once)
     scores = torch.zeros(1, 4, dtype=torch.float64, requires_grad=True)
-    ApproxMRR()(scores, torch.tensor([[1.0, 0.0, 1.0, 0.0]])).backward()
+    cost = ApproxMRR()(scores, torch.tensor([[1.0, 0.0, 1.0, 0.0]]))
+    cost.backward()
+    assert cost.item() == pytest.approx(0.6, abs=1e-12)  # each of four has rank 1 + 3/2
     pull = scores.grad[0]
     assert pull[0] == pull[2] < 0 < pull[1]
     assert pull[1] == pull[3]
     assert pull.sum().item() == pytest.approx(0, abs=1e-15)
+
+
+@pytest.mark.parametrize("loss", [ApproxNDCG(), ApproxMRR(), ADRMSE()], ids=str)
+@pytest.mark.parametrize("at_once", [1 << 18, 1])
+@pytest.mark.parametrize("low", [-1e31, -1e37])
+def test_padding_is_below_any_score(loss, at_once, low, monkeypatch):
+    monkeypatch.setattr(blocks, "CPU_PAIRS", at_once)
+    scores, labels = torch.tensor([[low, 0.0, 1.0]]), torch.tensor([[2.0, 1.0, 0.0]])
+    real = torch.tensor([[True, True, True, False]])
+    found = loss(torch.tensor([[low, 0.0, 1.0, 7.0]]), torch.tensor([[2.0, 1.0, 0.0, 3.0]]), real)
+    assert found.item() == pytest.approx(loss(scores, labels).item(), rel=1e-6)
 
 
 def test_saturated_pairs_keep_the_digits_of_their_gradient():
@@ -136,6 +153,23 @@ def test_neural_ndcg_is_bounded_by_its_largest_column_sum(seed, docs, temperatur
     columns = torch.tensor(matrix).sum(0)
     labels = (columns >= columns.median()).double()[None]
     assert NeuralNDCG(temperature, steps)(scores, labels).item() >= 1 - columns.max().item() - 1e-6
+
+
+def test_the_gradient_of_neural_ndcg_jumps_where_scores_tie_until_sinkhorn_converges():
+    labels = torch.tensor([[0.0, 1.0, 2.0]])
+
+    def jump(steps):
+        pulls = []
+        for apart in (-1e-9, 1e-9):
+            scores = torch.tensor([[0.5, 0.5 + apart, 0.2]], dtype=torch.float64, requires_grad=True)
+            NeuralNDCG(sinkhorn_steps=steps)(scores, labels).backward()
+            pulls.append(scores.grad[0, 1].item())
+        return abs(pulls[0] - pulls[1])
+
+    # columns scaled alike are what Sinkhorn makes equal again
+    assert min(jump(0), jump(1)) > 1e-2
+    assert jump(10) < 1e-9
+    assert NeuralNDCG().laws.kinks
 
 
 def test_neural_ndcg_without_sinkhorn_can_pass_below_zero():

@@ -124,6 +124,24 @@ def test_gradients_are_those_of_all_pairs_at_once(loss, at_once, spread, monkeyp
     torch.testing.assert_close(gradient.double(), right, rtol=0, atol=1e-6 * float(right.abs().max()))
 
 
+@every_loss
+def test_gradients_of_long_lists_keep_float32_accuracy(loss):
+    scores, labels = drawn(2, 300)
+    scores, exact = (3 * scores).requires_grad_(), (3 * scores).double().requires_grad_()
+    (gradient,) = torch.autograd.grad(loss(scores, labels), scores)
+    (right,) = torch.autograd.grad(DENSE[loss](exact, labels.double()), exact)
+    torch.testing.assert_close(gradient.double(), right, rtol=0, atol=1e-6 * float(right.abs().max()))
+
+
+@pytest.mark.parametrize("loss", [ApproxNDCG(0.3), ApproxMRR(0.3), ADRMSE(0.3)], ids=str)
+def test_shifting_float32_scores_changes_nothing(loss):
+    scores, labels = drawn(2, 300)
+    scores = (64 * scores).round() / 64  # so that sums with 8 are exact
+    here, there = scores.requires_grad_(), (scores.detach() + 8).requires_grad_()
+    (loss(here, labels) + loss(there, labels)).backward()
+    assert torch.equal(here.grad, there.grad)
+
+
 class Kernels(TorchDispatchMode):
     """How many operations ran, and the number of elements of the largest tensor that one of them made."""
 
@@ -171,6 +189,19 @@ def test_short_lists_take_few_kernels(name):
     assert chosen
     for loss in chosen:
         assert kernels(loss, 64, 10).count <= MOST[name], loss
+
+
+@pytest.mark.parametrize("loss", [*DENSE, NeuralNDCG()], ids=str)
+@pytest.mark.parametrize("at_once", [1 << 18, 500])
+def test_no_gradient_is_computed_where_none_is_asked_for(loss, at_once, monkeypatch):
+    monkeypatch.setattr(blocks, "CPU_PAIRS", at_once)
+    scores, labels = drawn(5, 20)
+    counts = []
+    for wanted in (False, True):
+        with Kernels() as seen:
+            loss(scores.requires_grad_(wanted), labels)  # forward alone
+        counts.append(seen.count)
+    assert counts[0] < counts[1]
 
 
 def test_kernels_are_counted():

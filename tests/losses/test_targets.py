@@ -64,6 +64,10 @@ def test_grades_map_to_scores():
     grades = Grades([-1, 0.5, 3])
     assert grades.scores_by_grade == (-1.0, 0.5, 3.0)
     assert grades.scores(torch.tensor([[2.0, 0.0]])).tolist() == [[3.0, -1.0]]
+    for dtype in (torch.int64, torch.float16, torch.float32):
+        # 0.1 in half precision is another score
+        assert grades.scores(torch.tensor([[2, 0]], dtype=dtype)).dtype == torch.float32
+        assert Grades([0.1, 0.5]).scores(torch.tensor([0, 1], dtype=dtype)).tolist() == pytest.approx([0.1, 0.5])
     assert repr(Grades()) == "Grades(scores_by_grade=(0.0, 1.0, 2.0, 3.0, 4.0))"
 
 
