@@ -86,6 +86,16 @@ def cache_folder(*parts: str) -> Path:
     return folder
 
 
+def existing_file(path: str | os.PathLike, what: str) -> Path:
+    """``existing`` for what must be a file. Raises DataError for a folder and for an empty name, too."""
+    if not os.fspath(path):
+        raise DataError(f"{what}: the name of the file is empty; give one")
+    path = existing(path, what)
+    if path.is_dir():
+        raise DataError(f"{what}: {path} is a folder; give a file")
+    return path
+
+
 def existing(path: str | os.PathLike, what: str) -> Path:
     """``path`` as a Path, or a DataError that says which ``what`` is missing and what lies beside it."""
     path = Path(path)
