@@ -13,8 +13,9 @@ from typing import IO
 
 from ltr.errors import DataError
 
-#: what a full, read-only or failing disk says while a file is written
+#: what a full, read-only or failing disk says while a file is written, and a place where something else stands
 REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM}
+REFUSALS |= {errno.EISDIR, errno.ENOTDIR, errno.EEXIST}
 
 
 @contextlib.contextmanager
@@ -74,6 +75,14 @@ def disk_errors(path: str | os.PathLike) -> Iterator[None]:
             raise
         kept = "the old one is as it was" if Path(path).exists() else "nothing was written"
         raise DataError(f"cannot write {path}: {os.strerror(number)}; {kept}") from error
+
+
+def make_folder_of(path: str | os.PathLike) -> None:
+    """Create the folder that ``path`` is to stand in. Raises DataError where that cannot be."""
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # /proc/new says that there is no such file
+        raise DataError(f"cannot write {path}: {error.strerror}; nothing was written") from error
 
 
 def cache_folder(*parts: str) -> Path:
