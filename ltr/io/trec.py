@@ -172,13 +172,18 @@ def _writing(path: str | os.PathLike) -> Iterator[IO[str]]:
         with replacing(path) as file:
             yield file
         return
+    with compressed(path) as packed, io.TextIOWrapper(packed, encoding="utf-8", newline="\n") as file:
+        yield file
+
+
+@contextlib.contextmanager
+def compressed(path: str | os.PathLike) -> Iterator[gzip.GzipFile]:
+    """``replacing`` for bytes to compress; neither name nor time go into the file: the same bytes give the same file."""
     with (
         replacing(path, "wb") as raw,
-        # neither name nor time go into the file: the same run gives the same bytes
         gzip.GzipFile("", "wb", compresslevel=6, fileobj=raw, mtime=0) as packed,
-        io.TextIOWrapper(packed, encoding="utf-8", newline="\n") as file,
     ):
-        yield file
+        yield packed
 
 
 def read_qrels(path: str | os.PathLike) -> Qrels:
