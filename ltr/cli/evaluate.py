@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from ltr.cli.command import at_least, check_outputs
 from ltr.cli.command import run as run_command
 from ltr.cli.judged import baseline_of, judgements, names_of, read
 
@@ -55,6 +56,8 @@ def evaluate(
     from ltr.metrics.measure import of_rankings
 
     chosen = of_rankings(measures)  # a wrong name must not wait for files to be read
+    at_least(0, seed=seed)
+    check_outputs({"--output": output, "--per-query": per_query}, [*run, qrels])
     judged, _ = judgements(qrels, dataset)
     names = names_of(run, "--run")
     evaluations = []

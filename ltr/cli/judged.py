@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,7 +45,7 @@ def names_of(paths: Sequence[str], who: str) -> dict[str, str]:
     """
     from ltr.io.trec import stem
 
-    if len(set(paths)) < len(paths):
+    if len(set(map(os.path.realpath, paths))) < len(paths):
         raise ConfigError(f"{who} lists a file twice: {' '.join(paths)}")
     folders = {path: Path(path).absolute().parent.parts for path in paths}
     for depth in range(max(map(len, folders.values())) + 1):

@@ -14,6 +14,8 @@ def test_names_take_as_many_folders_as_they_need():
     assert names_of(["a.trec", "a.run"], "it") == {"a.trec": "a.trec", "a.run": "a.run"}
     with pytest.raises(ConfigError, match=r"it lists a file twice: a\.run a\.run"):
         names_of(["a.run", "a.run"], "it")
+    with pytest.raises(ConfigError, match=r"it lists a file twice: a\.run \./a\.run"):
+        names_of(["a.run", "./a.run"], "it")
 
 
 def test_the_baseline_is_a_name_or_a_file():
