@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ltr import __version__
 from ltr.cli.command import at_least, check_outputs
 from ltr.cli.command import run as run_command
-from ltr.cli.judged import baseline_of, judgements, names_of, read
+from ltr.cli.judged import baseline_of, inputs_of, judgements, names_of, read
 from ltr.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def compare(
     _check(runs)
     at_least(1, differences=differences, depth=depth)
     at_least(0, seed=seed)
-    check_outputs({"--html": html}, [*runs, qrels])
+    check_outputs({"--html": html}, [*runs, qrels, *inputs_of(dataset)])
     if html is not None:
         from ltr.report.plots import drawing
 

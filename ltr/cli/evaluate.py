@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ltr.cli.command import at_least, check_outputs
 from ltr.cli.command import run as run_command
-from ltr.cli.judged import baseline_of, judgements, names_of, read
+from ltr.cli.judged import baseline_of, inputs_of, judgements, names_of, read
 
 if TYPE_CHECKING:
     from ltr.metrics.compare import Comparison
@@ -57,7 +57,7 @@ def evaluate(
 
     chosen = of_rankings(measures)  # a wrong name must not wait for files to be read
     at_least(0, seed=seed)
-    check_outputs({"--output": output, "--per-query": per_query}, [*run, qrels])
+    check_outputs({"--output": output, "--per-query": per_query}, [*run, qrels, *inputs_of(dataset)])
     judged, _ = judgements(qrels, dataset)
     names = names_of(run, "--run")
     evaluations = []

@@ -55,6 +55,16 @@ def names_of(paths: Sequence[str], who: str) -> dict[str, str]:
     return {path: path for path in paths}  # a.trec beside a.run
 
 
+def inputs_of(dataset: str | None) -> list[Path]:
+    """Documents, queries and judgements of a plain folder, as far as the name of a data set tells; see ``check_outputs``."""
+    place = Path((dataset or "").partition("[")[0]).expanduser()
+    for folder in (place, place.parent) if dataset else ():
+        found = [*folder.glob("docs.*"), *folder.glob("queries.*"), *folder.glob("qrels.*")]
+        if any(file.name.startswith("docs.") for file in found):
+            return found
+    return []
+
+
 def baseline_of(wanted: str | None, names: dict[str, str]) -> str | None:
     """The name of the baseline, which may be given by its file."""
     return names.get(wanted, wanted) if wanted is not None else None

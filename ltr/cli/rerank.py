@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ltr.cli.command import at_least, check_outputs, talk
 from ltr.cli.command import run as run_command
+from ltr.cli.judged import inputs_of
 from ltr.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def rerank(
     talk()
     _check(dataset, run, output, query)
     at_least(1, depth=depth, top_k=top_k, stride=stride, max_passages=max_passages)
-    check_outputs({"--output": output}, [run])
+    check_outputs({"--output": output}, [run, *inputs_of(dataset)])
     from ltr.inference.reranker import Reranker
 
     reranker = Reranker.load(

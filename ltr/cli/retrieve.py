@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from ltr.cli.command import check_outputs, run, talk
+from ltr.cli.judged import inputs_of
 
 
 def retrieve(
@@ -31,7 +32,7 @@ def retrieve(
         b: how much long documents are held back, from 0 to 1
     """
     talk()
-    check_outputs({"--output": output}, [queries])
+    check_outputs({"--output": output}, [queries, *inputs_of(dataset)])
     from ltr.data.candidates import retrieve as search
     from ltr.data.collection import load
     from ltr.data.folder import read_queries

@@ -136,6 +136,9 @@ def test_a_place_that_cannot_be_written_is_told_up_front(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=r"cannot write .*/file/out: File exists; nothing was written"):
         check_place(tmp_path / "file" / "out")
+    (tmp_path / "link").symlink_to(tmp_path / "file" / "out")
+    with pytest.raises(DataError, match=r"cannot write .*/file/out: File exists; nothing was written"):
+        check_place(tmp_path / "link")
     check_place(tmp_path / "new" / "out")
     assert list((tmp_path / "new").iterdir()) == []
 
