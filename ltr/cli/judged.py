@@ -33,7 +33,7 @@ def judgements(qrels: str | None, dataset: str | None) -> tuple[Qrels, Collectio
 
         collection = load(dataset)
         return collection.qrels, collection
-    got = "both" if qrels else "neither"
+    got = "neither" if qrels is None else "both"
     raise ConfigError(f"give the judgements by --qrels FILE or by --dataset NAME, one of them; got {got}")
 
 

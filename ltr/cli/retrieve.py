@@ -36,12 +36,12 @@ def retrieve(
     from ltr.data.candidates import retrieve as search
     from ltr.data.collection import load
     from ltr.data.folder import read_queries
-    from ltr.io.files import existing
+    from ltr.io.files import existing_file
     from ltr.io.trec import write_run
 
     texts = None
     if queries:
-        texts = {q.query_id: q.text for q in read_queries(existing(queries, "queries"))}
+        texts = {q.query_id: q.text for q in read_queries(existing_file(queries, "queries"))}
     collection = load(dataset)
     found = search(collection, texts, k=k, k1=k1, b=b, progress=sys.stderr.isatty())
     write_run(output, found)

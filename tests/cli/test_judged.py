@@ -52,7 +52,7 @@ def test_judgements_come_from_a_file_or_a_data_set(tiny_folder):
     assert from_file == from_set
     assert none is None
     assert collection.texts(["d3"]) == ["A sparse matrix holds mostly zeros."]
-    for given, got in (((None, None), "neither"), (("a", "b"), "both")):
+    for given, got in (((None, None), "neither"), (("a", "b"), "both"), (("", "b"), "both")):
         with pytest.raises(ConfigError, match=f"one of them; got {got}"):
             judgements(*given)
 

@@ -1,5 +1,6 @@
 import dataclasses
 import errno
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -172,7 +173,7 @@ def test_the_speed_is_that_of_later_passes(export, lists, monkeypatch):
             yield from true(scorer, [one], *more)
 
     monkeypatch.setattr(exporting, "score", timed)
-    monkeypatch.setattr(exporting.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(exporting, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
     assert check(export, lists[6:], None, show).speedup == 3
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -265,7 +266,7 @@ def test_top_k_interpolation_and_compression(tmp_path, reranker, collection, fir
 
 def test_a_compressed_file_depends_on_neither_time_nor_name(tmp_path, reranker, collection, first, monkeypatch):
     clock = [10**9]
-    monkeypatch.setattr(gzip.time, "time", lambda: clock[0])
+    monkeypatch.setattr(gzip, "time", SimpleNamespace(time=lambda: clock[0]))
     files = [tmp_path / name / "out.trec.gz" for name in ("a", "b")]
     for file in files:
         rerank_run(reranker, collection, first, file)
