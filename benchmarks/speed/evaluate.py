@@ -29,7 +29,7 @@ CHILD = Path(__file__).parent / "common" / "evaluate_child.py"
 TITLES = {
     "ltr": "ltr: read and measure",
     "ltr_table": "ltr evaluate: table with intervals",
-    "ranx": "ranx",
+    "ranx": "ranx (its rbp multiplies by the grade)",
     "pytrec_eval": "pytrec_eval (no rbp)",
     "ir_measures": "ir_measures (no rbp)",
 }
@@ -86,12 +86,15 @@ def rows_of(paths: tuple[Path, Path], repeats: int, quick: bool) -> list[dict[st
 
 
 def shown(rows: list[dict[str, Any]]) -> str:
-    """The table: seconds, gigabytes, ratios to ltr's warm row, and how far means are from ltr's."""
+    """The table: seconds, gigabytes, ratios to ltr's warm row, and how far means are from ltr's where they mean the same."""
     base = next(row for row in rows if row["caches"] == "warm")
     lines = []
     for row in rows:
         whole = row["way"] == TITLES["ltr_table"]
-        shared = [abs(value - base["means"][name]) for name, value in row["means"].items() if name in base["means"]]
+        same = [name for name in row["means"] if name in base["means"]]
+        if row["way"] == TITLES["ranx"]:
+            same = [name for name in same if not name.startswith("rbp")]
+        shared = [abs(row["means"][name] - base["means"][name]) for name in same]
         lines.append(
             {
                 "way": row["way"],

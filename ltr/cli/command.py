@@ -5,19 +5,23 @@ from __future__ import annotations
 import argparse
 import inspect
 import logging
+import os
 import re
 import sys
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
+
+from ltr.errors import ConfigError
 
 
 def run(function: Callable, argv: Sequence[str], prog: str, short: dict[str, str] | None = None) -> Any:
     """Parse ``argv`` after the signature of ``function`` and call it.
 
     A positional-only parameter becomes a positional argument, any other ``--its-name`` (underscores as hyphens are
-    both taken). ``bool`` becomes a pair of flags, ``list[T]`` takes one or more values, ``Literal`` a choice;
+    both taken). ``bool`` becomes a pair of flags, ``list[T]`` takes one or more values at once, ``Literal`` a choice;
     ``T | None`` is optional. Help comes from the docstring: its text before ``Args:``, and each entry below it.
 
     Args:
@@ -30,6 +34,38 @@ def run(function: Callable, argv: Sequence[str], prog: str, short: dict[str, str
     parameters = inspect.signature(function).parameters.values()
     alone = [values.pop(p.name) for p in parameters if p.kind is inspect.Parameter.POSITIONAL_ONLY]
     return function(*alone, **values)
+
+
+def at_least(least: int, **options: int | None) -> None:
+    """Raise ConfigError for an option below ``least``; what is None was not given."""
+    for name, value in options.items():
+        if value is not None and value < least:
+            raise ConfigError(f"--{name.replace('_', '-')} must be at least {least}, got {value}")
+
+
+def check_outputs(outputs: Mapping[str, str | os.PathLike | None], inputs: Iterable[str | os.PathLike | None]) -> None:
+    """Refuse files to write that are an input, each other, or a folder; for commands to call before they read anything.
+
+    Args:
+        outputs: option -> file; None and an empty name were not given.
+        inputs: files that are read; names of other things do no harm.
+
+    Raises:
+        ConfigError: naming option and file.
+    """
+    taken = {os.path.realpath(path): "an input of this command" for path in inputs if path}
+    for option, path in outputs.items():
+        if not path:
+            continue
+        place = os.path.realpath(path)
+        if place in taken:
+            raise ConfigError(f"{option} {path} would overwrite {taken[place]}; give another file")
+        taken[place] = f"what {option} writes"
+        if os.path.isdir(place):
+            raise ConfigError(f"{option} {path} is a folder; give a file")
+        above = next(folder for folder in Path(place).parents if os.path.exists(folder))
+        if not above.is_dir():
+            raise ConfigError(f"{option} {path}: {above} is a file, and nothing can be written below it")
 
 
 def talk() -> None:
@@ -88,10 +124,19 @@ def _options(hint: Any) -> dict[str, Any]:
     if hint is bool:
         return {"action": argparse.BooleanOptionalAction}
     if get_origin(hint) is list:
-        return {"nargs": "+", **_options(get_args(hint)[0])}
+        return {"nargs": "+", "action": _Once, **_options(get_args(hint)[0])}
     if get_origin(hint) is Literal:
         return {"choices": get_args(hint)}
     return {"type": hint}
+
+
+class _Once(argparse.Action):
+    """Keeps the values of a list, which are given at once: those of a second time would take the place of the first."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        if getattr(namespace, self.dest) is not self.default:
+            raise argparse.ArgumentError(self, "is given twice; list all values behind one")
+        setattr(namespace, self.dest, values)
 
 
 def _one_of(hints: Sequence[Any]) -> Callable[[str], Any]:

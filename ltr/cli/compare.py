@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ltr import __version__
+from ltr.cli.command import at_least, check_outputs
 from ltr.cli.command import run as run_command
-from ltr.cli.judged import baseline_of, judgements, names_of, read
+from ltr.cli.judged import baseline_of, inputs_of, judgements, names_of, read
 from ltr.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -60,7 +61,10 @@ def compare(
     from ltr.metrics.measure import of_rankings
 
     chosen = of_rankings(measures)  # a wrong name must not wait for files to be read
-    _check(runs, differences, depth)
+    _check(runs)
+    at_least(1, differences=differences, depth=depth)
+    at_least(0, seed=seed)
+    check_outputs({"--html": html}, [*runs, qrels, *inputs_of(dataset)])
     if html is not None:
         from ltr.report.plots import drawing
 
@@ -85,14 +89,11 @@ def compare(
     _write_page(html, evaluations, comparison, found, judged, collection, settings, depth)
 
 
-def _check(runs: list[str], differences: int, depth: int) -> None:
+def _check(runs: list[str]) -> None:
     if len(runs) < 2:
         raise ConfigError(
             f"two or more runs are compared, got one: {runs[0]}; ltr evaluate --run {runs[0]} measures one alone"
         )
-    for name, value in {"differences": differences, "depth": depth}.items():
-        if value < 1:
-            raise ConfigError(f"--{name} must be at least 1, got {value}")
 
 
 def _text(

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from ltr.cli.command import at_least, check_outputs
 from ltr.cli.command import run as run_command
-from ltr.cli.judged import baseline_of, judgements, names_of, read
+from ltr.cli.judged import baseline_of, inputs_of, judgements, names_of, read
 
 if TYPE_CHECKING:
     from ltr.metrics.compare import Comparison
@@ -55,6 +56,8 @@ def evaluate(
     from ltr.metrics.measure import of_rankings
 
     chosen = of_rankings(measures)  # a wrong name must not wait for files to be read
+    at_least(0, seed=seed)
+    check_outputs({"--output": output, "--per-query": per_query}, [*run, qrels, *inputs_of(dataset)])
     judged, _ = judgements(qrels, dataset)
     names = names_of(run, "--run")
     evaluations = []

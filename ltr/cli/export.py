@@ -7,9 +7,9 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from ltr.cli.command import at_least, talk
 from ltr.cli.command import run as run_command
-from ltr.cli.command import talk
-from ltr.errors import ConfigError, DataError
+from ltr.errors import DataError
 
 if TYPE_CHECKING:
     from ltr.batch import TextLists
@@ -51,15 +51,15 @@ def export(
         max_length: tokens of query and document together (default: as the model was trained).
         seed: which queries are taken.
     """
-    from ltr.inference.exporting import Tolerance, check, check_place, opened, quantise
+    from ltr.inference.export_place import check_place
+    from ltr.inference.exporting import Tolerance, check, opened, quantise
 
     talk()
-    for name, value in {"--depth": depth, "--calibration": calibration, "--queries": queries}.items():
-        if value < 1:
-            raise ConfigError(f"{name} must be at least 1, got {value}")
+    at_least(1, depth=depth, calibration=calibration, queries=queries)
     tolerance = Tolerance(min_tau, max_ndcg_change)
     check_place(output)
     exact = opened(model, max_length)
+    check_place(output, exact)
     chosen, others, qrels = _lists(exact.encoder, dataset, run, depth, calibration, queries, seed)
     made = quantise(exact, chosen, tolerance, _bar)
     found = check(made, others, qrels, _bar)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +33,7 @@ def judgements(qrels: str | None, dataset: str | None) -> tuple[Qrels, Collectio
 
         collection = load(dataset)
         return collection.qrels, collection
-    got = "both" if qrels else "neither"
+    got = "neither" if qrels is None else "both"
     raise ConfigError(f"give the judgements by --qrels FILE or by --dataset NAME, one of them; got {got}")
 
 
@@ -44,7 +45,7 @@ def names_of(paths: Sequence[str], who: str) -> dict[str, str]:
     """
     from ltr.io.trec import stem
 
-    if len(set(paths)) < len(paths):
+    if len(set(map(os.path.realpath, paths))) < len(paths):
         raise ConfigError(f"{who} lists a file twice: {' '.join(paths)}")
     folders = {path: Path(path).absolute().parent.parts for path in paths}
     for depth in range(max(map(len, folders.values())) + 1):
@@ -52,6 +53,16 @@ def names_of(paths: Sequence[str], who: str) -> dict[str, str]:
         if len(set(names.values())) == len(paths):
             return names
     return {path: path for path in paths}  # a.trec beside a.run
+
+
+def inputs_of(dataset: str | None) -> list[Path]:
+    """Documents, queries and judgements of a plain folder, as far as the name of a data set tells; see ``check_outputs``."""
+    place = Path((dataset or "").partition("[")[0]).expanduser()
+    for folder in (place, place.parent) if dataset else ():
+        found = [*folder.glob("docs.*"), *folder.glob("queries.*"), *folder.glob("qrels.*")]
+        if any(file.name.startswith("docs.") for file in found):
+            return found
+    return []
 
 
 def baseline_of(wanted: str | None, names: dict[str, str]) -> str | None:

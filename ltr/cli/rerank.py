@@ -7,8 +7,9 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
+from ltr.cli.command import at_least, check_outputs, talk
 from ltr.cli.command import run as run_command
-from ltr.cli.command import talk
+from ltr.cli.judged import inputs_of
 from ltr.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ def rerank(
     """
     talk()
     _check(dataset, run, output, query)
-    _check_counts(depth=depth, top_k=top_k, stride=stride, max_passages=max_passages)
+    at_least(1, depth=depth, top_k=top_k, stride=stride, max_passages=max_passages)
+    check_outputs({"--output": output}, [run, *inputs_of(dataset)])
     from ltr.inference.reranker import Reranker
 
     reranker = Reranker.load(
@@ -77,7 +79,8 @@ def rerank(
     elif run is not None and dataset is not None and output is not None:
         _whole_run(reranker, dataset, run, output, depth, top_k, mixing)
     else:
-        for line in _stream(reranker, sys.stdin, top_k, mixing):
+        # as bytes, so that a line that is no text does not take those before it along
+        for line in _stream(reranker, getattr(sys.stdin, "buffer", sys.stdin), top_k, mixing):
             print(line, flush=True)
 
 
@@ -96,12 +99,6 @@ def _check(dataset: str | None, run: str | None, output: str | None, query: str 
         raise ConfigError("--dataset needs --run and --output (a whole run), or --query (one text)")
     if query is None and not run and sys.stdin.isatty():
         raise ConfigError("nothing to rerank: give --run and --output, or --query, or JSON lines on standard input")
-
-
-def _check_counts(**counts: int | None) -> None:
-    for name, value in counts.items():
-        if value is not None and value < 1:
-            raise ConfigError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
 
 
 def _one_query(reranker: Reranker, query: str, dataset: str, depth: int, top_k: int, mixing: bool | float) -> None:
@@ -138,6 +135,7 @@ def _whole_run(
 
     show = sys.stderr.isatty()
     collection = load(dataset)
+    check_outputs({"--output": output}, [collection.runs.get(source)])
     first = candidates(collection, source, depth, progress=show)
     try:
         written = rerank_run(reranker, collection, first, output, top_k, mixing, progress=show)
@@ -150,21 +148,12 @@ def _whole_run(
         print(f"next: ltr evaluate --run {compared} --dataset {dataset}")
 
 
-def _stream(reranker: Reranker, lines: Iterable[str], top_k: int | None, mixing: bool | float) -> Iterable[str]:
+def _stream(reranker: Reranker, lines: Iterable[str | bytes], top_k: int | None, mixing: bool | float) -> Iterable[str]:
     """One line of JSON out for each line in."""
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise DataError(
-                f"standard input:{number}: a line must be JSON, got {line.strip()[:80]!r} ({error})"
-            ) from None
-        if not isinstance(record, dict) or not {"query", "docs"} <= set(record) or not isinstance(record["docs"], list):
-            raise DataError(
-                f'standard input:{number}: a line must be an object with "query" and a list "docs", got {line.strip()[:80]}'
-            )
+        record = _record(line, f"standard input:{number}")
         try:
             ranked = reranker.rank(
                 record["query"], record["docs"], record.get("ids"), top_k, record.get("first_scores"), mixing
@@ -172,6 +161,28 @@ def _stream(reranker: Reranker, lines: Iterable[str], top_k: int | None, mixing:
         except (DataError, ConfigError) as error:
             raise type(error)(f"standard input:{number}: {error}") from error
         yield json.dumps({**_kept(record), "ranking": [_as_json(one) for one in ranked]}, ensure_ascii=False)
+
+
+def _record(line: str | bytes, where: str) -> dict[str, Any]:
+    try:
+        text = line.decode() if isinstance(line, bytes) else line
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where}: a line must be UTF-8 text ({error})") from None
+    got = text.strip()[:80]
+    try:
+        record = json.loads(text)
+    except ValueError as error:
+        raise DataError(f"{where}: a line must be JSON, got {got!r} ({error})") from None
+    if not isinstance(record, dict) or not {"query", "docs"} <= set(record) or not isinstance(record["docs"], list):
+        raise DataError(f'{where}: a line must be an object with "query" and a list "docs", got {got}')
+    for name, kinds, what in (
+        ("ids", (str, int), "strings or whole numbers"),
+        ("first_scores", (int, float), "numbers"),
+    ):
+        values = record.get(name)
+        if values is not None and not (isinstance(values, list) and all(isinstance(v, kinds) for v in values)):
+            raise DataError(f'{where}: "{name}" must be a list of {what}, got {values!r:.80}')
+    return record
 
 
 def _kept(record: dict[str, Any]) -> dict[str, Any]:

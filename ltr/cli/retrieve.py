@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from ltr.cli.command import run, talk
+from ltr.cli.command import check_outputs, run, talk
+from ltr.cli.judged import inputs_of
 
 
 def retrieve(
@@ -31,15 +32,16 @@ def retrieve(
         b: how much long documents are held back, from 0 to 1
     """
     talk()
+    check_outputs({"--output": output}, [queries, *inputs_of(dataset)])
     from ltr.data.candidates import retrieve as search
     from ltr.data.collection import load
     from ltr.data.folder import read_queries
-    from ltr.io.files import existing
+    from ltr.io.files import existing_file
     from ltr.io.trec import write_run
 
     texts = None
     if queries:
-        texts = {q.query_id: q.text for q in read_queries(existing(queries, "queries"))}
+        texts = {q.query_id: q.text for q in read_queries(existing_file(queries, "queries"))}
     collection = load(dataset)
     found = search(collection, texts, k=k, k1=k1, b=b, progress=sys.stderr.isatty())
     write_run(output, found)

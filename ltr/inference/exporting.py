@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from ltr.batch import TextLists
 from ltr.errors import ConfigError, DataError, LtrError
+from ltr.inference.export_place import check_place, describe
 from ltr.inference.reranker import Reranker
 from ltr.inference.scoring import Scored, score
 from ltr.io.trec import Qrels, Run
@@ -130,12 +130,12 @@ class Export:
 
         Raises:
             LtrError: the check misses the tolerance; nothing is written.
-            ConfigError: something else is there.
+            ConfigError: something else is there, or beside an earlier export.
             DataError: the place cannot be written.
         """
         from safetensors.torch import save_file
 
-        check_place(folder)
+        check_place(folder, self.exact)
         missed = check.misses(tolerance)
         if missed:
             raise LtrError(
@@ -146,16 +146,7 @@ class Export:
         state, told = state_of(self.scorer, self.products, eps)
         with building(Path(folder)) as beside:
             save_file(state, beside / FILE, metadata=told)
-            config: Any = self.scorer.model.config
-            config.save_pretrained(beside)
-            self.exact.encoder.tokenizer.save_pretrained(beside)
-            self.exact.settings.write(beside)
-
-
-def check_place(folder: str | Path) -> None:
-    """Raise ConfigError where writing an export would replace anything but an earlier export, such as the model itself."""
-    if Path(folder).exists() and not (Path(folder) / FILE).is_file():
-        raise ConfigError(f"export: {folder} is there and is no earlier export; give a new folder, or remove it")
+            describe(self.exact, self.scorer.model.config, beside)
 
 
 def opened(model: str, max_length: int | None = None) -> Reranker:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
+import contextlib
 import hashlib
 import json
 import logging
@@ -15,8 +15,10 @@ from typing import IO
 from ltr.data.collection import Collection
 from ltr.errors import DataError
 from ltr.inference.reranker import Ranked, Reranker, check_query
-from ltr.io.files import disk_errors, replacing
-from ltr.io.trec import Run
+from ltr.io.files import disk_errors, make_folder_of, replacing
+from ltr.io.ids import check_ids
+from ltr.io.runs import Run
+from ltr.io.trec import compressed
 
 log = logging.getLogger(__name__)
 
@@ -47,10 +49,10 @@ def rerank_run(
         The number of lines of the file.
 
     Raises:
-        DataError: a query without text; an unfinished file beside ``output`` that was begun with other inputs.
+        DataError: a query without text; an id that TREC files cannot hold; an unfinished file beside ``output`` that was
+            begun with other inputs, or that another process is writing.
     """
-    from tqdm import tqdm
-
+    check_ids(first)
     for query_id in first:
         check_query(collection.queries[query_id], query_id)
     signature = {
@@ -60,7 +62,18 @@ def rerank_run(
         "options": f"{top_k} {interpolate} {reranker.settings} {reranker.precision} {block_docs}",
     }
     lines = {q: min(len(first[q][0]), top_k or len(first[q][0])) for q in first}
-    partial = PartialRun(output, signature, lines)
+    with alone(output):
+        partial = PartialRun(output, signature, lines)
+        for block in _shown(partial, first, block_docs, progress):
+            partial.append(block, _ranked(reranker, collection, first, block, top_k, interpolate))
+        partial.finish()
+    return sum(lines.values())
+
+
+def _shown(partial: PartialRun, first: Run, block_docs: int, progress: bool) -> Iterator[Sequence[str]]:
+    """The blocks that are to be done, with a bar over all documents."""
+    from tqdm import tqdm
+
     every = blocks_of(first, block_docs)
     blocks = partial.remaining(every)
     whole, rest = (sum(len(first[q][0]) for block in some for q in block) for some in (every, blocks))
@@ -68,10 +81,35 @@ def rerank_run(
         log.info("going on with %s: %d of %d documents are done", partial.path, whole - rest, whole)
     with tqdm(desc="reranking", total=whole, initial=whole - rest, unit=" docs", disable=not progress) as bar:
         for block in blocks:
-            partial.append(block, _ranked(reranker, collection, first, block, top_k, interpolate))
+            yield block
             bar.update(sum(len(first[q][0]) for q in block))
-    partial.finish()
-    return sum(lines.values())
+
+
+@contextlib.contextmanager
+def alone(output: str | os.PathLike) -> Iterator[None]:
+    """Hold what becomes ``output``; the system lets it go when the process ends, however it does.
+
+    Raises:
+        DataError: another process holds it, or the place cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    make_folder_of(output)
+    place = f"{os.fspath(output)}.partial.lock"
+    lock = FileLock(place, timeout=0)
+    try:
+        with disk_errors(output):
+            lock.acquire()
+    except Timeout:
+        raise DataError(
+            f"rerank: another process is writing {output}; wait for it, or choose another --output"
+        ) from None
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # where the system minds that it is open
+            os.unlink(place)
+        lock.release()
 
 
 def _ranked(
@@ -119,7 +157,7 @@ class PartialRun:
         lines: query id -> how many lines it will have.
 
     Raises:
-        DataError: a partial file is there that was begun with other inputs or options.
+        DataError: a partial file is there that was begun with other inputs or options; the place cannot be written.
     """
 
     def __init__(self, output: str | os.PathLike, signature: Mapping[str, str], lines: Mapping[str, int]):
@@ -127,13 +165,16 @@ class PartialRun:
         self.path = self.output.with_name(f"{self.output.name}.partial")
         self.manifest = self.output.with_name(f"{self.output.name}.partial.json")
         self.signature, self.lines = dict(signature), lines
-        self.tag = self.output.name.removesuffix(".gz").removesuffix(".trec").replace(" ", "_")
-        self.output.parent.mkdir(parents=True, exist_ok=True)
+        name = self.output.name.removesuffix(".gz").removesuffix(".trec")
+        self.tag = "_".join(name.split()) or "run"
+        if self.output.is_dir():  # which would show at the very end
+            raise DataError(f"rerank: {self.output} is a folder; give a file")
         if self.path.exists():
             self._check_signature()
-        else:
-            with replacing(self.manifest) as file:
-                json.dump(self.signature, file, indent=2)
+            return
+        with replacing(self.manifest) as file:
+            json.dump(self.signature, file, indent=2)
+        with disk_errors(self.output):
             self.path.touch()
 
     def remaining(self, blocks: Sequence[Sequence[str]]) -> list[Sequence[str]]:
@@ -159,11 +200,12 @@ class PartialRun:
     def finish(self) -> None:
         """Put the file in its place."""
         if self.output.suffix == ".gz":
-            with replacing(self.output, "wb") as file, gzip.open(file, "wb") as packed, open(self.path, "rb") as plain:
+            with open(self.path, "rb") as plain, compressed(self.output) as packed:
                 shutil.copyfileobj(plain, packed)
             self.path.unlink()
         else:
-            os.replace(self.path, self.output)
+            with disk_errors(self.output):
+                os.replace(self.path, self.output)
         self.manifest.unlink(missing_ok=True)
 
     def _line(self, query_id: str, one: Ranked) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import time
 from pathlib import Path
 
+from ltr.errors import DataError
 from ltr.io.files import cache_folder, replacing
 
 #: smaller files are read each time, which takes some milliseconds
@@ -23,14 +25,21 @@ def digest(path: str | os.PathLike, kind: str = "blake2b", size: int = 8) -> str
         path: the file.
         kind: a hash of ``hashlib``.
         size: bytes of the hash that are taken.
+
+    Where the cache cannot be written, every call reads the file.
     """
+    now = time.time()  # what changes the file from here on shows in its time
     facts = os.stat(path)
     if facts.st_size < LARGE:
         return _computed(path, kind, size)
     place = str(Path(path).resolve())
     name = hashlib.blake2b(json.dumps([place, kind, size]).encode(), digest_size=10).hexdigest()
-    kept = cache_folder("hashes") / f"{name}.json"
-    state = [place, facts.st_size, facts.st_mtime_ns, facts.st_ino]
+    try:
+        kept = cache_folder("hashes") / f"{name}.json"
+    except OSError:
+        return _computed(path, kind, size)
+    # the time of change (ctime) tells where another program put the time of writing back
+    state = [place, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino]
     try:
         known = json.loads(kept.read_text(encoding="utf-8"))
         if known["state"] == state:
@@ -38,8 +47,8 @@ def digest(path: str | os.PathLike, kind: str = "blake2b", size: int = 8) -> str
     except (OSError, ValueError, KeyError, TypeError):
         pass  # not kept yet, or damaged: computed anew either way
     found = _computed(path, kind, size)
-    if time.time() - facts.st_mtime > FRESH:
-        with replacing(kept) as file:
+    if now - facts.st_mtime > FRESH:
+        with contextlib.suppress(DataError), replacing(kept) as file:
             json.dump({"state": state, "digest": found}, file)
     return found
 

@@ -13,8 +13,9 @@ from typing import IO
 
 from ltr.errors import DataError
 
-#: what a full, read-only or failing disk says while a file is written
+#: what a full, read-only or failing disk says while a file is written, and a place where something else stands
 REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM}
+REFUSALS |= {errno.EISDIR, errno.ENOTDIR, errno.EEXIST}
 
 
 @contextlib.contextmanager
@@ -76,6 +77,14 @@ def disk_errors(path: str | os.PathLike) -> Iterator[None]:
         raise DataError(f"cannot write {path}: {os.strerror(number)}; {kept}") from error
 
 
+def make_folder_of(path: str | os.PathLike) -> None:
+    """Create the folder that ``path`` is to stand in. Raises DataError where that cannot be."""
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # /proc/new says that there is no such file
+        raise DataError(f"cannot write {path}: {error.strerror}; nothing was written") from error
+
+
 def cache_folder(*parts: str) -> Path:
     """A folder below the user's cache (``$LTR_CACHE``, else ``$XDG_CACHE_HOME/ltr``, else ``~/.cache/ltr``), created."""
     home = os.environ.get("LTR_CACHE")
@@ -84,6 +93,16 @@ def cache_folder(*parts: str) -> Path:
     folder = Path(home, *parts)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def existing_file(path: str | os.PathLike, what: str) -> Path:
+    """``existing`` for what must be a file. Raises DataError for a folder and for an empty name, too."""
+    if not os.fspath(path):
+        raise DataError(f"{what}: the name of the file is empty; give one")
+    path = existing(path, what)
+    if path.is_dir():
+        raise DataError(f"{what}: {path} is a folder; give a file")
+    return path
 
 
 def existing(path: str | os.PathLike, what: str) -> Path:

@@ -24,6 +24,8 @@ def below(reranked: Run, first: Run) -> Run:
     for query_id in first:
         docs = merged.setdefault(query_id, {})
         floor = min(docs.values(), default=0.0)
+        # trec_eval compares scores as float32: steps must be more than its spacing there
+        step = max(1.0, abs(floor) * 2**-21)
         rest = [doc_id for doc_id in first[query_id][0].tolist() if doc_id not in docs]
-        docs.update({doc_id: floor - rank for rank, doc_id in enumerate(rest, 1)})
+        docs.update({doc_id: floor - rank * step for rank, doc_id in enumerate(rest, 1)})
     return Run.from_dict(merged, reranked.name)

@@ -32,7 +32,8 @@ class Run:
         doc_ids: [entries] document ids (str, or a NumPy array of bytes), in any order within a query.
         scores: [entries] finite numbers, larger is better.
         name: shown in tables; the file's stem or the run's tag.
-        copy: False to let documents and scores that are NumPy arrays be brought into order where they lie.
+        copy: False to let documents and scores that are NumPy arrays be brought into order where they lie, if they may
+            be written to.
 
     Raises:
         ShapeError: when offsets, ids and scores do not fit together.
@@ -54,10 +55,11 @@ class Run:
         copy: bool = True,
     ):
         self.query_ids = list(query_ids)
-        self.offsets = np.asarray(offsets, np.int64)
+        self.offsets = np.array(offsets, np.int64, copy=copy or None)
         # new memory is dear (7 million entries: a quarter of the whole reading)
-        self.scores = np.array(scores, np.float64, copy=copy or None)
-        self.doc_bytes = as_bytes(doc_ids).copy() if copy and isinstance(doc_ids, np.ndarray) else as_bytes(doc_ids)
+        self.scores = _writable(np.array(scores, np.float64, copy=copy or None))
+        docs = as_bytes(doc_ids)
+        self.doc_bytes = docs.copy() if copy and isinstance(doc_ids, np.ndarray) else _writable(docs)
         self.name = name
         self._index = {query_id: i for i, query_id in enumerate(self.query_ids)}
         self._validate()
@@ -83,11 +85,11 @@ class Run:
         return query_id in self._index
 
     def __getitem__(self, query_id: str) -> tuple[np.ndarray, np.ndarray]:
-        """(document ids, scores) of one query, best first."""
+        """(document ids, scores) of one query, best first; both are the caller's own."""
         if query_id not in self._index:
             raise DataError(f"run {self.name}: no query {query_id!r}; {suggestion(query_id, self.query_ids[:1000])}")
         span = self.span(query_id)
-        return as_text(self.doc_bytes[span]), self.scores[span]
+        return as_text(self.doc_bytes[span]), self.scores[span].copy()
 
     def __repr__(self) -> str:
         return f"Run({self.name!r}: {len(self)} queries, {len(self.scores)} documents)"
@@ -159,6 +161,10 @@ class Run:
     def _entry(self, at: int) -> str:
         query = self.query_ids[int(np.searchsorted(self.offsets, at, "right")) - 1]
         return f"query {query}, document {as_text(self.doc_bytes[at : at + 1])[0]}"
+
+
+def _writable(array: np.ndarray) -> np.ndarray:
+    return array if array.flags.writeable else array.copy()
 
 
 def as_bytes(ids: Sequence[str] | np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import gzip
 import io
 import math
 import os
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -15,12 +16,18 @@ from typing import IO
 import numpy as np
 
 from ltr.errors import DataError
-from ltr.io.files import existing, replacing
+from ltr.io.files import existing_file, replacing
+from ltr.io.ids import LONGEST_ID, check_ids, check_judged, fault, shown
 from ltr.io.run_lines import Columns, read_columns
 from ltr.io.runs import Run
 
 #: judgements: query id -> document id -> grade; a negative grade (spam, not assessable) counts as not judged
 Qrels = dict[str, dict[str, int]]
+
+#: grades beyond are no whole numbers any more where measures compute
+LARGEST_GRADE = 2**53
+#: ``int`` alone would take 1_0 and the digits of other scripts
+WHOLE = re.compile(r"[+-]?[0-9]+")
 
 #: what unpacking says of a file that is no gzip, or not all of one
 BROKEN = (gzip.BadGzipFile, EOFError, zlib.error)
@@ -30,9 +37,12 @@ QRELS_LINE = "a judgement line has 4 fields (query_id 0 doc_id grade)"
 
 
 def opened(path: str | os.PathLike, what: str = "input") -> IO[str]:
-    """A text file, decompressed when its name ends in .gz; ``what`` it is stands in the error when it is missing."""
-    path = existing(path, what)
-    return gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else open(path, encoding="utf-8")
+    """A text file, decompressed when its name ends in .gz; ``what`` it is stands in the error when it is missing.
+
+    The mark that editors of Windows put before UTF-8 text is no part of it.
+    """
+    path = existing_file(path, what)
+    return gzip.open(path, "rt", encoding="utf-8-sig") if path.suffix == ".gz" else open(path, encoding="utf-8-sig")
 
 
 def read_run(path: str | os.PathLike, name: str | None = None) -> Run:
@@ -43,10 +53,10 @@ def read_run(path: str | os.PathLike, name: str | None = None) -> Run:
         name: the run's name in tables; the file's name without ``.trec``, ``run`` and ``.gz`` by default.
 
     Raises:
-        DataError: naming file and line, for a line without six fields, a score that is no finite number, or a
-            document listed twice for a query; for an empty file.
+        DataError: naming file and line, for a line without six fields, a score that is no finite number, an id of more
+            than 1024 bytes, or a document listed twice for a query; for an empty file.
     """
-    path = existing(path, "run")
+    path = existing_file(path, "run")
     name = stem(path) if name is None else name
     try:
         return _grouped(read_columns(path), name)
@@ -84,17 +94,22 @@ def _grouped(columns: Columns, name: str) -> Run:
 def _read_run_by_line(path: Path, name: str) -> Run:
     scores: dict[str, dict[str, float]] = {}
     for number, fields in _lines(path, "run", 6, RUN_LINE):
-        try:
-            score = float(fields[4])
-        except ValueError:
-            score = math.nan
+        score = _real(fields[4])
         if not math.isfinite(score):
-            raise DataError(f"{path}:{number}: the score must be a finite number, got {fields[4]!r}")
+            raise DataError(f"{path}:{number}: the score must be a finite number, got {shown(fields[4])}")
         docs = scores.setdefault(fields[0], {})
         if fields[2] in docs:
             raise DataError(f"{path}:{number}: document {fields[2]} is listed twice for query {fields[0]}")
         docs[fields[2]] = score
     return Run.from_dict(scores, name)
+
+
+def _real(text: str) -> float:
+    """A number in ASCII digits, nan for anything else; ``float`` alone would take 1_0 and the digits of other scripts."""
+    try:
+        return float(text) if text.isascii() and "_" not in text else math.nan
+    except ValueError:
+        return math.nan
 
 
 def _lines(path: Path, what: str, n: int, form: str) -> Iterator[tuple[int, list[str]]]:
@@ -110,11 +125,19 @@ def _lines(path: Path, what: str, n: int, form: str) -> Iterator[tuple[int, list
                     raise DataError(f"{path}:{number}: {form}, got {len(fields)}: {line.strip()[:80]!r}{hint}")
                 if fields:
                     empty = False
+                    if "\0" in line or len(line) > LONGEST_ID // 4:  # a letter has at most four bytes
+                        _check_fields(path, number, fields)
                     yield number, fields
         except (UnicodeDecodeError, *BROKEN) as error:
             raise DataError(f"{path}: after line {number}: not UTF-8 text, or not whole gzip: {error}") from error
     if empty:
         raise DataError(f"{path}: the file is empty; {form}")
+
+
+def _check_fields(path: Path, number: int, fields: list[str]) -> None:
+    for what, name in (("query", fields[0]), ("document", fields[2])):
+        if wrong := fault(name):
+            raise DataError(f"{path}:{number}: {what} id {shown(name)} {wrong}")
 
 
 def write_run(path: str | os.PathLike, run: Run, tag: str | None = None) -> None:
@@ -126,17 +149,11 @@ def write_run(path: str | os.PathLike, run: Run, tag: str | None = None) -> None
         tag: last field of each line, the run's name by default; blanks become ``_``.
 
     Raises:
-        DataError: for an id with white space, which no reader could take apart.
+        DataError: for an id with white space or of more than 1024 bytes, which no reader would take.
     """
     tag = "_".join((tag or run.name).split()) or "run"
-    for query_id in run:
-        if len(query_id.split()) != 1:
-            raise DataError(f"run {run.name}: query id {query_id!r} must be one word to be written in TREC form")
-    bad = np.flatnonzero(_has_space(run.doc_bytes))
-    if len(bad):
-        doc_id = run.doc_bytes[bad[0]].decode()
-        raise DataError(f"run {run.name}: document id {doc_id!r} must be one word to be written in TREC form")
-    with _writing(path) as file:
+    check_ids(run)
+    with _writing(path) as file, np.errstate(over="ignore"):  # beyond float32 a score is written in full
         for query_id in run:
             docs, scores = run[query_id]
             short = (scores.astype(np.float32) == scores).tolist()
@@ -155,19 +172,18 @@ def _writing(path: str | os.PathLike) -> Iterator[IO[str]]:
         with replacing(path) as file:
             yield file
         return
-    with (
-        replacing(path, "wb") as raw,
-        # neither name nor time go into the file: the same run gives the same bytes
-        gzip.GzipFile("", "wb", compresslevel=6, fileobj=raw, mtime=0) as packed,
-        io.TextIOWrapper(packed, encoding="utf-8", newline="\n") as file,
-    ):
+    with compressed(path) as packed, io.TextIOWrapper(packed, encoding="utf-8", newline="\n") as file:
         yield file
 
 
-def _has_space(ids: np.ndarray) -> np.ndarray:
-    """[entries] whether an id is empty or has white space (below 33 in ASCII; the padding is 0)."""
-    letters = ids.view(np.uint8).reshape(len(ids), -1)
-    return ((letters <= 32) & (letters > 0)).any(axis=1) | (letters[:, 0] == 0)
+@contextlib.contextmanager
+def compressed(path: str | os.PathLike) -> Iterator[gzip.GzipFile]:
+    """``replacing`` for bytes to compress; neither name nor time go into the file: the same bytes give the same file."""
+    with (
+        replacing(path, "wb") as raw,
+        gzip.GzipFile("", "wb", compresslevel=6, fileobj=raw, mtime=0) as packed,
+    ):
+        yield packed
 
 
 def read_qrels(path: str | os.PathLike) -> Qrels:
@@ -177,18 +193,15 @@ def read_qrels(path: str | os.PathLike) -> Qrels:
     and count as not judged when a run is measured.
 
     Raises:
-        DataError: naming file and line, for a line without four fields, a grade that is no whole number, or a
-            document judged twice with different grades; for an empty file.
+        DataError: naming file and line, for a line without four fields, a grade that is no whole number or beyond
+            2^53, or a document judged twice with different grades; for an empty file.
     """
-    path = existing(path, "judgements")
+    path = existing_file(path, "judgements")
     qrels: Qrels = {}
     for number, fields in _lines(path, "judgements", 4, QRELS_LINE):
-        try:
-            grade = int(fields[3])
-        except ValueError:
-            raise DataError(
-                f"{path}:{number}: the grade must be a whole number, got {fields[3]!r}{_real(fields)}"
-            ) from None
+        grade = int(fields[3]) if WHOLE.fullmatch(fields[3]) and len(fields[3]) < 40 else None
+        if grade is None or abs(grade) > LARGEST_GRADE:
+            raise DataError(f"{path}:{number}: the grade must be a whole number, got {shown(fields[3])}{_hint(fields)}")
         docs = qrels.setdefault(fields[0], {})
         if docs.setdefault(fields[2], grade) != grade:
             raise DataError(
@@ -198,12 +211,11 @@ def read_qrels(path: str | os.PathLike) -> Qrels:
     return qrels
 
 
-def _real(fields: list[str]) -> str:
-    """What to do with real-valued labels: end of the message; nothing where it is no number either."""
-    try:
-        real = math.isfinite(float(fields[3]))
-    except ValueError:
-        real = False
+def _hint(fields: list[str]) -> str:
+    """End of the message: what to do with real-valued labels; nothing where it is no real number either."""
+    if WHOLE.fullmatch(fields[3]):
+        return "; it can be 2^53 at most, to be told from its neighbours"
+    real = math.isfinite(_real(fields[3]))
     line = f"{fields[0]} Q0 {fields[2]} 1 {fields[3]} labels"
     return (
         f"; real-valued labels stand in a run file, one line like {line!r} each, which ltr takes as a teacher "
@@ -214,7 +226,12 @@ def _real(fields: list[str]) -> str:
 
 
 def write_qrels(path: str | os.PathLike, qrels: Mapping[str, Mapping[str, int]]) -> None:
-    """Write judgements in TREC form (beside, then renamed; compressed when the name ends in .gz)."""
+    """Write judgements in TREC form (beside, then renamed; compressed when the name ends in .gz).
+
+    Raises:
+        DataError: for an id with white space or of more than 1024 bytes, which no reader would take.
+    """
+    check_judged(qrels)
     with _writing(path) as file:
         for query_id, docs in qrels.items():
             file.writelines(f"{query_id} 0 {doc_id} {grade}\n" for doc_id, grade in docs.items())

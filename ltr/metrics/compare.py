@@ -141,7 +141,7 @@ def student(differences: np.ndarray) -> float:
     """
     from scipy.special import stdtr
 
-    d = _flat(differences)
+    d = _scaled(_flat(differences))
     if len(d) < 2 or not d.any():
         return 1.0
     error = d.std(ddof=1) / np.sqrt(len(d))
@@ -221,6 +221,8 @@ def bootstraps(
     if not 0 < level < 1:
         raise ConfigError(f"bootstrap: the level must be between 0 and 1, got {level}")
     flat = [_flat(values) for values in columns]
+    if len(lengths := {len(x) for x in flat}) > 1:
+        raise ShapeError(f"bootstrap: columns must be of the same queries, got lengths {sorted(lengths)}")
     drawn = {i: x for i, x in enumerate(flat) if len(x) > 1 and np.ptp(x) > 0}
     means = dict(zip(drawn, _resampled(list(drawn.values()), resamples, seed), strict=True))
     return [_accelerated(x, means[i], level) if i in means else _constant(x) for i, x in enumerate(flat)]
@@ -250,10 +252,10 @@ def _accelerated(x: np.ndarray, means: np.ndarray, level: float) -> tuple[float,
     from statistics import NormalDist
 
     normal = NormalDist()
-    centred, resamples = x - x.mean(), len(means)
+    scaled, resamples = _scaled(x - x.mean()), len(means)
     below = ((means < x.mean()).sum() + (means <= x.mean()).sum()) / (2 * resamples)
     bias = normal.inv_cdf(float(np.clip(below, 1 / resamples, 1 - 1 / resamples)))
-    acceleration = float((centred**3).sum() / (6 * (centred**2).sum() ** 1.5))
+    acceleration = float((scaled**3).sum() / (6 * (scaled**2).sum() ** 1.5))
     ends = [bias + normal.inv_cdf(share) for share in ((1 - level) / 2, (1 + level) / 2)]
     low, high = np.quantile(means, [normal.cdf(bias + z / (1 - acceleration * z)) for z in ends])
     return float(low), float(high)
@@ -279,13 +281,18 @@ def _contrast(
     adjusted: dict[str, float],
 ) -> Contrast:
     d = run.values[measure] - base.values[measure]
-    spread = float(d.std(ddof=1)) if len(d) > 1 else 0.0
-    mean = float(d.mean())
+    scaled, mean = _scaled(d), float(d.mean())
+    spread = float(scaled.std(ddof=1)) if len(d) > 1 else 0.0
     wins, losses = int((d > 1e-9).sum()), int((d < -1e-9).sum())
-    effect = mean / spread if spread > 0 else float(np.sign(mean) * np.inf) if mean else 0.0
+    effect = float(scaled.mean()) / spread if spread > 0 else float(np.sign(mean) * np.inf) if mean else 0.0
     return Contrast(
         run.run, base.run, measure, mean, *interval, effect, wins, len(d) - wins - losses, losses, p, adjusted
     )
+
+
+def _scaled(x: np.ndarray) -> np.ndarray:
+    """x over its largest value, for what no scale changes: squares of 1e-160 are 0 already."""
+    return x / (np.abs(x).max(initial=0.0) or 1.0)
 
 
 def _flat(values: Sequence[float] | np.ndarray) -> np.ndarray:

@@ -9,15 +9,18 @@ from typing import Literal, get_args
 import numpy as np
 
 from ltr.errors import ConfigError, DataError
+from ltr.io.ids import shown
 from ltr.io.names import suggestion
 from ltr.io.runs import Run
-from ltr.io.trec import Qrels
+from ltr.io.trec import LARGEST_GRADE, Qrels
 from ltr.metrics import by_ranx, vectorised
 from ltr.metrics.lists import JudgedLists
 from ltr.metrics.measure import Measure, of_rankings
 
 #: what can compute the values: NumPy on flat arrays, or ranx, the reference
 Engine = Literal["numpy", "ranx"]
+#: largest grade of measures whose gain is 2^grade - 1: at 1024 that is infinite
+LARGEST_POWER = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +91,8 @@ def evaluate(
 
     Raises:
         ConfigError: for an unknown measure or engine.
-        DataError: without judgements, or when run and judgements share no query.
+        DataError: without judgements, when run and judgements share no query, or for a grade that is too large for a
+            measure.
 
     >>> run = Run.from_dict({"q": {"a": 2.0, "b": 1.0}})
     >>> evaluate(run, {"q": {"b": 1}}, "mrr").means
@@ -106,6 +110,7 @@ def evaluate(
             f"evaluate: run {run.name} and the judgements share no query; the run has {len(run)} "
             f"({', '.join(run.query_ids[:3])} ...), the judgements {len(qrels)} ({', '.join(query_ids[:3])} ...)"
         )
+    _check_grades(qrels, chosen)
     lists = JudgedLists.of(run, qrels)
     measured = vectorised.measured if engine == "numpy" else by_ranx.measured
     values = {str(m): measured(lists, m) for m in chosen}
@@ -117,3 +122,17 @@ def evaluate(
         unjudged=unjudged,
         without_relevant=[q for q, n in zip(query_ids, lists.relevant(1), strict=True) if n == 0],
     )
+
+
+def _check_grades(qrels: Qrels, chosen: list[Measure]) -> None:
+    """Refuse grades that a measure would make infinite or round."""
+    powers = [str(measure) for measure in chosen if measure.kind.gain == "2^grade - 1"]
+    largest = LARGEST_POWER if powers else LARGEST_GRADE
+    for query_id, docs in qrels.items():
+        if max(docs.values(), default=0) > largest or min(docs.values(), default=0) < -LARGEST_GRADE:
+            doc_id, grade = next((d, g) for d, g in docs.items() if not -LARGEST_GRADE <= g <= largest)
+            whose = f"{powers[0]} has the gain 2^grade - 1" if powers else "it is computed with as float64"
+            raise DataError(
+                f"evaluate: query {query_id}, document {doc_id}: a grade can be {largest} at most, as {whose}; got "
+                f"{shown(str(grade))}"
+            )

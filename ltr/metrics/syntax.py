@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+import numpy as np
+
 from ltr.errors import ConfigError
 
-_FORM = re.compile(r"(?P<name>[a-z_0-9-]+?)(?P<tail>\.\d+)?(?:-l(?P<l>\d+))?(?:@(?P<k>\d+))?(?:-l(?P<late>\d+))?")
+_FORM = re.compile(r"(?P<name>[a-z_0-9-]+?)(?P<tail>\.\d+)?(?:-l(?P<l>\d+))?(?:@(?P<k>\d+))?(?:-l(?P<late>\d+))?", re.A)
+#: digits of a cutoff or level: more than any run has documents, and what ``int`` always takes
+DIGITS = 12
 
 
 class Parts(NamedTuple):
@@ -34,7 +38,7 @@ def taken_apart(text: str, hint: str) -> Parts:
         hint: end of the message for a text without this form.
 
     Raises:
-        ConfigError: another form, or a cutoff of 0.
+        ConfigError: another form, a cutoff of 0, or a number that no run can reach.
 
     >>> taken_apart("rmse_top.2", "")
     Parts(name='rmse_top', tail=0.2, level=1, cutoff=0)
@@ -42,6 +46,8 @@ def taken_apart(text: str, hint: str) -> Parts:
     found = _FORM.fullmatch(text.strip().lower())
     if not found or (found["l"] and found["late"]):
         raise ConfigError(f"no measure {text!r}: write name, then -l<level>, then @cutoff; {hint}")
+    if longest := next((n for n in found.group("l", "k", "late") if n and len(n) > DIGITS), ""):
+        raise ConfigError(f"measure {text[:40]}...: a cutoff or level has at most {DIGITS} digits, got {len(longest)}")
     if found["k"] and int(found["k"]) == 0:
         raise ConfigError(f"measure {text}: the cutoff must be at least 1; leave @0 out to count all ranks")
     tail = found["tail"]
@@ -55,5 +61,5 @@ def written(name: str, tail: float | None, level: int, cutoff: int) -> str:
     >>> written("rbp", 0.95, 2, 0)
     'rbp.95-l2'
     """
-    share = f"{tail:.12g}".removeprefix("0") if tail else ""
+    share = np.format_float_positional(tail, trim="-").removeprefix("0") if tail else ""
     return f"{name}{share}{f'-l{level}' if level > 1 else ''}{f'@{cutoff}' if cutoff else ''}"

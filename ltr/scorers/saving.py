@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ltr.io.files import disk_errors
+from ltr.io.files import disk_errors, make_folder_of
 from ltr.scorers.loading import quiet
 from ltr.scorers.settings import ModelSettings
 
@@ -42,8 +42,9 @@ def building(folder: Path) -> Iterator[Path]:
     Raises:
         DataError: when the disk is full or the place cannot be written; the old folder is untouched.
     """
+    folder = Path(os.path.realpath(folder))  # where a link points, the folder is replaced and the link stays
+    make_folder_of(folder)
     with disk_errors(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
         try:
             yield beside

@@ -26,3 +26,17 @@ def test_prints_a_table_and_keeps_figures(tmp_path):
         for name in set(row["means"]) & set(ours["means"]):
             assert abs(row["means"][name] - ours["means"][name]) < 1e-6, (row["way"], name)
         assert row["seconds"] >= row["import"] + row["read"] + row["measure"]
+
+
+def test_a_measure_that_means_something_else_is_not_compared(speed):
+    import evaluate
+
+    figures = {"caches": "warm", "import": 0, "read": 1, "measure": 1, "seconds": 2, "processor": 2, "peak": 1}
+    rows = [{"way": way, "means": means, **figures} for way, means in (
+        (evaluate.TITLES["ltr"], {"map": 0.5, "rbp.95": 0.5}),
+        (evaluate.TITLES["ranx"], {"map": 0.5, "rbp.95": 0.9}),
+        (evaluate.TITLES["ltr_table"], {"map": 0.5, "rbp.95": 0.75}),
+    )]  # fmt: skip
+    off = [line.split("|")[-2].strip() for line in evaluate.shown(rows).splitlines()[-3:]]
+    assert [float(value) for value in off] == [0, 0, 0.2]
+    del sys.modules["evaluate"]

@@ -7,7 +7,8 @@ from typing import Literal
 
 import pytest
 
-from ltr.cli.command import parser_of, run, talk
+from ltr.cli.command import at_least, check_outputs, parser_of, run, talk
+from ltr.errors import ConfigError
 
 
 def command(
@@ -72,6 +73,10 @@ def test_positional_arguments():
         (["--source", "a", "--count", "many"], "argument --count: invalid int value: 'many'"),
         (["--source", "a", "--colour", "red"], "unrecognized arguments: --colour red"),
         (["--sour", "a"], "the following arguments are required: --source"),
+        (
+            ["--source", "a", "--names", "x", "--count", "2", "--names", "y"],
+            "argument --names: is given twice; list all values behind one",
+        ),
     ],
 )
 def test_wrong_usage_ends_with_status_2(capsys, argv, message):
@@ -109,6 +114,53 @@ def test_neither_the_number_nor_the_word(capsys):
     with pytest.raises(SystemExit):
         run(sized, ["--tokens", "all"], "ltr x")
     assert "argument --tokens: invalid int or auto value: 'all'" in capsys.readouterr().err
+
+
+def test_a_list_with_a_default_is_given_once(capsys):
+    def listed(of: list[str] = ["a"]):  # noqa: B006
+        """Do it.
+
+        Args:
+            of: things.
+        """
+        return of
+
+    assert run(listed, ["--of", "b", "c"], "ltr x", {"of": "-o"}) == ["b", "c"]
+    with pytest.raises(SystemExit):
+        run(listed, ["-o", "b", "--of", "c"], "ltr x", {"of": "-o"})
+    assert "argument --of/-o: is given twice; list all values behind one" in capsys.readouterr().err
+
+
+def test_options_have_a_least_value():
+    at_least(1, depth=1, top_k=None)
+    with pytest.raises(ConfigError, match=r"^--top-k must be at least 2, got 1$"):
+        at_least(2, depth=2, top_k=1)
+
+
+def test_no_input_is_written_over(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path)
+    check_outputs({"--output": "a", "--table": None, "--page": ""}, ["b", None, "", "bm25"])
+    for same in ("b", "./b", "link/b", str(tmp_path / "b")):
+        with pytest.raises(
+            ConfigError, match=f"^--output {same} would overwrite an input of this command; give another"
+        ):
+            check_outputs({"--output": same}, ["a", "b"])
+        with pytest.raises(
+            ConfigError, match=f"^--table {same} would overwrite what --output writes; give another file"
+        ):
+            check_outputs({"--output": "b", "--table": same}, [])
+
+
+def test_places_where_no_file_can_be(tmp_path):
+    (tmp_path / "file").touch()
+    for folder in (tmp_path, f"{tmp_path}/"):
+        with pytest.raises(ConfigError, match=f"^--output {folder} is a folder; give a file"):
+            check_outputs({"--output": folder}, [])
+    for below in (tmp_path / "file" / "x.trec", tmp_path / "file" / "new" / "x.trec"):
+        with pytest.raises(ConfigError, match=rf"{below}: {tmp_path}/file is a file, and nothing can be written below"):
+            check_outputs({"--output": below}, [])
+    check_outputs({"--output": tmp_path / "new" / "x.trec"}, [])
 
 
 def test_help_comes_from_the_docstring():

@@ -101,6 +101,11 @@ def test_without_matplotlib_it_says_so_before_it_reads(files, capsys, monkeypatc
         (["bm25.trec", "uors.trec", "--qrels", "qrels.trec"], "no file uors.trec; the folder . holds"),
         (["bm25.trec", "bm25.trec", "--qrels", "qrels.trec"], "ltr compare lists a file twice: bm25.trec bm25.trec"),
         (["bm25.trec", "ours.trec", "--qrels", "qerls.trec"], "no file qerls.trec"),
+        (
+            ["bm25.trec", "ours.trec", "--qrels", "q", "--html", "q"],
+            "--html q would overwrite an input of this command",
+        ),
+        (["bm25.trec", "ours.trec", "--qrels", "qrels.trec", "--seed", "-1"], "--seed must be at least 0, got -1"),
         (["bm25.trec", "ours.trec", "--qrels", "qrels.trec", "--depth", "0"], "--depth must be at least 1, got 0"),
         (
             ["bm25.trec", "ours.trec", "--qrels", "qrels.trec", "--differences", "-1"],

@@ -81,6 +81,25 @@ def test_files_of_one_name_are_told_apart_by_folder(files, capsys):
     assert f"Against {files / 'bm25.trec'}" in capsys.readouterr().out
 
 
+def test_the_seed_is_that_of_intervals(tmp_path, capsys):
+    lines = [f"q{i} Q0 d{rank} {rank} {-rank} t\n" for i in range(40) for rank in range(1, 41)]
+    (tmp_path / "run.trec").write_text("".join(lines))
+    (tmp_path / "qrels.trec").write_text("".join(f"q{i} 0 d{i + 1} 1\n" for i in range(40)))
+    given = ["--run", str(tmp_path / "run.trec"), "--qrels", str(tmp_path / "qrels.trec"), "-m", "mrr"]
+    found = []
+    for seed in ("0", "0", "1"):
+        assert main(["evaluate", *given, "--format", "json", "--seed", seed]) == 0
+        found.append(capsys.readouterr().out)
+    assert found[0] == found[1] != found[2]
+
+
+def test_a_run_given_behind_a_second_option_is_not_lost(files, capsys):
+    runs = [word for name in RUNS for word in ("--run", str(files / f"{name}.trec"))]
+    with pytest.raises(SystemExit):
+        main(["evaluate", *runs, "--qrels", str(files / "qrels.trec")])
+    assert "argument --run/-r: is given twice; list all values behind one" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -89,6 +108,22 @@ def test_files_of_one_name_are_told_apart_by_folder(files, capsys):
         (["--run", "bm25.trec", "--qrels", "qrels.trec", "-m", "ndgc@10"], "no measure 'ndgc'; did you mean 'ndcg'?"),
         (["--run", "bm52.trec", "--qrels", "qrels.trec"], "run: no file bm52.trec; the folder . holds bm25.trec"),
         (["--run", "bm25.trec", "bm25.trec", "--qrels", "qrels.trec"], "--run lists a file twice: bm25.trec bm25.trec"),
+        (["--run", "bm25.trec", "./bm25.trec", "--qrels", "qrels.trec"], "lists a file twice: bm25.trec ./bm25.trec"),
+        (["--run", "bm25.trec", "--qrels", "qrels.trec", "--seed", "-1"], "--seed must be at least 0, got -1"),
+        (
+            ["--run", "bm25.trec", "--qrels", "none", "-o", "./bm25.trec"],
+            "--output ./bm25.trec would overwrite an input",
+        ),
+        (["--run", "bm25.trec", "--qrels", "none", "--per-query", "none"], "--per-query none would overwrite an input"),
+        (
+            ["--run", "none", "--qrels", "qrels.trec", "--per-query", "x", "-o", "./x"],
+            "--per-query x would overwrite what --output writes; give another file",
+        ),
+        (["--run", "none", "--qrels", "none", "-o", "."], "--output . is a folder; give a file"),
+        (["--run", ".", "--qrels", "qrels.trec"], "run: . is a folder; give a file"),
+        (["--run", "bm25.trec", "--qrels", "."], "judgements: . is a folder; give a file"),
+        (["--run", "", "--qrels", "qrels.trec"], "run: the name of the file is empty; give one"),
+        (["--run", "bm25.trec", "--qrels", "none", "-m", "ndgc@10"], "no measure 'ndgc'; did you mean 'ndcg'?"),
         (["--run", "bm25.trec", "--qrels", "bm25.trec"], "bm25.trec:1: a judgement line has 4 fields"),
         (["--run", "qrels.trec", "--qrels", "qrels.trec"], "qrels.trec:1: a run line has 6 fields"),
         (

@@ -1,10 +1,14 @@
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from ltr.cli.export import _lists
 from ltr.cli.main import main
+from ltr.errors import ConfigError
+from ltr.inference import exporting
 from ltr.inference.reranker import Reranker
 from ltr.io.trec import read_run
 from ltr.scorers.cross_encoder import CrossEncoder
@@ -84,6 +88,69 @@ def test_options_that_do_not_fit(home, tmp_path, capsys, more, sentence):
     assert sentence in capsys.readouterr().err
 
 
+def copied(home, folder, *names):
+    """Some files of the data, in a folder of this test's own."""
+    folder.mkdir()
+    for name in ("docs.jsonl", "queries.tsv", "run.first.trec", *names):
+        (folder / name).write_text((home / "data" / name).read_text())
+    return folder
+
+
+def test_what_is_not_judged_calibrates_first(home, tmp_path, capsys):
+    data = copied(home, tmp_path / "data", "qrels.trec")
+    lines = (data / "qrels.trec").read_text().splitlines(keepends=True)
+    (data / "qrels.trec").write_text("".join(lines[3:18]))
+    given = arguments(home, tmp_path / "int8", "--min-tau", "0.5", "--max-ndcg-change", "1")
+    given[given.index("--dataset") + 1] = str(data)
+    assert main(given) == 0
+    assert "nDCG@10 of 15    judged" in capsys.readouterr().out
+
+
+def test_queries_are_drawn_by_the_seed_and_checked_on_others_than_calibrated(home):
+    naming = SimpleNamespace(batch=lambda texts: texts[0].query_id)
+
+    def drawn(seed, queries=300):
+        chosen, others, _ = _lists(naming, str(home / "data"), "first", 15, 5, queries, seed)
+        return chosen, others
+
+    chosen, others = drawn(0)
+    assert (len(chosen), len(others)) == (5, 15)
+    assert {*chosen, *others} == {f"q{i}" for i in range(20)}
+    assert drawn(0) == (chosen, others)
+    assert {*drawn(1)[0]} != {*chosen}
+    assert drawn(0, 4) == (chosen, others[:4])
+
+
+def test_the_length_is_handed_on_and_a_place_that_is_taken_is_told_before(home, tmp_path, monkeypatch, capsys):
+    lengths = []
+
+    def noted(model, max_length=None):
+        lengths.append(max_length)
+        raise ConfigError("seen")
+
+    monkeypatch.setattr(exporting, "opened", noted)
+    assert main(arguments(home, tmp_path / "int8", "--max-length", "33")) == 1
+    assert main(arguments(home, tmp_path / "int8")) == 1
+    assert lengths == [33, None]
+    (tmp_path / "taken").mkdir()
+    assert main(arguments(home, tmp_path / "taken")) == 1
+    (tmp_path / "file").touch()
+    assert main(arguments(home, tmp_path / "file" / "int8")) == 1
+    assert len(lengths) == 2
+    assert "cannot write" in capsys.readouterr().err
+
+
+def test_files_beside_an_earlier_export_are_named_before_anything_is_computed(home, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "int8"
+    given = arguments(home, out, "--min-tau", "0.5", "--max-ndcg-change", "1")
+    assert main(given) == 0
+    (out / "notes.txt").write_text("mine")
+    monkeypatch.setattr(exporting, "quantise", lambda *args: pytest.fail("computed"))
+    assert main(given) == 1
+    assert "holds notes.txt, which is no part of an export and would be lost" in capsys.readouterr().err
+    assert (out / "notes.txt").read_text() == "mine"
+
+
 def test_the_model_is_not_written_over(home, capsys):
     assert main(arguments(home, home / "best")) == 1
     assert "best is there and is no earlier export; give a new folder, or remove it" in capsys.readouterr().err
@@ -91,10 +158,7 @@ def test_the_model_is_not_written_over(home, capsys):
 
 
 def test_without_judgements(home, tmp_path, capsys):
-    bare = tmp_path / "bare"
-    bare.mkdir()
-    for name in ("docs.jsonl", "queries.tsv", "run.first.trec"):
-        (bare / name).write_text((home / "data" / name).read_text())
+    bare = copied(home, tmp_path / "bare")
     given = arguments(home, tmp_path / "int8", "--min-tau", "0.5")
     given[given.index("--dataset") + 1] = str(bare)
     assert main(given) == 0

@@ -14,6 +14,7 @@ from ltr.inference.reranker import Reranker
 from ltr.io.trec import read_run
 from ltr.scorers.cross_encoder import CrossEncoder
 from ltr.scorers.settings import ModelSettings
+from tests.conftest import DOCS, QUERIES
 from tests.tiny_model import save_tiny
 
 
@@ -158,6 +159,20 @@ def test_json_lines(model, capsys, monkeypatch):
         ),
         ('{"query": "x", "docs": [5]}', "standard input:2: Reranker: document 0 of query 0 must be a string"),
         ('{"query": "x", "docs": ["y"], "ids": []}', "standard input:2: Reranker: ids must have one entry for each"),
+        ('{"query": "x", "docs": ["y"], "ids": 5}', 'input:2: "ids" must be a list of strings or whole numbers, got 5'),
+        (
+            '{"query": "x", "docs": ["y", "z"], "ids": "ab"}',
+            "\"ids\" must be a list of strings or whole numbers, got 'ab'",
+        ),
+        ('{"query": "x", "docs": ["y"], "ids": [[1]]}', '"ids" must be a list of strings or whole numbers, got [[1]]'),
+        (
+            '{"query": "x", "docs": ["y"], "first_scores": 5}',
+            'input:2: "first_scores" must be a list of numbers, got 5',
+        ),
+        (
+            '{"query": "x", "docs": ["y", "z"], "first_scores": [1, "z"]}',
+            "standard input:2: \"first_scores\" must be a list of numbers, got [1, 'z']",
+        ),
     ],
 )
 def test_a_bad_line_is_named_and_what_came_before_is_given(model, capsys, monkeypatch, line, sentence):
@@ -166,6 +181,61 @@ def test_a_bad_line_is_named_and_what_came_before_is_given(model, capsys, monkey
     shown = capsys.readouterr()
     assert sentence in shown.err
     assert json.loads(shown.out)["query"] == "sort"
+
+
+def test_a_line_that_is_no_text_is_named_and_what_came_before_is_given(model):
+    lines = b'{"query": "sort", "docs": ["\xc3\xa9"]}\n{"query": "\xff", "docs": ["a"]}\n'
+    command = [sys.executable, "-m", "ltr", "rerank", "--model", model]
+    done = subprocess.run(command, input=lines, capture_output=True, check=False)
+    assert done.returncode == 1
+    assert b"standard input:2: a line must be UTF-8 text ('utf-8' codec" in done.stderr
+    assert json.loads(done.stdout)["query"] == "sort"
+
+
+def test_no_input_is_written_over(model, tiny_folder, capsys, monkeypatch):
+    source = tiny_folder / "run.first.trec"
+    before = source.read_bytes()
+    monkeypatch.chdir(tiny_folder)
+    for run in ("first", str(source), "run.first.trec"):
+        given = ["--dataset", str(tiny_folder), "--run", run, "--output", "run.first.trec"]
+        assert main(["rerank", "--model", model, *given]) == 1
+        assert "--output run.first.trec would overwrite an input of this command" in capsys.readouterr().err
+    assert source.read_bytes() == before
+    assert not list(tiny_folder.glob("*.partial*"))
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_model_is_opened(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    for place, sentence in (
+        (tmp_path, "is a folder; give a file"),
+        (tmp_path / "file" / "x.trec", "is a file, and noth"),
+    ):
+        given = ["--dataset", "nowhere", "--run", "first", "--output", str(place)]
+        assert main(["rerank", "--model", "nowhere", *given]) == 1
+        assert sentence in capsys.readouterr().err
+
+
+def test_a_weight_of_0_spreads_the_models_scores(model, tiny_folder, tmp_path):
+    for more in ([], ["--interpolate"]):
+        out = tmp_path / "ours.trec"
+        arguments = ["--dataset", str(tiny_folder), "--run", "first", "-o", str(out), "--weight", "0", *more]
+        assert main(["rerank", "--model", model, *arguments]) == 0
+        run = read_run(out)
+        assert all((run[q][1].min(), run[q][1].max()) == (0, 1) for q in run)
+
+
+def test_the_length_is_handed_on(model, tiny_folder, tmp_path):
+    found = []
+    for more in ([], ["--max-length", "12"]):
+        out = tmp_path / f"{len(more)}.trec"
+        arguments = ["--dataset", str(tiny_folder), "--run", "first", "-o", str(out), "--precision", "32", *more]
+        assert main(["rerank", "--model", model, *arguments]) == 0
+        found.append(read_run(out).to_dict())
+    short = Reranker.load(model, precision="32", max_length=12)
+    title, text = DOCS["d5"]
+    (expected,) = short.rank(QUERIES["q3"], [{"title": title, "text": text}])
+    assert found[1]["q3"]["d5"] == pytest.approx(expected.score, abs=1e-5)
+    assert abs(found[0]["q3"]["d5"] - expected.score) > 1e-3
 
 
 @pytest.mark.parametrize(

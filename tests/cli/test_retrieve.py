@@ -22,6 +22,18 @@ def test_writes_a_run(tiny_folder, tmp_path, capsys):
     assert f"next: ltr evaluate --run {out} --dataset {tiny_folder}/dev" in shown
 
 
+def test_the_queries_are_not_written_over(tiny_folder, capsys):
+    queries = str(tiny_folder / "queries.tsv")
+    assert main(["retrieve", "--dataset", str(tiny_folder), "-o", queries, "--queries", queries]) == 1
+    assert f"--output {queries} would overwrite an input of this command" in capsys.readouterr().err
+
+
+def test_queries_are_a_file(tiny_folder, tmp_path, capsys):
+    given = ["--dataset", str(tiny_folder), "-o", str(tmp_path / "out.trec"), "--queries", str(tmp_path)]
+    assert main(["retrieve", *given]) == 1
+    assert f"queries: {tmp_path} is a folder; give a file" in capsys.readouterr().err
+
+
 def test_own_queries(tiny_folder, tmp_path, capsys):
     (tmp_path / "mine.tsv").write_text("a\tbarking dogs\nb\tzyzzyva\n")
     out = tmp_path / "mine.trec.gz"

@@ -1,11 +1,15 @@
 import dataclasses
+import errno
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from ltr.errors import ConfigError, DataError, LtrError
+from ltr.inference import exporting
 from ltr.inference.encoding import Texts
+from ltr.inference.export_place import check_place
 from ltr.inference.exporting import Check, Tolerance, agreement, check, opened, quantise
 from ltr.inference.reranker import Reranker
 from ltr.scorers.cross_encoder import CrossEncoder
@@ -101,6 +105,107 @@ def test_nothing_but_an_earlier_export_is_replaced(export, lists, folder, tmp_pa
     for _ in range(2):
         export.write(tmp_path / "out", found, Tolerance(-0.9, 1))
     assert Reranker.load(folder, "cpu", "32").precision == "float32", "the model itself is still there"
+
+
+def test_files_of_the_user_beside_an_earlier_export_are_not_lost(export, lists, tmp_path):
+    place, found = tmp_path / "out", check(export, lists[6:], None, show)
+    export.write(place, found, Tolerance(-0.9, 1))
+    check_place(place, export.exact)
+    (place / "notes.txt").write_text("mine")
+    (place / "more").mkdir()
+    check_place(place)  # not known before the model is open
+    for refused in (lambda: check_place(place, export.exact), lambda: export.write(place, found, Tolerance(-0.9, 1))):
+        with pytest.raises(
+            ConfigError, match=r"out holds more, notes\.txt, which is no part of an export and would be lost"
+        ):
+            refused()
+    assert (place / "notes.txt").read_text() == "mine"
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_an_export_behind_a_link_is_replaced(export, lists, tmp_path):
+    found = check(export, lists[6:], None, show)
+    (tmp_path / "link").symlink_to(tmp_path / "out")
+    for _ in range(2):
+        export.write(tmp_path / "link", found, Tolerance(-0.9, 1))
+    assert (tmp_path / "link").is_symlink()
+    assert Reranker.load(tmp_path / "out").precision == "int8"
+    assert {p.name for p in tmp_path.iterdir()} == {"out", "link"}
+
+
+def test_a_place_that_cannot_be_written_is_told_up_front(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"cannot write .*/file/out: File exists; nothing was written"):
+        check_place(tmp_path / "file" / "out")
+    (tmp_path / "link").symlink_to(tmp_path / "file" / "out")
+    with pytest.raises(DataError, match=r"cannot write .*/file/out: File exists; nothing was written"):
+        check_place(tmp_path / "link")
+    check_place(tmp_path / "new" / "out")
+    assert list((tmp_path / "new").iterdir()) == []
+
+    def refused(*args, **kwargs):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("tempfile.mkdtemp", refused)
+    with pytest.raises(DataError, match=r"cannot write .*/out: Read-only file system; nothing was written"):
+        check_place(tmp_path / "out")
+
+
+def test_a_gain_beyond_the_tolerance_is_refused_too():
+    gain = Check(9, 90, 9, 1.0, 0, 1, 0.51, 0.5, 2, (), 5)
+    assert gain.misses(Tolerance(0.9, 0.02)) == []
+    assert gain.misses(Tolerance(0.9, 0.002)) == [
+        "nDCG@10 goes from 0.5000 to 0.5100, wanted a change of at most 0.002"
+    ]
+
+
+def test_the_speed_is_that_of_later_passes(export, lists, monkeypatch):
+    """A clock that only scoring moves: 6 s a list, 2 s with the export, and 1000 s more for what comes first."""
+    clock, seen = [0.0], []
+    true = exporting.score
+
+    def timed(scorer, given, *more):
+        first = scorer not in seen
+        seen.append(scorer)
+        for one in given:
+            clock[0] += (1000 if first else 0) + (2 if scorer is export.scorer else 6)
+            first = False
+            yield from true(scorer, [one], *more)
+
+    monkeypatch.setattr(exporting, "score", timed)
+    monkeypatch.setattr(exporting, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    assert check(export, lists[6:], None, show).speedup == 3
+
+
+def test_what_harms_most_for_its_size_is_kept_first(folder, lists, monkeypatch):
+    """Each product is tried alone: the one whose integers are spoilt leads the order."""
+    true = exporting.quantised_products
+
+    def spoilt(*args):
+        products = true(*args)
+        products[0]["widen"]["weight"] = products[0]["widen"]["weight"].roll(1, 0)
+        return products
+
+    monkeypatch.setattr(exporting, "quantised_products", spoilt)
+    orders = []
+    order = exporting._most_harmful
+    monkeypatch.setattr(exporting, "_most_harmful", lambda *args: orders.append(order(*args)) or orders[0])
+    kept = quantise(opened(folder), lists[:6], Tolerance(0.9), show).kept
+    assert orders[0][0] == (0, "widen")
+    assert kept == ("layer 0 widen",)
+
+
+@pytest.mark.parametrize("needed", range(6))
+def test_the_fewest_products_are_kept_that_the_tolerance_needs(folder, lists, monkeypatch, needed):
+    kept, true = [], exporting.with_products
+
+    def counted(full, products, activation):
+        kept.append(5 - sum(tensors["weight"].dtype == torch.int8 for layer in products for tensors in layer.values()))
+        return true(full, products, activation)
+
+    monkeypatch.setattr(exporting, "with_products", counted)
+    monkeypatch.setattr(exporting, "agreement", lambda *args: float(kept[-1] >= needed))
+    assert len(quantise(opened(folder), lists[:1], Tolerance(0.9), show).kept) == kept[-1] == needed
 
 
 def test_figures_that_are_not_numbers_miss_every_tolerance():

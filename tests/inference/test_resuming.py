@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from ltr.data.candidates import candidates
 from ltr.data.collection import load
 from ltr.errors import DataError
 from ltr.inference.reranker import Reranker
-from ltr.inference.resuming import PartialRun, blocks_of, model_signature, rerank_run
+from ltr.inference.resuming import PartialRun, alone, blocks_of, model_signature, rerank_run
 from ltr.io.trec import Run, read_run
 from ltr.scorers.cross_encoder import CrossEncoder
 from ltr.scorers.settings import ModelSettings
@@ -261,6 +262,90 @@ def test_top_k_interpolation_and_compression(tmp_path, reranker, collection, fir
         texts = collection.texts(ids.tolist())
         ranked = reranker.rank(collection.queries[query_id], texts, ids.tolist(), 2, scores.tolist(), True)
         assert run[query_id][1].tolist() == pytest.approx([one.score for one in ranked], abs=1e-5)
+
+
+def test_a_compressed_file_depends_on_neither_time_nor_name(tmp_path, reranker, collection, first, monkeypatch):
+    clock = [10**9]
+    monkeypatch.setattr(gzip, "time", SimpleNamespace(time=lambda: clock[0]))
+    files = [tmp_path / name / "out.trec.gz" for name in ("a", "b")]
+    for file in files:
+        rerank_run(reranker, collection, first, file)
+        clock[0] += 60
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert read_run(files[0]).query_ids == list(first)
+
+
+def test_two_processes_do_not_write_one_file(tmp_path, reranker, collection, first, finished):
+    out = tmp_path / "new" / "out.trec"
+    code = f"""
+import sys
+from ltr.inference.resuming import alone
+with alone({str(out)!r}):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(
+            DataError, match=r"rerank: another process is writing .*out\.trec; wait for it, or choose an"
+        ):
+            rerank_run(reranker, collection, first, out, block_docs=4)
+        assert [p.name for p in out.parent.iterdir()] == ["out.trec.partial.lock"]
+        other.stdin.close()
+        assert other.wait(60) == 0
+    rerank_run(reranker, collection, first, out, block_docs=4)
+    assert out.read_bytes() == finished
+    assert [p.name for p in out.parent.iterdir()] == ["out.trec"]
+
+
+def test_a_lock_that_a_killed_process_left_holds_nobody_up(tmp_path):
+    Path(f"{tmp_path}/out.trec.partial.lock").touch()
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError), alone(tmp_path / "out.trec"):
+            raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_places_that_cannot_be_written_are_told_before_anything_is_computed(
+    tmp_path, reranker, collection, first, monkeypatch
+):
+    monkeypatch.setattr(reranker, "rank_many", lambda *a, **k: pytest.fail("computed"))
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"rerank: .* is a folder; give a file"):
+        rerank_run(reranker, collection, first, tmp_path)
+    with pytest.raises(DataError, match=r"cannot write .*/file/out.trec: File exists; nothing was written"):
+        rerank_run(reranker, collection, first, tmp_path / "file" / "out.trec")
+
+
+@pytest.mark.parametrize("name", ["out.trec", "out.trec.gz"])
+def test_a_place_that_is_taken_meanwhile_is_told_and_nothing_is_lost(tmp_path, reranker, collection, first, name):
+    out, finish = tmp_path / name, PartialRun.finish
+
+    def taken(self):
+        out.mkdir()
+        finish(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PartialRun, "finish", taken)
+        with pytest.raises(DataError, match=r"cannot write .*out\.trec.*: Is a directory"):
+            rerank_run(reranker, collection, first, out)
+    out.rmdir()
+    reranker.rank_many = None  # all is there already
+    try:
+        assert rerank_run(reranker, collection, first, out) == 11
+    finally:
+        del reranker.rank_many
+
+
+def test_ids_that_could_not_be_read_again_are_refused_before_anything_is_computed(tmp_path, reranker, collection):
+    run = Run.from_dict({"q1": {"d 1": 1.0}}, "mine")
+    with pytest.raises(DataError, match="run mine: document id 'd 1' must be one word to be written in TREC form"):
+        rerank_run(reranker, collection, run, tmp_path / "out.trec")
+
+
+@pytest.mark.parametrize(("name", "tag"), [("my run.trec", "my_run"), ("a\u3000b\t.trec.gz", "a_b"), (".trec", "run")])
+def test_the_tag_is_one_word(tmp_path, name, tag):
+    assert PartialRun(tmp_path / name, {}, {}).tag == tag
 
 
 def test_a_query_without_text_is_named(tmp_path, reranker, collection, first):

@@ -8,7 +8,7 @@ import stat
 import pytest
 
 from ltr.errors import DataError
-from ltr.io.files import cache_folder, disk_errors, existing, replacing
+from ltr.io.files import cache_folder, disk_errors, existing, existing_file, make_folder_of, replacing
 
 
 def test_new_content_takes_the_place_of_the_old(tmp_path):
@@ -87,6 +87,43 @@ def test_a_folder_that_cannot_be_made(tmp_path):
         pass
 
 
+def test_a_folder_in_the_place_of_a_file_stays(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    with (
+        pytest.raises(DataError, match=r"cannot write .*/a: Is a directory; nothing was written"),
+        replacing(tmp_path / "a"),
+    ):
+        pass
+    assert [path.name for path in tmp_path.rglob("*")] == ["a", "b"]
+
+
+@pytest.mark.parametrize(("place", "why"), [("file/a", "File exists"), ("file/b/a", "Not a directory")])
+def test_a_folder_below_a_file_cannot_be_made(tmp_path, place, why):
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=rf"cannot write .*{place}: {why}; nothing was written"):
+        make_folder_of(tmp_path / place)
+    make_folder_of(tmp_path / "x" / "y" / "a")
+    assert (tmp_path / "x" / "y").is_dir()
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="this system has no /proc")
+def test_a_folder_that_the_system_does_not_want():
+    with pytest.raises(DataError, match=r"cannot write /proc/ltr/a: No such file or directory; nothing was written"):
+        make_folder_of("/proc/ltr/a")
+
+
+def test_something_else_in_the_place_is_told(tmp_path):
+    for made in (os.mkdir, lambda path: os.replace(path, tmp_path / "file"), lambda path: path.write_text("")):
+        folder = tmp_path / "folder"
+        folder.mkdir(exist_ok=True)
+        (tmp_path / "file").touch()
+        with (
+            pytest.raises(DataError, match=r"cannot write .*new: .*; nothing was written"),
+            disk_errors(tmp_path / "new"),
+        ):
+            made(folder)
+
+
 @pytest.fixture
 def small_disk():
     """Files of more than a kilobyte do not fit."""
@@ -138,3 +175,14 @@ def test_existing_names_what_is_missing(tmp_path):
         existing(tmp_path / "qrel.trec", "judgements")
     with pytest.raises(DataError, match=r"run: no file .*; its folder .*nowhere does not exist either"):
         existing(tmp_path / "nowhere" / "a", "run")
+
+
+def test_a_folder_or_no_name_is_no_file(tmp_path):
+    (tmp_path / "a").touch()
+    assert existing_file(tmp_path / "a", "run") == tmp_path / "a"
+    with pytest.raises(DataError, match=rf"^run: {tmp_path} is a folder; give a file$"):
+        existing_file(tmp_path, "run")
+    with pytest.raises(DataError, match=r"^run: the name of the file is empty; give one$"):
+        existing_file("", "run")
+    with pytest.raises(DataError, match=r"run: no file .*b; the folder"):
+        existing_file(tmp_path / "b", "run")

@@ -123,3 +123,40 @@ def test_memory_is_that_of_the_columns_and_of_some_blocks(tmp_path, monkeypatch)
     assert kept < 17 * n + 2**18
     assert peak < 34 * n + 3 * 16 * 2**16
     assert len(columns.docs) == n
+
+
+@pytest.mark.parametrize("name", ["r.trec", "r.trec.gz"])
+@pytest.mark.parametrize("slow", [False, True])
+def test_the_mark_before_utf8_text_is_no_part_of_the_first_query(tmp_path, monkeypatch, name, slow):
+    path, text = tmp_path / name, "\ufeffq Q0 a 1 2 t\nq Q0 b 2 1 t\n".encode()
+    path.write_bytes(gzip.compress(text) if name.endswith("gz") else text)
+    if slow:
+        monkeypatch.setattr(trec, "read_columns", lambda path: read_columns(tmp_path / "none"))
+        (tmp_path / "none").write_text("no run")
+    else:
+        monkeypatch.setattr(trec, "_read_run_by_line", None)
+    assert read_run(path).to_dict() == {"q": {"a": 2.0, "b": 1.0}}
+
+
+def test_ids_that_grow_in_later_blocks_stay_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_lines, "BLOCK", 64)
+    docs = {"a" * (1 + 3 * i): float(-i) for i in range(12)}  # the file's size leaves room for all lines at once
+    path = tmp_path / "r.trec"
+    path.write_text("".join(f"q Q0 {doc} 1 {score} {'t' * 40}\n" for doc, score in docs.items()))
+    monkeypatch.setattr(trec, "_read_run_by_line", None)
+    assert read_run(path).to_dict() == {"q": docs}
+
+
+def test_no_line_makes_all_others_take_the_room_of_its_id(tmp_path):
+    path = tmp_path / "r.trec"
+    for fields in ("{} Q0 a", "q Q0 {}"):
+        path.write_text("q Q0 b 1 2 t\n" + fields.format("x" * 1024) + " 1 1 t\n")
+        assert len(read_run(path).scores) == 2
+        path.write_text("q Q0 b 1 2 t\n" + fields.format("é" * 513) + " 1 1 t\n")
+        what = "query" if fields.startswith("{") else "document"
+        with pytest.raises(ValueError, match="an id that every line would need the room of"):
+            read_columns(path)
+        with pytest.raises(
+            DataError, match=rf"r\.trec:2: {what} id 'é+'\.\.\. must have at most 1,024 bytes, has 1,026$"
+        ):
+            read_run(path)

@@ -64,6 +64,21 @@ def test_arrays_of_the_caller_are_put_in_order_only_where_that_is_asked_for(copy
     assert scores.tolist() == ([1, 2, 2] if copy else [2, 2, 1])
 
 
+def test_what_a_run_was_made_of_and_what_it_gives_out_can_be_changed():
+    offsets, docs, scores = np.array([0, 2]), np.array([b"a", b"b"], "S8"), np.array([2.0, 1.0])
+    run = Run(["q"], offsets, docs, scores)
+    offsets[1], docs[0], scores[0] = 0, b"x", 9
+    given = run["q"]
+    given[0][0], given[1][0] = "y", 5
+    assert run.to_dict() == {"q": {"a": 2.0, "b": 1.0}}
+
+
+def test_arrays_that_cannot_be_written_to_are_copied_to_be_ordered():
+    docs, scores = np.array([b"a", b"b"], "S8"), np.array([1.0, 2.0])
+    docs.flags.writeable = scores.flags.writeable = False
+    assert Run(["q"], [0, 2], docs, scores, copy=False).to_dict() == {"q": {"b": 2.0, "a": 1.0}}
+
+
 @settings(max_examples=50, deadline=None)
 @given(TABLES, st.integers(1, 5))
 def test_the_size_of_parts_does_not_matter(table, entries):

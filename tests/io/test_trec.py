@@ -94,6 +94,10 @@ def refused_run(tmp_path, text: str, message: str) -> None:
         ("q Q0 b 2 high t", ":2: the score must be a finite number, got 'high'"),
         ("q Q0 b 2 nan t", ":2: the score must be a finite number, got 'nan'"),
         ("q Q0 b 2 -inf t", ":2: the score must be a finite number, got '-inf'"),
+        ("q Q0 b 2 1_0 t", ":2: the score must be a finite number, got '1_0'"),
+        ("q Q0 b 2 \u0661 t", ":2: the score must be a finite number, got '\u0661'"),
+        ("q Q0 b\0 2 1 t", r":2: document id 'b\\x00' must not hold the character NUL"),
+        ("q\0 Q0 b 2 1 t", r":2: query id 'q\\x00' must not hold the character NUL"),
         ("q Q0 a 2 0.5 t", ":2: document a is listed twice for query q"),
     ],
 )
@@ -137,6 +141,45 @@ def test_what_could_not_be_read_again_is_not_written(tmp_path):
         with pytest.raises(DataError, match=r"run r: document id '.*' must be one word"):
             write_run(path, Run.from_dict({"q": {"ok": 3.0, doc: 1.0}}, "r"))
     assert not path.exists()
+
+
+@pytest.mark.parametrize("blank", ["\u00a0", "\u3000", "\u0085", "\u2028", "\x1c"])
+def test_every_white_space_parts_words(tmp_path, blank):
+    path = tmp_path / "r.trec"
+    for name in (f"a{blank}b", f"{blank}a", f"é{blank}"):
+        with pytest.raises(DataError, match=r"run r: query id '.*' must be one word to be written in TREC form"):
+            write_run(path, Run.from_dict({name: {"d": 1.0}}, "r"))
+        with pytest.raises(DataError, match=r"run r: document id '.*' must be one word to be written in TREC form"):
+            write_run(path, Run.from_dict({"q": {"ok": 3.0, "é": 2.0, name: 1.0}}, "r"))
+        for qrels in ({name: {"d": 1}}, {"q": {name: 1}}):
+            with pytest.raises(DataError, match=r"judgements: \w+ id '.*' must be one word to be written in TREC form"):
+                write_qrels(path, qrels)
+    assert not path.exists()
+
+
+def test_ids_that_readers_refuse_are_not_written(tmp_path):
+    for name, wrong in {"a\0b": "must not hold the character NUL", "a" * 1025: "must have at most 1,024 bytes"}.items():
+        with pytest.raises(DataError, match=f"run r: document id 'a.*{wrong}"):
+            write_run(tmp_path / "r.trec", Run.from_dict({"q": {"ok": 3.0, name: 1.0}}, "r"))
+
+
+def test_scores_beyond_float32_are_written_in_full(tmp_path):
+    run = Run.from_dict({"q": {"a": 1e300, "b": -1e300}})
+    write_run(tmp_path / "r.trec", run)
+    assert read_run(tmp_path / "r.trec").to_dict() == run.to_dict()
+
+
+def test_a_folder_is_no_file(tmp_path):
+    for read, what in ((read_run, "run"), (read_qrels, "judgements")):
+        with pytest.raises(DataError, match=rf"{what}: {tmp_path} is a folder; give a file"):
+            read(tmp_path)
+        with pytest.raises(DataError, match=f"{what}: the name of the file is empty; give one"):
+            read("")
+
+
+def test_the_mark_before_utf8_text_is_no_part_of_the_judgements(tmp_path):
+    (tmp_path / "q.trec").write_bytes("\ufeffq 0 a 1\n".encode())
+    assert read_qrels(tmp_path / "q.trec") == {"q": {"a": 1}}
 
 
 def test_compressed_files_do_not_depend_on_time_or_name(tmp_path):
@@ -186,6 +229,16 @@ def test_judging_twice_alike_is_no_contradiction(tmp_path):
             r":2: the grade must be a whole number, got '0.5'; .* like 'q Q0 b 1 0.5 labels' each, .* a teacher",
         ),
         ("q 0 b nan", ":2: the grade must be a whole number, got 'nan'$"),
+        ("q 0 b 1_0", ":2: the grade must be a whole number, got '1_0'$"),
+        ("q 0 b \u0661", ":2: the grade must be a whole number, got '\u0661'$"),
+        (
+            "q 0 b 9007199254740993",
+            ":2: the grade must be a whole number, got '9007199254740993'; it can be 2.53 at most",
+        ),
+        ("q 0 b -9007199254740993", ":2: the grade must be .*'; it can be 2.53 at most"),
+        ("q 0 b 1" + 5000 * "0", r":2: the grade must be a whole number, got '10+'\.\.\.; it can be 2.53 at most"),
+        ("q 0 " + "b" * 1025 + " 1", r":2: document id 'b+'\.\.\. must have at most 1,024 bytes, has 1,025$"),
+        ("q 0 b\0 1", r":2: document id 'b\\x00' must not hold the character NUL"),
         ("q 0 a 2", ":2: document a of query q is judged 2 here and 1 above"),
     ],
 )

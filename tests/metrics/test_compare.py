@@ -117,6 +117,23 @@ def test_draws_are_made_once_for_all_columns(monkeypatch):
     assert made == [3]
 
 
+def test_columns_are_of_the_same_queries():
+    with pytest.raises(ShapeError, match=r"bootstrap: columns must be of the same queries, got lengths \[2, 3\]"):
+        bootstraps([np.zeros(3), np.ones(2)])
+
+
+def test_no_figure_but_the_difference_depends_on_the_scale():
+    """rbp.5 of runs that differ from rank 505 on: squares of the differences are 0 in float64."""
+    d, scale = sample(30, 0.1), 2.0**-1000
+    assert student(d * scale) == student(d)
+    assert fisher(d * scale) == fisher(d)
+    assert bootstrap(d * scale, resamples=500) == tuple(end * scale for end in bootstrap(d, resamples=500))
+    queries = [f"q{i}" for i in range(30)]
+    runs = [Evaluation("a", queries, {"rbp.5": np.zeros(30)}), Evaluation("b", queries, {"rbp.5": d * scale})]
+    tiny = compare(runs, resamples=50).contrast("b", "rbp.5")
+    assert tiny.effect == pytest.approx(d.mean() / d.std(ddof=1), rel=1e-12)
+
+
 def test_bootstrap_where_there_is_no_spread():
     assert bootstrap(np.full(5, 0.25)) == (0.25, 0.25)
     assert bootstrap(np.array([0.5])) == (0.5, 0.5)

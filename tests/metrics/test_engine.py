@@ -190,6 +190,36 @@ def test_equal_keys_of_different_documents_are_told_apart(monkeypatch):
         evaluate(RUN, QRELS, ALL)
 
 
+@pytest.mark.parametrize(
+    ("measure", "grade", "why"),
+    [
+        ("ndcg_burges@10", 1001, r"1000 at most, as ndcg_burges@10 has the gain 2.grade - 1; got '1001'"),
+        ("dcg_burges", 10**320, r"1000 at most, as dcg_burges has the gain 2.grade - 1; got '10+'\.\.\."),
+        ("mrr", 10**320, r"9007199254740992 at most, as it is computed with as float64; got '10+'\.\.\."),
+        ("mrr", -(10**320), r"9007199254740992 at most, as it is computed with as float64; got '-10+'\.\.\."),
+    ],
+)
+def test_grades_that_a_measure_would_make_infinite(measure, grade, why):
+    with pytest.raises(DataError, match=f"evaluate: query q, document b: a grade can be {why}"):
+        evaluate(RUN, {"p": {"a": -2000}, "q": {"a": -2000, "b": grade}}, measure)
+
+
+def test_large_grades_that_measures_can_take():
+    assert evaluate(RUN, {"q": {"a": 1000, "b": 1}}, "ndcg_burges").means == {"ndcg_burges": 1.0}
+    assert evaluate(RUN, {"q": {"a": 2**53, "b": 1001}}, "ndcg")["ndcg"] == pytest.approx(1, abs=1e-12)
+
+
+def test_documents_whose_keys_collide_by_chance(monkeypatch):
+    """Equal keys must not make a document of another id, or of another query, a judged one."""
+    monkeypatch.setattr(
+        lists, "keys", lambda docs, query, seed=0: docs.view(np.uint8).reshape(len(docs), -1)[:, 0] + np.uint64(0)
+    )
+    run = Run.from_dict({"q": {"x3": 3.0, "a2": 2.0, "a": 1.0}, "p": {"a": 1.0}})
+    assert evaluate(run, {"q": {"a2": 1}}, "mrr").means == {"mrr": 0.5}
+    run = Run.from_dict({"q": {"x3": 2.0, "a": 1.0}, "p": {"a": 1.0}})
+    assert evaluate(run, {"q": {"a": 1}}, "mrr").means == {"mrr": 0.5}
+
+
 def test_unknown_measures():
     with pytest.raises(ConfigError, match="did you mean 'ndcg'"):
         evaluate(RUN, QRELS, ["ndgc"])
@@ -226,6 +256,7 @@ print([name for name in ("ranx", "numba", "pandas", "scipy", "torch") if name in
 
 def test_memory_of_measuring_does_not_grow_with_the_depth_of_the_run(monkeypatch):
     monkeypatch.setattr(runs, "PART", 500)
+    monkeypatch.setattr(runs, "THREADS", 1)  # how many parts are held at once must not depend on the machine
     peaks = []
     for depth in (50, 500):
         docs = [f"d{i}" for i in range(depth)]

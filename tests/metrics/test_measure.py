@@ -17,6 +17,8 @@ TEXTS = [
     "recall@1000",
     "precision-l2@5",
     "r-precision",
+    "rbp.00001",
+    "rbp.9999999999999999",
 ]
 TEXTS += ["r-precision-l3", "bpref", "f1@1", "hits", "hit_rate@20", "dcg", "dcg_burges-l2@3"]
 
@@ -54,6 +56,9 @@ def test_the_order_that_ranx_takes_means_the_same():
         ("ndcg-l2@5-l3", "no measure 'ndcg-l2@5-l3': write name"),
         ("", "no measure"),
         ("ndcg@0", "the cutoff must be at least 1"),
+        ("ndcg@" + 5000 * "9", r"measure ndcg@9+\.\.\.: a cutoff or level has at most 12 digits, got 5000"),
+        ("mrr-l" + 5000 * "9", "a cutoff or level has at most 12 digits, got 5000"),
+        ("ndcg@\u0661", "no measure 'ndcg@\u0661': write name"),
         ("bpref@10", "measure bpref takes no cutoff, got @10"),
         ("precision-l0@5", "measure precision: the relevance level must be at least 1, got 0"),
         ("rbp", r"measure rbp needs a persistence between 0 and 1, such as rbp.95"),

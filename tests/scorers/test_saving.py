@@ -91,6 +91,21 @@ def test_saving_twice_replaces_and_leaves_nothing_beside(scorer, folder):
     assert not hasattr(scorer.model.config, "sentence_transformers")
 
 
+def test_where_a_link_points_is_replaced_and_the_link_stays(scorer, folder):
+    link = folder.parent / "link"
+    link.symlink_to(folder)
+    scorer.save(link, ModelSettings(32, 8))
+    assert link.is_symlink()
+    assert ModelSettings.read(folder).max_length == 32
+    assert {p.name for p in folder.parent.iterdir()} == {"best", "link"}
+
+
+def test_a_place_that_cannot_be_is_told(scorer, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"cannot write .*/file/best: File exists; nothing was written"):
+        scorer.save(tmp_path / "file" / "best", ModelSettings(32, 8))
+
+
 def test_a_failed_save_leaves_the_old_folder(scorer, folder, monkeypatch):
     before = {p.name: p.read_bytes() for p in folder.iterdir()}
 
