@@ -41,12 +41,7 @@ def counts(monkeypatch):
     counts = Counts()
     for owner, name in (
         *((LineStore, "at"), (LineStore, "get_many_iter"), (LineStore, "_build"), (Collection, "texts")),
-        *(
-            (token_store, "token_ids"),
-            (tokens, "token_ids"),
-            (train_parts, "judged_pool"),
-            (train_parts, "teacher_pool"),
-        ),
+        *((tokens, "token_ids"), (train_parts, "judged_pool"), (train_parts, "teacher_pool")),
     ):
         counts.watch(monkeypatch, owner, name)
     return counts

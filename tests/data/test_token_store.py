@@ -340,6 +340,22 @@ def test_texts_are_read_beside_the_tokenizer(small_shards):
     assert threading.main_thread().name not in names
 
 
+def test_long_texts_are_read_a_few_at_a_time(monkeypatch):
+    monkeypatch.setattr(token_store, "READ", 1000)
+    monkeypatch.setattr(token_store, "FIRST", 2)
+    asked = []
+
+    def texts(ids):
+        asked.append(len(ids))
+        return ["fox " * (100 if int(i[1:]) < 20 else 1) for i in ids]
+
+    store = TokenStore("docs", TOKENIZER, 2**31)
+    ids = [f"d{i}" for i in range(300)]
+    assert store.ensure(ids, texts) == 300
+    assert asked == [2, *[3] * 7, 231, 46], "a thousand characters are two long texts and a half, or 250 short ones"
+    assert store.open().lengths(store.open().rows(ids)).tolist() == [100] * 20 + [1] * 280
+
+
 def test_a_text_that_cannot_be_read_is_told_as_it_is(small_shards):
     def texts(ids):
         raise DataError(f"no document {ids[0]}")
