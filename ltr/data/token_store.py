@@ -20,7 +20,8 @@ from ltr.data.token_index import Index, names_of
 from ltr.data.token_shards import Shard, sound_shards
 from ltr.data.tokens import CHUNK, backend_of, tokenizer_identity, tokens_of
 from ltr.errors import DataError
-from ltr.io.files import cache_folder, replacing
+from ltr.io.cached import alone
+from ltr.io.files import REFUSALS, cache_folder, replacing
 
 #: part of every key: a change of the shard format or of the tokenising gives new folders
 FORMAT = 2
@@ -154,9 +155,18 @@ class TokenStore:
             ids: ids of the texts that are needed; repeated ids are allowed.
             texts: looks texts up by id, some thousands at a time.
             progress: label of a progress bar; None shows none.
+
+        Raises:
+            DataError: texts are missing, and the cache cannot be written.
         """
         wanted = ids if isinstance(ids, Sequence) else list(ids)
-        with self._alone():
+        try:
+            lock = alone(self.folder / "lock", self.folder)
+        except OSError as error:
+            if error.errno not in REFUSALS:
+                raise
+            return self._complete(wanted, error)
+        with lock:
             shards = self._sound_shards()
             if shards and len(wanted) >= KEPT and rows_file([shard.path for shard in shards], wanted).exists():
                 return 0
@@ -196,15 +206,15 @@ class TokenStore:
             with replacing(rows_file([shard.path for shard in shards], ids), "wb") as file:
                 np.save(file, self.open().rows(ids))
 
-    def _alone(self) -> Any:
-        from filelock import FileLock, Timeout
-
-        lock = FileLock(str(self.folder / "lock"))
-        try:
-            return lock.acquire(timeout=0)
-        except Timeout:
-            log.warning("token cache: waiting for another process that writes %s", self.folder)
-            return lock.acquire()
+    def _complete(self, ids: Sequence[str], error: OSError) -> int:
+        """0 where all ids are in a cache that cannot be written. Raises DataError otherwise."""
+        missing = self._missing(Index.opened(self.folder, self.open()._shards), ids)
+        if len(missing):
+            raise DataError(
+                f"token cache: {len(missing)} texts are not in {self.folder}, and it cannot be written "
+                f"({error.strerror}); prepare the data as a user who may, or let $LTR_CACHE name another folder"
+            ) from error
+        return 0
 
     def _sound_shards(self) -> list[Shard]:
         """The verified shards, after removing damaged ones and what a killed process left (call with the lock held)."""

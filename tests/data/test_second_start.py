@@ -266,6 +266,27 @@ def test_what_fails_is_not_kept(monkeypatch):
             kept_pool(["facts"], {}, broken)
 
 
+@pytest.mark.parametrize("how", ["cut", "removed"])
+@pytest.mark.parametrize("kind", ["pools", "candidates", "docs"])
+def test_damaged_folders_of_the_cache_are_made_anew(data, tmp_path, caplog, kind, how):
+    first = [lists_of(loader) for loader in (data().train_dataloader(), data().val_dataloader())]
+    files = [path for path in (tmp_path / "cache" / kind).rglob("*") if path.is_file()]
+    for path in files:
+        held = {one: one.read_bytes() for one in files}
+        if how == "cut":
+            path.write_bytes(held[path][: len(held[path]) // 2])
+        else:
+            path.unlink()
+        caplog.clear()
+        made = data()
+        made._collection("dev").texts(["d1"])
+        assert [lists_of(loader) for loader in (made.train_dataloader(), made.val_dataloader())] == first
+        assert f"{kind}/" in caplog.text, path
+        assert "is damaged" in caplog.text
+        assert path.read_bytes() == held[path]
+    assert len(files) >= 4
+
+
 def test_another_release_makes_pools_anew(data, counts, monkeypatch):
     data(dev=None)
     monkeypatch.setattr(kept_pools, "__version__", "another")

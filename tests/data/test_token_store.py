@@ -1,3 +1,4 @@
+import errno
 import multiprocessing
 import pickle
 import threading
@@ -231,6 +232,26 @@ def test_waiting_for_the_lock_is_said(caplog):
     assert store.ensure(["d1"], Lookup()) == 1
     other.join()
     assert "waiting for another process" in caplog.text
+
+
+def test_a_cache_that_cannot_be_written_is_used_where_it_holds_all(monkeypatch):
+    store = TokenStore("docs", TOKENIZER)
+    store.ensure(["d1", "d2"], Lookup())
+    before = {path: path.stat().st_mtime_ns for path in store.folder.iterdir()}
+
+    def refused(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refused)
+    assert TokenStore("docs", TOKENIZER).ensure(["d2", "d1"], Lookup()) == 0
+    same_as_tokenizer(store, ["d2", "d1"])
+    told = rf"2 texts are not in {store.folder}, and it cannot be written \(Permission denied\); .* \$LTR_CACHE name"
+    with pytest.raises(DataError, match=told):
+        TokenStore("docs", TOKENIZER).ensure(["d2", "d3", "d4"], Lookup())
+    assert {path: path.stat().st_mtime_ns for path in store.folder.iterdir()} == before
+    monkeypatch.setattr("filelock.FileLock.acquire", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        TokenStore("docs", TOKENIZER).ensure(["d1"], Lookup())
 
 
 def test_tables_travel_to_other_processes(small_shards):
