@@ -12,7 +12,7 @@ from ltr.data.ids import Ids
 from ltr.data.kept_pools import kept_pool
 from ltr.data.loaders import Loader
 from ltr.data.sampling import Pool, Sampling
-from ltr.errors import DataError
+from ltr.errors import ConfigError, DataError
 from tests.data.text_data import FIRST, N_DOCS, At, lists_of
 
 
@@ -197,10 +197,15 @@ def test_a_kept_pool_is_the_pool(data, settings, counts):
     assert epochs[0] == epochs[1]
 
 
-def test_teacher_and_triples_are_kept_too(data, tmp_path, monkeypatch, counts):
+@pytest.fixture
+def teacher(tmp_path):
+    """Settings of training with a teacher."""
     run = tmp_path / "teacher.trec"
     run.write_text("".join(f"t{i} Q0 d{j} 1 {j - i / 4} big\n" for i in range(3) for j in range(6)))
-    teacher = {"dev": None, "train_candidates": None, "teacher": str(run)}
+    return {"dev": None, "train_candidates": None, "teacher": str(run)}
+
+
+def test_teacher_and_triples_are_kept_too(data, teacher, monkeypatch, counts):
     assert lists_of(data(**teacher).train_dataloader()) == lists_of(data(**teacher).train_dataloader())
     assert counts["teacher_pool"] == 1
     monkeypatch.setattr(Collection, "docpairs", lambda self: iter([("t1", "d1", "d2"), ("t5", "d4", "d5")]))
@@ -264,6 +269,12 @@ def test_what_fails_is_not_kept(monkeypatch):
     for _ in range(2):
         with pytest.raises(DataError, match="no list"):
             kept_pool(["facts"], {}, broken)
+
+
+def test_a_kept_pool_hides_no_wrong_setting(data, teacher):
+    data(**teacher)
+    with pytest.raises(ConfigError, match=r"random must be 0 with a teacher, got 0.5"):
+        data(**teacher, sampling=Sampling(docs_per_list=4, random=0.5))
 
 
 @pytest.mark.parametrize("how", ["cut", "removed"])
