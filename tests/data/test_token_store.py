@@ -294,6 +294,17 @@ def test_rows_of_many_ids_are_kept(monkeypatch):
     assert store.open().rows(ids).tolist() == expected
 
 
+def test_kept_rows_are_those_of_the_ids_and_their_order(monkeypatch):
+    monkeypatch.setattr(token_store, "KEPT", 3)
+    store = TokenStore("docs", TOKENIZER)
+    orders = [["d1", "d2", "d3"], ["d3", "d1", "d2"], ["d1", "d2", "d4"]]
+    for ids in orders:
+        store.ensure(ids, Lookup())
+        same_as_tokenizer(store, ids)
+    for ids in orders:
+        same_as_tokenizer(store, ids)
+
+
 def test_rows_and_index_follow_the_shards(small_shards, monkeypatch):
     monkeypatch.setattr(token_store, "KEPT", 10)
     store = TokenStore("docs", TOKENIZER)
