@@ -114,6 +114,19 @@ def own_folder(folder, tmp_path):
     return shutil.copytree(folder, tmp_path / "own")
 
 
+@pytest.mark.parametrize("how", ["cut", "removed"])
+def test_damaged_candidates_of_bm25_are_searched_anew(data, tmp_path, caplog, how):
+    settings = {"train": None, "dev_candidates": "bm25", "stage": "validate"}
+    first = data(**settings).dev_run.to_dict()
+    (run,) = (tmp_path / "cache" / "runs").rglob("*.gz")
+    run.write_bytes(run.read_bytes()[:40])
+    if how == "removed":
+        run.unlink()
+    shutil.rmtree(tmp_path / "cache" / "candidates")
+    assert data(**settings).dev_run.to_dict() == first
+    assert "is damaged" in caplog.text
+
+
 def test_edited_judgements_make_other_candidates(data, own_folder):
     dev = f"{own_folder}/dev"
     assert set(lists_of(data(train=None, dev=dev, stage="validate").val_dataloader())) == {f"v{i}" for i in range(5)}
