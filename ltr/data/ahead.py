@@ -62,4 +62,5 @@ def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
             raise item.error
     finally:
         stopped.set()
-        thread.join()
+        if thread is not threading.current_thread():  # where the garbage collector may close what nobody holds
+            thread.join()

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from ltr.data.collection import Collection
 from ltr.errors import ConfigError, DataError
-from ltr.io.cached import cached_folder
+from ltr.io.cached import cached
 from ltr.io.runs import Run, as_bytes
 
 #: words that say nothing about a document (Lucene's English list)
@@ -116,12 +116,16 @@ class BM25:
             raise ConfigError(f"BM25: b must be between 0 and 1, got {b}")
         self.collection, self.k1, self.b, self.progress = collection, k1, b, progress
         parts = f"{collection.docs_signature} {ANALYSIS} {k1:g} {b:g}"
-        folder = cached_folder("bm25", hashlib.blake2b(parts.encode(), digest_size=8).hexdigest(), self._build)
+        cached("bm25", hashlib.blake2b(parts.encode(), digest_size=8).hexdigest(), self._build, self._load)
+
+    def _load(self, folder: Path) -> None:
         import bm25s
 
         self._index = bm25s.BM25.load(folder, mmap=True, show_progress=False)
         self._doc_ids = as_bytes((folder / "doc_ids.txt").read_text(encoding="utf-8").split("\n"))
         self._place = np.load(folder / "place.npy", mmap_mode="r")
+        if len(self._place) != len(self._doc_ids):
+            raise ValueError(f"{len(self._doc_ids)} ids of {len(self._place)} documents")
 
     def _build(self, folder: Path) -> None:
         import bm25s

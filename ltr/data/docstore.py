@@ -17,7 +17,7 @@ from ir_datasets.indices import Docstore
 
 from ltr.data.ids import Ids
 from ltr.errors import DataError
-from ltr.io.cached import cached_folder
+from ltr.io.cached import cached
 from ltr.io.digests import digest
 
 #: ids looked up at a time, and how many texts read at once are more than a few
@@ -175,16 +175,20 @@ class LineStore(Docstore):
     def _ready(self) -> None:
         if self._open:
             return
-        folder = cached_folder("docs", self.key, self._build)
+        cached("docs", self.key, self._build, self._map)
+        self._open = True
+
+    def _map(self, folder: Path) -> None:
         self._starts, self._hashes, self._order = (
             # as a plain array, whose items cost a third of a memmap's
             np.load(folder / f"{name}.npy", mmap_mode="r").view(np.ndarray)
             for name in ("starts", "hashes", "order")
         )
         with open(folder / "docs.jsonl", "rb") as file:
-            empty = os.fstat(file.fileno()).st_size == 0
-            self._text: Any = b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self._open = True
+            size = os.fstat(file.fileno()).st_size
+            if size != self._starts[-1]:
+                raise ValueError(f"docs.jsonl has {size} bytes instead of {self._starts[-1]}")
+            self._text: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
 
     def _build(self, folder: Path) -> None:
         # arrays, since lists of integers would take 120 bytes a document

@@ -11,12 +11,13 @@ from torch.utils.data import Dataset
 
 from ltr.batch import TextLists
 from ltr.data.collection import Collection
+from ltr.data.ragged import Ragged
 from ltr.data.sampling import Drawn
 from ltr.data.text_parts import EvalPart, TrainPart
 from ltr.data.token_store import TokenStore, TokenTable
 from ltr.data.tokens import PairTemplate, encode, encoded_lengths
 
-#: documents are stored cut at this many tokens or the next power of two that holds ``max_length``, so that trying out
+#: texts are stored cut at this many tokens or the next power of two that holds the length asked for, so that trying out
 #: lengths does not tokenise anew
 STORED_TOKENS = 512
 
@@ -47,23 +48,23 @@ class Encoder(Dataset):
     max_query_length: int
 
     def __getitem__(self, lists: Drawn) -> TextLists:
-        encoded = encode(
-            self.template,
+        queries, docs, owners = self._gathered(lists)
+        encoded = encode(self.template, queries, docs, self.max_length, self.max_query_length, owners)
+        return TextLists.of(*encoded[:3], lists.offsets, lists.labels, *self._named(lists))
+
+    def _gathered(self, lists: Drawn) -> tuple[Ragged, Ragged, np.ndarray]:
+        """Tokens of the lists' queries and of their documents, and [documents] which list each belongs to."""
+        owners = np.repeat(np.arange(len(lists.entries)), np.diff(lists.offsets))
+        return (
             self.queries.gather(self.query_rows[lists.entries]),
             self.docs.gather(self.doc_rows[lists.docs]),
-            self.max_length,
-            self.max_query_length,
-            query_of=np.repeat(np.arange(len(lists.entries)), np.diff(lists.offsets)),
+            owners,
         )
-        return TextLists.of(
-            encoded.input_ids,
-            encoded.segment_ids,
-            encoded.doc_offsets,
-            lists.offsets,
-            lists.labels,
-            [self.query_ids[entry] for entry in lists.entries.tolist()],
-            [self.doc_ids[number] for number in lists.docs.tolist()],
-        )
+
+    def _named(self, lists: Drawn) -> tuple[list[str], list[str]]:
+        """The ids of the lists' queries and documents."""
+        query_ids = [self.query_ids[entry] for entry in lists.entries.tolist()]
+        return query_ids, [self.doc_ids[number] for number in lists.docs.tolist()]
 
     def whole_lengths(self, lists: Drawn) -> np.ndarray:
         """[documents] tokens that each document's encoding would have if nothing of the document were cut."""
@@ -95,18 +96,23 @@ class Encoder(Dataset):
         }
 
 
-def stores(collection: Collection, tokenizer: Any, max_length: int) -> tuple[TokenStore, TokenStore]:
+def stores(
+    collection: Collection, tokenizer: Any, max_length: int, max_query_length: int
+) -> tuple[TokenStore, TokenStore]:
     """The token caches of a collection's queries and documents."""
-    most = max(STORED_TOKENS, 1 << (max_length - 1).bit_length())
     return (
-        TokenStore(f"queries of {collection.signature}", tokenizer, STORED_TOKENS),
-        TokenStore(f"documents of {collection.docs_signature}", tokenizer, most),
+        TokenStore(f"queries of {collection.signature}", tokenizer, _stored(max_query_length)),
+        TokenStore(f"documents of {collection.docs_signature}", tokenizer, _stored(max_length)),
     )
+
+
+def _stored(most: int) -> int:
+    return max(STORED_TOKENS, 1 << (most - 1).bit_length())
 
 
 def encoder_of(part: TrainPart | EvalPart, tokenizer: Any, max_length: int, max_query_length: int) -> Encoder:
     """The encoder of a part's lists, whose texts are in the caches of ``stores``."""
-    queries, docs = (store.open() for store in stores(part.collection, tokenizer, max_length))
+    queries, docs = (store.open() for store in stores(part.collection, tokenizer, max_length, max_query_length))
     return Encoder(
         PairTemplate.of(tokenizer),
         queries,

@@ -15,7 +15,7 @@ from ltr.data.ids import Ids
 from ltr.data.pools import said
 from ltr.data.ragged import Ragged
 from ltr.data.sampling import Pool
-from ltr.io.cached import cached_folder
+from ltr.io.cached import cached
 from ltr.io.runs import Run
 
 T = TypeVar("T")
@@ -32,11 +32,9 @@ def kept_pool(facts: list[Any], limits: dict[str, Any], build: Callable[[], Pool
         limits: the pool's ``most``, ``most_first`` and ``random`` where they are not as by default.
         build: makes the pool; what it says (``Pool.notes``) is said again whenever the kept one is taken.
     """
-    folder, fresh = _kept("pools", facts, build, _write)
-    if fresh:
-        return fresh[0]
-    pool = _read(folder, limits)
-    said(pool.notes)
+    pool, fresh = _kept("pools", facts, build, _write, lambda folder: _read(folder, limits))
+    if not fresh:
+        said(pool.notes)
     return pool
 
 
@@ -47,20 +45,17 @@ def kept_run(facts: list[Any], build: Callable[[], Run]) -> Run:
         facts: everything that the candidates depend on, as plain values.
         build: makes them.
     """
-    folder, fresh = _kept("candidates", facts, build, _write_run)
-    if fresh:
-        return fresh[0]
-    about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    query_ids, offsets, docs, scores = (
-        np.load(folder / f"{name}.npy") for name in ("query_ids", "offsets", "doc_ids", "scores")
-    )
-    return Run(list(Ids(query_ids)), offsets, docs, scores, about["name"])
+    return _kept("candidates", facts, build, _write_run, _read_run)[0]
 
 
 def _kept(
-    kind: str, facts: list[Any], build: Callable[[], T], write: Callable[[Path, T], None]
-) -> tuple[Path, list[T]]:
-    """The folder of what is kept, and in a list what was built, where it was not there yet."""
+    kind: str,
+    facts: list[Any],
+    build: Callable[[], T],
+    write: Callable[[Path, T], None],
+    read: Callable[[Path], T],
+) -> tuple[T, bool]:
+    """What is kept, and whether it was built now, because it was not there yet or damaged."""
     key = hashlib.sha256(json.dumps([FORMAT, __version__, *facts], sort_keys=True).encode()).hexdigest()[:20]
     fresh: list[T] = []
 
@@ -68,8 +63,8 @@ def _kept(
         fresh.append(build())
         write(folder, fresh[0])
 
-    folder = cached_folder(kind, key, written)
-    return folder, fresh
+    found = cached(kind, key, written, lambda folder: fresh[0] if fresh else read(folder))
+    return found, bool(fresh)
 
 
 def _write_run(folder: Path, run: Run) -> None:
@@ -77,6 +72,14 @@ def _write_run(folder: Path, run: Run) -> None:
     for name, values in {**arrays, "scores": run.scores}.items():
         np.save(folder / f"{name}.npy", values)
     (folder / "run.json").write_text(json.dumps({"name": run.name}), encoding="utf-8")
+
+
+def _read_run(folder: Path) -> Run:
+    about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    query_ids, offsets, docs, scores = (
+        np.load(folder / f"{name}.npy") for name in ("query_ids", "offsets", "doc_ids", "scores")
+    )
+    return Run(list(Ids(query_ids)), offsets, docs, scores, about["name"])
 
 
 def _write(folder: Path, pool: Pool) -> None:

@@ -27,23 +27,12 @@ class PassageEncoder(Encoder):
     pooling: str = "max"
 
     def __getitem__(self, lists: Drawn) -> PassageLists:
+        queries, docs, owners = self._gathered(lists)
         encoded, passages = encode_passages(
-            self.template,
-            self.queries.gather(self.query_rows[lists.entries]),
-            self.docs.gather(self.doc_rows[lists.docs]),
-            self.cutting,
-            self.max_length,
-            self.max_query_length,
-            np.repeat(np.arange(len(lists.entries)), np.diff(lists.offsets)),
+            self.template, queries, docs, self.cutting, self.max_length, self.max_query_length, owners
         )
         return PassageLists.of_passages(
-            *encoded[:3],
-            passages,
-            lists.offsets,
-            self.pooling,
-            lists.labels,
-            [self.query_ids[entry] for entry in lists.entries.tolist()],
-            [self.doc_ids[number] for number in lists.docs.tolist()],
+            *encoded[:3], passages, lists.offsets, self.pooling, lists.labels, *self._named(lists)
         )
 
     def lengths(self, lists: Drawn) -> np.ndarray:

@@ -182,10 +182,7 @@ def teacher_pool(name: str, query_ids: Iterable[str], run: Run, sampling: Sampli
         ConfigError: random negatives are asked for, which no teacher has scored.
         DataError: no query has two documents in the run.
     """
-    if sampling.random:
-        raise ConfigError(
-            f"Sampling: a teacher scores no random documents, so random must be 0 with a teacher, got {sampling.random}"
-        )
+    refuse_random(sampling)
     kept, few, pieces = [], 0, Pieces(1)
     labels: list[np.ndarray] = []
     window = slice(sampling.skip, sampling.top)
@@ -217,6 +214,14 @@ def teacher_pool(name: str, query_ids: Iterable[str], run: Run, sampling: Sampli
         most=sampling.docs_per_list,
         notes=notes,
     )
+
+
+def refuse_random(sampling: Sampling) -> None:
+    """Raise ConfigError where a teacher's lists should have random negatives, which no teacher has scored."""
+    if sampling.random:
+        raise ConfigError(
+            f"Sampling: a teacher scores no random documents, so random must be 0 with a teacher, got {sampling.random}"
+        )
 
 
 def random_subset(doc_ids: Iterator[str], n: int, seed: int, block: int = 100_000) -> list[str]:

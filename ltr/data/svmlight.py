@@ -18,7 +18,7 @@ import numpy as np
 from ltr.data.feature_parts import FeatureTable
 from ltr.data.ragged import offsets_of
 from ltr.errors import ConfigError, DataError
-from ltr.io.cached import cached_folder
+from ltr.io.cached import cached
 from ltr.io.files import existing, replacing
 from ltr.io.runs import as_bytes, duplicate
 from ltr.io.trec import BROKEN
@@ -62,14 +62,18 @@ def read_svmlight(path: str | os.PathLike, n_features: int | None = None) -> Fea
     facts = path.stat()
     identity = json.dumps([FORMAT, str(path.resolve()), facts.st_size, facts.st_mtime_ns, n_features])
     key = hashlib.sha256(identity.encode()).hexdigest()[:20]
-    folder = cached_folder("svmlight", key, lambda empty: _Reader(path, n_features).write(empty))
-    facts_of = json.loads((folder / "facts.json").read_text())
-    if facts_of["clipped"]:
-        log.warning("%s: %d values beyond float32 are kept as %g", path, facts_of["clipped"], LARGEST)
-    # mapped, not read: processes that train on the same file share its pages
-    arrays = {file.stem: np.load(file, mmap_mode="r") for file in folder.glob("*.npy")}
+    about, arrays = cached("svmlight", key, lambda empty: _Reader(path, n_features).write(empty), _mapped)
+    if about["clipped"]:
+        log.warning("%s: %d values beyond float32 are kept as %g", path, about["clipped"], LARGEST)
     queries = [query_id.decode() for query_id in arrays.pop("query_ids").tolist()]
-    return FeatureTable(source=str(path), query_ids=queries, digest=facts_of["digest"], **arrays)
+    return FeatureTable(source=str(path), query_ids=queries, digest=about["digest"], **arrays)
+
+
+def _mapped(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Facts and arrays of a parsed file; mapped, not read: processes that train on the same file share its pages."""
+    about = json.loads((folder / "facts.json").read_text())
+    found = {file.stem for file in folder.glob("*.npy")} | {"features", "labels", "lines", "offsets", "query_ids"}
+    return about, {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in sorted(found)}
 
 
 @dataclass

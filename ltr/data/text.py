@@ -135,7 +135,7 @@ class TextData(pl.LightningDataModule):
             part = self._part(name, progress=show)
             collection = part.collection
             reach = self.max_length if name == "train" else self.reading.reach(self.max_length)
-            queries, docs = stores(collection, self._tokenizer, reach)
+            queries, docs = stores(collection, self._tokenizer, reach, self.max_query_length)
             queries.ensure(part.query_ids, text_parts.queries_by_id(collection))
             docs.ensure(part.doc_ids, collection.texts, progress=f"tokenising documents of {name}" if show else None)
 

@@ -21,8 +21,8 @@ from ltr.data.pools import said
 from ltr.data.ragged import offsets_of
 from ltr.data.sampling import Drawn, Pool, subset
 from ltr.errors import ConfigError, DataError
+from ltr.io.cached import cached
 from ltr.io.digests import digest
-from ltr.io.files import cache_folder
 from ltr.io.trec import Qrels, Run, read_run, write_run
 
 #: more than any run has
@@ -234,10 +234,12 @@ def first_stage(
     if not queries:
         return Run.from_dict({}, name="bm25")
     key = json.dumps([__version__, ANALYSIS, collection.docs_signature, top, queries])
-    path = cache_folder("runs") / f"bm25-{hashlib.sha256(key.encode()).hexdigest()[:20]}.trec.gz"
-    if not path.exists():
-        write_run(path, retrieve(collection, queries, top, progress=progress), tag="bm25")
-    run = read_run(path)
+
+    def build(folder: Path) -> None:
+        write_run(folder / "run.trec.gz", retrieve(collection, queries, top, progress=progress), tag="bm25")
+
+    name = f"bm25-{hashlib.sha256(key.encode()).hexdigest()[:20]}"
+    run = cached("runs", name, build, lambda folder: read_run(folder / "run.trec.gz"))
     return Run(run.query_ids, run.offsets, run.doc_ids, run.scores, "bm25")
 
 

@@ -6,26 +6,29 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ltr.data.ahead import ahead
 from ltr.data.ids import content_of, digests
 from ltr.data.ragged import Ragged, offsets_of, spans
 from ltr.data.token_index import Index, names_of
 from ltr.data.token_shards import Shard, sound_shards
-from ltr.data.tokens import CHUNK, backend_of, token_ids, tokenizer_identity
+from ltr.data.tokens import CHUNK, backend_of, tokenizer_identity, tokens_of
 from ltr.errors import DataError
-from ltr.io.files import cache_folder, replacing
+from ltr.io.cached import alone
+from ltr.io.files import REFUSALS, cache_folder, replacing
 
 #: part of every key: a change of the shard format or of the tokenising gives new folders
 FORMAT = 2
 #: a shard is written (and safe from interruption) when it holds this many texts or tokens
 SHARD_TEXTS, SHARD_TOKENS = 2**18, 2**24
+#: characters of texts read at a time, about; so many texts are read first, to see how long they are
+READ, FIRST = 2**24, 64
 #: the rows of so many ids are kept in a file: hashing the ids of MS MARCO takes eight seconds
 KEPT = 2**14
 #: ids looked up at a time
@@ -152,9 +155,18 @@ class TokenStore:
             ids: ids of the texts that are needed; repeated ids are allowed.
             texts: looks texts up by id, some thousands at a time.
             progress: label of a progress bar; None shows none.
+
+        Raises:
+            DataError: texts are missing, and the cache cannot be written.
         """
         wanted = ids if isinstance(ids, Sequence) else list(ids)
-        with self._alone():
+        try:
+            lock = alone(self.folder / "lock", self.folder)
+        except OSError as error:
+            if error.errno not in REFUSALS:
+                raise
+            return self._complete(wanted, error)
+        with lock:
             shards = self._sound_shards()
             if shards and len(wanted) >= KEPT and rows_file([shard.path for shard in shards], wanted).exists():
                 return 0
@@ -194,15 +206,15 @@ class TokenStore:
             with replacing(rows_file([shard.path for shard in shards], ids), "wb") as file:
                 np.save(file, self.open().rows(ids))
 
-    def _alone(self) -> Any:
-        from filelock import FileLock, Timeout
-
-        lock = FileLock(str(self.folder / "lock"))
-        try:
-            return lock.acquire(timeout=0)
-        except Timeout:
-            log.warning("token cache: waiting for another process that writes %s", self.folder)
-            return lock.acquire()
+    def _complete(self, ids: Sequence[str], error: OSError) -> int:
+        """0 where all ids are in a cache that cannot be written. Raises DataError otherwise."""
+        missing = self._missing(Index.opened(self.folder, self.open()._shards), ids)
+        if len(missing):
+            raise DataError(
+                f"token cache: {len(missing)} texts are not in {self.folder}, and it cannot be written "
+                f"({error.strerror}); prepare the data as a user who may, or let $LTR_CACHE name another folder"
+            ) from error
+        return 0
 
     def _sound_shards(self) -> list[Shard]:
         """The verified shards, after removing damaged ones and what a killed process left (call with the lock held)."""
@@ -227,25 +239,25 @@ class TokenStore:
             json.dump({**about, "name": str(self.tokenizer.name_or_path)}, file, indent=1)
         backend = backend_of(self.tokenizer)
         writer = Writer(self.folder)
-        chunks = [places[at : at + CHUNK] for at in range(0, len(places), CHUNK)]
-
-        def read(chunk: np.ndarray) -> tuple[np.ndarray, Sequence[str]]:
-            names = [ids[place] for place in chunk.tolist()]
-            return digests(names), texts(names)
-
         # texts are read by a thread of their own, while the tokenizer's threads work on those before
-        with (
-            ThreadPoolExecutor(1) as reader,
-            tqdm(total=len(places), desc=progress, unit=" texts", disable=progress is None) as bar,
-        ):
-            coming = reader.submit(read, chunks[0])
-            for chunk, following in zip(chunks, [*chunks[1:], None], strict=True):
-                names, found = coming.result()
-                if following is not None:
-                    coming = reader.submit(read, following)
-                writer.add(names, Ragged.of(token_ids(backend, found, self.max_tokens), self._dtype))
-                bar.update(len(chunk))
+        with tqdm(total=len(places), desc=progress, unit=" texts", disable=progress is None) as bar:
+            for names, found in ahead(_read(ids, places, texts), depth=1):
+                writer.add(names, tokens_of(backend, found, self.max_tokens, self._dtype))
+                bar.update(len(found))
         writer.close()
+
+
+def _read(
+    ids: Sequence[str], places: np.ndarray, texts: Callable[[Sequence[str]], Sequence[str]]
+) -> Iterator[tuple[np.ndarray, Sequence[str]]]:
+    """The digests of ids and their texts, up to ``CHUNK`` at a time and fewer where texts are long."""
+    at, size = 0, min(FIRST, CHUNK)
+    while at < len(places):
+        names = [ids[place] for place in places[at : at + size].tolist()]
+        found = texts(names)
+        yield digests(names), found
+        at += size
+        size = min(CHUNK, 1 + READ * len(found) // (1 + sum(map(len, found))))
 
 
 class Writer:

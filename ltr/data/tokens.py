@@ -18,6 +18,8 @@ from ltr.io.models import located
 
 #: texts handed to the tokenizer's threads at a time
 CHUNK = 4096
+#: characters tokenised at a time: the tokenizer's own lists take up to 50 bytes a character
+SLICE = 2**22
 #: a text is cut to this many characters per wanted token before tokenising (and retried whole when that was too few)
 CHARACTERS_PER_TOKEN = 12
 
@@ -161,24 +163,54 @@ def tokenize(
     with tqdm(total=len(texts), desc=progress, unit=" texts", disable=progress is None) as bar:
         for start in range(0, len(texts), CHUNK):
             chunk = texts[start : start + CHUNK]
-            parts.append(Ragged.of(token_ids(backend, chunk, max_tokens)))
+            parts.append(tokens_of(backend, chunk, max_tokens))
             bar.update(len(chunk))
     return Ragged.join(parts)
 
 
+def tokens_of(backend: Any, texts: Sequence[str], max_tokens: int | None, dtype: Any = np.int32) -> Ragged:
+    """Token ids of texts from what ``backend_of`` returned; long texts a few at a time, so that memory stays bounded.
+
+    See ``tokenize``.
+    """
+    parts, start, size = [], 0, 0
+    for stop, text in enumerate(texts, 1):
+        size += len(text) if max_tokens is None else min(len(text), max_tokens * CHARACTERS_PER_TOKEN)
+        if size >= SLICE or stop == len(texts):
+            parts.append(Ragged.of(token_ids(backend, texts[start:stop], max_tokens), dtype))
+            start, size = stop, 0
+    return Ragged.join(parts)
+
+
 def token_ids(backend: Any, texts: Sequence[str], max_tokens: int | None) -> list[list[int]]:
-    """Token ids of texts from what ``backend_of`` returned; see ``tokenize``."""
+    """Token ids of texts, all tokenised at once; see ``tokens_of``."""
     if max_tokens is None:
-        return [encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)]
+        return _encoded(backend, texts)
     # far longer texts than needed are common (whole web pages): tokenise only their beginning, cut between words
     cut = [_beginning(text, max_tokens * CHARACTERS_PER_TOKEN) for text in texts]
-    ids = [encoding.ids for encoding in backend.encode_batch_fast(cut, add_special_tokens=False)]
+    ids = _encoded(backend, cut)
     short = [i for i, text in enumerate(texts) if len(cut[i]) < len(text) and len(ids[i]) <= max_tokens]
     if short:
-        whole = backend.encode_batch_fast([texts[i] for i in short], add_special_tokens=False)
-        for i, encoding in zip(short, whole, strict=True):
-            ids[i] = encoding.ids
+        for i, whole in zip(short, _encoded(backend, [texts[i] for i in short]), strict=True):
+            ids[i] = whole
     return [sequence[:max_tokens] for sequence in ids]
+
+
+def _encoded(backend: Any, texts: Sequence[str]) -> list[list[int]]:
+    try:
+        return [encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)]
+    except TypeError:  # so the tokenizer refuses half a surrogate pair, which cutting text in UTF-16 leaves
+        readable = [_readable(text) if isinstance(text, str) else text for text in texts]
+    return [encoding.ids for encoding in backend.encode_batch_fast(readable, add_special_tokens=False)]
+
+
+def _readable(text: str) -> str:
+    """The text with U+FFFD in place of each half of a surrogate pair that stands alone."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 def _beginning(text: str, characters: int) -> str:

@@ -9,7 +9,7 @@ from ltr.data.bm25 import ANALYSIS
 from ltr.data.candidates import candidates
 from ltr.data.collection import Collection
 from ltr.data.kept_pools import kept_pool
-from ltr.data.pools import judged_pool, pairs_pool, random_subset, teacher_pool
+from ltr.data.pools import judged_pool, pairs_pool, random_subset, refuse_random, teacher_pool
 from ltr.data.sampling import Pool, Sampling, subset
 from ltr.data.text_parts import ALL, TrainPart, facts_of, first_stage, judged_queries, refuse_empty, refuse_two_sources
 
@@ -35,11 +35,12 @@ def train_part(
         progress: whether to show bars.
 
     Raises:
-        ConfigError: both a source and a teacher, or BM25 without a ``top``.
+        ConfigError: both a source and a teacher, random negatives with a teacher, or BM25 without a ``top``.
         DataError: no query gives a list; a query without text.
     """
     if teacher is not None:
         refuse_two_sources("train", source, teacher)
+        refuse_random(sampling)  # before a kept pool could hide it
     facts = facts_of(collection, teacher or source or "bm25", n_queries, seed)
     if teacher is not None:
         facts += ["teacher", sampling.skip, sampling.top]

@@ -12,7 +12,7 @@ import numpy as np
 from ltr.batch import PassageLists, TextLists
 from ltr.data.passages import Cutting, check_stride, encode_passages, inside_words
 from ltr.data.ragged import Ragged, offsets_of
-from ltr.data.tokens import PairTemplate, backend_of, check_lengths, encode, token_ids
+from ltr.data.tokens import PairTemplate, backend_of, check_lengths, encode, tokens_of
 from ltr.scorers.settings import ModelSettings
 
 #: documents tokenised together
@@ -92,11 +92,4 @@ class TextEncoder:
         return Cutting(self.settings.stride, self.settings.max_passages, inside_words(self.tokenizer))
 
     def _tokens(self, texts: Sequence[str], most: int | None) -> Ragged:
-        """Token ids of texts; long ones a few at a time, because the tokenizer's own lists are large."""
-        parts, start, size = [], 0, 0
-        for stop, text in enumerate(texts, 1):
-            size += len(text)
-            if size >= CHUNK * LONG or stop == len(texts):
-                parts.append(Ragged.of(token_ids(self._backend, texts[start:stop], most)))
-                start, size = stop, 0
-        return Ragged.join(parts)
+        return tokens_of(self._backend, texts, most)

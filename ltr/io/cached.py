@@ -2,39 +2,107 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 from ltr.io.files import cache_folder, disk_errors
+
+T = TypeVar("T")
+
+#: what reading says of files that are gone, cut short or overwritten
+DAMAGE = (OSError, ValueError, EOFError, KeyError)
+
+log = logging.getLogger("ltr")
 
 
 def cached_folder(kind: str, key: str, build: Callable[[Path], None]) -> Path:
     """The folder ``kind/key`` in the user's cache, built on first use.
 
-    It is built beside its place and renamed when complete, so that an interruption leaves nothing half-made and two
-    processes that build at once end with one good folder.
+    It is built beside its place and renamed when complete, so that an interruption leaves nothing half-made. Of several
+    processes one builds, the others wait for it.
 
     Args:
         kind: what it holds; the parent folder's name.
         key: what identifies the content; the folder's name.
         build: writes the content into the empty folder that it is given.
+
+    Raises:
+        DataError: the disk is full, or the cache cannot be written.
     """
-    parent = cache_folder(kind)
-    place = parent / key
-    if place.is_dir():
-        return place
-    beside = Path(tempfile.mkdtemp(dir=parent, prefix=f".{key}.", suffix=".part"))
-    try:
-        with disk_errors(place):
-            build(beside)
-        try:
-            os.rename(beside, place)
-        except OSError:
-            if not place.is_dir():  # otherwise another process was quicker: its folder holds the same
-                raise
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    place = cache_folder(kind) / key
+    if not place.is_dir():
+        with _building(place):
+            if not place.is_dir():
+                _build(place, build)
     return place
+
+
+def cached(kind: str, key: str, build: Callable[[Path], None], read: Callable[[Path], T]) -> T:
+    """What ``read`` makes of a folder of the user's cache; a folder that it cannot read is removed and built anew.
+
+    Args:
+        kind, key, build: see ``cached_folder``.
+        read: raises one of ``DAMAGE`` where files are gone or do not hold what was written.
+    """
+    place = cached_folder(kind, key, build)
+    try:
+        return read(place)
+    except DAMAGE:
+        pass  # told below, unless another process mends it first
+    with _building(place):
+        try:
+            return read(place)
+        except DAMAGE as error:
+            log.warning("cache: %s is damaged (%s: %s); it is built anew", place, type(error).__name__, error)
+        with disk_errors(place):
+            shutil.rmtree(place)
+        _build(place, build)
+    return read(place)
+
+
+def alone(lock: Path, place: Path) -> Any:
+    """Hold a lock file as a context, so that one process at a time writes a place; that others wait is said."""
+    from filelock import FileLock, Timeout
+
+    held = FileLock(str(lock))
+    try:
+        return held.acquire(timeout=0)
+    except Timeout:
+        log.warning("cache: waiting for another process that writes %s", place)
+        return held.acquire()
+
+
+def _building(place: Path) -> Any:
+    # locks lie elsewhere: beside its place one could be taken for content
+    lock = cache_folder("locks") / f"{place.parent.name}-{place.name}.lock"
+    with disk_errors(place):
+        return alone(lock, place)
+
+
+def _build(place: Path, build: Callable[[Path], None]) -> None:
+    """Build a folder; to be called with its lock held."""
+    beside = place.with_name(f".{place.name}.part")
+    with disk_errors(place):
+        shutil.rmtree(beside, ignore_errors=True)  # what a killed process left
+        beside.mkdir()
+        try:
+            build(beside)
+            for path in beside.rglob("*"):
+                if path.is_file():
+                    _sync(path)
+            os.rename(beside, place)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file is on the disk: after a power cut a renamed folder could hold empty files otherwise."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

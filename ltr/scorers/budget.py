@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +21,11 @@ SHARE = 0.25
 GAIN = 1.03
 #: tokens at once on a GPU beyond which nothing was gained
 MOST = 2**17
+
+
+#: files of a memory control group: its limit and its use, and in memory.stat the files' pages that others may have
+VERSION_1 = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
+VERSION_2 = "memory.max", "memory.current", "inactive_file"
 
 
 @dataclass(frozen=True)
@@ -123,14 +129,34 @@ def _seconds(run: Callable[[int], None], size: int, machine: Machine) -> float:
     return max(machine.clock() - start, 1e-9)
 
 
-def _available() -> int:
-    """Bytes that a process can still have."""
+def _available(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Bytes that a process can still have: of the machine, and within the limits of a container."""
     try:
-        with open("/proc/meminfo") as file:
+        with open(proc / "meminfo") as file:
             found = {line.split(":")[0]: int(line.split()[1]) for line in file if line.endswith("kB\n")}
-        return 1024 * found["MemAvailable"]
+        return min([1024 * found["MemAvailable"], *_allowed(proc / "self" / "cgroup", cgroups)])
     except (OSError, KeyError):  # not Linux: half of what is there
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+
+
+def _allowed(own: Path, cgroups: Path) -> list[int]:
+    """Bytes that are left in each limited control group around this process."""
+    left = []
+    for line in own.read_text().splitlines() if own.exists() else []:
+        _, kinds, place = line.split(":", 2)
+        if kinds and "memory" not in kinds.split(","):
+            continue
+        limit, used, idle = VERSION_1 if kinds else VERSION_2
+        inner = Path(place.strip("/"))
+        for group in (inner, *inner.parents):  # a limit holds for all groups inside
+            folder = cgroups / ("memory" if kinds else "") / group
+            try:
+                most, taken = (int((folder / name).read_text()) for name in (limit, used))
+                facts = dict(fact.split() for fact in (folder / "memory.stat").read_text().splitlines())
+                left.append(most - taken + int(facts[idle]))
+            except (OSError, ValueError, KeyError):  # not there, or "max": no limit
+                continue
+    return left
 
 
 def _cuda_free(device: torch.device) -> int:

@@ -1,1 +1,2 @@
-from tests.data.text_data import data, folder, tokenizer  # noqa: F401
+from tests.data.counting import counts  # noqa: F401
+from tests.data.text_data import data, folder, teacher, tokenizer  # noqa: F401

@@ -1,7 +1,9 @@
 """A thread that works ahead: order, errors in their place, and an end whenever the taker stops."""
 
+import gc
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -69,6 +71,54 @@ def test_whoever_stops_early_ends_the_thread():
     while alive() and time.monotonic() < deadline:  # a generator is closed when nobody holds it
         time.sleep(0.01)
     assert not alive()
+
+
+def test_the_garbage_collector_may_close_it_in_its_own_thread(monkeypatch):
+    class Held:
+        pass
+
+    def items():
+        while True:
+            gc.collect()
+            yield 1
+
+    wrong, closed = [], threading.Event()
+    monkeypatch.setattr("sys.unraisablehook", lambda told: wrong.append(told.exc_value))
+    held = Held()
+    held.items, held.itself = ahead(items()), held  # a ring: only the collector finds it
+    weakref.finalize(held, closed.set)
+    gc.disable()
+    try:
+        next(held.items)
+        del held
+        assert closed.wait(10), "collected by the thread"
+    finally:
+        gc.enable()
+    deadline = time.monotonic() + 10
+    while alive() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not alive()
+    assert not wrong
+
+
+def test_an_error_that_nobody_waits_for_holds_nobody_up():
+    """The queue is full when the error comes, and the taker stops then."""
+    failing = threading.Event()
+
+    def items():
+        yield 1
+        yield 2
+        failing.wait(10)
+        raise ValueError("late")
+
+    found = ahead(items(), depth=1)
+    assert next(found) == 1
+    failing.set()
+    time.sleep(0.05)
+    closing = threading.Thread(target=found.close, daemon=True)
+    closing.start()
+    closing.join(5)
+    assert not closing.is_alive()
 
 
 def test_the_callers_work_runs_beside_the_threads():

@@ -94,6 +94,18 @@ def test_interrupted_index_leaves_nothing(tiny_folder, monkeypatch):
     assert len(retrieve(c, k1=3.3)) == 4
 
 
+@pytest.mark.parametrize("name", ["place.npy", "doc_ids.txt", "params.index.json", "data.csc.index.npy"])
+def test_a_damaged_index_is_built_anew(tiny_folder, caplog, name):
+    c = load(tiny_folder)
+    first = retrieve(c, k1=5.5).to_dict()
+    path = max(cache_folder("bm25").iterdir(), key=lambda folder: folder.stat().st_mtime_ns) / name
+    for damage in (lambda: path.unlink(), lambda: path.write_bytes(path.read_bytes()[:10])):
+        damage()
+        caplog.clear()
+        assert retrieve(c, k1=5.5).to_dict() == first
+        assert "is damaged" in caplog.text
+
+
 def test_progress_shows_a_bar(tiny_folder, capsys):
     retrieve(load(tiny_folder), k1=4.4, progress=True)
     shown = capsys.readouterr().err

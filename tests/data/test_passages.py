@@ -90,6 +90,12 @@ def test_passages_start_with_a_word_where_the_overlap_allows(word, stride):
     assert (moves < word).all(), "to the next word, not further"
 
 
+def test_a_passage_never_moves_to_where_the_next_one_starts():
+    docs, inside = numbered([6]), np.array([False, True, False, False, False, False])
+    passages, counts = Cutting(1, None, inside).cut(docs, np.array([4]))
+    assert by_document(passages, counts) == [[[0, 1, 2, 3], [1, 2, 3, 4], [2, 3, 4, 5]]]
+
+
 def test_what_never_begins_a_word_is_cut_anywhere():
     docs = numbered([300])
     passages, _ = Cutting(None, None, np.ones(300, bool)).cut(docs, np.array([40]))

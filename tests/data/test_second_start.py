@@ -1,55 +1,22 @@
 """What a second start, and a training batch, do not do: counts, not times."""
 
-from dataclasses import asdict
-
 import numpy as np
 import pytest
+import torch
 
-from ltr.data import kept_pools, pools, text_parts, token_shards, token_store, tokens, train_parts
+from ltr.data import pools, text_parts, token_shards, token_store
 from ltr.data.collection import Collection
-from ltr.data.docstore import LineStore
 from ltr.data.ids import Ids
-from ltr.data.kept_pools import kept_pool
 from ltr.data.loaders import Loader
 from ltr.data.sampling import Pool, Sampling
 from ltr.errors import DataError
-from tests.data.text_data import FIRST, N_DOCS, At, lists_of
+from tests.data.counting import Counts
+from tests.data.text_data import N_DOCS, At, lists_of
 
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("LTR_CACHE", str(tmp_path / "cache"))
-
-
-class Counts(dict):
-    """How often functions are called."""
-
-    def watch(self, patch, owner, name):
-        original = getattr(owner, name)
-        self[name] = 0
-
-        def call(*args, **kwargs):
-            self[name] += 1
-            return original(*args, **kwargs)
-
-        patch.setattr(owner, name, call)
-
-
-@pytest.fixture
-def counts(monkeypatch):
-    """Counts the reads of texts, the runs of the tokenizer, and the making of pools."""
-    counts = Counts()
-    for owner, name in (
-        *((LineStore, "at"), (LineStore, "get_many_iter"), (LineStore, "_build"), (Collection, "texts")),
-        *(
-            (token_store, "token_ids"),
-            (tokens, "token_ids"),
-            (train_parts, "judged_pool"),
-            (train_parts, "teacher_pool"),
-        ),
-    ):
-        counts.watch(monkeypatch, owner, name)
-    return counts
 
 
 def test_a_second_start_reads_no_text_and_tokenises_nothing(data, counts):
@@ -168,116 +135,6 @@ def _tokenizer():
     return tiny_tokenizer("bert")
 
 
-# ---------------------------------------------------------------------------------------------------- kept pools
-
-
-SETTINGS = {
-    "judged": {},
-    "random": {"sampling": Sampling(docs_per_list=5, random=0.5, random_pool=40)},
-    "several positives": {"sampling": Sampling(docs_per_list=6, positives=3, skip=1, top=7)},
-    "subset": {"train_queries": 5, "seed": 3},
-}
-
-
-@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
-def test_a_kept_pool_is_the_pool(data, settings, counts):
-    made = [data(dev=None, **settings) for _ in range(2)]
-    assert counts["judged_pool"] == 1
-    fresh, kept = (one._part("train").pool for one in made)
-    facts = [asdict(pool) for pool in (fresh, kept)]
-    for name in facts[0]:
-        a, b = (one[name] for one in facts)
-        if isinstance(a, (list, Ids)):
-            assert a == b, name
-        elif name in ("first", "rest", "relevant"):
-            assert [values.tolist() for values in a] == [values.tolist() for values in b], name
-        elif isinstance(a, np.ndarray):
-            assert a.tolist() == b.tolist(), name
-        else:
-            assert a == b, name
-    epochs = []
-    for one in made:
-        one.trainer = At(1)
-        epochs.append(lists_of(one.train_dataloader()))
-    assert epochs[0] == epochs[1]
-
-
-def test_teacher_and_triples_are_kept_too(data, tmp_path, monkeypatch, counts):
-    run = tmp_path / "teacher.trec"
-    run.write_text("".join(f"t{i} Q0 d{j} 1 {j - i / 4} big\n" for i in range(3) for j in range(6)))
-    teacher = {"dev": None, "train_candidates": None, "teacher": str(run)}
-    assert lists_of(data(**teacher).train_dataloader()) == lists_of(data(**teacher).train_dataloader())
-    assert counts["teacher_pool"] == 1
-    monkeypatch.setattr(Collection, "docpairs", lambda self: iter([("t1", "d1", "d2"), ("t5", "d4", "d5")]))
-    triples = {"dev": None, "train_candidates": "docpairs"}
-    first = lists_of(data(**triples).train_dataloader())
-    monkeypatch.setattr(Collection, "docpairs", None)
-    assert lists_of(data(**triples).train_dataloader()) == first
-
-
-def test_the_size_of_lists_makes_no_new_pool_and_all_else_does(data, counts, tmp_path):
-    data(dev=None)
-    for size in (3, 5, None):
-        lists = lists_of(data(dev=None, sampling=Sampling(docs_per_list=size)).train_dataloader())
-        assert {len(docs) for docs in lists.values()} == {size or 10}
-    data(dev=None, seed=1)  # the seed draws, and nothing here was chosen by it
-    assert counts["judged_pool"] == 1
-    run = tmp_path / "run.trec"
-    run.write_text("".join(f"{q} Q0 {d} 1 1.0 x\n" for q, docs in FIRST.items() for d in docs[:6]))
-    for settings in (
-        {"sampling": Sampling(docs_per_list=4, top=7)},
-        {"sampling": Sampling(docs_per_list=4, skip=1)},
-        {"sampling": Sampling(docs_per_list=4, min_grade=2)},
-        {"sampling": Sampling(docs_per_list=4, random=0.5)},
-        {"sampling": Sampling(docs_per_list=4, random=0.5), "seed": 1},
-        {"train_queries": 5},
-        {"train_queries": 5, "seed": 1},
-        {"train_candidates": str(run)},
-        {"train_candidates": "qrels", "sampling": Sampling(docs_per_list=4)},
-    ):
-        before = counts["judged_pool"]
-        data(dev=None, **settings)
-        assert counts["judged_pool"] == before + 1, settings
-
-
-def test_what_was_left_out_is_said_at_every_start(data, folder, tmp_path, caplog):
-    import shutil
-
-    other = shutil.copytree(folder, tmp_path / "other")
-    with open(other / "qrels.train.trec", "a") as file:
-        file.write("t0x 0 d1 1\n")  # no such query
-    with open(other / "queries.tsv", "a") as file:
-        file.write("t99\tjudged, without candidates\n")
-    with open(other / "qrels.train.trec", "a") as file:
-        file.write("t99 0 d1 1\n")
-    said = []
-    for _ in range(2):
-        caplog.clear()
-        data(dev=None, train=f"{other}/train")
-        said.append(caplog.messages)
-    assert said[0] == said[1]
-    assert said[0] == [
-        f"{other}/train: 1 of 14 judged queries are not among its queries and are left out: t0x",
-        f"{other}/train: 1 of 13 queries are left out of training: 1 without negatives",
-    ]
-
-
-def test_what_fails_is_not_kept(monkeypatch):
-    def broken():
-        raise DataError("no list")
-
-    for _ in range(2):
-        with pytest.raises(DataError, match="no list"):
-            kept_pool(["facts"], {}, broken)
-
-
-def test_another_release_makes_pools_anew(data, counts, monkeypatch):
-    data(dev=None)
-    monkeypatch.setattr(kept_pools, "__version__", "another")
-    data(dev=None)
-    assert counts["judged_pool"] == 2
-
-
 # ------------------------------------------------------------------------------------------------------- loaders
 
 
@@ -301,6 +158,15 @@ def test_batches_are_made_by_a_thread_and_the_same_as_without(data):
     direct = [loader.dataset[lists] for lists in loader.sampler]
     assert [batch.input_ids.tolist() for batch in batches] == [batch.input_ids.tolist() for batch in direct]
     assert [batch.doc_ids for batch in batches] == [batch.doc_ids for batch in direct]
+
+
+def test_loading_draws_no_random_numbers_of_the_training(data):
+    made = data()
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    for loader in (made.train_dataloader(), made.val_dataloader()):
+        assert len(list(loader)) > 0
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_an_error_of_a_batch_reaches_the_training(data, monkeypatch):

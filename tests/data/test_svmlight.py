@@ -164,6 +164,19 @@ def test_a_file_is_parsed_once_until_it_changes(written, monkeypatch):
     assert read_svmlight(path).features.tolist() == [[8.0]]
 
 
+@pytest.mark.parametrize("name", ["facts.json", "labels.npy", "features.npy", "query_ids.npy"])
+def test_what_is_damaged_in_the_cache_is_parsed_anew(written, cache, caplog, name):
+    path = written(LETOR)
+    first = read_svmlight(path)
+    folder = max((cache / "svmlight").iterdir(), key=lambda place: place.stat().st_mtime_ns)
+    for damage in ((folder / name).unlink, lambda: (folder / name).write_bytes(b"")):
+        damage()
+        caplog.clear()
+        again = read_svmlight(path)
+        assert (again.features.tolist(), again.labels.tolist()) == (first.features.tolist(), first.labels.tolist())
+        assert "is damaged" in caplog.text
+
+
 def test_a_file_that_is_refused_leaves_nothing_in_the_cache(written, cache):
     path = written("1 qid:a 1:x\n")
     before = {p.name for p in (cache / "svmlight").iterdir()} if (cache / "svmlight").is_dir() else set()

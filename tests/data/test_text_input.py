@@ -1,13 +1,15 @@
 """TextData: settings from the command line, and bad input named before training."""
 
+import json
 import shutil
 
 import pytest
 import pytorch_lightning as pl
 
 from ltr.data.sampling import Sampling, subset
+from ltr.data.tokens import load_tokenizer
 from ltr.errors import ConfigError, DataError
-from tests.data.text_data import N_DEV, At
+from tests.data.text_data import N_DEV, At, documents, lists_of
 
 
 @pytest.mark.parametrize(
@@ -86,6 +88,29 @@ def test_queries_without_text_are_named(data, folder, tmp_path):
         (other / "queries.tsv").write_text(queries.replace(text, f"{query_id}\t "))
         with pytest.raises(DataError, match=rf"other/\w+: query {query_id} has no text; .*ltr data check"):
             data(**options)
+
+
+@pytest.mark.parametrize("source", ["first", "bm25"])
+def test_half_a_surrogate_pair_in_a_text(data, folder, tmp_path, source):
+    other = shutil.copytree(folder, tmp_path / "other")
+    lines = (other / "docs.jsonl").read_text().splitlines()
+    lines[2] = json.dumps({"doc_id": "d2", "text": "the quick \ud83d"})
+    (other / "docs.jsonl").write_text("\n".join(lines) + "\n")
+    made = data(train=f"{other}/train", dev=None, train_candidates=source, sampling=Sampling(docs_per_list=None))
+    assert "d2" in {doc for docs in lists_of(made.train_dataloader()).values() for doc in docs}
+
+
+def test_queries_are_stored_as_long_as_they_are_read(data, folder, tokenizer, tmp_path):
+    other = shutil.copytree(folder, tmp_path / "other")
+    long = " ".join(["fox dog"] * 400)
+    queries = (other / "queries.tsv").read_text().splitlines()
+    (other / "queries.tsv").write_text("\n".join([f"t0\t{long}", *queries[1:]]) + "\n")
+    whole = load_tokenizer(tokenizer)(long, add_special_tokens=False)["input_ids"]
+    made = data(train=f"{other}/train", dev=None, max_length=2000, max_query_length=1000, lists_per_batch=12)
+    (batch,) = made.train_dataloader()
+    ids = next(ids for query_id, _, _, ids, _ in documents(batch) if query_id == "t0")
+    assert 512 < len(whole) < 1000
+    assert ids[1 : len(whole) + 1] == whole
 
 
 def test_judged_queries_without_text_are_counted(data, folder, tmp_path, caplog):

@@ -1,3 +1,4 @@
+import errno
 import multiprocessing
 import pickle
 import threading
@@ -233,6 +234,26 @@ def test_waiting_for_the_lock_is_said(caplog):
     assert "waiting for another process" in caplog.text
 
 
+def test_a_cache_that_cannot_be_written_is_used_where_it_holds_all(monkeypatch):
+    store = TokenStore("docs", TOKENIZER)
+    store.ensure(["d1", "d2"], Lookup())
+    before = {path: path.stat().st_mtime_ns for path in store.folder.iterdir()}
+
+    def refused(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refused)
+    assert TokenStore("docs", TOKENIZER).ensure(["d2", "d1"], Lookup()) == 0
+    same_as_tokenizer(store, ["d2", "d1"])
+    told = rf"2 texts are not in {store.folder}, and it cannot be written \(Permission denied\); .* \$LTR_CACHE name"
+    with pytest.raises(DataError, match=told):
+        TokenStore("docs", TOKENIZER).ensure(["d2", "d3", "d4"], Lookup())
+    assert {path: path.stat().st_mtime_ns for path in store.folder.iterdir()} == before
+    monkeypatch.setattr("filelock.FileLock.acquire", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        TokenStore("docs", TOKENIZER).ensure(["d1"], Lookup())
+
+
 def test_tables_travel_to_other_processes(small_shards):
     store = TokenStore("docs", TOKENIZER)
     store.ensure(TEXTS, Lookup())
@@ -271,6 +292,17 @@ def test_rows_of_many_ids_are_kept(monkeypatch):
     (kept,) = store.folder.glob("rows-*")
     kept.write_bytes(b"damaged")
     assert store.open().rows(ids).tolist() == expected
+
+
+def test_kept_rows_are_those_of_the_ids_and_their_order(monkeypatch):
+    monkeypatch.setattr(token_store, "KEPT", 3)
+    store = TokenStore("docs", TOKENIZER)
+    orders = [["d1", "d2", "d3"], ["d3", "d1", "d2"], ["d1", "d2", "d4"]]
+    for ids in orders:
+        store.ensure(ids, Lookup())
+        same_as_tokenizer(store, ids)
+    for ids in orders:
+        same_as_tokenizer(store, ids)
 
 
 def test_rows_and_index_follow_the_shards(small_shards, monkeypatch):
@@ -338,6 +370,22 @@ def test_texts_are_read_beside_the_tokenizer(small_shards):
 
     TokenStore("docs", TOKENIZER).ensure(TEXTS, texts)
     assert threading.main_thread().name not in names
+
+
+def test_long_texts_are_read_a_few_at_a_time(monkeypatch):
+    monkeypatch.setattr(token_store, "READ", 1000)
+    monkeypatch.setattr(token_store, "FIRST", 2)
+    asked = []
+
+    def texts(ids):
+        asked.append(len(ids))
+        return ["fox " * (100 if int(i[1:]) < 20 else 1) for i in ids]
+
+    store = TokenStore("docs", TOKENIZER, 2**31)
+    ids = [f"d{i}" for i in range(300)]
+    assert store.ensure(ids, texts) == 300
+    assert asked == [2, *[3] * 7, 231, 46], "a thousand characters are two long texts and a half, or 250 short ones"
+    assert store.open().lengths(store.open().rows(ids)).tolist() == [100] * 20 + [1] * 280
 
 
 def test_a_text_that_cannot_be_read_is_told_as_it_is(small_shards):

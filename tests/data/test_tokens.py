@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ltr.data import tokens
 from ltr.data.ragged import Ragged
 from ltr.data.tokens import (
     CHARACTERS_PER_TOKEN,
@@ -111,6 +112,39 @@ def test_beginning_of_long_texts_has_the_same_tokens_as_the_whole(kind, separato
     for i in range(len(texts)):
         expected = whole.take(np.array([i])).values[:most]
         assert cut.take(np.array([i])).values.tolist() == expected.tolist()
+
+
+@each_kind
+@pytest.mark.parametrize("most", [None, 3, 50])
+def test_half_a_surrogate_pair_is_read_as_a_replacement_character(kind, most):
+    tokenizer = TOKENIZERS[kind]
+    broken = ["smile \ud83d", "\ude00 fox", "a \ud83d\ude00 dog", "fox", "fox " * 200 + "\ud83d"]
+    mended = ["smile \ufffd", "\ufffd fox", "a \U0001f600 dog", "fox", "fox " * 200 + "\ufffd"]
+    found, expected = tokenize(tokenizer, broken, most), tokenize(tokenizer, mended, most)
+    assert [part.tolist() for part in found] == [part.tolist() for part in expected]
+
+
+def test_sound_texts_are_looked_at_by_the_tokenizer_alone(monkeypatch):
+    monkeypatch.setattr(tokens, "_readable", None)
+    assert tokenize(TOKENIZERS["bert"], DOCS).n == len(DOCS)
+
+
+def test_other_types_are_refused_as_the_tokenizer_refuses_them():
+    with pytest.raises(TypeError, match="TextInputSequence"):
+        tokenize(TOKENIZERS["bert"], [("fox", b"dog")])
+
+
+@pytest.mark.parametrize(("most", "sizes"), [(None, [1, 3, 2]), (2, [4, 2])])
+def test_so_many_characters_at_a_time(monkeypatch, most, sizes):
+    monkeypatch.setattr(tokens, "SLICE", 60)
+    texts = ["dog " * 20, "fox", "a dog " * 5, "lazy " * 6, "", "fox"]
+    given, real = [], tokens.token_ids
+    monkeypatch.setattr(tokens, "token_ids", lambda b, texts, most: given.append(len(texts)) or real(b, texts, most))
+    found = tokens.tokens_of(tokens.backend_of(TOKENIZERS["bert"]), texts, most, np.uint16)
+    assert given == sizes
+    assert found.values.dtype == np.uint16
+    whole = TOKENIZERS["bert"](texts, add_special_tokens=False)["input_ids"]
+    assert found.values.tolist() == [token for ids in whole for token in ids[:most]]
 
 
 def test_tokenize_shows_progress(capsys):

@@ -63,6 +63,14 @@ def data(folder, tokenizer):
     return make
 
 
+@pytest.fixture
+def teacher(tmp_path):
+    """Settings of training with a teacher."""
+    run = tmp_path / "teacher.trec"
+    run.write_text("".join(f"t{i} Q0 d{j} 1 {j - i / 4} big\n" for i in range(3) for j in range(6)))
+    return {"dev": None, "train_candidates": None, "teacher": str(run)}
+
+
 def documents(batch):
     """(query id, document id, label, token ids, segment ids) of each document of a batch."""
     owners = np.repeat(batch.query_ids, batch.list_offsets.diff().numpy())

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ltr.batch import PassageLists, TextLists
+from ltr.data import tokens
 from ltr.data.ragged import Ragged
 from ltr.data.tokens import PairTemplate, encode, tokenize
 from ltr.errors import ConfigError
@@ -24,13 +25,13 @@ def encoder(how: str = "first", stride=None, most=None) -> TextEncoder:
 @pytest.fixture
 def tokenised(monkeypatch) -> list[str]:
     """Every text that the tokenizer is given, in order."""
-    texts, real = [], encoding.token_ids
+    texts, real = [], tokens.token_ids
 
     def counted(backend, some, most):
         texts.extend(some)
         return real(backend, some, most)
 
-    monkeypatch.setattr(encoding, "token_ids", counted)
+    monkeypatch.setattr(tokens, "token_ids", counted)
     return texts
 
 
@@ -95,8 +96,8 @@ def test_passages_start_with_words():
 
 
 def test_max_passages_bounds_what_is_computed_and_tokenised(monkeypatch):
-    bounds, real = [], encoding.token_ids
-    monkeypatch.setattr(encoding, "token_ids", lambda b, texts, most: bounds.append(most) or real(b, texts, most))
+    bounds, real = [], tokens.token_ids
+    monkeypatch.setattr(tokens, "token_ids", lambda b, texts, most: bounds.append(most) or real(b, texts, most))
     text = WORDS + " zzz" * 5000
     few = encoder("max", 10, 3).batch([Texts("q", "fox", ["d"], [text])])
     assert bounds == [8, 30 + 2 * 10]
@@ -109,10 +110,11 @@ def test_max_passages_bounds_what_is_computed_and_tokenised(monkeypatch):
 
 
 def test_long_documents_are_encoded_and_tokenised_a_few_at_a_time(monkeypatch):
-    sizes, real = [], encoding.token_ids
+    sizes, real = [], tokens.token_ids
     monkeypatch.setattr(encoding, "CHUNK", 4)
     monkeypatch.setattr(encoding, "LONG", 100)
-    monkeypatch.setattr(encoding, "token_ids", lambda b, texts, most: sizes.append(len(texts)) or real(b, texts, most))
+    monkeypatch.setattr(tokens, "SLICE", 400)
+    monkeypatch.setattr(tokens, "token_ids", lambda b, texts, most: sizes.append(len(texts)) or real(b, texts, most))
     lists = [Texts(f"q{i}", "fox", ["a", "b", "c"], ["x " * 70] * 3) for i in range(4)]
     batches = list(encoder("max").batches(lists))
     assert [len(batch) for batch in batches] == [1, 1, 1, 1], "each document counts for two"
@@ -125,6 +127,12 @@ def test_long_documents_are_encoded_and_tokenised_a_few_at_a_time(monkeypatch):
     assert sizes == [1, 4, 2, 1]
     monkeypatch.undo()
     assert batch.input_ids.tolist() == encoder("max").batch([whole]).input_ids.tolist()
+
+
+def test_half_a_surrogate_pair_in_a_query_or_document():
+    broken, mended = ([Texts("q", f"fox {mark}", ["a"], [f"dog {mark}"])] for mark in ("\ud83d", "\ufffd"))
+    for how in ("first", "max"):
+        assert encoder(how).batch(broken).input_ids.tolist() == encoder(how).batch(mended).input_ids.tolist()
 
 
 def test_nothing_to_encode():

@@ -168,6 +168,16 @@ def test_cache_folder_follows_the_environment(tmp_path, monkeypatch):
     assert cache_folder() == tmp_path / "home" / ".cache" / "ltr"
 
 
+def test_a_cache_that_cannot_be_made(tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setenv("LTR_CACHE", str(tmp_path))
+    monkeypatch.setattr("pathlib.Path.mkdir", refused)
+    with pytest.raises(DataError, match=r"cannot write .*tokens: Permission denied; nothing was written"):
+        cache_folder("tokens")
+
+
 def test_existing_names_what_is_missing(tmp_path):
     (tmp_path / "qrels.trec").touch()
     assert existing(tmp_path / "qrels.trec", "judgements") == tmp_path / "qrels.trec"

@@ -82,6 +82,44 @@ def test_this_machine_has_memory():
     assert 2**20 < Machine.of(CPU).free() < 2**50
 
 
+def group(folder, names, limit, used, idle):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, value in zip(names, (limit, used), strict=False):
+        (folder / name).write_text(f"{value}\n")
+    (folder / "memory.stat").write_text(f"anon 5\n{names[2]} {idle}\nslab 7\n")
+
+
+@pytest.mark.parametrize(
+    ("names", "root", "line"),
+    [
+        (budget.VERSION_2, "", "0::/pod/box\n"),
+        (budget.VERSION_1, "memory", "3:cpu,cpuacct:/x\n4:memory:/pod/box\n0::/\n"),
+    ],
+)
+def test_a_container_has_less_memory_than_its_machine(tmp_path, names, root, line):
+    proc, cgroups = tmp_path / "proc", tmp_path / "cgroup"
+    (proc / "self").mkdir(parents=True)
+    (proc / "meminfo").write_text("MemTotal: 90 kB\nMemAvailable: 50 kB\n")
+    assert budget._available(proc, cgroups) == 50 * 1024, "no control groups at all"
+    (proc / "self" / "cgroup").write_text(line)
+    assert budget._available(proc, cgroups) == 50 * 1024, "those are elsewhere"
+    group(cgroups / root, names, "max" if not root else 2**63 - 4096, 10_000, 1)
+    group(cgroups / root / "pod" / "box", names, 30_000, 20_000, 4_000)
+    assert budget._available(proc, cgroups) == 14_000
+    group(cgroups / root / "pod", names, 40_000, 39_000, 500)
+    assert budget._available(proc, cgroups) == 1_500, "the group around it has less"
+    group(cgroups / root / "pod", names, 10**9, 39_000, 500)
+    group(cgroups / root / "pod" / "box", names, "max" if not root else 2**63 - 4096, 20_000, 4_000)
+    assert budget._available(proc, cgroups) == 50 * 1024
+
+
+def test_trying_draws_no_random_numbers():
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    probe(lambda tokens: torch.rand(3), 1, CPU, Made(lambda n: 1.0).machine())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_what_a_token_takes_is_more_than_its_saved_activations(tiny_model):
     scorer = CrossEncoder(str(tiny_model), dropout=0.1).train()
     batch = random_batch([20])

@@ -1,6 +1,9 @@
 """Memory that runs out in the backward pass: gradients are those of a pass that went well."""
 
+from types import SimpleNamespace
+
 import pytest
+import pytorch_lightning as pl
 import torch
 
 from ltr.losses import ListNet
@@ -74,6 +77,21 @@ class Tight(Bag):
     def spare(self, retries):
         self.spared.append(retries)
         return True
+
+
+@pytest.mark.parametrize(
+    ("processes", "precision", "spares"),
+    [(1, "32-true", True), (1, "bf16-mixed", True), (2, "32-true", False), (1, "16-mixed", False)],
+)
+def test_where_a_backward_pass_cannot_be_repeated_it_is_lightnings_own(monkeypatch, processes, precision, spares):
+    """Other processes would wait for gradients that have come already, and a scaled loss is not the cost."""
+    made = RankingModule(Tight(0), ListNet(), measures=["mrr@10"])
+    made._trainer = SimpleNamespace(world_size=processes, precision=precision)
+    called = []
+    monkeypatch.setattr(memory, "backward", lambda *_: called.append("spare"))
+    monkeypatch.setattr(pl.LightningModule, "backward", lambda *_: called.append("own"))
+    made.backward(torch.tensor(1.0))
+    assert called == ["spare" if spares else "own"]
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
