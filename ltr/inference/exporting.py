@@ -26,6 +26,8 @@ from ltr.scorers.quantised import (
     Outliers,
     QuantisedProduct,
     Tensors,
+    careful,
+    is_quantised,
     places,
     state_of,
     with_products,
@@ -78,6 +80,7 @@ class Check:
         speedup: documents per second against the exact model on the same texts, without tokenisation.
         kept: products that stay in higher precision.
         products: how many could be on 8 bits.
+        careful: layers, from the first, in which queries are computed in higher precision.
     """
 
     queries: int
@@ -91,6 +94,7 @@ class Check:
     speedup: float
     kept: tuple[str, ...]
     products: int
+    careful: int = 0
 
     def misses(self, tolerance: Tolerance) -> list[str]:
         """What is not within a tolerance, with the figures."""
@@ -118,12 +122,14 @@ class Export:
         scorer: the quantised one.
         products: what it is made of.
         kept: the products that stay in bfloat16.
+        careful: layers, from the first, in which queries are computed in bfloat16.
     """
 
     exact: Reranker
     scorer: FusedCrossEncoder
     products: list[dict[str, Tensors]]
     kept: tuple[str, ...]
+    careful: int
 
     def write(self, folder: str | Path, check: Check, tolerance: Tolerance) -> None:
         """Write a folder that ``Reranker.load`` opens; an earlier export there is replaced at the end.
@@ -161,11 +167,11 @@ def opened(model: str, max_length: int | None = None) -> Reranker:
 
 
 def quantise(exact: Reranker, lists: Sequence[TextLists], tolerance: Tolerance, show: Show) -> Export:
-    """Quantise a trained cross-encoder, keeping the products that harm most in bfloat16 until scores agree well enough.
+    """Quantise a trained cross-encoder, keeping what harms most in bfloat16 until scores agree well enough.
 
-    Products are ordered by what each alone does to the scores, for what it saves; then the fewest are kept with which
-    the calibration lists are well within the tolerance in tau (a tenth of what it allows is left for other queries).
-    nDCG is not looked at here, only in the check.
+    First the tokens of queries, in more and more layers from the first on: they are few. Then whole products, ordered by
+    what each alone does to the scores, for what it saves. The least is kept with which the calibration lists are well within
+    the tolerance in tau (a tenth of what it allows is left for other queries). nDCG is not looked at here, only in the check.
 
     Args:
         exact: see ``opened``.
@@ -187,21 +193,34 @@ def quantise(exact: Reranker, lists: Sequence[TextLists], tolerance: Tolerance, 
     floats = kept(source)
     goal = tolerance.min_tau + (1 - tolerance.min_tau) / 10
 
-    def made(number: int) -> tuple[FusedCrossEncoder, list[dict[str, Tensors]]]:
-        held = set(order[:number])
-        products = [
-            {name: (floats if (i, name) in held else whole)[i][name] for name in PRODUCTS} for i in range(len(whole))
-        ]
-        return with_products(full, products, activation_of(source)), products
+    separator = exact.encoder.tokenizer.sep_token_id
+    layers = 0 if separator is None else len(whole) - 1
 
-    low, high = 0, len(order)
+    def made(step: int) -> tuple[FusedCrossEncoder, list[dict[str, Tensors]]]:
+        held = set(order[: max(0, step - layers)])
+        products = [
+            {
+                name: _product(whole[i][name], floats[i][name], (i, name) in held, i < min(step, layers))
+                for name in PRODUCTS
+            }
+            for i in range(len(whole))
+        ]
+        return with_products(full, products, activation_of(source), separator if step else None), products
+
+    low, high = 0, layers + len(order)
     while low < high:
         middle = (low + high) // 2
         fits = agreement(wanted, _scores(made(middle)[0], lists)) >= goal
         low, high = (low, middle) if fits else (middle + 1, high)
     scorer, products = made(low)
-    names = tuple(f"layer {i} {name}" for i, name in sorted(order[:low], key=lambda p: (p[0], PRODUCTS.index(p[1]))))
-    return Export(exact, scorer, products, names)
+    held = sorted(order[: max(0, low - layers)], key=lambda p: (p[0], PRODUCTS.index(p[1])))
+    return Export(exact, scorer, products, tuple(f"layer {i} {name}" for i, name in held), min(low, layers))
+
+
+def _product(quantised: Tensors, plain: Tensors, held: bool, with_queries: bool) -> Tensors:
+    if held or not is_quantised(quantised):
+        return plain
+    return careful(quantised, plain) if with_queries else quantised
 
 
 def check(export: Export, lists: Sequence[TextLists], qrels: Qrels | None, show: Show) -> Check:
@@ -220,7 +239,7 @@ def check(export: Export, lists: Sequence[TextLists], qrels: Qrels | None, show:
         agreement([one.scores for one in before], [one.scores for one in after]),
         float(np.abs(flat[0] - flat[1]).max()), float(flat[0].std()),
         _ndcg(after, judged, qrels), _ndcg(before, judged, qrels),
-        (middle - clock) / (end - middle), export.kept, len(places(len(export.products))),
+        (middle - clock) / (end - middle), export.kept, len(places(len(export.products))), export.careful,
     )  # fmt: skip
 
 

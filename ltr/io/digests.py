@@ -36,7 +36,7 @@ def digest(path: str | os.PathLike, kind: str = "blake2b", size: int = 8) -> str
     name = hashlib.blake2b(json.dumps([place, kind, size]).encode(), digest_size=10).hexdigest()
     try:
         kept = cache_folder("hashes") / f"{name}.json"
-    except OSError:
+    except (OSError, DataError):
         return _computed(path, kind, size)
     # the time of change (ctime) tells where another program put the time of writing back
     state = [place, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino]

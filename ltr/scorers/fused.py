@@ -40,6 +40,7 @@ class FusedCrossEncoder(Scorer):
         batch_tokens: most tokens that one thread computes at once; None for ``TOKENS``.
         batch_docs: most documents that one thread computes at once; None for any number.
         revision: of a hub model.
+        separator: token id behind a query, for layers that compute queries in a higher precision; None for no such layers.
 
     Raises:
         ConfigError: a budget below 1.
@@ -54,13 +55,14 @@ class FusedCrossEncoder(Scorer):
         batch_tokens: int | None = None,
         batch_docs: int | None = None,
         revision: str | None = None,
+        separator: int | None = None,
     ):
         super().__init__()
         if any(bound is not None and bound < 1 for bound in (batch_tokens, batch_docs)):
             raise ConfigError(
                 f"FusedCrossEncoder: batch_tokens and batch_docs must be at least 1, got {batch_tokens} and {batch_docs}"
             )
-        self.source, self.revision = source, revision
+        self.source, self.revision, self.separator = source, revision, separator
         self.model = model.requires_grad_(False)
         self.layers = list(layers)
         self.precision = precision
@@ -129,8 +131,9 @@ class FusedCrossEncoder(Scorer):
         line = row(batch, docs)
         states = embedded(self.model, line)
         states = pad(states, (0, 0, 0, spare_rows(len(states))))
+        careful = None if self.separator is None else query_rows(line, self.separator)
         for layer in self.layers:
-            states = layer(states, line.runs, line.starts)
+            states = layer(states, line.runs, line.starts, careful)
         head = head_of(self.model)
         assert head is not None  # else ``unknown`` says so
         return head(self.model, states).view(-1)
@@ -147,6 +150,20 @@ def spare_rows(tokens: int) -> int:
     """
     step = max(1, 2 ** (tokens.bit_length() - 6))
     return -tokens % step
+
+
+def query_rows(line: Row, separator: int) -> Tensor:
+    """Rows of the tokens of each document up to its first separator: the query, as all cross-encoders read it first.
+
+    >>> batch = TextLists(torch.tensor([0, 2]), input_ids=torch.tensor([1, 5, 2, 7, 2, 1, 2, 8, 2]),
+    ...                   segment_ids=torch.zeros(9, dtype=torch.int64), doc_offsets=torch.tensor([0, 5, 9]))
+    >>> query_rows(row(batch, torch.tensor([0, 1])), separator=2).tolist()
+    [0, 1, 2, 5, 6]
+    """
+    here = line.input_ids.eq(separator)
+    before = here.cumsum(0) - here.long()
+    in_document = before - before[line.starts].repeat_interleave(line.ends - line.starts)
+    return in_document.eq(0).nonzero()[:, 0]
 
 
 def embedded(model: Any, line: Row) -> Tensor:

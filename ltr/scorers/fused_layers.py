@@ -125,6 +125,7 @@ class FusedLayer:
         eps: of the normalisations.
         heads: of the attention.
         beside: from the input of ``widen`` to what is added to the result of ``narrow``; None for nothing.
+        precise: the same layer in a higher precision, which computes the rows that need it; None for no such rows.
     """
 
     project: Apply | FirstTokens
@@ -135,13 +136,31 @@ class FusedLayer:
     eps: float
     heads: int
     beside: Apply | None = None
+    precise: FusedLayer | None = None
 
-    def __call__(self, states: Tensor, runs: Runs, starts: Tensor) -> Tensor:
-        """The states [tokens, hidden] after the layer; after the last one those of first tokens, [docs, hidden]."""
+    def __call__(self, states: Tensor, runs: Runs, starts: Tensor, careful: Tensor | None = None) -> Tensor:
+        """The states [tokens, hidden] after the layer; after the last one those of first tokens, [docs, hidden].
+
+        Args:
+            states: before it.
+            runs: the documents of the row.
+            starts: [docs] where they start.
+            careful: [rows] what ``precise`` computes; None for no rows.
+        """
         if isinstance(self.project, FirstTokens):
-            values, states = self.project(states, runs, starts), states[starts]
-        else:
-            values = attended(self.project(states), runs, self.heads)
+            return self._after(self.project(states, runs, starts), states[starts])
+        projected = self.project(states)
+        if self.precise is None or careful is None:
+            return self._after(attended(projected, runs, self.heads), states)
+        own = states[careful]
+        projected[careful] = self.precise.project(own).to(projected.dtype)  # type: ignore[call-arg, operator]
+        values = attended(projected, runs, self.heads)
+        found = self._after(values, states)
+        found[careful] = self.precise._after(values[careful], own)
+        return found
+
+    def _after(self, values: Tensor, states: Tensor) -> Tensor:
+        """The rest of the layer behind attention, where each row is by itself."""
         states = self._summed(self.join(values), states, 0)
         new = self.narrow(self.widen(states))
         return self._summed(new if self.beside is None else new.float().add_(self.beside(states)), states, 1)

@@ -6,6 +6,10 @@ its own first, which bias and weights take up (``shift``, ``smooth``): outliers 
 from all others. What comes from one product to the next as whole numbers cannot be moved: there the few columns with the
 largest numbers are computed apart, in float32 (``Outliers``).
 
+What a query's tokens lose is lost for all its documents: in the first layers they can be computed in bfloat16 (``careful``).
+With an eighth of the tokens so in all layers, Kendall's tau went from .962 to .984 for 15 % more time (MiniLM-L6); first
+tokens alone, or separators, changed nothing.
+
 Source:
     Xiao et al., "SmoothQuant: Accurate and Efficient Post-Training Quantization for Large Language Models", ICML 2023;
     Wei et al., "Outlier Suppression+: Accurate Quantization of Large Language Models by Equivalent and Effective Shifting
@@ -16,6 +20,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +42,8 @@ FORMAT = "ltr quantised 1"
 PRODUCTS = ("project", "join", "widen", "narrow")
 
 #: one product as it is saved: ``weight`` and ``bias``; for int8 also ``weight_scale`` [out], ``shift`` and ``smooth`` [in],
-#: ``input_scale`` and ``input_zero`` (no axes); for an int8 ``narrow`` also what ``Outliers`` needs
+#: ``input_scale`` and ``input_zero`` (no axes); for an int8 ``narrow`` also what ``Outliers`` needs; in layers that are
+#: careful with queries also the numbers that ``kept`` has of it (``precise``, ``precise_bias``)
 Tensors = dict[str, Tensor]
 
 
@@ -123,13 +129,14 @@ def is_quantised(tensors: Tensors) -> bool:
 
 
 def places(n_layers: int) -> list[tuple[int, str]]:
-    """(layer, product) of what can be quantised: not ``join``, which was not faster, nor what is left of the last ``project``."""
-    return [
-        (i, name)
-        for i in range(n_layers)
-        for name in ("project", "widen", "narrow")
-        if (i + 1, name) != (n_layers, "project")
-    ]
+    """(layer, product) of what can be quantised: not ``join``, which was not faster, nor the last layer, which is for first
+    tokens alone."""
+    return [(i, name) for i in range(n_layers - 1) for name in ("project", "widen", "narrow")]
+
+
+def careful(tensors: Tensors, plain: Tensors) -> Tensors:
+    """A quantised product that computes queries in bfloat16; ``plain`` is the product as it is kept."""
+    return {**tensors, "precise": plain["weight"], "precise_bias": plain["bias"]}
 
 
 def working() -> torch.dtype:
@@ -157,7 +164,18 @@ def built_layer(
 
     project, join, widen, narrow = map(made, PRODUCTS)
     beside = Outliers(products["narrow"], activation) if is_quantised(products["narrow"]) else None
-    return FusedLayer(project, join, widen, narrow, norms, eps, heads, beside)
+    precise = _precise(products, FusedLayer(project, join, widen, narrow, norms, eps, heads), activation)
+    return FusedLayer(project, join, widen, narrow, norms, eps, heads, beside, precise)
+
+
+def _precise(products: Mapping[str, Tensors], layer: FusedLayer, activation: str) -> FusedLayer | None:
+    """The layer with the numbers before quantisation in all products that have them; None where none has."""
+    exact: dict[str, Any] = {
+        name: Product(tensors["precise"], tensors["precise_bias"], working(), activation if name == "widen" else None)
+        for name, tensors in products.items()
+        if "precise" in tensors
+    }
+    return replace(layer, **exact) if exact else None
 
 
 def state_of(
@@ -170,7 +188,8 @@ def state_of(
             state |= {f"layers.{i}.{product}.{name}": value.contiguous() for name, value in tensors.items()}
         for j, (weight, bias) in enumerate(layer.norms):
             state |= {f"layers.{i}.norms.{j}.weight": weight, f"layers.{i}.norms.{j}.bias": bias}
-    return state, {"format": FORMAT, "eps": repr(eps), "layers": str(len(products))}
+    told = {"format": FORMAT, "eps": repr(eps), "layers": str(len(products))}
+    return state, told if scorer.separator is None else {**told, "separator": str(scorer.separator)}
 
 
 def load_quantised(folder: Path, batch_tokens: int | None = None) -> FusedCrossEncoder:
@@ -207,7 +226,8 @@ def load_quantised(folder: Path, batch_tokens: int | None = None) -> FusedCrossE
         raise ConfigError(
             f"{folder / FILE}: damaged, or not of the model in config.json ({error!s:.200}); export it again"
         ) from error
-    return FusedCrossEncoder(stripped, layers, "int8", str(folder), batch_tokens)
+    separator = int(told["separator"]) if "separator" in told else None
+    return FusedCrossEncoder(stripped, layers, "int8", str(folder), batch_tokens, separator=separator)
 
 
 def _layer(state: Mapping[str, Tensor], i: int) -> tuple[dict[str, Tensors], Any]:
@@ -220,10 +240,14 @@ def _layer(state: Mapping[str, Tensor], i: int) -> tuple[dict[str, Tensors], Any
     return products, tuple((own[f"norms.{j}.weight"], own[f"norms.{j}.bias"]) for j in (0, 1))
 
 
-def with_products(scorer: FusedCrossEncoder, products: list[dict[str, Tensors]], activation: str) -> FusedCrossEncoder:
-    """A scorer like another one whose layers hold other products."""
+def with_products(
+    scorer: FusedCrossEncoder, products: list[dict[str, Tensors]], activation: str, separator: int | None = None
+) -> FusedCrossEncoder:
+    """A scorer like another one whose layers hold other products; ``separator``: see ``FusedCrossEncoder``."""
     layers = [
         built_layer(held, layer.norms, layer.eps, layer.heads, activation, layer is scorer.layers[-1])
         for layer, held in zip(scorer.layers, products, strict=True)
     ]
-    return FusedCrossEncoder(scorer.model, layers, "int8", scorer.source, scorer.batch_tokens, revision=scorer.revision)
+    return FusedCrossEncoder(
+        scorer.model, layers, "int8", scorer.source, scorer.batch_tokens, revision=scorer.revision, separator=separator
+    )

@@ -69,7 +69,10 @@ def test_a_model_is_exported_checked_and_used(home, tmp_path, capsys):
 def test_an_export_beyond_the_tolerance_is_refused_with_the_figures(home, tmp_path, capsys):
     assert main(arguments(home, tmp_path / "int8", "--min-tau", "1")) == 1
     shown = capsys.readouterr()
-    assert "kept in bfloat16                   5 of 5 products: layer 0 project, layer 0 widen" in shown.out
+    assert (
+        "queries in bfloat16                in the first 1 layers\n  kept in bfloat16                   3 of 3 products: layer 0 project, layer 0 widen, layer 0 narrow"
+        in shown.out
+    )
     assert "ltr export: export refused, nothing was written: Kendall's tau is 0." in shown.err
     assert list(tmp_path.iterdir()) == []
 

@@ -50,7 +50,7 @@ QRELS = {f"q{i}": {"d1": 1, "d5": 2} for i in range(12)}
 
 def test_what_is_written_is_what_was_checked(export, lists, folder, tmp_path):
     found = check(export, lists[6:], QRELS, show)
-    assert (found.queries, found.docs, found.products) == (6, 72, 5)
+    assert (found.queries, found.docs, found.products) == (6, 72, 3)
     assert 0.9 < found.tau < 1
     assert 0 < found.largest < found.spread
     assert found.exact_ndcg is not None
@@ -195,17 +195,31 @@ def test_what_harms_most_for_its_size_is_kept_first(folder, lists, monkeypatch):
     assert kept == ("layer 0 widen",)
 
 
-@pytest.mark.parametrize("needed", range(6))
-def test_the_fewest_products_are_kept_that_the_tolerance_needs(folder, lists, monkeypatch, needed):
+@pytest.mark.parametrize("needed", range(5))
+def test_the_least_is_kept_that_the_tolerance_needs(folder, lists, monkeypatch, needed):
+    """Queries in the one layer that is quantised, then its three products."""
     kept, true = [], exporting.with_products
 
-    def counted(full, products, activation):
-        kept.append(5 - sum(tensors["weight"].dtype == torch.int8 for layer in products for tensors in layer.values()))
-        return true(full, products, activation)
+    def counted(full, products, activation, separator):
+        whole = [tensors for layer in products for tensors in layer.values() if tensors["weight"].dtype == torch.int8]
+        assert all(("precise" in tensors) == (separator is not None) for tensors in whole)
+        kept.append(3 - len(whole) + (separator is not None))
+        return true(full, products, activation, separator)
 
     monkeypatch.setattr(exporting, "with_products", counted)
     monkeypatch.setattr(exporting, "agreement", lambda *args: float(kept[-1] >= needed))
-    assert len(quantise(opened(folder), lists[:1], Tolerance(0.9), show).kept) == kept[-1] == needed
+    made = quantise(opened(folder), lists[:1], Tolerance(0.9), show)
+    assert kept[-1] == needed
+    assert (made.careful, len(made.kept)) == (min(1, needed), max(0, needed - 1))
+
+
+def test_without_a_separator_only_products_are_kept(folder, lists):
+    exact = opened(folder)
+    exact.encoder.tokenizer.sep_token = None
+    made = quantise(exact, lists[:6], Tolerance(0.999), show)
+    assert made.careful == 0
+    assert made.kept
+    assert made.scorer.separator is None
 
 
 def test_figures_that_are_not_numbers_miss_every_tolerance():

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -6,6 +7,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn.functional import gelu
 
 from ltr.errors import ConfigError
+from ltr.scorers import fused as fused_module
 from ltr.scorers import quantised as module
 from ltr.scorers.calibration import Recorder, kept, quantised, quantised_narrow, quantised_products, recorded
 from ltr.scorers.cross_encoder import CrossEncoder
@@ -16,6 +18,8 @@ from ltr.scorers.quantised import (
     PRODUCTS,
     Outliers,
     QuantisedProduct,
+    careful,
+    is_quantised,
     load_quantised,
     places,
     state_of,
@@ -24,6 +28,7 @@ from ltr.scorers.quantised import (
 from tests.scorers.test_cross_encoder import random_batch
 from tests.tiny_model import save_tiny
 
+SEPARATOR = 5
 NATIVE = [
     pytest.param(True, marks=pytest.mark.skipif(not multiplies_int8(), reason="no int8 dot products here")),
     False,
@@ -128,15 +133,17 @@ def model(tmp_path):
     return CrossEncoder(str(save_tiny(tmp_path / "model", head=True))).eval()
 
 
-def made_of(model, keep=()):
+def made_of(model, keep=(), queries=False):
     full = model.fused(torch.float32)
     whole = quantised_products(model.model, recorded(full, [random_batch([30])]), lambda layers: layers)
     floats = kept(model.model)
     products = [{n: (floats if (i, n) in keep else whole)[i][n] for n in PRODUCTS} for i in range(2)]
-    return with_products(full, products, activation_of(model.model)), products
+    if queries:
+        products[0] |= {n: careful(t, floats[0][n]) for n, t in products[0].items() if is_quantised(t)}
+    return with_products(full, products, activation_of(model.model), SEPARATOR if queries else None), products
 
 
-@pytest.mark.parametrize("keep", [set(), {(0, "widen")}, {(1, "narrow"), (0, "project")}, set(places(2))])
+@pytest.mark.parametrize("keep", [set(), {(0, "widen")}, {(0, "narrow"), (0, "project")}, set(places(2))])
 def test_a_quantised_model_scores_nearly_the_same(model, native, keep):
     made, _ = made_of(model, keep)
     batch = random_batch([25], seed=4)
@@ -146,8 +153,8 @@ def test_a_quantised_model_scores_nearly_the_same(model, native, keep):
     assert torch.corrcoef(torch.cat([exact, found]))[0, 1] > 0.99
 
 
-def saved(model, tmp_path, keep=()):
-    made, products = made_of(model, keep)
+def saved(model, tmp_path, keep=(), queries=False):
+    made, products = made_of(model, keep, queries)
     folder = tmp_path / "out"
     folder.mkdir()
     state, told = state_of(made, products, made.layers[0].eps)
@@ -157,13 +164,15 @@ def saved(model, tmp_path, keep=()):
     return made, folder
 
 
-@pytest.mark.parametrize("keep", [set(), {(0, "widen"), (1, "narrow")}])
-def test_what_is_saved_scores_the_same(model, tmp_path, keep):
-    made, folder = saved(model, tmp_path, keep)
+@pytest.mark.parametrize("keep", [set(), {(0, "widen"), (0, "narrow")}, {(0, "widen")}])
+@pytest.mark.parametrize("queries", [False, True])
+def test_what_is_saved_scores_the_same(model, tmp_path, keep, queries):
+    made, folder = saved(model, tmp_path, keep, queries)
     batch = random_batch([6])
     again = load_quantised(folder)
     assert torch.equal(again(batch), made(batch))
     assert again.source == str(folder)
+    assert again.separator == made.separator == (SEPARATOR if queries else None)
     assert load_quantised(folder, batch_tokens=99).batch_tokens == 99
     assert again.max_positions == model.max_positions
 
@@ -203,7 +212,9 @@ def test_damaged_files_are_told(model, tmp_path):
 
 
 def test_what_can_be_quantised():
-    assert places(2) == [(0, "project"), (0, "widen"), (0, "narrow"), (1, "widen"), (1, "narrow")]
+    assert places(1) == []
+    assert places(2) == [(0, "project"), (0, "widen"), (0, "narrow")]
+    assert len(places(6)) == 15
 
 
 def test_every_list_is_recorded(model):
@@ -255,3 +266,36 @@ def test_rows_behind_the_documents_are_not_recorded():
     recorder(torch.full((5, 3), 2.0))
     assert torch.cat(recorder.rows).ne(0).all()
     assert recorder.rows[1].shape == (5, 3)
+
+
+def with_separators(batch, at=4):
+    """A batch whose documents each hold two separators, the first of them at one place in the document."""
+    ids = batch.input_ids.masked_fill(batch.input_ids == SEPARATOR, SEPARATOR + 1)
+    starts = batch.doc_offsets[:-1]
+    ids[starts + torch.minimum(batch.lengths - 1, torch.tensor(at))] = SEPARATOR
+    ids[batch.doc_offsets[1:] - 1] = SEPARATOR
+    return dataclasses.replace(batch, input_ids=ids)
+
+
+@pytest.mark.parametrize("keep", [set(), {(0, "project")}, {(0, "widen"), (0, "narrow")}])
+def test_queries_are_computed_in_the_working_precision(model, monkeypatch, keep):
+    """Where a document is all query, everything is as if it was kept."""
+    monkeypatch.setattr(module, "working", lambda: torch.float32)
+    made, _ = made_of(model, keep, queries=True)
+    rough, _ = made_of(model, keep)
+    batch = with_separators(random_batch([25], seed=4), at=1000)
+    expected = made_of(model, set(places(2)))[0](batch)
+    torch.testing.assert_close(made(batch), expected, rtol=1e-4, atol=1e-4)
+    assert (rough(batch) - expected).abs().max() > 1e-3
+
+
+def test_only_queries_are_computed_so(model, monkeypatch):
+    made, _ = made_of(model, queries=True)
+    batch = with_separators(random_batch([9], seed=4))
+    rows = []
+    precise = made.layers[0].precise
+    monkeypatch.setattr(precise, "widen", lambda x, own=precise.widen: rows.append(len(x)) or own(x))
+    monkeypatch.setattr(fused_module, "threads_for", lambda tokens: 1)
+    made(batch)
+    assert rows == [int(batch.lengths.clamp(max=5).sum())]
+    assert made.layers[1].precise is None
