@@ -308,7 +308,8 @@ def test_two_processes_learn_what_one_does(small, tiny_folder, tmp_path):
     for a, b in zip(one, two, strict=True):
         assert a["train/loss"] == pytest.approx(b["train/loss"], rel=1e-5)
         assert a.get("dev/mrr@10") == b.get("dev/mrr@10")
-        assert a.get("dev/mae") == pytest.approx(b.get("dev/mae"), rel=1e-4)
+        # RankNet does not see what all scores have in common: there Adam follows nothing but rounding
+        assert a.get("dev/mae") == pytest.approx(b.get("dev/mae"), rel=1e-3)
     manifests = [json.loads((tmp_path / name / "manifest.json").read_text()) for name in ("one", "two")]
     assert [manifest["processes"] for manifest in manifests] == [1, 2]
     assert manifests[0]["best"] == pytest.approx(manifests[1]["best"])
