@@ -82,9 +82,7 @@ def save_tiny(folder: Path, kind: str = "bert", head: bool = False, labels: int 
         max_position_embeddings=64,
         pad_token_id=0,
         num_labels=labels,
-        **sizes,
-        **special,
-        **settings,
+        **{**sizes, **special, **settings},
     )
     config.initializer_range = 0.3  # scores that differ clearly
     with torch.random.fork_rng():

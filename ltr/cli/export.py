@@ -112,7 +112,7 @@ def _table(found: Check, tolerance: Tolerance) -> str:
     lines += [
         f"  largest difference of a score      {found.largest:.3f}   (the scores' standard deviation: {found.spread:.3f})",
         f"  speed                              {found.speedup:.2f} x",
-        f"  queries in bfloat16                in the first {found.careful} layers",
+        f"  queries in bfloat16                in {found.careful} of the first layers",
         f"  kept in bfloat16                   {len(found.kept)} of {found.products} products"
         + (f": {', '.join(found.kept)}" if found.kept else ""),
     ]

@@ -54,7 +54,7 @@ def rerank(
         top_k: documents per query that are given out (default: all that were reranked; 10 with --query).
         interpolate: mix with the first stage's scores at the weight stored with the model.
         weight: mix at this weight of the first stage, from 0 to 1.
-        batch_tokens: tokens computed at once; lower it when memory is short, or let auto find it by trying (on a GPU; on a
+        batch_tokens: tokens computed at once (by each thread on a CPU); lower it when memory is short, or let auto find it by trying (on a GPU; on a
             CPU auto is what is fastest there).
         max_length: tokens of query and document together (default: as the model was trained).
         passages: what is read of documents longer than that: first reads their beginning; max and mean read all, in

@@ -193,7 +193,7 @@ def quantise(exact: Reranker, lists: Sequence[TextLists], tolerance: Tolerance, 
     floats = kept(source)
     goal = tolerance.min_tau + (1 - tolerance.min_tau) / 10
 
-    separator = exact.encoder.tokenizer.sep_token_id
+    separator = _separator(exact)
     layers = 0 if separator is None else len(whole) - 1
 
     def made(step: int) -> tuple[FusedCrossEncoder, list[dict[str, Tensors]]]:
@@ -215,6 +215,12 @@ def quantise(exact: Reranker, lists: Sequence[TextLists], tolerance: Tolerance, 
     scorer, products = made(low)
     held = sorted(order[: max(0, low - layers)], key=lambda p: (p[0], PRODUCTS.index(p[1])))
     return Export(exact, scorer, products, tuple(f"layer {i} {name}" for i, name in held), min(low, layers))
+
+
+def _separator(exact: Reranker) -> int | None:
+    """The token id that stands behind a query and not before it; None where no token does."""
+    template = exact.encoder.template
+    return next((token for token in template.between if token not in template.before), None)
 
 
 def _product(quantised: Tensors, plain: Tensors, held: bool, with_queries: bool) -> Tensors:

@@ -132,7 +132,7 @@ def blocks_of(run: Run, docs: int = 512) -> list[list[str]]:
     """Query ids in the run's order, cut into blocks of at least ``docs`` documents.
 
     Blocks depend on the run alone. A block is computed whole or not at all, so that a resumed file equals an
-    uninterrupted one to the last digit.
+    uninterrupted one to the last digit, on as many threads.
 
     >>> blocks_of(Run.from_dict({"a": {"x": 1.0, "y": 0.0}, "b": {"x": 1.0}, "c": {"z": 1.0}}), docs=2)
     [['a'], ['b', 'c']]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
@@ -51,17 +52,24 @@ def cached(kind: str, key: str, build: Callable[[Path], None], read: Callable[[P
     place = cached_folder(kind, key, build)
     try:
         return read(place)
-    except DAMAGE:
-        pass  # told below, unless another process mends it first
+    except DAMAGE as error:  # told below, unless another process mends it first
+        _refuse_sound(error)
     with _building(place):
         try:
             return read(place)
         except DAMAGE as error:
+            _refuse_sound(error)
             log.warning("cache: %s is damaged (%s: %s); it is built anew", place, type(error).__name__, error)
         with disk_errors(place):
             shutil.rmtree(place)
         _build(place, build)
     return read(place)
+
+
+def _refuse_sound(error: Exception) -> None:
+    """Raise what says nothing of the files themselves, such as a lack of memory or of rights."""
+    if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT, errno.ENOTDIR, errno.EIO):
+        raise error
 
 
 def alone(lock: Path, place: Path) -> Any:

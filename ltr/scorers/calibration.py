@@ -58,7 +58,8 @@ def recorded(scorer: FusedCrossEncoder, batches: Sequence[TextLists]) -> list[di
     ]
     watching = FusedCrossEncoder(scorer.model, layers, scorer.precision, scorer.source, scorer.batch_tokens)
     for batch in batches:
-        watching(batch.as_documents() if isinstance(batch, PassageLists) else batch)
+        # in one thread: what is noted must not depend on how many there are
+        watching.recorded_pieces(batch.as_documents() if isinstance(batch, PassageLists) else batch)
     found: list[dict[str, Tensor]] = [{} for _ in layers]
     for i, name in places(len(layers)):
         found[i][name] = torch.cat(getattr(layers[i], name).rows)
@@ -66,10 +67,7 @@ def recorded(scorer: FusedCrossEncoder, batches: Sequence[TextLists]) -> list[di
 
 
 def plain(model: Any) -> list[dict[str, Tensors]]:
-    """The products of each layer as they are saved when they are not quantised.
-
-    In bfloat16, but for what is left of the last ``project``, which is computed in float32.
-    """
+    """The products of each layer, in float32."""
     found = []
     for parts in parts_of(model):
         weights = {

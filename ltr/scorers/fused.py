@@ -124,11 +124,17 @@ class FusedCrossEncoder(Scorer):
         # half a long document more than its share, so that nothing is left over
         return min(self.batch_tokens, -(-tokens // pieces) + int(lengths.max()) // 2)
 
-    # both are set for each thread
-    @torch.inference_mode()
-    @torch.autocast("cpu", enabled=False)
     def _scores_of(self, batch: TextLists, docs: Tensor) -> Tensor:
-        line = row(batch, docs)
+        # both are set for each thread
+        with torch.inference_mode(), torch.autocast("cpu", enabled=False):
+            return self._scores_of_row(row(batch, docs))
+
+    def recorded_pieces(self, batch: TextLists) -> None:
+        """Score a batch piece by piece in this thread, however many there are, for layers that take notes."""
+        for piece in filled(batch.lengths, self.batch_tokens, self.batch_docs):
+            self._scores_of(batch, piece)
+
+    def _scores_of_row(self, line: Row) -> Tensor:
         states = embedded(self.model, line)
         states = pad(states, (0, 0, 0, spare_rows(len(states))))
         careful = None if self.separator is None else query_rows(line, self.separator)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import gelu, layer_norm, linear, pad, relu
 
-from ltr.scorers.block_attention import block_attention
+from ltr.scorers.block_attention import LONGEST, block_attention
 from ltr.scorers.layer_parts import Parts
 from ltr.scorers.microbatches import Runs
 from ltr.scorers.row_attention import attend
@@ -153,7 +153,8 @@ class FusedLayer:
         if self.precise is None or careful is None:
             return self._after(attended(projected, runs, self.heads), states)
         own = states[careful]
-        projected[careful] = self.precise.project(own).to(projected.dtype)  # type: ignore[call-arg, operator]
+        if self.precise.project is not self.project:
+            projected[careful] = self.precise.project(own).to(projected.dtype)  # type: ignore[call-arg, operator]
         values = attended(projected, runs, self.heads)
         found = self._after(values, states)
         found[careful] = self.precise._after(values[careful], own)
@@ -180,7 +181,8 @@ def attended(projected: Tensor, runs: Runs, heads: int) -> Tensor:
     Shape:
         projected [tokens, 3 hidden]; result [tokens, hidden].
     """
-    if projected.dtype == torch.bfloat16 and reorders(projected.dtype):
+    short = max(length for _, length in runs) <= LONGEST
+    if short and projected.dtype == torch.bfloat16 and reorders(projected.dtype):
         return block_attention(projected, runs, heads)
     tokens = sum(docs * length for docs, length in runs)
     query, key, value = projected[:tokens].unflatten(1, (3, heads, -1)).unbind(1)

@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 #: the weights of a quantised model; no ``model.safetensors``, so that nothing opens it as an ordinary model
 FILE = "quantised.safetensors"
-FORMAT = "ltr quantised 1"
+FORMAT = "ltr quantised 2"
 #: the products of a layer, in the order in which they are computed
 PRODUCTS = ("project", "join", "widen", "narrow")
 
@@ -175,6 +175,8 @@ def _precise(products: Mapping[str, Tensors], layer: FusedLayer, activation: str
         for name, tensors in products.items()
         if "precise" in tensors
     }
+    if exact and any(is_quantised(tensors) and "precise" not in tensors for tensors in products.values()):
+        raise ValueError(f"a layer is careful with queries in {', '.join(exact)} alone")
     return replace(layer, **exact) if exact else None
 
 
@@ -220,13 +222,15 @@ def load_quantised(folder: Path, batch_tokens: int | None = None) -> FusedCrossE
             built_layer(*_layer(state, i), float(told["eps"]), heads_of(model), activation_of(model), i + 1 == number)
             for i in range(number)
         ]
+        separator = int(told["separator"]) if "separator" in told else None
+        if separator is None and any(layer.precise for layer in layers):
+            raise ValueError("it is careful with queries and names no separator")
         stripped = without_layers(model)
         stripped.load_state_dict({k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")})
     except (SafetensorError, KeyError, RuntimeError, ValueError) as error:
         raise ConfigError(
             f"{folder / FILE}: damaged, or not of the model in config.json ({error!s:.200}); export it again"
         ) from error
-    separator = int(told["separator"]) if "separator" in told else None
     return FusedCrossEncoder(stripped, layers, "int8", str(folder), batch_tokens, separator=separator)
 
 

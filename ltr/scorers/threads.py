@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import TypeVar
 
 import torch
@@ -31,12 +32,26 @@ def in_threads(work: Callable[[Piece], Result], pieces: Sequence[Piece], threads
         pieces: what there is to do.
         threads: how many to start; 1 for none.
     """
-    if threads < 2 or len(pieces) < 2:
+    threads = min(threads, len(pieces))
+    if threads < 2:
         return [work(piece) for piece in pieces]
     own = torch.get_num_threads()
-    try:
-        with ThreadPoolExecutor(threads, "ltr-score", torch.set_num_threads, (max(1, own // threads),)) as pool:
-            return list(pool.map(work, pieces))
-    finally:
-        # what a thread sets is also where threads that start later begin
-        torch.set_num_threads(own)
+    begun = Barrier(threads + 1)
+
+    def begin() -> None:
+        torch.get_num_threads()  # else the first operation takes the number of the process, whatever was set before
+        torch.set_num_threads(max(1, own // threads))
+        begun.wait()
+
+    with ThreadPoolExecutor(threads, "ltr-score") as pool:
+        try:
+            for _ in range(threads):
+                pool.submit(begin)
+            begun.wait()
+        except BaseException:  # one that cannot start, or the user's interruption: the others must not wait for it
+            begun.abort()
+            raise
+        finally:
+            # what a thread sets is also where threads that start later begin, in a server for example
+            torch.set_num_threads(own)
+        return list(pool.map(work, pieces))

@@ -213,9 +213,27 @@ def test_the_least_is_kept_that_the_tolerance_needs(folder, lists, monkeypatch, 
     assert (made.careful, len(made.kept)) == (min(1, needed), max(0, needed - 1))
 
 
+@pytest.mark.parametrize("needed", range(4))
+def test_queries_are_kept_from_the_first_layer_on(lists, tmp_path, monkeypatch, needed):
+    home = save_tiny(tmp_path / "four", head=True, num_hidden_layers=4)
+    CrossEncoder(str(home)).save(tmp_path / "best", ModelSettings(60, 20))
+    monkeypatch.setattr(exporting, "agreement", lambda wanted, found: float(len(careful) >= needed))
+    true, careful = exporting.with_products, []
+
+    def noted(full, products, *more):
+        careful[:] = [i for i, layer in enumerate(products) if any("precise" in tensors for tensors in layer.values())]
+        return true(full, products, *more)
+
+    monkeypatch.setattr(exporting, "with_products", noted)
+    made = quantise(opened(str(tmp_path / "best")), lists[:1], Tolerance(0.9), show)
+    assert made.careful == needed
+    assert [i for i, layer in enumerate(made.scorer.layers) if layer.precise] == list(range(needed))
+
+
 def test_without_a_separator_only_products_are_kept(folder, lists):
     exact = opened(folder)
-    exact.encoder.tokenizer.sep_token = None
+    template = exact.encoder.template
+    exact.encoder.template = dataclasses.replace(template, between=template.before[:1])
     made = quantise(exact, lists[:6], Tolerance(0.999), show)
     assert made.careful == 0
     assert made.kept

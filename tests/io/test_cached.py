@@ -131,6 +131,18 @@ def test_a_damaged_folder_is_built_anew(caplog):
         assert said.endswith("); it is built anew")
 
 
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOMEM, errno.EACCES])
+def test_a_lack_of_memory_or_rights_is_no_damage(number):
+    place = cached_folder("kind", "key", lambda folder: None)
+
+    def read(folder):
+        raise OSError(number, "not now")
+
+    with pytest.raises(OSError, match="not now"):
+        cached("kind", "key", lambda folder: pytest.fail("built again"), read)
+    assert place.is_dir()
+
+
 def test_what_another_process_has_mended_is_not_built_again():
     place, reads = cached_folder("kind", "key", lambda folder: None), []
 

@@ -56,6 +56,19 @@ def test_scores_far_below_zero_lose_nothing():
     torch.testing.assert_close(found.double(), one_by_one(projected, runs), rtol=0.02, atol=0.02)
 
 
+def test_sums_just_below_the_bound_do_not_overflow():
+    runs = [(1, 256)]
+    projected = projected_of(runs)
+    query, key, value = projected.unflatten(1, (3, HEADS, WIDTH)).unbind(1)
+    query.fill_(2.8125)
+    key.fill_(2.8125)  # scores of 63.3
+    value.fill_(10_000.0)
+    assert 63 < 8 * 2.8125**2 < module.SAFE
+    torch.testing.assert_close(
+        block_attention(projected, runs, HEADS).double(), one_by_one(projected, runs), rtol=0.02, atol=0
+    )
+
+
 def test_large_scores_of_one_document_change_no_other():
     runs = [(3, 8)]
     projected = projected_of(runs)

@@ -224,15 +224,55 @@ def test_threads_change_nothing_and_share_the_work_evenly(scorer, monkeypatch, d
         lambda work, pieces, threads: seen.append((pieces, threads)) or in_threads(work, pieces, threads),
     )
     tolerance = 0.1 if dtype == torch.bfloat16 else 1e-5
-    torch.testing.assert_close(made(batch), expected, rtol=tolerance, atol=tolerance)
+    # autocast is off whatever the caller has on, in this thread and in others
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(made(batch), expected, rtol=tolerance, atol=tolerance)
+    assert torch.corrcoef(torch.cat([made(batch).view(1, -1), expected.view(1, -1)]))[0, 1] > 0.999
     made.batch_tokens = 300
     torch.testing.assert_close(made(batch), expected, rtol=tolerance, atol=tolerance)
-    (few, threads), (many, _) = seen
+    (few, threads), _, (many, _) = seen
     assert threads == len(few) == 3
     sizes, finer = ([int(batch.lengths[piece].sum()) for piece in pieces] for pieces in (few, many))
     assert max(sizes) - min(sizes) <= 3 * 40
     assert max(finer) <= 300
     assert len(finer) == 3 * -(-sum(sizes) // 900)
+
+
+def test_autocast_is_left_as_it_is(scorer, monkeypatch):
+    monkeypatch.setattr(fused_module, "threads_for", lambda tokens: 1)
+    batch = random_batch([5])
+    made = scorer.fused(torch.float32)
+    expected = made(batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(made(batch), expected)
+        assert torch.is_autocast_enabled("cpu")
+
+
+def test_queries_of_models_with_two_separators():
+    """<s> q </s></s> d </s>, and a document without any separator, which is all query."""
+    ids = torch.tensor([0, 7, 8, 2, 2, 9, 9, 2, 0, 7, 9])
+    batch = TextLists(
+        torch.tensor([0, 2]), input_ids=ids, segment_ids=torch.zeros_like(ids), doc_offsets=torch.tensor([0, 8, 11])
+    )
+    line = fused_module.row(batch, torch.tensor([1, 0]))
+    assert fused_module.query_rows(line, 2).tolist() == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_long_documents_take_attention_that_keeps_no_scores(scorer, monkeypatch):
+    lengths = []
+    true = fused_layers.block_attention
+    monkeypatch.setattr(
+        fused_layers, "block_attention", lambda p, runs, heads: lengths.append(runs[0][1]) or true(p, runs, heads)
+    )
+    monkeypatch.setattr(fused_layers, "LONGEST", 20)
+    monkeypatch.setattr(fused_module, "threads_for", lambda tokens: 1)
+    batch = random_batch([30], longest=40)
+    made = scorer.fused(torch.bfloat16)
+    made.batch_tokens = 64
+    found = made(batch)
+    assert lengths
+    assert max(lengths) <= 20 < int(batch.lengths.max())
+    assert torch.corrcoef(torch.cat([found.view(1, -1), scorer(batch).detach().view(1, -1)]))[0, 1] > 0.99
 
 
 def test_training_on_does_not_change_it(scorer):

@@ -193,7 +193,7 @@ def test_damaged_files_are_told(model, tmp_path):
     told = {"format": module.FORMAT, "eps": "1e-12", "layers": "2"}
     for tensors, metadata, reason in (
         (lost, told, "narrow|weight"),
-        (state, {**told, "format": "ltr quantised 99"}, "its format is 'ltr quantised 99', not 'ltr quantised 1'"),
+        (state, {**told, "format": "ltr quantised 99"}, "its format is 'ltr quantised 99', not 'ltr quantised 2'"),
         (state, {**told, "layers": "1"}, "it has 1 layers, config.json says 2"),
     ):
         save_file(tensors, folder / FILE, metadata=metadata)
@@ -287,6 +287,24 @@ def test_queries_are_computed_in_the_working_precision(model, monkeypatch, keep)
     expected = made_of(model, set(places(2)))[0](batch)
     torch.testing.assert_close(made(batch), expected, rtol=1e-4, atol=1e-4)
     assert (rough(batch) - expected).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state, told: told.pop("separator"), "careful with queries and names no separator"),
+        (lambda state, told: told.update(separator="x"), "invalid literal for int"),
+        (lambda state, told: state.pop("layers.0.narrow.precise"), "careful with queries in project, widen alone"),
+    ],
+)
+def test_damaged_careful_layers_are_told(model, tmp_path, change, message):
+    made, products = made_of(model, queries=True)
+    state, told = state_of(made, products, made.layers[0].eps)
+    change(state, told)
+    model.model.config.save_pretrained(tmp_path)
+    save_file(state, tmp_path / FILE, metadata=told)
+    with pytest.raises(ConfigError, match=rf"damaged.*{message}.*export it again"):
+        load_quantised(tmp_path)
 
 
 def test_only_queries_are_computed_so(model, monkeypatch):

@@ -35,6 +35,37 @@ def test_torch_has_its_threads_again_afterwards(four_threads):
     assert later == [4]
 
 
+def test_threads_that_start_meanwhile_have_all_of_torchs(four_threads):
+    later = []
+
+    def work(piece: int) -> None:
+        started = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+        started.start()
+        started.join()
+
+    in_threads(work, [1, 2, 3], 2)
+    assert later == [4, 4, 4]
+
+
+def test_no_more_threads_than_pieces_are_started(four_threads):
+    assert in_threads(lambda piece: torch.get_num_threads(), [1, 2], 4) == [2, 2]
+
+
+def test_threads_that_cannot_start_leave_nobody_waiting(four_threads, monkeypatch):
+    pool = threads.ThreadPoolExecutor
+    true = pool.submit
+
+    def submit(self, work, *args):
+        if self._threads:
+            raise RuntimeError("can't start new thread")
+        return true(self, work, *args)
+
+    monkeypatch.setattr(pool, "submit", submit)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        in_threads(lambda piece: None, [1, 2], 2)
+    assert torch.get_num_threads() == 4
+
+
 def test_what_fails_in_a_thread_fails_here(four_threads):
     def work(piece: int) -> None:
         raise ValueError(f"piece {piece}")
