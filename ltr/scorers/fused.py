@@ -148,8 +148,8 @@ class FusedCrossEncoder(Scorer):
 def spare_rows(tokens: int) -> int:
     """How many empty rows are computed behind so many tokens; at most 1/32 of them, about 1 % in a full micro-batch.
 
-    oneDNN makes and keeps code for each number of rows that it meets. With few different numbers, texts that come for the
-    first time are scored 1.1 to 1.2 x as fast, and hundreds of megabytes less are kept.
+    oneDNN makes and keeps code for each number of rows that it meets. With few different numbers less memory is kept: 70 MB
+    less after 1,800 documents, in the same time, and no more with every further batch.
 
     >>> spare_rows(4096), spare_rows(4000), spare_rows(20)
     (0, 32, 0)
