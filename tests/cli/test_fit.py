@@ -313,6 +313,9 @@ def test_two_processes_learn_what_one_does(small, tiny_folder, tmp_path):
     manifests = [json.loads((tmp_path / name / "manifest.json").read_text()) for name in ("one", "two")]
     assert [manifest["processes"] for manifest in manifests] == [1, 2]
     assert manifests[0]["best"] == pytest.approx(manifests[1]["best"])
-    assert (tmp_path / "two" / "results.txt").read_text() == (tmp_path / "one" / "results.txt").read_text()
+    tables = [(tmp_path / name / "results.txt").read_text() for name in ("one", "two")]
+    figures = [[float(figure) for figure in re.findall(r"\d+\.\d+", table)] for table in tables]
+    assert figures[0] == pytest.approx(figures[1], rel=1e-3)
+    assert re.sub(r"\d", "0", tables[0]) == re.sub(r"\d", "0", tables[1])
     assert "best model" in said
     assert re.search(r"ltr rerank --model \S+/best .* --interpolate$", said, re.MULTILINE)
