@@ -32,9 +32,10 @@ def export(
 ) -> None:
     """Write a copy of a trained model whose products run on 8-bit integers, for fast reranking on a CPU.
 
-    How each product is quantised is chosen on some queries of the data set. Tokens of queries, then products that change
-    scores most, stay in bfloat16 as far as needed. Then other queries are scored by both models, the differences are printed, and nothing is written where
-    they are larger than allowed. The result opens with ltr rerank and Reranker.load, and with no other tool.
+    How each product is quantised is chosen on some queries of the data set. As far as needed, tokens of queries stay in
+    bfloat16, then products that change scores most. Then other queries are scored by both models, the differences are
+    printed, and nothing is written where they are larger than allowed. The result opens with ltr rerank and
+    Reranker.load, and with no other tool.
 
     Example: ltr export --model runs/demo/best --dataset pydocs/test --output runs/demo/int8
 
@@ -112,7 +113,7 @@ def _table(found: Check, tolerance: Tolerance) -> str:
     lines += [
         f"  largest difference of a score      {found.largest:.3f}   (the scores' standard deviation: {found.spread:.3f})",
         f"  speed                              {found.speedup:.2f} x",
-        f"  queries in bfloat16                in {found.careful} of the first layers",
+        f"  queries in bfloat16                {', '.join(f'layer {i}' for i in range(found.careful)) or 'nowhere'}",
         f"  kept in bfloat16                   {len(found.kept)} of {found.products} products"
         + (f": {', '.join(found.kept)}" if found.kept else ""),
     ]

@@ -59,7 +59,7 @@ def recorded(scorer: FusedCrossEncoder, batches: Sequence[TextLists]) -> list[di
     watching = FusedCrossEncoder(scorer.model, layers, scorer.precision, scorer.source, scorer.batch_tokens)
     for batch in batches:
         # in one thread: what is noted must not depend on how many there are
-        watching.recorded_pieces(batch.as_documents() if isinstance(batch, PassageLists) else batch)
+        watching.pass_through(batch.as_documents() if isinstance(batch, PassageLists) else batch)
     found: list[dict[str, Tensor]] = [{} for _ in layers]
     for i, name in places(len(layers)):
         found[i][name] = torch.cat(getattr(layers[i], name).rows)

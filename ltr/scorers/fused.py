@@ -129,8 +129,8 @@ class FusedCrossEncoder(Scorer):
         with torch.inference_mode(), torch.autocast("cpu", enabled=False):
             return self._scores_of_row(row(batch, docs))
 
-    def recorded_pieces(self, batch: TextLists) -> None:
-        """Score a batch piece by piece in this thread, however many there are, for layers that take notes."""
+    def pass_through(self, batch: TextLists) -> None:
+        """Score a batch in this thread alone, in pieces that depend on nothing else, for layers that take notes."""
         for piece in filled(batch.lengths, self.batch_tokens, self.batch_docs):
             self._scores_of(batch, piece)
 

@@ -70,7 +70,7 @@ def test_an_export_beyond_the_tolerance_is_refused_with_the_figures(home, tmp_pa
     assert main(arguments(home, tmp_path / "int8", "--min-tau", "1")) == 1
     shown = capsys.readouterr()
     assert (
-        "queries in bfloat16                in 1 of the first layers\n  kept in bfloat16                   3 of 3 products: layer 0 project, layer 0 widen, layer 0 narrow"
+        "queries in bfloat16                layer 0\n  kept in bfloat16                   3 of 3 products: layer 0 project, layer 0 widen, layer 0 narrow"
         in shown.out
     )
     assert "ltr export: export refused, nothing was written: Kendall's tau is 0." in shown.err

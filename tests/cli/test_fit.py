@@ -290,32 +290,38 @@ def command(arguments, folder):
     return done.stdout
 
 
-def test_two_processes_learn_what_one_does(small, tiny_folder, tmp_path):
+# RankNet does not see what all scores have in common, so that Adam follows rounding there; mae is that of a loss that does
+@pytest.mark.parametrize(
+    ("loss", "measures"),
+    [
+        (["--model.loss=RankNet"], "ndcg@10, mrr@10, ndcg_label@2"),
+        (["--model.loss=MSE", "--model.loss.targets=Scores"], "ndcg@10, mrr@10, mae, ndcg_label@2"),
+    ],
+    ids=["RankNet", "MSE"],
+)
+def test_two_processes_learn_what_one_does(small, tiny_folder, tmp_path, loss, measures):
     recipe = ROOT / "configs" / "recipes" / "folder.yaml"
     common = ["--config", str(recipe), *small, *instead(recipe, tiny_folder), f"--data.train={tiny_folder}"]
     common += [
         "--data.lists_per_batch=4",
         "--trainer.max_epochs=3",
         "--trainer.log_every_n_steps=1",
-        "--model.loss=RankNet",
+        *loss,
     ]
     common += ["--model.scorer.dropout=0", "--run.average=2", f"--data.test={tiny_folder}/dev"]
-    common += ["--model.measures=[ndcg@10, mrr@10, mae, ndcg_label@2]"]
+    common += [f"--model.measures=[{measures}]"]
     said = command(common, tmp_path / "one")
     command([*common, "--trainer.devices=2", "--trainer.strategy=ddp"], tmp_path / "two")
     one, two = (read_metrics(tmp_path / name, until_step=99) for name in ("one", "two"))
     assert len(one) == len(two) > 1
+    assert any("dev/mae" in row for row in one) == ("mae" in measures)
     for a, b in zip(one, two, strict=True):
         assert a["train/loss"] == pytest.approx(b["train/loss"], rel=1e-5)
         assert a.get("dev/mrr@10") == b.get("dev/mrr@10")
-        # RankNet does not see what all scores have in common: there Adam follows nothing but rounding
-        assert a.get("dev/mae") == pytest.approx(b.get("dev/mae"), rel=1e-3)
+        assert a.get("dev/mae", 0) == pytest.approx(b.get("dev/mae", 0), rel=1e-5)
     manifests = [json.loads((tmp_path / name / "manifest.json").read_text()) for name in ("one", "two")]
     assert [manifest["processes"] for manifest in manifests] == [1, 2]
     assert manifests[0]["best"] == pytest.approx(manifests[1]["best"])
-    tables = [(tmp_path / name / "results.txt").read_text() for name in ("one", "two")]
-    figures = [[float(figure) for figure in re.findall(r"\d+\.\d+", table)] for table in tables]
-    assert figures[0] == pytest.approx(figures[1], rel=1e-3)
-    assert re.sub(r"\d", "0", tables[0]) == re.sub(r"\d", "0", tables[1])
+    assert (tmp_path / "two" / "results.txt").read_text() == (tmp_path / "one" / "results.txt").read_text()
     assert "best model" in said
     assert re.search(r"ltr rerank --model \S+/best .* --interpolate$", said, re.MULTILINE)
