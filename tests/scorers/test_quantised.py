@@ -226,6 +226,16 @@ def test_every_list_is_recorded(model):
         assert any(torch.isin(row, alone).all() for row in rows[i * len(rows) // 4 : (i + 1) * len(rows) // 4][:3])
 
 
+def test_what_is_recorded_does_not_depend_on_the_number_of_threads(model, monkeypatch):
+    full = model.fused(torch.float32)
+    batches = [random_batch([40], seed=i) for i in range(2)]
+    expected = recorded(full, batches)
+    monkeypatch.setattr(fused_module, "threads_for", lambda tokens: 4)
+    for one, other in zip(recorded(full, batches), expected, strict=True):
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[name], other[name]) for name in one)
+
+
 def test_processors_without_8_bit_products_are_told(model, tmp_path, monkeypatch, caplog):
     _, folder = saved(model, tmp_path)
     monkeypatch.setattr(module, "multiplies_int8", lambda: False)
