@@ -62,7 +62,7 @@ def rerank_run(
         "options": f"{top_k} {interpolate} {reranker.settings} {reranker.precision} {block_docs}",
     }
     lines = {q: min(len(first[q][0]), top_k or len(first[q][0])) for q in first}
-    with alone(output):
+    with claimed(output):
         partial = PartialRun(output, signature, lines)
         for block in _shown(partial, first, block_docs, progress):
             partial.append(block, _ranked(reranker, collection, first, block, top_k, interpolate))
@@ -86,7 +86,7 @@ def _shown(partial: PartialRun, first: Run, block_docs: int, progress: bool) -> 
 
 
 @contextlib.contextmanager
-def alone(output: str | os.PathLike) -> Iterator[None]:
+def claimed(output: str | os.PathLike) -> Iterator[None]:
     """Hold what becomes ``output``; the system lets it go when the process ends, however it does.
 
     Raises:

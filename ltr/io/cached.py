@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ltr.io.files import cache_folder, disk_errors
+from ltr.io.files import cache_folder, disk_errors, to_disk
 
 T = TypeVar("T")
 
@@ -99,18 +99,7 @@ def _build(place: Path, build: Callable[[Path], None]) -> None:
         beside.mkdir()
         try:
             build(beside)
-            for path in beside.rglob("*"):
-                if path.is_file():
-                    _sync(path)
+            to_disk(beside)
             os.rename(beside, place)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file is on the disk: after a power cut a renamed folder could hold empty files otherwise."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -42,9 +42,7 @@ def replacing(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
             file.flush()
             os.fsync(file.fileno())
         # mkstemp files are private to the user; give what an ordinary open() would have given
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(beside, 0o666 & ~umask)
+        os.chmod(beside, 0o666 & ~umask())
         os.replace(beside, path)
     except BaseException as error:
         if beside is not None:
@@ -54,6 +52,24 @@ def replacing(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
             kept = "the old file is as it was" if path.is_file() else "nothing was written"
             raise DataError(f"cannot write {path}: {error.strerror}; {kept}") from error
         raise
+
+
+def umask() -> int:
+    """The rights that the user's new files do not get; the system tells them only by setting others."""
+    found = os.umask(0)
+    os.umask(found)
+    return found
+
+
+def to_disk(folder: Path) -> None:
+    """Wait until all files below a folder are on the disk: after a power cut a renamed folder could hold empty ones otherwise."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
 
 
 @contextlib.contextmanager

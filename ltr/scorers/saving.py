@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ltr.io.files import disk_errors, make_folder_of
+from ltr.io.files import disk_errors, make_folder_of, to_disk, umask
 from ltr.scorers.loading import quiet
 from ltr.scorers.settings import ModelSettings
 
@@ -49,6 +49,7 @@ def building(folder: Path) -> Iterator[Path]:
         try:
             yield beside
             _open_to_others(beside)
+            to_disk(beside)
             _swap(beside, folder)
         except BaseException:
             shutil.rmtree(beside, ignore_errors=True)
@@ -68,8 +69,7 @@ def _swap(new: Path, folder: Path) -> None:
 
 def _open_to_others(folder: Path) -> None:
     """Give the rights of ordinary files; mkdtemp and safetensors write for the user alone."""
-    mask = os.umask(0)
-    os.umask(mask)
+    mask = umask()
     os.chmod(folder, 0o777 & ~mask)
     for file in folder.iterdir():
         os.chmod(file, 0o666 & ~mask)

@@ -17,7 +17,7 @@ from ltr.data.candidates import candidates
 from ltr.data.collection import load
 from ltr.errors import DataError
 from ltr.inference.reranker import Reranker
-from ltr.inference.resuming import PartialRun, alone, blocks_of, model_signature, rerank_run
+from ltr.inference.resuming import PartialRun, blocks_of, claimed, model_signature, rerank_run
 from ltr.io.trec import Run, read_run
 from ltr.scorers.cross_encoder import CrossEncoder
 from ltr.scorers.settings import ModelSettings
@@ -279,8 +279,8 @@ def test_two_processes_do_not_write_one_file(tmp_path, reranker, collection, fir
     out = tmp_path / "new" / "out.trec"
     code = f"""
 import sys
-from ltr.inference.resuming import alone
-with alone({str(out)!r}):
+from ltr.inference.resuming import claimed
+with claimed({str(out)!r}):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -301,7 +301,7 @@ with alone({str(out)!r}):
 def test_a_lock_that_a_killed_process_left_holds_nobody_up(tmp_path):
     Path(f"{tmp_path}/out.trec.partial.lock").touch()
     for _ in range(2):
-        with pytest.raises(ZeroDivisionError), alone(tmp_path / "out.trec"):
+        with pytest.raises(ZeroDivisionError), claimed(tmp_path / "out.trec"):
             raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
 

@@ -45,13 +45,14 @@ def test_attention_is_that_of_the_definition(runs, factor):
         assert (found - expected).square().mean() < 0.02 * expected.square().mean()
 
 
-def test_scores_far_below_zero_lose_nothing():
-    """Without their largest taken out first all of a row would be 0."""
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_scores_far_from_zero_on_one_side_lose_nothing(sign):
+    """Without their largest taken out first all of a row would be 0, or infinite."""
     runs = [(2, 5), (1, 3)]
     projected = projected_of(runs)
     query, key, _ = projected.unflatten(1, (3, HEADS, WIDTH)).unbind(1)
     query.fill_(20.0)
-    key.fill_(-20.0)
+    key.fill_(20.0 * sign)
     found = block_attention(projected, runs, HEADS)
     torch.testing.assert_close(found.double(), one_by_one(projected, runs), rtol=0.02, atol=0.02)
 

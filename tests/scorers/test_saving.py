@@ -1,6 +1,7 @@
 """A saved model opens in transformers and sentence-transformers with the same scores, and knows its settings."""
 
 import json
+import os
 import stat
 
 import numpy as np
@@ -89,6 +90,24 @@ def test_saving_twice_replaces_and_leaves_nothing_beside(scorer, folder):
     np.testing.assert_allclose(scores_of(CrossEncoder(str(folder)).eval()), scores_of(scorer), atol=1e-6)
     assert [p.name for p in folder.parent.iterdir()] == ["best"]
     assert not hasattr(scorer.model.config, "sentence_transformers")
+
+
+def test_a_folder_is_on_the_disk_before_it_has_its_name(scorer, folder, monkeypatch):
+    synced, sync, swap = set(), os.fsync, saving._swap
+
+    def noted(handle):
+        synced.add(os.fstat(handle).st_ino)
+        sync(handle)
+
+    def swapped(new, place):
+        assert {path.stat().st_ino for path in new.iterdir()} <= synced
+        swap(new, place)
+        synced.add(None)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(saving, "_swap", swapped)
+    scorer.save(folder, ModelSettings(60, 20))
+    assert None in synced
 
 
 def test_where_a_link_points_is_replaced_and_the_link_stays(scorer, folder):
