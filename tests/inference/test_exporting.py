@@ -230,6 +230,12 @@ def test_queries_are_kept_from_the_first_layer_on(lists, tmp_path, monkeypatch, 
     assert [i for i, layer in enumerate(made.scorer.layers) if layer.precise] == list(range(needed))
 
 
+def test_a_tenth_of_the_tolerance_is_left_for_other_queries(folder, lists, monkeypatch):
+    for tau, kept in ((0.9099, 3), (0.9101, 0)):
+        monkeypatch.setattr(exporting, "agreement", lambda *args, tau=tau: tau)
+        assert len(quantise(opened(folder), lists[:1], Tolerance(0.9), show).kept) == kept
+
+
 def test_without_a_separator_only_products_are_kept(folder, lists):
     exact = opened(folder)
     template = exact.encoder.template

@@ -143,6 +143,20 @@ def test_a_lack_of_memory_or_rights_is_no_damage(number):
     assert place.is_dir()
 
 
+def test_a_lack_of_memory_while_others_wait_is_no_damage_either():
+    place, errors = (
+        cached_folder("kind", "key", lambda folder: None),
+        [KeyError("gone"), OSError(errno.ENOMEM, "not now")],
+    )
+
+    def read(folder):
+        raise errors.pop(0)
+
+    with pytest.raises(OSError, match="not now"):
+        cached("kind", "key", lambda folder: pytest.fail("built again"), read)
+    assert place.is_dir()
+
+
 def test_what_another_process_has_mended_is_not_built_again():
     place, reads = cached_folder("kind", "key", lambda folder: None), []
 

@@ -104,6 +104,8 @@ def test_columns_as_they_are_keep_zero_exact():
     x, weight, bias = sample()
     tensors = quantised(weight, bias, x + 100, None)  # inputs that are never near 0
     assert QuantisedProduct(tensors).codes(torch.zeros(1, 16)).eq(int(tensors["input_zero"])).all()
+    exact = (x + 100) @ weight.T + bias
+    assert (QuantisedProduct(tensors)(x + 100) - exact).abs().max() < 0.05 * exact.abs().max()
     assert tensors["shift"].eq(0).all()
     assert tensors["smooth"].eq(1).all()
 
