@@ -15,10 +15,8 @@ from ltr.links.shaped import Shaped
 #: sigmoids are compared by a series up to this distance, where it is right to 1e-6 and the definition to 1e-5
 NEAR = 0.1
 
-#: t - asinh t = t³ (c₀ + c₁ t² + …) up to the first number, to 3e-6 of itself (Chebyshev); the c follow
-SERIES = (0.5, 0.16666621, -0.07494001, 0.04339025, -0.02163943)
-#: what keeps 0/0 away and changes no other quotient
-TINY = 1e-30
+#: 2 atanh h - 2 h = h³ (c₀ + c₁ h² + …) up to the first number, to 3e-6 of itself (Chebyshev); the c follow
+SERIES = (0.25, 0.66666849, 0.39947463, 0.30779474)
 
 
 class Peaked(Shaped):
@@ -225,28 +223,26 @@ class Asinh(Peaked):
     def _both(self, x: Tensor, y: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
         if d.dtype == torch.float64:
             return super()._both(x, y, d)
-        # torch's asinh takes the time of 20 logarithms; all follows from one logarithm and three roots, by
-        # t = sinh(asinh x - asinh y) = x √(1 + y²) - y √(1 + x²), which is (x² - y²) over the sum of the two products;
-        # tensors are used again as soon as they are free, since fresh memory costs more than the arithmetic
+        # torch's asinh takes the time of 20 logarithms; all follows from one logarithm and two roots, by addition theorems:
+        # with r = asinh x - asinh y and h = tanh(r/2) = d / (√(1 + x²) + √(1 + y²)) the divergence is
+        # (d r + (x + y)(r - 2 h))/2. Tensors are used again as soon as they are free: fresh memory costs more than sums
         x_root, y_root = ((z * z).add_(1).sqrt_() for z in (x, y))
-        left, right = x * y_root, y * x_root
-        apart, opposite = left - right, (left * right).lt_(0)
-        products = left.abs_().add_(right.abs_()).add_(TINY)
-        total = torch.add(x, y, out=right)
-        t = total.abs().mul_(d).div_(products).lerp_(apart, opposite)
-        far = total.mul_(d).div_(y_root.add_(x_root)).neg_()
-        size, square = torch.abs(t, out=apart), torch.mul(t, t, out=opposite)
-        above = torch.add(square, 1, out=products).sqrt_().add_(1)
-        above = torch.div(size, above, out=above).mul_(size)  # √(1 + t²) - 1
-        rise = (above + size).log1p_().copysign_(t)
-        far.addcmul_(x, rise)
-        # near: √(1 + x²) (cosh r - 1) - x (sinh r - r) for the rise r, the last by its series
-        chosen, square = size.le_(SERIES[0]), square.clamp_(max=SERIES[0] ** 2)
-        series = torch.mul(square, SERIES[-1], out=y_root)
+        low, high = torch.minimum(x, y), torch.maximum(x, y)
+        smaller = low.clamp_(min=0).sub_(high.clamp_(max=0))  # of |x| and |y| where the signs agree, else 0
+        roots = torch.add(x_root, y_root, out=high)
+        a, b = x.abs().add_(x_root), y.abs().add_(y_root)  # e^|asinh x|, e^|asinh y|
+        # e^|r| - 1 = |d| / ((1/a + 1/b)/2 + smaller), where nothing cancels
+        below = torch.add(a, b, out=x_root).div_(a.mul_(b))
+        smaller.add_(below, alpha=0.5)
+        rise = torch.abs(d, out=a).div_(smaller).log1p_().copysign_(d)
+        half = torch.div(d, roots, out=below)
+        gap = torch.sub(rise, half, alpha=2, out=roots)  # r - 2 h, near by its series
+        square = torch.mul(half, half, out=b)
+        near = torch.mul(square, SERIES[-1], out=smaller)
         for coefficient in SERIES[-2:0:-1]:
-            series.add_(coefficient).mul_(square)
-        near = above.mul_(x_root).addcmul_(series.mul_(t), x, value=-1)
-        return far.lerp_(near, chosen), rise
+            near.add_(coefficient).mul_(square)
+        gap.lerp_(near.mul_(half), square.le_(SERIES[0] ** 2))
+        return gap.mul_(torch.add(x, y, out=near)).addcmul_(d, rise).mul_(0.5), rise
 
 
 @dataclass(frozen=True, repr=False)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from ltr.losses.base import Laws, Loss, has_two, positive
-from ltr.losses.gains import discount
 from ltr.losses.soft_ranks import rank_sums
+from ltr.losses.whole import across, fits, lowered
 
 
 class ADRMSE(Loss):
@@ -44,11 +44,16 @@ class ADRMSE(Loss):
     def contributes(self, labels: Tensor, mask: Tensor | None = None) -> Tensor:
         return has_two(labels, mask)
 
-    def costs(self, scores: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+    def counted(self, scores: Tensor, labels: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        # one document is where it should be, and costs exactly 0
+        n = mask.sum(-1)
         with torch.no_grad():
-            wanted = shared_ranks(torch.where(mask, labels, -torch.inf))
-            weight = torch.where(mask, discount(wanted) / mask.sum(-1, keepdim=True).clamp(min=1), 0)
-        return rank_sums(_missed, (weight, wanted), scores, mask, mask, self.temperature)
+            wanted = shared_ranks(labels, mask)
+            weight = mask / (torch.log2(1 + wanted) * n.clamp(min=1)[:, None])
+        return rank_sums(_missed, (weight, wanted), scores, mask, mask, self.temperature), n >= 2
+
+    def costs(self, scores: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+        return self.counted(scores, labels, mask)[0]
 
 
 def _missed(ranks: Tensor, weight: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
@@ -58,12 +63,17 @@ def _missed(ranks: Tensor, weight: Tensor, wanted: Tensor) -> tuple[Tensor, Tens
     return pull * miss, 2 * pull
 
 
-def shared_ranks(labels: Tensor) -> Tensor:
-    """[lists, docs] ranks from 1 by falling labels; equal ones share the mean of their ranks.
+def shared_ranks(labels: Tensor, mask: Tensor) -> Tensor:
+    """[lists, docs] ranks from 1 by falling labels; equal ones share the mean of their ranks, masked ones come last.
 
-    >>> shared_ranks(torch.tensor([[2.0, 5.0, 1.0, 2.0]]))
+    >>> shared_ranks(torch.tensor([[2.0, 5.0, 1.0, 2.0]]), torch.tensor([[True, True, True, True]]))
     tensor([[2.5000, 1.0000, 4.0000, 2.5000]])
     """
+    labels = lowered(labels, mask)
+    if fits(labels):  # counting takes a third of the time of sorting
+        high = across(labels)
+        rise = (high.unsqueeze(0) - high.unsqueeze(1)).sign_().sum(1)  # how many are above, less how many are below
+        return rise.add_(labels.shape[-1] + 1.0).div_(2).t()
     fallen = -labels
     rising = fallen.sort(dim=-1).values
     before = torch.searchsorted(rising, fallen)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from ltr.losses.blocks import Block, attached, blocks, pairs_at_once
-from ltr.losses.whole import across, fits
+from ltr.losses.whole import Pay, fits, lowered, whole_rank_sums
 
 
 class SoftRanks:
@@ -18,8 +18,7 @@ class SoftRanks:
 
     Args:
         scores: [lists, docs] finite.
-        wanted: [lists, docs] bool, whose ranks are asked for; masked documents among them do not count. Short lists
-            get the ranks of all documents.
+        wanted: [lists, docs] bool, whose ranks are asked for; masked documents among them do not count.
         mask: [lists, docs] True where there is a document.
         temperature: τ > 0, in units of score.
         steep: whether ``steepness`` will be asked for; without it blocks take half the memory.
@@ -27,38 +26,25 @@ class SoftRanks:
 
     def __init__(self, scores: Tensor, wanted: Tensor, mask: Tensor, temperature: float, steep: bool = True):
         self.temperature, self.steep = temperature, steep
-        # nothing is below a masked document; and differences are taken before the temperature divides them, since
-        # large scores over small temperatures lose the digits in which close documents differ
-        values = torch.where(mask, scores.detach(), torch.finfo(scores.dtype).min)
-        self.whole = fits(values)
-        if self.whole:
-            # one block of all pairs as they come, in memory [docs, docs, lists] as in whole.py
-            self.values = across(values).t()
-        else:
-            # rows of documents whose ranks nobody asks for come last and are empty
-            wanted = mask & wanted
-            self.places = (mask.to(torch.int8) + wanted).sort(dim=-1, descending=True, stable=True).indices
-            self.values = values.gather(-1, self.places)
-            self.count = mask.sum(-1)
-            above = torch.arange(mask.shape[-1], device=mask.device) < wanted.sum(-1, keepdim=True)
-            self.first = torch.where(above, 0, self.count[:, None])
+        wanted = mask & wanted
+        # rows of documents whose ranks nobody asks for come last and are empty
+        self.places = (mask.to(torch.int8) + wanted).sort(dim=-1, descending=True, stable=True).indices
+        self.values = lowered(scores, mask).gather(-1, self.places)
+        self.count = mask.sum(-1)
+        above = torch.arange(mask.shape[-1], device=mask.device) < wanted.sum(-1, keepdim=True)
+        self.first = torch.where(above, 0, self.count[:, None])
 
     def sorted(self, values: Tensor) -> Tensor:
         """[lists, docs] values in the order that the blocks speak of."""
-        return values if self.whole else values.gather(-1, self.places)
+        return values.gather(-1, self.places)
 
     def unsorted(self, values: Tensor) -> Tensor:
         """[lists, docs] values in the order in which the documents came."""
-        return values if self.whole else torch.empty_like(values).scatter_(-1, self.places, values)
+        return torch.empty_like(values).scatter_(-1, self.places, values)
 
     def __iter__(self) -> Iterator[tuple[Block, Tensor, Tensor, Tensor]]:
         """(block, [lists, rows, docs] gaps over τ, how far each column is above each row, σ(gaps), [lists, rows] relaxed ranks)."""
-        if self.whole:
-            lists, docs = map(slice, (0, 0), self.values.shape)
-            cut = iter([Block(lists, docs, docs)] if self.values.numel() else [])
-        else:
-            cut = blocks(self.first, self.count, pairs_at_once(self.values))
-        for block in cut:
+        for block in blocks(self.first, self.count, pairs_at_once(self.values)):
             gaps = self.values[block.lists, None, block.cols] - self.values[block.lists, block.rows, None]
             if self.temperature != 1:
                 gaps.mul_(1 / self.temperature)
@@ -77,13 +63,14 @@ class SoftRanks:
 
 
 def rank_sums(
-    pay: Callable[..., tuple[Tensor, Tensor]],
+    pay: Pay,
     columns: tuple[Tensor, ...],
     scores: Tensor,
     wanted: Tensor,
     mask: Tensor,
     temperature: float,
     start: float = 0.0,
+    keep: Tensor | None = None,
 ) -> Tensor:
     """[lists] ``start`` plus sums over documents of what their relaxed ranks cost, with a gradient.
 
@@ -91,23 +78,35 @@ def rank_sums(
         pay: (relaxed ranks, columns at the same documents) -> costs and their derivatives by the ranks.
         columns: [lists, docs] numbers that ``pay`` is made from; with them it must cost nothing where ``wanted`` or
             ``mask`` is False.
-        scores, wanted, mask, temperature: as for ``SoftRanks``.
+        scores, wanted, mask, temperature: as for ``SoftRanks``; short lists get the ranks of all documents.
         start: the cost of a list before its documents.
+        keep: [lists] bool, which lists cost anything (default: all); the gradients of others must be 0 by themselves.
     """
     with torch.no_grad():
-        soft = SoftRanks(scores, wanted, mask, temperature, scores.requires_grad)
-        placed = [soft.sorted(column) for column in columns]
-        costs = scores.new_full((len(scores),), start)
-        gradient = torch.zeros_like(soft.values)
-        for block, gaps, above, ranks in soft:
-            cost, slope = pay(ranks, *(column[block.lists, block.rows] for column in placed))
-            costs[block.lists].add_(cost.sum(-1))
-            if scores.requires_grad:
-                steep = soft.steepness(block, gaps, above, slope)
-                gradient[block.lists, block.cols].add_(steep.sum(1))
-                gradient[block.lists, block.rows].sub_(steep.sum(2))
-        gradient = soft.unsorted(gradient)
-    return attached(scores, costs, gradient) if scores.requires_grad else costs
+        if fits(scores):
+            costs, gradient = whole_rank_sums(pay, columns, lowered(scores, mask), temperature, scores.requires_grad)
+        else:
+            costs, gradient = _sums(pay, columns, SoftRanks(scores, wanted, mask, temperature, scores.requires_grad))
+        if start:
+            costs.add_(start)
+        if keep is not None:
+            costs.mul_(keep)
+    return costs if gradient is None else attached(scores, costs, gradient)
+
+
+def _sums(pay: Pay, columns: tuple[Tensor, ...], soft: SoftRanks) -> tuple[Tensor, Tensor | None]:
+    """Costs and, with steep ranks, the gradient, block by block."""
+    placed = [soft.sorted(column) for column in columns]
+    costs = soft.values.new_zeros(len(soft.values))
+    gradient = torch.zeros_like(soft.values) if soft.steep else None
+    for block, gaps, above, ranks in soft:
+        cost, slope = pay(ranks, *(column[block.lists, block.rows] for column in placed))
+        costs[block.lists].add_(cost.sum(-1))
+        if gradient is not None:
+            steep = soft.steepness(block, gaps, above, slope)
+            gradient[block.lists, block.cols].add_(steep.sum(1))
+            gradient[block.lists, block.rows].sub_(steep.sum(2))
+    return costs, None if gradient is None else soft.unsorted(gradient)
 
 
 def relaxed_ranks(scores: Tensor, wanted: Tensor, mask: Tensor, temperature: float) -> Tensor:

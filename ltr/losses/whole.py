@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,6 +13,9 @@ from ltr.losses.gains import nonzero
 
 if TYPE_CHECKING:
     from ltr.losses.pairs import Columns, PairWeights, Term
+
+#: (relaxed ranks, columns at the same documents) -> costs and their derivatives by the ranks
+Pay = Callable[..., tuple[Tensor, Tensor]]
 
 
 def whole_sums(
@@ -53,9 +57,46 @@ def whole_sums(
     return costs, gradient.t(), n_pairs
 
 
+def whole_rank_sums(
+    pay: Pay, columns: tuple[Tensor, ...], values: Tensor, temperature: float, with_gradient: bool
+) -> tuple[Tensor, Tensor | None]:
+    """What ``soft_ranks.rank_sums`` adds up block by block, for all documents: costs and gradient, before any start.
+
+    Args:
+        pay, columns, temperature: as there.
+        values: [lists, docs] scores, lowered where there is no document.
+    """
+    if not values.numel():
+        return values.new_zeros(len(values)), torch.zeros_like(values) if with_gradient else None
+    high = across(values)
+    gaps = high.unsqueeze(0) - high.unsqueeze(1)  # [docs, others, lists]: how far the others are above
+    if temperature != 1:
+        gaps.mul_(1 / temperature)
+    above = gaps.sigmoid()
+    ranks = above.sum(1).add_(0.5)  # a document is above itself with probability 1/2
+    cost, slope = pay(ranks.t(), *columns)
+    if not with_gradient:
+        return cost.sum(-1), None
+    # σ(x) σ(-x), not p (1 - p): the digits that saturated pairs leave are all that pulls on them. It is the same for
+    # both documents of a pair, so that one sum does; nothing is left of the pair that a document makes with itself
+    steep = gaps.neg_().sigmoid_().mul_(above)
+    slope = across(slope if temperature == 1 else slope / temperature)
+    gradient = (slope.unsqueeze(1) - slope.unsqueeze(0)).mul_(steep).sum(0)
+    return cost.sum(-1), gradient.t()
+
+
 def fits(scores: Tensor) -> bool:
     """Whether all pairs of the scores [lists, docs] make no more than one block."""
     return scores.numel() * scores.shape[-1] <= pairs_at_once(scores)
+
+
+def lowered(scores: Tensor, mask: Tensor) -> Tensor:
+    """Scores, and at masked places the lowest number, which nothing is below.
+
+    Differences are taken before a temperature divides them: large scores over small temperatures lose the digits in
+    which close documents differ.
+    """
+    return torch.where(mask, scores.detach(), torch.finfo(scores.dtype).min)
 
 
 def across(values: Tensor) -> Tensor:

@@ -69,14 +69,19 @@ def test_only_the_order_of_labels_counts():
     scores, teacher = one_list(1, 7)
     cost = ADRMSE()(scores, teacher)
     assert torch.equal(ADRMSE()(scores, teacher.exp()), cost)
-    ranks = shared_ranks(teacher.sort(-1, descending=True).values)
+    ranks = shared_ranks(teacher.sort(-1, descending=True).values, torch.ones_like(teacher, dtype=torch.bool))
     by_rank = torch.empty_like(ranks).scatter_(-1, teacher.argsort(-1, descending=True), ranks)
     assert torch.equal(ADRMSE()(scores, -by_rank), cost)
 
 
-def test_tied_labels_share_their_ranks():
-    found = shared_ranks(torch.tensor([[3.0, 3.0, 3.0, 0.0, -torch.inf], [1.0, 0.0, 0.0, -1.0, -2.0]]))
-    assert found.tolist() == [[2.0, 2.0, 2.0, 4.0, 5.0], [1.0, 2.5, 2.5, 4.0, 5.0]]
+@pytest.mark.parametrize("at_once", [1, 1 << 18])
+def test_tied_labels_share_their_ranks(at_once, monkeypatch):
+    monkeypatch.setattr("ltr.losses.blocks.CPU_PAIRS", at_once)
+    labels = torch.tensor([[3.0, 3.0, 3.0, 0.0, 9.0], [1.0, 0.0, 0.0, -1.0, -2.0], [1e38, -3e38, -1e38, 9.0, 3e38]])
+    mask = torch.ones_like(labels, dtype=torch.bool)
+    mask[0, 4] = mask[2, 3] = False
+    wanted = [[2.0, 2.0, 2.0, 4.0, 5.0], [1.0, 2.5, 2.5, 4.0, 5.0], [2.0, 4.0, 3.0, 5.0, 1.0]]
+    assert shared_ranks(labels, mask).tolist() == wanted
     # equal scores are what tied labels ask for
     scores = torch.zeros(1, 5, dtype=torch.float64, requires_grad=True)
     cost = ADRMSE()(scores, torch.full((1, 5), 0.7))
