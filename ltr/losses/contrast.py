@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -201,11 +202,12 @@ class DifferenceMatching(PairLoss):
         return self.targets.dual(labels, self.link) if self.dual else self.targets.scores(labels)
 
 
+@dataclass(frozen=True)
 class _Gap:
     """The matching loss of a difference of two scores, and its derivative."""
 
-    def __init__(self, link: Any, infinite: bool):
-        self.link, self.infinite = link, infinite
+    link: Any
+    infinite: bool
 
     def __call__(self, difference: Tensor, upper: Columns, lower: Columns) -> tuple[Tensor, Tensor]:
         wanted = upper[0] - lower[0]

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ltr.losses.blocks import attached, blocks, pairs_at_once
+from ltr.losses.fused import fused_pair_sums
 from ltr.losses.gains import check_cutoff, check_gains, check_grades, nonzero, normalised_gains, paid_at_ranks, ranks
 from ltr.losses.whole import fits, whole_sums
 
@@ -152,9 +153,10 @@ def pair_sums(
                 term, weights, values, scores, labels, mask, order, columns, values.requires_grad
             )
         else:
-            sums = _Sums(term, weights, values, scores, labels, mask, order, columns)
-            costs, gradient = sums.run(values.requires_grad)
-            n_pairs = sums.n_pairs
+            found = fused_pair_sums(term, weights, values, scores, labels, mask, order, columns, values.requires_grad)
+            costs, gradient, n_pairs = found or _Sums(term, weights, values, scores, labels, mask, order, columns).run(
+                values.requires_grad
+            )
     return costs if gradient is None else attached(values, costs, gradient), n_pairs
 
 
@@ -185,7 +187,7 @@ class _Sums:
         self.n_weights = len(made)
         self.columns = [c.gather(-1, self.places) for c in (*made, *columns)]
 
-    def run(self, with_gradient: bool) -> tuple[Tensor, Tensor | None]:
+    def run(self, with_gradient: bool) -> tuple[Tensor, Tensor | None, Tensor]:
         values = self.values
         costs = values.new_zeros(len(values))
         total = values.new_zeros(len(values))
@@ -205,10 +207,10 @@ class _Sums:
             scale = nonzero(total)
             costs /= scale
         if gradient is None:
-            return costs, None
+            return costs, None, self.n_pairs
         if scale is not None:
             gradient /= scale[:, None]
-        return costs, torch.empty_like(gradient).scatter_(-1, self.places, gradient)
+        return costs, torch.empty_like(gradient).scatter_(-1, self.places, gradient), self.n_pairs
 
     def _evaluated(self, block) -> tuple[Tensor, Tensor, Tensor | None]:
         """Weighted costs and slopes of a block's pairs, and their weights; 0 where there is no pair."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -73,9 +75,16 @@ class PairwiseHinge(PairLoss):
         return has_pair(labels, mask)
 
     def paired(self, scores: Tensor, labels: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        return pair_sums(self._shortfall, self.pair_weights, scores, scores, labels, mask)
+        return pair_sums(_Shortfall(self.margin), self.pair_weights, scores, scores, labels, mask)
 
-    def _shortfall(self, difference: Tensor, upper: Columns, lower: Columns) -> tuple[Tensor, Tensor]:
+
+@dataclass(frozen=True)
+class _Shortfall:
+    """By how much a difference misses the margin, and its derivative."""
+
+    margin: float
+
+    def __call__(self, difference: Tensor, upper: Columns, lower: Columns) -> tuple[Tensor, Tensor]:
         missing = difference.neg_().add_(self.margin).clamp_(min=0)
         return missing, missing.sign().neg_()
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ltr.losses.blocks import Block, attached, blocks, pairs_at_once
+from ltr.losses.fused import fused_rank_sums, fused_ranks
 from ltr.losses.whole import Pay, fits, lowered, whole_rank_sums
 
 
@@ -17,7 +18,7 @@ class SoftRanks:
     ``rᵢ = 1 + Σ_{j ≠ i} σ((ŝⱼ − ŝᵢ)/τ)``: each document adds to the rank of another the probability of being above it.
 
     Args:
-        scores: [lists, docs] finite.
+        scores: [lists, docs] lowered (``whole.lowered``).
         wanted: [lists, docs] bool, whose ranks are asked for; masked documents among them do not count.
         mask: [lists, docs] True where there is a document.
         temperature: τ > 0, in units of score.
@@ -29,7 +30,7 @@ class SoftRanks:
         wanted = mask & wanted
         # rows of documents whose ranks nobody asks for come last and are empty
         self.places = (mask.to(torch.int8) + wanted).sort(dim=-1, descending=True, stable=True).indices
-        self.values = lowered(scores, mask).gather(-1, self.places)
+        self.values = scores.gather(-1, self.places)
         self.count = mask.sum(-1)
         above = torch.arange(mask.shape[-1], device=mask.device) < wanted.sum(-1, keepdim=True)
         self.first = torch.where(above, 0, self.count[:, None])
@@ -83,10 +84,14 @@ def rank_sums(
         keep: [lists] bool, which lists cost anything (default: all); the gradients of others must be 0 by themselves.
     """
     with torch.no_grad():
+        values = lowered(scores, mask)
         if fits(scores):
-            costs, gradient = whole_rank_sums(pay, columns, lowered(scores, mask), temperature, scores.requires_grad)
+            costs, gradient = whole_rank_sums(pay, columns, values, temperature, scores.requires_grad)
         else:
-            costs, gradient = _sums(pay, columns, SoftRanks(scores, wanted, mask, temperature, scores.requires_grad))
+            found = fused_rank_sums(pay, columns, values, temperature, scores.requires_grad)
+            costs, gradient = found or _sums(
+                pay, columns, SoftRanks(values, wanted, mask, temperature, scores.requires_grad)
+            )
         if start:
             costs.add_(start)
         if keep is not None:
@@ -110,8 +115,12 @@ def _sums(pay: Pay, columns: tuple[Tensor, ...], soft: SoftRanks) -> tuple[Tenso
 
 
 def relaxed_ranks(scores: Tensor, wanted: Tensor, mask: Tensor, temperature: float) -> Tensor:
-    """[lists, docs] relaxed ranks of the ``wanted`` documents, without gradient; the arguments are those of ``SoftRanks``."""
-    soft = SoftRanks(scores, wanted, mask, temperature, steep=False)
+    """[lists, docs] relaxed ranks of the ``wanted`` documents, without gradient; the arguments are those of ``rank_sums``."""
+    values = lowered(scores, mask)
+    ranks = fused_ranks(values, temperature)
+    if ranks is not None:
+        return ranks
+    soft = SoftRanks(values, wanted, mask, temperature, steep=False)
     found = torch.empty_like(soft.values).fill_(torch.inf)
     for block, _, _, ranks in soft:
         found[block.lists, block.rows] = ranks
