@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from pathlib import Path
@@ -28,6 +29,12 @@ QUERIES = {
 }
 QRELS = {"q1": {"d1": 2, "d2": 1}, "q2": {"d4": 1, "d3": 0}, "q3": {"d5": 1}, "q4": {"d6": 1}}
 RUN = {"q1": ["d2", "d1", "d6"], "q2": ["d3", "d4"], "q3": ["d5", "d6", "d8"], "q4": ["d7", "d6", "d1"]}
+
+
+def pytest_collection_finish():
+    """The garbage collector passes over the tests and packages, which stay to the end: it would look through millions of objects."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

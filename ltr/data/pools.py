@@ -9,7 +9,6 @@ from collections.abc import Collection as Sized
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from ltr.data.ids import Ids, distinct
 from ltr.data.ragged import Ragged, offsets_of
@@ -17,9 +16,6 @@ from ltr.data.sampling import Pool, Sampling, keys_of, mixed
 from ltr.errors import ConfigError, DataError
 from ltr.io.runs import as_bytes
 from ltr.io.trec import Qrels, Run
-
-#: said by one process only
-warn = rank_zero_only(logging.getLogger("ltr").warning)
 
 
 class Numbers:
@@ -137,7 +133,11 @@ def _report(name: str, total: int, kept: int, without: dict[str, int], sampling:
 
 
 def said(notes: list[str]) -> list[str]:
-    """Warn of each note."""
+    """Warn of each note, in one process of a training only."""
+    # imported here: processes that load batches need nothing else of Lightning, whose import takes seconds
+    from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+    warn = rank_zero_only(logging.getLogger("ltr").warning)
     for note in notes:
         warn("%s", note)
     return notes

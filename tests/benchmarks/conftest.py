@@ -1,7 +1,10 @@
-"""Scripts of benchmarks/speed in a process of their own, as they are called."""
+"""Scripts of benchmarks/speed: as they are called, in a process of their own, or in this one, which has imported torch already."""
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import io
 import json
 import os
 import subprocess
@@ -21,9 +24,7 @@ SPEED = ROOT / "benchmarks" / "speed"
 def speed(monkeypatch):
     """The folder of the scripts, importable as they import each other."""
     monkeypatch.syspath_prepend(str(SPEED))
-    yield SPEED
-    for name in [name for name in sys.modules if name == "common" or name.startswith("common.")]:
-        del sys.modules[name]
+    return SPEED
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +46,7 @@ def tiny_ranker(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def measured(tmp_path):
-    """Run a script; gives the JSON that it keeps and what it printed."""
+    """Run a script in a process of its own; gives the JSON that it keeps and what it printed."""
 
     def run(script: str, *arguments: str, rivals: str = "nowhere") -> tuple[dict, str]:
         output = tmp_path / f"{script}.json"
@@ -58,3 +59,48 @@ def measured(tmp_path):
         return json.loads(output.read_text()), found.stdout
 
     return run
+
+
+@pytest.fixture
+def measured_here(speed, tmp_path, monkeypatch, capsys):
+    """As ``measured``, in this process; the script's module comes first."""
+
+    def run(module, *arguments: str) -> tuple[dict, str]:
+        output = tmp_path / f"{module.__name__}.json"
+        monkeypatch.setenv("LTR_RIVALS", str(tmp_path / "nowhere"))
+        monkeypatch.setattr("sys.argv", [f"{module.__name__}.py", *arguments, "--output", str(output)])
+        threads = torch.get_num_threads()
+        with torch.random.fork_rng():
+            module.main()
+        torch.set_num_threads(threads)
+        return json.loads(output.read_text()), capsys.readouterr().out
+
+    return run
+
+
+def run_here(command: list[str], **options) -> subprocess.CompletedProcess:
+    """In place of ``subprocess.run``: the script of a command, one of ``common``, with its arguments in this process."""
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
+        patch.setattr("sys.argv", command[1:])
+        importlib.import_module(f"common.{Path(command[1]).stem}").main()
+    return subprocess.CompletedProcess(command, 0, said.getvalue(), "")
+
+
+class ChildHere:
+    """In place of ``common.children.Child``: the worker of a script that scores or trains, in this process."""
+
+    def __init__(self, python: str, script: str, task: dict, threads: int):
+        from common.children import RIVALS, versions
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("sys.path", ["", *sys.path])  # the script replaces and removes its first folder
+            module = importlib.import_module(f"common.{Path(script).stem}")
+        self._worker = module.worker(json.loads(json.dumps(task)))
+        self.ready = {"load_seconds": 0.0, "versions": versions(RIVALS)}
+
+    def ask(self, question: dict) -> dict:
+        return json.loads(json.dumps(self._worker(question)))
+
+    def close(self) -> None:
+        """Nothing was started."""

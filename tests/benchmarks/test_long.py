@@ -1,25 +1,22 @@
 """The benchmark of long documents runs on tiny input, and what it counts grows as documents do."""
 
-import json
-import subprocess
-import sys
-from pathlib import Path
+import importlib
 
 import pytest
 
 from tests.tiny_model import save_tiny
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "speed" / "long.py"
+
+@pytest.fixture
+def long(speed):
+    return importlib.import_module("long")
 
 
-def test_runs_small_and_counts_what_is_computed(tmp_path):
+def test_runs_small_and_counts_what_is_computed(long, measured_here, tmp_path):
     save_tiny(tmp_path / "tiny")
-    output = tmp_path / "long.json"
     arguments = ["--model", str(tmp_path / "tiny"), "--max-length", "48", "--lengths", "1", "3", "9", "--docs", "2"]
-    command = [sys.executable, str(SCRIPT), *arguments, "--repeats", "1", "--precision", "32", "--output", str(output)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert "| mode " in done.stdout
-    found = json.loads(output.read_text())
+    found, printed = measured_here(long, *arguments, "--repeats", "1", "--precision", "32")
+    assert "| mode " in printed
     assert found["precision"] == "float32"
     assert {"torch", "transformers"} <= set(found["versions"])
     rows = {(row["mode"], row["windows"]): row for row in found["rows"]}
@@ -33,9 +30,7 @@ def test_runs_small_and_counts_what_is_computed(tmp_path):
         assert row["docs/s"] > 0
 
 
-def test_quick(tmp_path):
+def test_quick(long, measured_here, tmp_path):
     save_tiny(tmp_path / "tiny")
-    output = tmp_path / "long.json"
-    arguments = ["--quick", "--model", str(tmp_path / "tiny"), "--max-length", "40", "--output", str(output)]
-    subprocess.run([sys.executable, str(SCRIPT), *arguments], check=True, capture_output=True)
-    assert {row["windows"] for row in json.loads(output.read_text())["rows"]} == {1, 2}
+    found, _ = measured_here(long, "--quick", "--model", str(tmp_path / "tiny"), "--max-length", "40")
+    assert {row["windows"] for row in found["rows"]} == {1, 2}

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import pytest
 
+from tests.benchmarks.conftest import run_here
 
-def test_measures_ltr_and_dense_torch_and_keeps_both(measured, tmp_path):
+
+def test_measures_ltr_and_dense_torch_and_keeps_both(measured_here, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
+    import losses
+
+    # the first in a process of its own, the others in this one
+    ran, alone = [], subprocess.run
+
+    def run(command, **options):
+        ran.append(command)
+        return (run_here if len(ran) > 1 else alone)(command, **options)
+
+    monkeypatch.setattr(losses.subprocess, "run", run)
     picture = tmp_path / "growth.png"
     arguments = ["--quick", "--losses", "RankNet", "ApproxNDCG", "MarginMSE", "--plot", str(picture)]
-    result, printed = measured("losses", *arguments)
+    result, printed = measured_here(losses, *arguments)
+    assert len(ran) == 5 + 2 * 4
     assert [(c["library"], c["loss"], c["size"]) for c in result["cases"]] == [
         ("ltr", "RankNet", "2x5"),
         ("dense torch", "RankNet", "2x5"),

@@ -5,10 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.benchmarks.conftest import ChildHere
 
-def test_measures_ltr_against_plain_batches(measured, tiny_ranker):
-    result, printed = measured(
-        "rerank", "--quick", "--threads=1", f"--model={tiny_ranker}", "--only", "ltr fp32", "sorted batches fp32",
+
+def test_measures_ltr_against_plain_batches(measured_here, tiny_ranker, monkeypatch):
+    import rerank
+
+    monkeypatch.setattr(rerank, "Child", ChildHere)
+    result, printed = measured_here(
+        rerank, "--quick", "--threads=1", f"--model={tiny_ranker}", "--only", "ltr fp32", "sorted batches fp32",
         "ltr int8", "--also", f"lower={tiny_ranker}:bf16",
     )  # fmt: skip
     rows = {row["way"]: row for row in result["rows"]}

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
+from tests.benchmarks.conftest import ChildHere
 
-def test_measures_steps_of_ltr(measured, tiny_ranker):
-    result, printed = measured(
-        "train", "--quick", f"--model={tiny_ranker}", "--only", "sentence", "ltr ListNet fp32", "ListNet bf16, equal"
+
+def test_measures_steps_of_ltr(measured_here, tiny_ranker, monkeypatch):
+    import train
+
+    # one in a process of its own; what another way differs in shows in this one
+    alone, asked = train.Child, []
+
+    def child(python, script, task, threads):
+        asked.append(task)
+        return (ChildHere if "attention_dropout" in task else alone)(python, script, task, threads)
+
+    monkeypatch.setattr(train, "Child", child)
+    result, printed = measured_here(
+        train, "--quick", f"--model={tiny_ranker}", "--only", "sentence", "ltr ListNet fp32", "ListNet bf16, equal"
     )
+    assert [(task["bf16"], task.get("attention_dropout")) for task in asked] == [
+        (False, None),
+        (False, 0.1),
+        (True, 0.1),
+    ]
     rows = {row["way"]: row for row in result["rows"]}
     # sentence-transformers is left out: it is not installed here
     assert list(rows) == ["ltr ListNet fp32", "ltr ListNet fp32, equal dropout", "ltr ListNet bf16, equal dropout"]
@@ -38,10 +57,10 @@ def test_ratios_are_medians_over_rounds(speed):
 def test_a_way_that_fails_is_left_out_and_said(speed, tmp_path, capsys):
     import train
 
-    ways = train.available(["ltr ListNet fp32"])
+    way = train.Way("ltr ListNt", "none of the ways", {"loss": "ListNt"})
     task = {"model": str(tmp_path / "none"), "device": "cpu", "threads": 1, "max_length": 32, "steps": 1, "lists": 1, "docs": 1, "questions": []}  # fmt: skip
-    assert train.measure(dict([next(iter(ways.items()))]), task, 2) == {}
-    assert "ltr ListNet fp32: left out: " in capsys.readouterr().err
+    assert train.measure({way: sys.executable}, task, 2) == {}
+    assert "ltr ListNt: left out: KeyError: 'none of the ways'" in capsys.readouterr().err
 
 
 def test_batches_carry_the_right_label(speed, tiny_ranker):

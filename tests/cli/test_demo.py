@@ -1,17 +1,20 @@
-"""``ltr demo``: the whole path, here with a tiny model on a small share of pydocs."""
+"""``ltr demo``: the whole path, here with a tiny model on the documentation of a few modules."""
 
 import yaml
 
 from ltr.cli import demo
 from ltr.cli.main import main
+from ltr.data import pydocs
 from ltr.io.recipes import recipe
 
 
 def test_the_demo_goes_from_the_collection_to_the_table(tiny_model, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LTR_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(pydocs, "READER", "tests.cli.few_docstrings")
     settings = yaml.safe_load(recipe("pydocs").read_text())
     settings["model"]["scorer"]["init_args"]["model"] = str(tiny_model)
     settings["data"]["init_args"] |= {
-        "test": "pydocs/test[:2%]", "dev_queries": 10, "train_epoch_lists": 32, "max_length": 48,
+        "test": "pydocs/test[:50%]", "dev_queries": 10, "train_epoch_lists": 32, "max_length": 48,
     }  # fmt: skip
     settings["trainer"] |= {"precision": "32-true", "enable_progress_bar": False}
     small = tmp_path / "small.yaml"
@@ -20,7 +23,7 @@ def test_the_demo_goes_from_the_collection_to_the_table(tiny_model, tmp_path, mo
     folder = tmp_path / "run"
     assert main(["demo", "--folder", str(folder)]) == 0
     said = capsys.readouterr().out
-    table = said[said.index("pydocs/test[:2%]") :]
+    table = said[said.index("pydocs/test[:50%]") :]
     rows = [line.split("  ")[0] for line in table.splitlines()]
     for row in ("first stage", "untrained", "trained"):
         assert row in rows

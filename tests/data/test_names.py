@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -10,6 +13,11 @@ def test_public_names_exist():
     assert sorted(ltr.data.__all__) == dir(ltr.data) == sorted(ltr.data._HOMES)
     for name in ltr.data.__all__:
         assert getattr(ltr.data, name).__name__ == name
+
+
+def test_what_a_process_that_loads_batches_unpickles_imports_no_lightning():
+    code = "import sys, ltr.data.passage_encoding, ltr.data.feature_parts; sys.exit('pytorch_lightning' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_unknown_names_are_told_what_there_is():

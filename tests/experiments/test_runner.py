@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -180,11 +181,11 @@ def test_a_worker_that_dies_takes_only_its_cell_with_it(read, values):
 
 
 def test_a_cell_may_load_its_data_in_processes_of_its_own(read, values):
-    values["tuning"]["trials"] = 1
     values["data"]["toy"]["init_args"]["workers"] = 1
     executor = Processes(1, 1)
     try:
-        executor.submit(next(iter(groups(read())[0].ready())))
+        trial = next(iter(groups(read())[0].ready()))
+        executor.submit(replace(trial, trainer={**trial.trainer, "max_epochs": 1}))
         record = executor.next()[1].record
         assert record["status"] == "finished", record
     finally:
