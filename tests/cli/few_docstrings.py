@@ -4,11 +4,15 @@ import sys
 
 from ltr.data import docstrings
 
-docstrings.STDLIB = (
-    "os os.path shutil string re textwrap datetime collections itertools math random statistics argparse"
-)
-docstrings.STDLIB += " logging json csv zipfile threading subprocess pathlib typing ast email.message urllib.request"
-docstrings.PACKAGES = {}
+STDLIB = "os os.path shutil string re textwrap datetime collections itertools math random statistics argparse"
+STDLIB += " logging json csv zipfile threading subprocess pathlib typing ast email.message urllib.request"
+
+
+def main(out: str) -> None:
+    # here and not on import: pytest imports this module too, in the processes where others are tested
+    docstrings.STDLIB, docstrings.PACKAGES = STDLIB, {}
+    docstrings.main(out)
+
 
 if __name__ == "__main__":
-    docstrings.main(sys.argv[1])
+    main(sys.argv[1])
