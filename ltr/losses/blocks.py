@@ -23,6 +23,14 @@ def pairs_at_once(scores: Tensor) -> int:
     return CPU_PAIRS if scores.device.type == "cpu" else DEVICE_PAIRS
 
 
+def fits(scores: Tensor) -> bool:
+    """Whether lists [lists, docs] are so short that all their pairs at once are no more than a block for a core's cache.
+
+    On every device: where longer ones are compiled, nothing as large as their pairs is to be held.
+    """
+    return scores.numel() * scores.shape[-1] <= CPU_PAIRS
+
+
 @dataclass(frozen=True)
 class Block:
     """Some lists × some of their documents (rows) × some other documents (cols), as slices into sorted lists.

@@ -1,19 +1,22 @@
 """Sums over all pairs of documents in one kernel: made by torch.compile, for devices on which memory takes the time.
 
 Each document adds up what it makes with every other one; a compiled kernel keeps those numbers in registers, so that
-nothing is as large as the pairs. Every pair is computed by both of its documents: arithmetic is cheap there, and sums
-have one order, which makes results the same every time.
+nothing is as large as the pairs. Every pair is computed by both of its documents: arithmetic is cheap there, and no two
+threads add to one number, so that equal calls of a process give equal sums.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+import threading
 import types
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from ltr.losses.gains import nonzero
 from ltr.losses.whole import Pay
@@ -26,10 +29,23 @@ log = logging.getLogger(__name__)
 #: kinds of devices whose sums are compiled; elsewhere blocks that fit the cache are as fast and start at once
 DEVICES = {"cuda"}
 
-#: compiled functions by what they were made for
+#: how many kernels one kind of loss may have: for other parameters, number types, single lists. A loss whose parameters
+#: change all the time would spend its time compiling
+VARIANTS = 64
+
+#: the compiler may not put numbers of pairs into memory, however often it needs them or long they take to compute
+OPTIONS: dict[str, Any] = {
+    "realize_opcount_threshold": 1 << 20,
+    "realize_reads_threshold": 1 << 20,
+    "realize_acc_reads_threshold": 1 << 20,
+}
+
+#: compiled functions by the kind of what they compute
 _made: dict[Any, Callable] = {}
-#: what cannot be compiled here, with the reason
+#: kinds that cannot be compiled here, or not any more, with the reason
 _refused: dict[Any, str] = {}
+#: settings of the compiler are changed for one thread at a time
+_turn = threading.RLock()
 
 
 def fused_pair_sums(
@@ -47,14 +63,10 @@ def fused_pair_sums(
 
     None where this device or this term has no compiled kernel.
     """
-    if not _usable(values, (term, weights)):
+    if not _usable(values):
         return None
-
-    def rows(values: Tensor, order: Tensor, mask: Tensor, made: Columns, columns: Columns) -> tuple[Tensor, ...]:
-        return _pair_rows(term, weights, values, order, mask, made, columns)
-
     made = weights.columns(scores.detach(), labels, mask)
-    found = _run((term, weights), rows, values.detach(), order, mask, made, columns)
+    found = _run(_pair_rows, (term, weights), values.detach(), order, mask, made, columns)
     if found is None:
         return None
     costs, gradient, n_pairs, total = found
@@ -63,6 +75,7 @@ def fused_pair_sums(
         total = nonzero(total.sum(-1) if made else n_pairs.to(costs))
         costs /= total
         gradient /= total[:, None]
+    # without a gradient it is thrown away: another kernel would take longer to make than it saves
     return costs, gradient if with_gradient else None, n_pairs
 
 
@@ -78,21 +91,18 @@ def fused_rank_sums(
         values: [lists, docs] scores, lowered where there is no document.
     """
     ranks = fused_ranks(values, temperature)
-    if ranks is None or not _usable(values, _rank_pulls):
+    if ranks is None:
         return None
     cost, slope = pay(ranks, *columns)
     if not with_gradient:
         return cost.sum(-1), None
-    steep = values.new_tensor(1 / temperature)
-    gradient = _run(_rank_pulls, _rank_pulls, values, slope.contiguous(), steep)
+    gradient = _run(_rank_pulls, (), values, slope.contiguous(), _steep(values, temperature))
     return None if gradient is None else (cost.sum(-1), gradient)
 
 
 def fused_ranks(values: Tensor, temperature: float) -> Tensor | None:
     """[lists, docs] relaxed ranks of all documents; arguments and None as for ``fused_rank_sums``."""
-    if not _usable(values, _rank_rows):
-        return None
-    return _run(_rank_rows, _rank_rows, values, values.new_tensor(1 / temperature))
+    return _run(_rank_rows, (), values, _steep(values, temperature)) if _usable(values) else None
 
 
 def _pair_rows(
@@ -137,42 +147,73 @@ def _rank_pulls(values: Tensor, slope: Tensor, steep: Tensor) -> Tensor:
     return (pull * gap.sigmoid() * (-gap).sigmoid()).sum(2)
 
 
-def _usable(values: Tensor, key: Any) -> bool:
-    """Whether there may be a kernel for it: the device has compiled ones, and this one was not refused before."""
-    if values.device.type not in DEVICES or not values.numel() or torch._dynamo.config.disable:
-        return False
-    try:
-        return key not in _refused
-    except TypeError:  # a link of the user's own that cannot be compared with others
-        return False
+def _steep(values: Tensor, temperature: float) -> Tensor:
+    """One over the temperature as a number on the device: kernels are not made for each temperature."""
+    return torch.full((), 1 / temperature, dtype=values.dtype, device=values.device)
 
 
-def _run(key: Any, function: Callable, *inputs: Any) -> Any:
-    """``function(*inputs)`` compiled, by the kernel that was made first for an equal ``key``; None if there cannot be one."""
-    if key not in _made:
-        # a code object of its own: kernels that share one also share the number of shapes and types they may be made for
-        code = types.FunctionType(
-            function.__code__.replace(), function.__globals__, closure=function.__closure__, name=function.__name__
-        )
-        # the whole, or nothing: what is not compiled would hold all pairs
-        _made[key] = torch.compile(code, dynamic=True, fullgraph=True)
-        log.info("compiling a loss of %s for %s, once in this process: some seconds", _named(key), inputs[0].device)
+def _usable(values: Tensor) -> bool:
+    """Whether compiled functions may be called; where torch runs them uncompiled, they would hold all pairs."""
+    return (
+        values.device.type in DEVICES
+        and values.numel() > 0
+        and not torch._dynamo.config.disable
+        and torch._dynamo.eval_frame._stance.stance == "default"
+        and not is_in_torch_dispatch_mode()
+    )
+
+
+@torch._disable_dynamo  # in a step that is compiled as a whole too: its compiler may put pairs into memory
+def _run(function: Callable, parts: tuple, *inputs: Any) -> Any:
+    """``function(*parts, *inputs)`` compiled, None if it cannot be.
+
+    Args:
+        parts: terms and weights. The compiler notices whether their parameters are those that a kernel was made with.
+        inputs: tensors and tuples of tensors.
+    """
+    key = (function, *map(_kind, parts))
+    if key in _refused:
+        return None
     try:
-        return _made[key](*inputs)
+        # numbers of links and terms become constants of the kernel
+        with _turn, torch._dynamo.config.patch(specialize_float=True, recompile_limit=VARIANTS):
+            if key not in _made:
+                log.info("compiling a loss of %s for %s: some seconds", _named(function, parts), inputs[0].device)
+                # a code object of its own: kernels that share one also share how many may be made
+                code = types.FunctionType(function.__code__.replace(), function.__globals__, name=function.__name__)
+                # the whole, or nothing: what is not compiled would hold all pairs
+                _made[key] = torch.compile(code, dynamic=True, fullgraph=True, options=OPTIONS)
+            return _made[key](*parts, *inputs)
     except torch.OutOfMemoryError:
         raise
+    except torch._dynamo.exc.FailOnRecompileLimitHit:
+        _refused[key] = f"{VARIANTS} kernels"
+        log.warning(
+            "a loss of %s was compiled %d times, for as many parameters or shapes; from now on it is computed block by "
+            "block, which takes several times as long",
+            _named(function, parts), VARIANTS,
+        )  # fmt: skip
     except Exception as error:
         # no compiler on the machine, or a link that torch cannot trace: right all the same, in blocks
         _refused[key] = f"{type(error).__name__}: {error}"
-        first = str(error).strip().splitlines()[:1]
+        # torch names its compiler in the first line, the fault in the next
+        said = " ".join(str(error).split("\n")[:2]).strip()
         log.warning(
             "a loss of %s is not compiled and takes several times as long, computed block by block: %s: %s",
-            _named(key), type(error).__name__, *first or [""],
+            _named(function, parts), type(error).__name__, said,
         )  # fmt: skip
-        return None
+    return None
 
 
-def _named(key: Any) -> str:
+def _kind(part: Any) -> Any:
+    """What a part is made of, without its parameters: equal for parts of which one can be compiled if the other can."""
+    if dataclasses.is_dataclass(part):
+        return (type(part), *(_kind(getattr(part, field.name)) for field in dataclasses.fields(part)))
+    if isinstance(part, (tuple, list)):
+        return tuple(map(_kind, part))
+    return getattr(part, "__code__", None) or type(part)
+
+
+def _named(function: Callable, parts: tuple) -> str:
     """What a user would know it by."""
-    parts = key if isinstance(key, tuple) else (key,)
-    return ", ".join(getattr(part, "__name__", None) or repr(part) for part in parts)
+    return ", ".join(getattr(part, "__name__", None) or repr(part) for part in parts or (function,))

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ltr.errors import DataError
 from ltr.links import Identity
-from ltr.losses.base import Laws, Loss, has_positive, has_two, positive, real
+from ltr.losses.base import Laws, Loss, as_temperature, has_positive, has_two, real
 from ltr.losses.softmax import cross_entropy, divergence, log_softmax
 from ltr.losses.targets import Gains, LabelSoftmax, Targets, fitting
 
@@ -103,7 +103,7 @@ class KLDistillation(Loss):
 
     def __init__(self, temperature: float = 1.0, reduction: str = "mean"):
         super().__init__(reduction)
-        self.temperature = positive("KLDistillation", "temperature", temperature)
+        self.temperature = as_temperature("KLDistillation", temperature)
 
     def contributes(self, labels: Tensor, mask: Tensor | None = None) -> Tensor:
         return has_two(labels, mask)
@@ -136,7 +136,7 @@ class InfoNCE(Loss):
 
     def __init__(self, temperature: float = 1.0, reduction: str = "mean"):
         super().__init__(reduction)
-        self.temperature = positive("InfoNCE", "temperature", temperature)
+        self.temperature = as_temperature("InfoNCE", temperature)
 
     def contributes(self, labels: Tensor, mask: Tensor | None = None) -> Tensor:
         return has_positive(labels, mask) & (real(labels, mask) & (labels <= 0)).any(-1)

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ltr.losses.blocks import attached, blocks, pairs_at_once
+from ltr.losses.blocks import attached, blocks, fits, pairs_at_once
 from ltr.losses.fused import fused_pair_sums
 from ltr.losses.gains import check_cutoff, check_gains, check_grades, nonzero, normalised_gains, paid_at_ranks, ranks
-from ltr.losses.whole import fits, whole_sums
+from ltr.losses.whole import whole_sums
 
 #: numbers per document [lists, docs] that a block of pairs is made from
 Columns = tuple[Tensor, ...]

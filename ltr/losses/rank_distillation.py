@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ltr.losses.base import Laws, Loss, has_two, positive
+from ltr.losses.base import Laws, Loss, as_temperature, has_two
+from ltr.losses.blocks import fits
 from ltr.losses.soft_ranks import rank_sums
-from ltr.losses.whole import across, fits, lowered
+from ltr.losses.whole import across, lowered
 
 
 class ADRMSE(Loss):
@@ -22,7 +23,7 @@ class ADRMSE(Loss):
             vanish.
 
     Raises:
-        ConfigError: a temperature that is not above 0.
+        ConfigError: a temperature that is not between 1e-30 and 1e30.
 
     Note:
         Above 0 at any finite scores unless all labels tie: whole ranks are reached only as scores move apart. Costs grow
@@ -39,7 +40,7 @@ class ADRMSE(Loss):
 
     def __init__(self, temperature: float = 1.0, reduction: str = "mean"):
         super().__init__(reduction)
-        self.temperature = positive("ADRMSE", "temperature", temperature)
+        self.temperature = as_temperature("ADRMSE", temperature)
 
     def contributes(self, labels: Tensor, mask: Tensor | None = None) -> Tensor:
         return has_two(labels, mask)

@@ -8,12 +8,11 @@ import torch
 from torch import Tensor
 
 from ltr.errors import ConfigError
-from ltr.losses.base import Laws, Loss, has_positive, has_two, positive
-from ltr.losses.blocks import attached
+from ltr.losses.base import Laws, Loss, as_temperature, has_positive, has_two
+from ltr.losses.blocks import attached, fits
 from ltr.losses.gains import check_cutoff, check_gains, check_grades, normalised_gains
 from ltr.losses.soft_ranks import rank_sums, relaxed_ranks
 from ltr.losses.sorting import relaxed_dcg
-from ltr.losses.whole import fits
 
 NO_SCORES = "labels are grades, not target scores"
 
@@ -30,7 +29,7 @@ class ApproxNDCG(Loss):
         gains: ``"exponential"`` for 2^grade − 1, ``"linear"`` for the grade.
 
     Raises:
-        ConfigError: a temperature that is not above 0, unknown gains.
+        ConfigError: a temperature that is not between 1e-30 and 1e30, unknown gains.
         DataError: labels that are no grades, or whose gains overflow.
 
     Source: T. Qin, T.-Y. Liu, H. Li, A general approximation framework for direct optimization of information
@@ -45,7 +44,7 @@ class ApproxNDCG(Loss):
 
     def __init__(self, temperature: float = 0.1, gains: str = "exponential", reduction: str = "mean"):
         super().__init__(reduction)
-        self.temperature = positive("ApproxNDCG", "temperature", temperature)
+        self.temperature = as_temperature("ApproxNDCG", temperature)
         check_gains("ApproxNDCG", gains)
         self.gains = gains
 
@@ -96,7 +95,7 @@ class ApproxMRR(Loss):
         temperature: τ > 0, in units of score.
 
     Raises:
-        ConfigError: a temperature that is not above 0.
+        ConfigError: a temperature that is not between 1e-30 and 1e30.
 
     Source: the relaxed rank of T. Qin, T.-Y. Liu, H. Li, Information Retrieval 13, 2010, equation 12, in the
     reciprocal rank.
@@ -114,7 +113,7 @@ class ApproxMRR(Loss):
 
     def __init__(self, temperature: float = 0.1, reduction: str = "mean"):
         super().__init__(reduction)
-        self.temperature = positive("ApproxMRR", "temperature", temperature)
+        self.temperature = as_temperature("ApproxMRR", temperature)
 
     def contributes(self, labels: Tensor, mask: Tensor | None = None) -> Tensor:
         return has_two(labels, mask) & has_positive(labels, mask)
@@ -150,7 +149,7 @@ class NeuralNDCG(Loss):
         cutoff: only the first ``cutoff`` ranks count (None: all).
 
     Raises:
-        ConfigError: a temperature that is not above 0, negative steps, unknown gains, a cutoff below 1.
+        ConfigError: a temperature that is not between 1e-30 and 1e30, negative steps, unknown gains, a cutoff below 1.
         DataError: labels that are no grades, or whose gains overflow.
 
     Note:
@@ -173,7 +172,7 @@ class NeuralNDCG(Loss):
         reduction: str = "mean",
     ):
         super().__init__(reduction)
-        self.temperature = positive("NeuralNDCG", "temperature", temperature)
+        self.temperature = as_temperature("NeuralNDCG", temperature)
         if isinstance(sinkhorn_steps, bool) or not isinstance(sinkhorn_steps, int) or sinkhorn_steps < 0:
             raise ConfigError(f"NeuralNDCG: sinkhorn_steps must be a whole number, at least 0, got {sinkhorn_steps!r}")
         check_gains("NeuralNDCG", gains)

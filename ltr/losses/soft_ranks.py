@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ltr.losses.blocks import Block, attached, blocks, pairs_at_once
+from ltr.losses.blocks import Block, attached, blocks, fits, pairs_at_once
 from ltr.losses.fused import fused_rank_sums, fused_ranks
-from ltr.losses.whole import Pay, fits, lowered, whole_rank_sums
+from ltr.losses.whole import Pay, lowered, whole_rank_sums
 
 
 class SoftRanks:

@@ -109,10 +109,12 @@ class _Chunk:
         spread = ordered.spread()
         # the largest logit of a rank is that of the document which stands there: no need to look for it
         there = (ordered.count - rank).clamp(min=0)
-        top = self.slant * ordered.rising.gather(-1, there) - spread.gather(-1, ordered.order.gather(-1, there))
+        stands = ordered.order.gather(-1, there)
+        top = self.slant * ordered.rising.gather(-1, there) - spread.gather(-1, stands)
         logits = torch.where(mask, ordered.scores, 0)[:, None, :] * (self.slant / temperature)[:, :, None]
         logits.sub_((spread / temperature)[:, None, :]).sub_((top / temperature)[:, :, None])
-        matrix = logits.to(scores.dtype)
+        # exactly: over a small temperature what rounding leaves of it is large
+        matrix = logits.scatter_(2, stands[:, :, None], 0).to(scores.dtype)
         del logits
         # numbers too small to matter become 0: they slow everything down tenfold once they fall out of the normal range
         matrix.clamp_(-80, 0).exp_().sub_(1e-30).clamp_(min=0).mul_(mask[:, None, :])

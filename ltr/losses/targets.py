@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ltr.errors import ConfigError
-from ltr.losses.base import has_positive, has_two, positive, refuse
+from ltr.losses.base import as_temperature, has_positive, has_two, refuse
 from ltr.losses.gains import check_gains, check_grades, gain
 from ltr.losses.softmax import log_normalised, log_softmax
 
@@ -212,7 +212,7 @@ class LabelSoftmax(Targets):
     temperature: float = 1.0
 
     def __post_init__(self):
-        object.__setattr__(self, "temperature", positive("LabelSoftmax", "temperature", self.temperature))
+        object.__setattr__(self, "temperature", as_temperature("LabelSoftmax", self.temperature))
 
     def log_distribution(self, labels: Tensor, mask: Tensor, transform: Callable[[Tensor], Tensor]) -> Tensor:
         return log_softmax(labels / self.temperature, mask).masked_fill(~mask, -torch.inf)

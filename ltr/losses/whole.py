@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ltr.losses.blocks import pairs_at_once
 from ltr.losses.gains import nonzero
 
 if TYPE_CHECKING:
@@ -40,7 +39,8 @@ def whole_sums(
     upper, lower = _facing(made)
     more_upper, more_lower = _facing(columns)
     (value,), (other,) = _facing((values.detach(),))
-    cost, slope = term(value - other, more_upper, more_lower)
+    # what is no pair differs by nothing: squares of very large differences are infinite, and 0 * inf is not 0
+    cost, slope = term((value - other).mul_(pairs), more_upper, more_lower)
     weight = weights.weigh(upper, lower)
     counted = pairs if weight is None else pairs.mul_(weight)
     costs = cost.mul_(counted).sum((0, 1))
@@ -83,11 +83,6 @@ def whole_rank_sums(
     slope = across(slope if temperature == 1 else slope / temperature)
     gradient = (slope.unsqueeze(1) - slope.unsqueeze(0)).mul_(steep).sum(0)
     return cost.sum(-1), gradient.t()
-
-
-def fits(scores: Tensor) -> bool:
-    """Whether all pairs of the scores [lists, docs] make no more than one block."""
-    return scores.numel() * scores.shape[-1] <= pairs_at_once(scores)
 
 
 def lowered(scores: Tensor, mask: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -11,7 +12,20 @@ import torch
 from ltr import losses
 from ltr.errors import ConfigError, DataError
 from ltr.links import Identity, Sigmoid
-from ltr.losses import MSE, InfoNCE, Laws, ListNet, Loss, Matching, RankNet
+from ltr.losses import (
+    ADRMSE,
+    MSE,
+    ApproxMRR,
+    ApproxNDCG,
+    InfoNCE,
+    KLDistillation,
+    Laws,
+    ListNet,
+    Loss,
+    Matching,
+    NeuralNDCG,
+    RankNet,
+)
 from ltr.losses.base import as_constructed, has_pair, has_positive, has_two, increasing, positive, refuse
 
 
@@ -81,6 +95,23 @@ def test_positive_settings(value):
     assert positive("InfoNCE", "temperature", 2) == 2.0
     with pytest.raises(ConfigError, match=rf"InfoNCE: temperature must be a finite number above 0, got {value!r}"):
         InfoNCE(temperature=value)
+
+
+@pytest.mark.parametrize("loss", [InfoNCE, KLDistillation, ADRMSE, ApproxNDCG, ApproxMRR, NeuralNDCG])
+@pytest.mark.parametrize("value", [1e-39, 1e38])
+def test_temperatures_that_scores_cannot_be_divided_by(loss, value):
+    with pytest.raises(
+        ConfigError, match=rf"{loss.__name__}: temperature must be between 1e-30 and 1e30, got {re.escape(repr(value))}"
+    ):
+        loss(temperature=value)
+    # the outermost that are accepted leave finite costs and gradients
+    scores = torch.tensor([[-1e4, 0.0, 1e4]], requires_grad=True)
+    for value in (1e-30, 1e30):
+        cost = loss(temperature=value)(
+            scores, torch.tensor([[0.0, 1.0, 0.0]]), torch.ones(1, 3, dtype=torch.bool)
+        ).sum()
+        assert torch.isfinite(cost)
+        assert torch.autograd.grad(cost, scores)[0].isfinite().all()
 
 
 def test_refused_values_are_named_with_their_place():

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import logging
+import re
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from ltr.losses import ADRMSE, ApproxMRR, RankNet, fused
+from ltr.links import Asinh, Exp, Identity, ReverseExp, Sigmoid, Softplus, Tanh
+from ltr.losses import ADRMSE, ApproxMRR, DifferenceMatching, Dual, PairwiseHinge, RankNet, fused
+from ltr.losses.pairs import GradeDifference
 from tests.losses.test_speed import DENSE, drawn
 
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, from its compiler
+
 SIZES = [(5, 40), (1, 60), (7, 33)]
+#: links whose kernels are long, or that take one way or another by their parameters
+LINKS = [
+    Tanh(), Sigmoid(0.5, 2, 3), Asinh(0.5, 2, 3), Exp(), Exp(0.3, 0.7, 2, tail=2.5), ReverseExp(), Softplus(),
+    Sigmoid(1) + 0.1 * Asinh(2) + 0.1 * Identity(),
+]  # fmt: skip
+FURTHER = [*map(DifferenceMatching, LINKS), DifferenceMatching(Sigmoid(), Dual())]
 
 
 @pytest.fixture
@@ -19,6 +31,16 @@ def on_cpu(monkeypatch):
     monkeypatch.setattr(fused, "DEVICES", {"cpu"})
     monkeypatch.setattr(fused, "_made", {})
     monkeypatch.setattr(fused, "_refused", {})
+
+
+@pytest.fixture
+def traced(on_cpu, monkeypatch):
+    """Functions go through torch's tracer, which decides what must be made anew, and not through its compiler."""
+    torch._dynamo.reset()
+    compiled = torch.compile
+    monkeypatch.setattr(
+        torch, "compile", lambda f, **settings: compiled(f, dynamic=True, fullgraph=True, backend="eager")
+    )
 
 
 def step(loss, scores, labels, mask):
@@ -31,6 +53,8 @@ def check(loss, monkeypatch, sizes=SIZES):
     """Costs and gradients are those of all pairs at once."""
     for lists, docs in sizes:
         scores, labels = drawn(lists, docs)
+        if isinstance(getattr(loss, "targets", None), Dual):
+            labels = (labels > 1).to(labels)
         mask = torch.rand(lists, docs, generator=torch.Generator().manual_seed(1)) > 0.2
         with monkeypatch.context() as patch:
             patch.setattr("ltr.losses.blocks.CPU_PAIRS", 100)
@@ -47,12 +71,12 @@ def test_what_is_compiled_computes_the_same(loss, on_cpu, monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda f, **settings: compiled.append(settings) or f)
     check(loss, monkeypatch)
     assert compiled
-    assert all(settings == {"dynamic": True, "fullgraph": True} for settings in compiled)
-    assert not fused._refused
+    assert all(settings == {"dynamic": True, "fullgraph": True, "options": fused.OPTIONS} for settings in compiled)
+    assert not fused._refused, list(fused._refused.values())
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("loss", DENSE, ids=repr)
+@pytest.mark.parametrize("loss", [*DENSE, *FURTHER], ids=repr)
 def test_the_compilers_kernels_do_and_hold_no_pairs(loss, on_cpu, monkeypatch):
     from torch._inductor.utils import run_and_get_code
 
@@ -62,21 +86,101 @@ def test_the_compilers_kernels_do_and_hold_no_pairs(loss, on_cpu, monkeypatch):
     torch._dynamo.reset()
     _, sources = run_and_get_code(all_sizes)
     assert sources
-    assert not fused._refused
+    assert not fused._refused, list(fused._refused.values())
     for source in sources:
         made = [line for line in source.splitlines() if "= empty_strided" in line]
         assert made
         # (lists, docs), never (lists, docs, docs)
-        assert all(line.split("((")[1].split(")")[0].count(",") <= 1 for line in made), made
+        sizes = [re.findall(r"\w+", line.split("((")[1].split(")")[0]) for line in made]
+        assert all(len([size for size in shape if size != "1"]) <= 2 for shape in sizes), made
 
 
+@pytest.mark.parametrize("loss", FURTHER, ids=repr)
+def test_all_links_can_be_compiled(loss, traced, monkeypatch):
+    check(loss, monkeypatch, SIZES[:1])
+    assert fused._made
+    assert not fused._refused, list(fused._refused.values())
+
+
+class Power(GradeDifference):
+    """Weights equal to others, since nobody said that they have a further parameter."""
+
+    def __init__(self, power):
+        object.__setattr__(self, "power", power)
+
+    def weigh(self, upper, lower):
+        return super().weigh(upper, lower) ** self.power
+
+
+def test_what_only_looks_the_same_gets_a_kernel_of_its_own(traced, monkeypatch):
+    assert Power(1.0) == Power(3.0)
+    for power in (1.0, 3.0, 1.0):
+        check(RankNet(Power(power)), monkeypatch, SIZES[:1])
+    assert len(fused._made) == 1
+    assert not fused._refused, list(fused._refused.values())
+
+
+def test_parameters_that_always_change_are_not_compiled_without_end(traced, monkeypatch, caplog):
+    monkeypatch.setattr(fused, "VARIANTS", 2)
+    with caplog.at_level(logging.WARNING, "ltr.losses.fused"):
+        for margin in (1.0, 2.0, 3.0, 4.0):
+            check(PairwiseHinge(margin), monkeypatch, SIZES[:1])
+    said = [record.getMessage() for record in caplog.records if record.name == "ltr.losses.fused"]
+    assert ["_Shortfall(margin=3.0), Uniform() was compiled 2 times" in message for message in said] == [True]
+    check(RankNet(), monkeypatch)
+    assert len(fused._made) == 2
+    assert len(fused._refused) == 1
+
+
+class Watching(TorchDispatchMode):
+    """As profilers and counters of operations do: it sees each of them, and torch compiles nothing meanwhile."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        return function(*args, **(kwargs or {}))
+
+
+def test_what_is_not_compiled_just_now_is_not_called(on_cpu, monkeypatch):
+    called = []
+    monkeypatch.setattr(torch, "compile", lambda f, **settings: lambda *inputs: called.append(f) or f(*inputs))
+    with Watching():
+        check(RankNet(), monkeypatch)
+    torch.compiler.set_stance("force_eager")
+    try:
+        check(RankNet(), monkeypatch)
+    finally:
+        torch.compiler.set_stance("default")
+    assert not called
+    check(RankNet(), monkeypatch)
+    assert called
+    assert not fused._refused, list(fused._refused.values())
+
+
+def test_a_step_that_is_compiled_as_a_whole_leaves_kernels_to_themselves(traced, monkeypatch):
+    seen = []
+
+    def backend(graph, inputs):
+        seen.extend(graph.graph.nodes)
+        return graph
+
+    scores, labels = drawn(5, 40)
+    mask = torch.ones_like(labels, dtype=torch.bool)
+    right = RankNet()(scores, labels, mask)
+    monkeypatch.setattr("ltr.losses.blocks.CPU_PAIRS", 100)
+    whole = torch._dynamo.optimize(backend)(lambda s: RankNet()(s, labels, mask) * 2)
+    torch.testing.assert_close(whole(scores), 2 * right)
+    assert fused._made
+    pairs = [n for n in seen if "example_value" in n.meta and getattr(n.meta["example_value"], "ndim", 0) > 2]
+    assert not pairs
+
+
+@pytest.mark.parametrize("making", [True, False], ids=["making", "calling"])
 @pytest.mark.parametrize("loss", [RankNet(), ADRMSE(), ApproxMRR()], ids=repr)
-def test_without_a_compiler_it_says_so_and_goes_on_in_blocks(loss, on_cpu, monkeypatch, caplog):
+def test_without_a_compiler_it_says_so_and_goes_on_in_blocks(loss, making, on_cpu, monkeypatch, caplog):
     def broken(function, **settings):
         def call(*inputs):
             raise RuntimeError("no compiler on this machine\nmore of it")
 
-        return call
+        return call() if making else call
 
     monkeypatch.setattr(torch, "compile", broken)
     with caplog.at_level(logging.WARNING, "ltr.losses.fused"):

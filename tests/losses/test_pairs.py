@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ltr.errors import ConfigError
-from ltr.links import Sigmoid
+from ltr.links import Identity, Sigmoid
 from ltr.losses import blocks
 from ltr.losses.contrast import CompositeContrast, DifferenceMatching
 from ltr.losses.lambdas import LambdaLoss, LambdaRank
@@ -198,3 +198,18 @@ def test_memory_at_64_lists_of_1000_documents(loss):
 def test_memory_does_not_grow_with_the_number_of_lists(loss):
     small, large = peak_bytes(loss, 2, 600), peak_bytes(loss, 8, 600)
     assert large < small + 1e6  # all pairs of a list take 1.4 MB
+
+
+LARGE = [DifferenceMatching, RankNet, PairwiseHinge, LambdaRank]
+
+
+@pytest.mark.parametrize("loss", LARGE)
+@pytest.mark.parametrize("limit", [1, 1 << 18])
+def test_what_is_no_pair_costs_nothing_however_large(loss, limit, monkeypatch):
+    monkeypatch.setattr(blocks, "CPU_PAIRS", limit)
+    loss = loss(Identity(), reduction="none") if loss is DifferenceMatching else loss(reduction="none")
+    scores, labels = torch.tensor([[1e30, 0.0, 1.0], [1.0, 0.0, 2.0]]), torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, 0.0]])
+    costs, gradient = cost_and_gradient(loss, scores, labels, torch.ones(2, 3, dtype=torch.bool))
+    assert costs[0] == 0
+    assert torch.equal(gradient[0], torch.zeros(3))
+    assert costs[1] > 0
