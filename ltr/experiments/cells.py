@@ -100,6 +100,10 @@ class Outcome:
 
 def run_task(task: Task) -> Outcome:
     """Train and measure one cell; whatever goes wrong comes back as a failed outcome with its reason."""
+    # before anything is measured or redirected: a first cell does not pay for Lightning, whose log keeps the stream
+    # that it finds
+    import ltr.training.module  # noqa: F401
+
     said = io.StringIO()
     memory = Meter()
     start = time.perf_counter()
