@@ -134,6 +134,8 @@ def _report(name: str, total: int, kept: int, without: dict[str, int], sampling:
 
 def said(notes: list[str]) -> list[str]:
     """Warn of each note, in one process of a training only."""
+    if not notes:
+        return notes
     # imported here: processes that load batches need nothing else of Lightning, whose import takes seconds
     from pytorch_lightning.utilities.rank_zero import rank_zero_only
 

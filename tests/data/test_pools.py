@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ltr.data.pools import judged_pool, pairs_pool, random_subset, teacher_pool
+from ltr.data.pools import judged_pool, pairs_pool, random_subset, said, teacher_pool
 from ltr.data.sampling import Sampling
 from ltr.errors import ConfigError, DataError
 from ltr.io.trec import Run
@@ -33,6 +33,15 @@ def test_queries_that_give_no_list_are_left_out_and_counted_once(caplog):
 def test_nothing_left_out_nothing_said(caplog):
     judged_pool("data", ["q1"], QRELS, RUN, Sampling())
     assert not caplog.messages
+
+
+def test_one_process_of_a_training_warns(caplog, monkeypatch):
+    monkeypatch.setattr("pytorch_lightning.utilities.rank_zero.rank_zero_only.rank", 1)
+    assert said(["a note"]) == ["a note"]
+    assert not caplog.messages
+    monkeypatch.setattr("pytorch_lightning.utilities.rank_zero.rank_zero_only.rank", 0)
+    said(["a note"])
+    assert caplog.messages == ["a note"]
 
 
 def test_random_negatives_need_no_candidates():
