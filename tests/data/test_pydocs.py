@@ -132,6 +132,17 @@ def test_documented_walks_functions_classes_and_members():
     assert all(r.alias for r in documented("typing") if r.name.startswith("typing.Text."))  # defined as str
 
 
+def test_members_taken_over_belong_to_a_class_within_a_package():
+    polynomials = {r.name: r for r in documented("numpy.polynomial")}
+    assert polynomials["numpy.polynomial.Chebyshev.fit"].alias  # of a private base class
+    assert not polynomials["numpy.polynomial.Chebyshev.interpolate"].alias
+    # a base class of the standard library, or a builtin one, is documented itself
+    logs = {r.name for r in documented("logging")}
+    assert "logging.Handler.acquire" in logs
+    assert "logging.StreamHandler.acquire" not in logs
+    assert "collections.Counter.keys" not in {r.name for r in documented("collections")}
+
+
 def test_merging_prefers_the_name_of_definition():
     records = [
         Documented("m.sub.alias", None, "Same  text.", True),
