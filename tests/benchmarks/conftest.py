@@ -70,9 +70,11 @@ def measured_here(speed, tmp_path, monkeypatch, capsys):
         monkeypatch.setenv("LTR_RIVALS", str(tmp_path / "nowhere"))
         monkeypatch.setattr("sys.argv", [f"{module.__name__}.py", *arguments, "--output", str(output)])
         threads = torch.get_num_threads()
-        with torch.random.fork_rng():
-            module.main()
-        torch.set_num_threads(threads)
+        try:
+            with torch.random.fork_rng():
+                module.main()
+        finally:
+            torch.set_num_threads(threads)
         return json.loads(output.read_text()), capsys.readouterr().out
 
     return run

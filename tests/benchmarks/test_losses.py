@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 
@@ -21,7 +22,8 @@ def test_measures_ltr_and_dense_torch_and_keeps_both(measured_here, tmp_path, mo
         ran.append(command)
         return (run_here if len(ran) > 1 else alone)(command, **options)
 
-    monkeypatch.setattr(losses.subprocess, "run", run)
+    # the name in this script only: what else calls subprocess.run, as platform does, is no step of a loss
+    monkeypatch.setattr(losses, "subprocess", SimpleNamespace(run=run, TimeoutExpired=subprocess.TimeoutExpired))
     picture = tmp_path / "growth.png"
     arguments = ["--quick", "--losses", "RankNet", "ApproxNDCG", "MarginMSE", "--plot", str(picture)]
     result, printed = measured_here(losses, *arguments)
