@@ -10,16 +10,28 @@ from tests.benchmarks.conftest import ChildHere
 
 
 def test_measures_steps_of_ltr(measured_here, tiny_ranker, monkeypatch):
+    import pytorch_lightning as pl
     import train
 
-    # one in a process of its own; what another way differs in shows in this one
-    alone, asked = train.Child, []
+    import ltr.scorers
+
+    # one in a process of its own; the others in this one, where what they make shows
+    alone, asked, made = train.Child, [], []
 
     def child(python, script, task, threads):
         asked.append(task)
         return (ChildHere if "attention_dropout" in task else alone)(python, script, task, threads)
 
+    def noted(kind, setting):
+        def make(*given, **settings):
+            made.append(settings[setting])
+            return kind(*given, **settings)
+
+        return make
+
     monkeypatch.setattr(train, "Child", child)
+    monkeypatch.setattr(ltr.scorers, "CrossEncoder", noted(ltr.scorers.CrossEncoder, "attention_dropout"))
+    monkeypatch.setattr(pl, "Trainer", noted(pl.Trainer, "precision"))
     result, printed = measured_here(
         train, "--quick", f"--model={tiny_ranker}", "--only", "sentence", "ltr ListNet fp32", "ListNet bf16, equal"
     )
@@ -28,6 +40,7 @@ def test_measures_steps_of_ltr(measured_here, tiny_ranker, monkeypatch):
         (False, 0.1),
         (True, 0.1),
     ]
+    assert made == [0.1, "32-true", 0.1, "bf16-mixed"]
     rows = {row["way"]: row for row in result["rows"]}
     # sentence-transformers is left out: it is not installed here
     assert list(rows) == ["ltr ListNet fp32", "ltr ListNet fp32, equal dropout", "ltr ListNet bf16, equal dropout"]
