@@ -42,13 +42,15 @@ if TYPE_CHECKING:
 __all__ = [*_HOMES, "__version__"]
 
 
-def __getattr__(name: str):
-    if name not in _HOMES:
-        raise AttributeError(f"module 'ltr' has no attribute {name!r}; it has {', '.join(sorted(_HOMES))}")
-    home = _HOMES[name]
-    value = getattr(importlib.import_module(home), name) if home else importlib.import_module(f"ltr.{name}")
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # for type checkers a module with this function would have every name
+
+    def __getattr__(name: str):
+        if name not in _HOMES:
+            raise AttributeError(f"module 'ltr' has no attribute {name!r}; it has {', '.join(sorted(_HOMES))}")
+        home = _HOMES[name]
+        value = getattr(importlib.import_module(home), name) if home else importlib.import_module(f"ltr.{name}")
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

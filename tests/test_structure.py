@@ -55,3 +55,13 @@ def test_imports_run_downwards(path):
 @pytest.mark.parametrize("name", MODULES)
 def test_module_can_be_imported(name):
     importlib.import_module(name)
+
+
+@pytest.mark.parametrize("name", ["", "adapters", "data", "training"])
+def test_type_checkers_know_which_names_a_package_lacks(name):
+    """Its ``__getattr__`` is hidden from them: without a type of its own, it would let any name pass."""
+    tree = ast.parse((ROOT / name / "__init__.py").read_text())
+    guards = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "not TYPE_CHECKING"]
+    functions = [node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    assert functions.count("__getattr__") == 1
+    assert [part.name for guard in guards for part in guard.body] == ["__getattr__"]

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 __all__ = ["LambdaMART"]
 
 
-def __getattr__(name: str):
-    if name not in _HOMES:
-        raise AttributeError(f"module 'ltr.adapters' has no attribute {name!r}; it has {', '.join(sorted(_HOMES))}")
-    value = getattr(importlib.import_module(f"ltr.adapters.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # for type checkers a module with this function would have every name
+
+    def __getattr__(name: str):
+        if name not in _HOMES:
+            raise AttributeError(f"module 'ltr.adapters' has no attribute {name!r}; it has {', '.join(sorted(_HOMES))}")
+        value = getattr(importlib.import_module(f"ltr.adapters.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

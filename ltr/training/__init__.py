@@ -6,6 +6,7 @@ The public names load lazily: Lightning takes seconds, and records of trainings 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING
 
 #: public name -> the module that defines it
@@ -18,12 +19,17 @@ if TYPE_CHECKING:
 __all__ = ["RankingModule", "RunFolder"]
 
 
-def __getattr__(name: str):
-    if name not in _HOMES:
-        raise AttributeError(f"module 'ltr.training' has no attribute {name!r}; it has {', '.join(sorted(_HOMES))}")
-    value = getattr(importlib.import_module(f"ltr.training.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # for type checkers a module with this function would have every name
+
+    def __getattr__(name: str):
+        if name in _HOMES:
+            value = getattr(importlib.import_module(f"ltr.training.{_HOMES[name]}"), name)
+        elif importlib.util.find_spec(f"ltr.training.{name}"):  # ltr.training.module, with no import of its own
+            value = importlib.import_module(f"ltr.training.{name}")
+        else:
+            raise AttributeError(f"module 'ltr.training' has no attribute {name!r}; it has {', '.join(sorted(_HOMES))}")
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -21,3 +21,8 @@ def test_names_load_lazily():
         AttributeError, match=r"^module 'ltr.training' has no attribute 'Run'; it has RankingModule, RunF"
     ):
         _ = ltr.training.Run
+
+
+def test_modules_of_the_package_are_its_attributes():
+    code = "import ltr.training; assert ltr.training.module.RankingModule is ltr.training.RankingModule"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
