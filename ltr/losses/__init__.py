@@ -76,14 +76,16 @@ _HOMES = {**{name: home for family in FAMILIES.values() for name, home in family
 __all__ = [*_HOMES, "FAMILIES"]
 
 
-def __getattr__(name: str):
-    if name not in _HOMES:
-        from ltr.io.names import suggestion
+if not TYPE_CHECKING:  # for type checkers a module with this function would have every name
 
-        raise AttributeError(f"module 'ltr.losses' has no attribute {name!r}; {suggestion(name, _HOMES)}")
-    value = getattr(importlib.import_module(f"ltr.losses.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str):
+        if name not in _HOMES:
+            from ltr.io.names import suggestion
+
+            raise AttributeError(f"module 'ltr.losses' has no attribute {name!r}; {suggestion(name, _HOMES)}")
+        value = getattr(importlib.import_module(f"ltr.losses.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
