@@ -27,7 +27,8 @@ from common import report
 from machine import product
 
 from ltr.batch import TextLists
-from ltr.losses import LambdaRank, ListNet, RankNet
+from ltr.links import Asinh
+from ltr.losses import ApproxNDCG, DifferenceMatching, LambdaRank, ListNet, RankNet, fused
 from ltr.scorers.cross_encoder import CrossEncoder
 
 WORDS = 5000
@@ -170,18 +171,27 @@ def seconds(work: Callable[[], Any], rounds: int, device: str) -> tuple[float, f
 
 
 def bandwidth(device: str, rounds: int, quick: bool) -> list[dict[str, Any]]:
-    """Losses forward and backward: bytes that scores, labels and gradients are, over the time, beside a plain copy's."""
+    """Losses forward and backward: bytes that scores, labels and gradients are, over the time, beside a plain copy's.
+
+    The memory is what they hold at most beside what was there, for comparison with that of one number for each pair.
+    """
     block = torch.zeros(2**16 if quick else 2**28, device=device)
     rows: list[dict[str, Any]] = [{"work": "copy", "bytes": 8 * block.numel(), "call": lambda: block.clone()}]
     lists, docs = (4, 8) if quick else (64, 1000)
     scores = torch.randn(lists, docs, device=device, requires_grad=True)
     labels, mask = torch.randint(3, (lists, docs), device=device).float(), torch.ones_like(scores, dtype=torch.bool)
-    for loss in (ListNet(), RankNet(), LambdaRank()):
+    for loss in (ListNet(), RankNet(), LambdaRank(), DifferenceMatching(Asinh()), ApproxNDCG()):
         call = lambda loss=loss: torch.autograd.grad(loss(scores, labels, mask).mean(), scores)  # noqa: E731
         rows.append({"work": type(loss).__name__, "bytes": 12 * scores.numel(), "call": call})
     for row in rows:
-        spent, _ = seconds(row.pop("call"), rounds, device)
+        held = torch.cuda.memory_allocated(device) if device.startswith("cuda") else 0
+        spent, memory = seconds(row.pop("call"), rounds, device)
         row |= {"ms": 1000 * spent, "GB/s": row.pop("bytes") / spent / 1e9}
+        row |= {"MB": None if memory is None else 1000 * memory - held / 1e6, "MB of all pairs": None}
+        if row["work"] != "copy":
+            row["MB of all pairs"] = 4 * lists * docs**2 / 1e6
+    if fused._refused:
+        sys.exit(f"gpu.py: losses were not compiled: {', '.join(fused._refused.values())}")
     return rows
 
 

@@ -18,7 +18,14 @@ def test_the_same_code_runs_without_a_gpu(measured):
     ways = [row["bf16"] for row in result["rows"]]
     assert ways == [f"{name}, {use}" for use in ("scoring", "training") for name in ("sentence-transformers", "ltr")]
     assert all(row["pairs/s"] > 0 for row in result["rows"])
-    assert [row["work"] for row in result["losses"]] == ["copy", "ListNet", "RankNet", "LambdaRank"]
+    assert [row["work"] for row in result["losses"]] == [
+        "copy",
+        "ListNet",
+        "RankNet",
+        "LambdaRank",
+        "DifferenceMatching",
+        "ApproxNDCG",
+    ]
     assert result["packed to padded"] < 1e-3
     assert "packed and padded scores differ by" in printed
 
