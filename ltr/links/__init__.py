@@ -7,7 +7,8 @@ from ltr.links.combined import Scaled, Sum
 from ltr.links.growing import Exp, ReverseExp, Sinh
 from ltr.links.numeric import Numeric
 from ltr.links.piecewise import Piecewise
-from ltr.links.scalar import Asinh, Identity, Sigmoid, Softplus, Tanh
+from ltr.links.scalar import Asinh, Identity, Sigmoid, Tanh
+from ltr.links.softplus import Softplus
 
 __all__ = [
     "Asinh",

@@ -16,6 +16,9 @@ from ltr.links.shaped import Shaped
 #: with a longer tail, divergences of scores of size 1e4 come near the end of float32
 LONGEST_TAIL = 50.0
 
+#: u + e⁻ᵘ - 1 = u² (c₀ + c₁ u + …) up to the first number, to 1e-7 of itself (Chebyshev); the c follow
+NEAR = (0.25, 0.49999996, -0.16666163, 0.04156512, -0.00767247)
+
 
 @dataclass(frozen=True, repr=False)
 class Growing(Shaped):
@@ -59,6 +62,10 @@ class Growing(Shaped):
     def _inner_far_apart(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
         raise NotImplementedError
 
+    def _inner_both(self, x: Tensor, y: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+        """The inner shape's divergence and rise in float32."""
+        raise NotImplementedError
+
     def _inner_solve(self, v: Tensor) -> Tensor:
         raise NotImplementedError
 
@@ -85,30 +92,59 @@ class Growing(Shaped):
         a, b = self._clip(x), self._clip(y)
         return a, b, torch.where((a == x) & (b == y), d, a - b)
 
-    def _end_slope(self, x: Tensor) -> Tensor:
-        return self._inner_steep(torch.full_like(x, self.tail))
+    @property
+    def _end_slope(self) -> float:
+        raise NotImplementedError
 
     def _apart(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
         a, b, inside = self._clipped(x, y, d)
         near = inside * inside * area_between(self._inner_steep, b, inside)
         total = torch.where(inside.abs() <= 1, near, self._inner_far_apart(a, b, inside))
         total = total + (x - a) * self._inner_rise(a, b, inside)
-        total = total + self._end_slope(x) * hinge_apart(x - self.tail, y - self.tail, d)
+        total = total + self._end_slope * hinge_apart(x - self.tail, y - self.tail, d)
         if self._two_sided:
-            total = total + self._end_slope(x) * hinge_apart(-x - self.tail, -y - self.tail, -d)
+            total = total + self._end_slope * hinge_apart(-x - self.tail, -y - self.tail, -d)
         return total
 
     def _rise(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
         a, b, inside = self._clipped(x, y, d)
         # both beyond the same end: the whole difference lies in the line
         beyond = torch.where(inside == 0, d, (x - a) - (y - b))
-        return self._inner_rise(a, b, inside) + self._end_slope(x) * beyond
+        return self._inner_rise(a, b, inside) + self._end_slope * beyond
+
+    def _both(self, x: Tensor, y: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+        if d.dtype == torch.float64:
+            return super()._both(x, y, d)
+        # both within: exactly the difference, and exactly nothing in the lines
+        a, b, inside = self._clipped(x, y, d)
+        line, over, beyond = d.sub_(inside), x - a, y - b
+        cost, rise = self._inner_both(a, b, inside)
+        # the hinges at both ends together: half the square of what lies in the lines, and the target's part of it times the rest
+        hinges = line.mul(line).mul_(0.5).addcmul_(beyond, inside, value=-1)
+        cost.addcmul_(over, rise).add_(hinges, alpha=self._end_slope)
+        return cost, rise.add_(line, alpha=self._end_slope)
 
     def _solve(self, v: Tensor) -> Tensor:
         end = self._inner(torch.full_like(v, self.tail))
         inside = self._inner_solve(v.clamp(-end if self._two_sided else None, end))
         over = torch.where(v > end, v - end, torch.where(v < -end, v + end, 0) if self._two_sided else 0)
-        return inside + over / self._end_slope(v)
+        return inside + over / self._end_slope
+
+
+def _way_up(d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """From u = |d|, in float32: e⁻ᵘ - 1, what exponentials are apart over the larger one, and u (1 - e⁻ᵘ).
+
+    On the way down that is v = u + e⁻ᵘ - 1, on the way up u (1 - e⁻ᵘ) - v.
+    """
+    u = d.abs()
+    fall = u.neg().expm1_()
+    near = (u * NEAR[-1]).add_(NEAR[-2])
+    for coefficient in NEAR[-3:0:-1]:
+        near.mul_(u).add_(coefficient)
+    down = torch.where(u <= NEAR[0], near.mul_(u).mul_(u), u + fall)
+    both = u.mul_(fall).neg_()
+    up = torch.where(d > 0, both - down, down)
+    return fall, up, both
 
 
 def hinge_apart(u: Tensor, v: Tensor, d: Tensor) -> Tensor:
@@ -135,6 +171,10 @@ class Sinh(Growing):
     _two_sided = True
     _unfocused = "Sinh is steep on both sides of its center, not in one range"
 
+    @property
+    def _end_slope(self) -> float:
+        return math.cosh(self.tail)
+
     def _inner(self, x: Tensor) -> Tensor:
         return torch.sinh(x)
 
@@ -152,6 +192,14 @@ class Sinh(Growing):
 
     def _inner_far_apart(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
         return torch.cosh(x) - torch.cosh(y) - d * torch.sinh(y)
+
+    def _inner_both(self, x: Tensor, y: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+        # half of what eˣ and -e⁻ˣ make; where one goes up, the other goes down
+        fall, up, both = _way_up(d)
+        high, low = torch.maximum(x, y).exp_(), torch.minimum(x, y).neg_().exp_()
+        rise = fall.mul_(high + low).mul_(0.5).copysign_(d)
+        down = both.sub_(up)
+        return up.mul_(high).addcmul_(down, low).mul_(0.5), rise
 
     def _inner_solve(self, v: Tensor) -> Tensor:
         return torch.asinh(v)
@@ -177,6 +225,10 @@ class Exp(Growing):
     _limits = (0.0, math.inf)
     _rising = True
 
+    @property
+    def _end_slope(self) -> float:
+        return math.exp(self.tail)
+
     def _inner(self, x: Tensor) -> Tensor:
         return torch.exp(x)
 
@@ -187,6 +239,11 @@ class Exp(Growing):
 
     def _inner_far_apart(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
         return torch.exp(x) - (1 + d) * torch.exp(y)
+
+    def _inner_both(self, x: Tensor, y: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+        fall, up, _ = _way_up(d)
+        high = torch.maximum(x, y).exp_()
+        return up.mul_(high), fall.mul_(high).copysign_(d)
 
     def _inner_solve(self, v: Tensor) -> Tensor:
         return torch.log(v)
@@ -246,6 +303,10 @@ class ReverseExp(Growing):
 
     def _rise(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
         return -self._mirror._rise(-x, -y, -d)
+
+    def _both(self, x: Tensor, y: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+        cost, rise = self._mirror._both(-x, -y, -d)
+        return cost, rise.neg_()
 
     def _beyond(self, x: Tensor, upper: bool) -> Tensor:
         return self._area(x)

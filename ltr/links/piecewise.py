@@ -120,6 +120,18 @@ class Piecewise(Link):
             total = total + slope * self._step(pred, target, pred.clamp(low, high), target.clamp(low, high))
         return total
 
+    def matched(self, pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        if pred.dtype == torch.float64:
+            return super().matched(pred, target)
+        cost, rise = torch.zeros_like(pred), torch.zeros_like(pred)
+        for low, high, slope in self._regions:
+            inside = pred.clamp(low, high)
+            step = target.clamp(low, high).neg_().add_(inside)
+            rise.add_(step, alpha=slope)
+            # all terms of all regions have one sign: nothing cancels
+            cost.addcmul_(torch.sub(pred, inside, out=inside).add_(step, alpha=0.5), step, value=slope)
+        return cost, rise
+
     @staticmethod
     def _step(pred: Tensor, target: Tensor, x: Tensor, y: Tensor) -> Tensor:
         return torch.where((x == pred) & (y == target), pred - target, x - y)

@@ -245,68 +245,6 @@ class Asinh(Peaked):
         return gap.mul_(torch.add(x, y, out=near)).addcmul_(d, rise).mul_(0.5), rise
 
 
-@dataclass(frozen=True, repr=False)
-class Softplus(Shaped):
-    """h = log(1 + eˣ): flat below the center, of slope scale/width above it; convex, so it serves composite losses.
-
-    ``focus(range=(a, b))`` puts the center at a and takes width = (b - a) / log 19: the slope is half its limit at a
-    and 95 % of it at b, and stays there above.
-
-    >>> round(float(Softplus()(0.0)), 4)
-    0.6931
-    """
-
-    _limits = (0.0, math.inf)
-    _rising = True
-    _peaks = (40.0,)
-    _base: ClassVar[Sigmoid] = Sigmoid()
-
-    def _g(self, x: Tensor) -> Tensor:
-        return softplus(x)
-
-    def _area(self, x: Tensor) -> Tensor:
-        """∫ from -∞ to x of softplus, the dilogarithm -Li₂(-eˣ); by F(x) = x²/2 + π²/6 - F(-x) for x > 0."""
-        below = _dilogarithm(softplus(-x.abs()))
-        return torch.where(x > 0, x * x / 2 + math.pi**2 / 6 - below, below)
-
-    def _steep(self, x: Tensor) -> Tensor:
-        return torch.sigmoid(x)
-
-    def _bend(self, x: Tensor) -> Tensor:
-        # not the sigmoid's _steep: autograd goes through here
-        return torch.sigmoid(x) * torch.sigmoid(-x)
-
-    def _solve(self, v: Tensor) -> Tensor:
-        # log(eᵛ - 1), where eᵛ may overflow
-        return v + torch.log(-torch.expm1(-v))
-
-    def _beyond(self, x: Tensor, upper: bool) -> Tensor:
-        return self._area(x)
-
-    def _far_apart(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
-        # both above 0: the parabola less the mirrored divergence, so that large squares do not cancel
-        above = (x > 0) & (y > 0)
-        x, y, e = (torch.where(above, -v, v) for v in (x, y, d))
-        direct = self._area(x) - self._area(y) - e * softplus(y)
-        return torch.where(above, d * d / 2 - direct, direct)
-
-    def _above_tangent(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
-        return self._base._apart(x, y, d)
-
-    @classmethod
-    def _focused(cls, low: float, high: float, scale: float) -> Softplus:
-        return cls(low, (high - low) / math.log(19), scale)
-
-
 def softplus(x: Tensor) -> Tensor:
     """log(1 + eˣ), also where torch's own turns linear."""
     return -logsigmoid(-x)
-
-
-def _dilogarithm(s: Tensor) -> Tensor:
-    """-Li₂(1 - eˢ) for 0 <= s <= log 2, by its series in Bernoulli numbers: s + s²/4 + Σ B₂ₖ s²ᵏ⁺¹ / (2k + 1)!."""
-    bernoulli = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510)
-    total = torch.zeros_like(s)
-    for k, number in reversed(list(enumerate(bernoulli, 1))):
-        total = (total + number / math.factorial(2 * k + 1)) * s * s
-    return s + s * s / 4 + s * total

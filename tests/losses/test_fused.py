@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's
 SIZES = [(5, 40), (1, 60), (7, 33)]
 #: links whose kernels are long, or that take one way or another by their parameters
 LINKS = [
-    Tanh(), Sigmoid(0.5, 2, 3), Asinh(0.5, 2, 3), Exp(), Exp(0.3, 0.7, 2, tail=2.5), ReverseExp(), Softplus(),
+    Tanh(), Sigmoid(0.5, 2, 3), Asinh(0.5, 2, 3), Exp(0.3, 0.7, 2, tail=2.5), ReverseExp(), Softplus(0.5, 2, 3),
     Sigmoid(1) + 0.1 * Asinh(2) + 0.1 * Identity(),
 ]  # fmt: skip
 FURTHER = [*map(DifferenceMatching, LINKS), DifferenceMatching(Sigmoid(), Dual())]

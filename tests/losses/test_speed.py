@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import logsigmoid
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ltr.links import Asinh, Identity, Sigmoid
+from ltr.links import Asinh, Exp, Identity, Piecewise, Sigmoid, Sinh, Softplus
 from ltr.losses import blocks
 from ltr.losses.contrast import CompositeContrast, DifferenceMatching
 from ltr.losses.lambdas import LambdaLoss, LambdaRank
@@ -86,6 +86,7 @@ def adr_mse(scores, labels):
     return ((relaxed(scores, 1.0) - wanted) ** 2 / torch.log2(1 + wanted)).mean(1).mean()
 
 
+STEPS = Piecewise([-0.5, 1.5], [0.1, 1, 0])
 DENSE = {
     RankNet(): lambda s, y: mean_over_pairs(-logsigmoid(gaps(s)), y),
     RankNet(GradeDifference(), sigma=2.0): lambda s, y: mean_over_pairs(-logsigmoid(2 * gaps(s)), y, gaps(y)),
@@ -94,6 +95,10 @@ DENSE = {
     DifferenceMatching(Identity()): matching(Identity()),
     DifferenceMatching(Sigmoid()): matching(Sigmoid()),
     DifferenceMatching(Asinh()): matching(Asinh()),
+    DifferenceMatching(Exp()): matching(Exp()),
+    DifferenceMatching(Sinh(tail=2.0)): matching(Sinh(tail=2.0)),
+    DifferenceMatching(Softplus()): matching(Softplus()),
+    DifferenceMatching(STEPS): matching(STEPS),
     LambdaRank(): lambdas("rank"),
     LambdaLoss("ndcg1"): lambdas("ndcg1"),
     LambdaLoss("ndcg2"): lambdas("ndcg2"),
@@ -175,6 +180,10 @@ MOST = {
     "DifferenceMatching(link=Identity": 60,
     "DifferenceMatching(link=Sigmoid": 92,
     "DifferenceMatching(link=Asinh": 97,
+    "DifferenceMatching(link=Exp": 98,
+    "DifferenceMatching(link=Sinh": 106,
+    "DifferenceMatching(link=Softplus": 114,
+    "DifferenceMatching(link=Piecewise": 75,
     "LambdaRank": 92,
     "LambdaLoss": 115,
     "ApproxNDCG": 87,

@@ -1,0 +1,107 @@
+"""The link that is flat below and a straight line above."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ltr.links.scalar import Sigmoid, softplus
+from ltr.links.shaped import Shaped
+
+#: Gauss and Legendre's three nodes between 0 and 1, and their weights
+NODES = ((0.5 - math.sqrt(0.15), 5 / 18), (0.5, 4 / 9), (0.5 + math.sqrt(0.15), 5 / 18))
+
+
+@dataclass(frozen=True, repr=False)
+class Softplus(Shaped):
+    """h = log(1 + eˣ): flat below the center, of slope scale/width above it; convex, so it serves composite losses.
+
+    ``focus(range=(a, b))`` puts the center at a and takes width = (b - a) / log 19: the slope is half its limit at a
+    and 95 % of it at b, and stays there above.
+
+    >>> round(float(Softplus()(0.0)), 4)
+    0.6931
+    """
+
+    _limits = (0.0, math.inf)
+    _rising = _single = True
+    _peaks = (40.0,)
+    _base: ClassVar[Sigmoid] = Sigmoid()
+
+    def _g(self, x: Tensor) -> Tensor:
+        return softplus(x)
+
+    def _area(self, x: Tensor) -> Tensor:
+        """∫ from -∞ to x of softplus, the dilogarithm -Li₂(-eˣ); by F(x) = x²/2 + π²/6 - F(-x) for x > 0."""
+        below = _dilogarithm(softplus(-x.abs()))
+        return torch.where(x > 0, x * x / 2 + math.pi**2 / 6 - below, below)
+
+    def _steep(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(x)
+
+    def _bend(self, x: Tensor) -> Tensor:
+        # not the sigmoid's _steep: autograd goes through here
+        return torch.sigmoid(x) * torch.sigmoid(-x)
+
+    def _solve(self, v: Tensor) -> Tensor:
+        # log(eᵛ - 1), where eᵛ may overflow
+        return v + torch.log(-torch.expm1(-v))
+
+    def _beyond(self, x: Tensor, upper: bool) -> Tensor:
+        return self._area(x)
+
+    def _far_apart(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
+        # both above 0: the parabola less the mirrored divergence, so that large squares do not cancel
+        above = (x > 0) & (y > 0)
+        x, y, e = (torch.where(above, -v, v) for v in (x, y, d))
+        direct = self._area(x) - self._area(y) - e * softplus(y)
+        return torch.where(above, d * d / 2 - direct, direct)
+
+    def _both(self, x: Tensor, y: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+        if d.dtype == torch.float64:
+            return super()._both(x, y, d)
+        # near: three nodes of Gauss and Legendre, which the slope's poles at ±πi leave right to 1e-7; the area weighs the slope
+        # by what is left of the way
+        rise = torch.add(y, d, alpha=NODES[0][0]).sigmoid_().mul_(NODES[0][1])
+        area = rise * (1 - NODES[0][0])
+        for node, weight in NODES[1:]:
+            slope = torch.add(y, d, alpha=node).sigmoid_()
+            rise.add_(slope, alpha=weight)
+            area.add_(slope, alpha=weight * (1 - node))
+        rise.mul_(d)
+        area.mul_(d).mul_(d)
+        # far: the divergence of the hinge max(0, x), and what lies above it
+        (high, above, a), (low, beyond, b) = map(_over_hinge, (x, y))
+        step = high - low
+        far = low.mul_(high.sub_(x)).addcmul_(step, step, value=0.5).add_(a.sub_(b)).addcmul_(d, beyond, value=-1)
+        near = d.abs() <= 1
+        return torch.where(near, area, far), torch.where(near, rise, above.sub_(beyond).add_(step))
+
+    def _above_tangent(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
+        return self._base._apart(x, y, d)
+
+    @classmethod
+    def _focused(cls, low: float, high: float, scale: float) -> Softplus:
+        return cls(low, (high - low) / math.log(19), scale)
+
+
+def _over_hinge(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """max(0, x), how far softplus is above it, and the area between both up to x; in float32."""
+    s = torch.copysign(x, -1.0).exp_().log1p_()
+    square = s * s
+    # the dilogarithm as below, its terms beyond the third power put into two coefficients (Chebyshev)
+    area = (square * -0.00027553).add_(0.02777764).mul_(square).mul_(s).add_(square, alpha=0.25).add_(s)
+    return x.clamp(min=0), s, torch.where(x > 0, math.pi**2 / 6 - area, area)
+
+
+def _dilogarithm(s: Tensor) -> Tensor:
+    """-Li₂(1 - eˢ) for 0 <= s <= log 2, by its series in Bernoulli numbers: s + s²/4 + Σ B₂ₖ s²ᵏ⁺¹ / (2k + 1)!."""
+    bernoulli = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510)
+    total = torch.zeros_like(s)
+    for k, number in reversed(list(enumerate(bernoulli, 1))):
+        total = (total + number / math.factorial(2 * k + 1)) * s * s
+    return s + s * s / 4 + s * total
