@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ltr.links.base import Link
 from ltr.links.combined import Scaled, Sum
-from ltr.links.growing import Exp, ReverseExp, Sinh
+from ltr.links.exponential import Exp, ReverseExp, Sinh
 from ltr.links.numeric import Numeric
 from ltr.links.piecewise import Piecewise
 from ltr.links.scalar import Asinh, Identity, Sigmoid, Tanh

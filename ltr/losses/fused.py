@@ -188,6 +188,7 @@ def _run(function: Callable, parts: tuple, *inputs: Any) -> Any:
         raise
     except torch._dynamo.exc.FailOnRecompileLimitHit:
         _refused[key] = f"{VARIANTS} kernels"
+        del _made[key]
         log.warning(
             "a loss of %s was compiled %d times, for as many parameters or shapes; from now on it is computed block by "
             "block, which takes several times as long",
