@@ -39,8 +39,10 @@ def whole_sums(
     upper, lower = _facing(made)
     more_upper, more_lower = _facing(columns)
     (value,), (other,) = _facing((values.detach(),))
-    # what is no pair differs by nothing: squares of very large differences are infinite, and 0 * inf is not 0
-    cost, slope = term((value - other).mul_(pairs), more_upper, more_lower)
+    gap = value - other
+    if columns:  # compared with others, very large differences cost infinite squares, and 0 * inf is not 0
+        gap.mul_(pairs)
+    cost, slope = term(gap, more_upper, more_lower)
     weight = weights.weigh(upper, lower)
     counted = pairs if weight is None else pairs.mul_(weight)
     costs = cost.mul_(counted).sum((0, 1))
