@@ -186,11 +186,13 @@ def _way_up(d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     On the way down that is v = u + e⁻ᵘ - 1, on the way up u (1 - e⁻ᵘ) - v.
     """
     u = d.abs()
-    fall = u.neg().expm1_()
     near = (u * NEAR[-1]).add_(NEAR[-2])
     for coefficient in NEAR[-3:0:-1]:
         near.mul_(u).add_(coefficient)
-    down = torch.where(u <= NEAR[0], near.mul_(u).mul_(u), u + fall)
+    near.mul_(u).mul_(u)
+    # without expm1, for which torch's compiler for processors writes exp(x) - 1
+    close, far = u <= NEAR[0], u.neg().exp_().sub_(1)
+    fall, down = torch.where(close, near - u, far), torch.where(close, near, far + u)
     both = u.mul_(fall).neg_()
     up = torch.where(d > 0, both - down, down)
     return fall, up, both

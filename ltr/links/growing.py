@@ -119,9 +119,11 @@ class Growing(Shaped):
             return super()._both(x, y, d)
         if d.device.type == "cpu" and not torch.compiler.is_compiling() and self._all_inside(x) and self._all_inside(y):
             return self._inner_both(x, y, d)  # in half the time
-        # both within: exactly the difference, and exactly nothing in the lines
         a, b, inside = self._clipped(x, y, d)
-        line, over, beyond = d.sub_(inside), x - a, y - b
+        over, beyond = x - a, y - b
+        # beyond one end the whole difference lies in the line; near each other, no part of it is lost to rounding
+        line = torch.where(inside == 0, d, over - beyond)
+        inside = torch.where(d.abs() <= 1, d - line, inside)
         cost, rise = self._inner_both(a, b, inside)
         # the hinges at both ends together: half the square of what lies in the lines, and the target's part of it times the rest
         hinges = line.mul(line).mul_(0.5).addcmul_(beyond, inside, value=-1)

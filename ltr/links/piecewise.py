@@ -37,6 +37,9 @@ class Piecewise(Link):
     knots: tuple[float, ...]
     slopes: tuple[float, ...]
 
+    # whether single precision keeps the distances of knots
+    _single = True
+
     def __post_init__(self) -> None:
         knots, slopes = (self._numbers(name, getattr(self, name)) for name in ("knots", "slopes"))
         if not knots or any(a >= b for a, b in pairwise(knots)):
@@ -49,6 +52,9 @@ class Piecewise(Link):
             raise ConfigError(f"Piecewise: slopes must not be negative and not all 0, got {list(slopes)}")
         object.__setattr__(self, "knots", knots)
         object.__setattr__(self, "slopes", slopes)
+        singles = torch.tensor(knots, dtype=torch.float32).tolist()
+        gaps = zip(pairwise(knots), pairwise(singles), strict=True)
+        object.__setattr__(self, "_single", all(abs((d - c) / (b - a) - 1) < 1e-6 for (a, b), (c, d) in gaps))
 
     @staticmethod
     def _numbers(name: str, values: Sequence[float]) -> tuple[float, ...]:
@@ -121,7 +127,7 @@ class Piecewise(Link):
         return total
 
     def matched(self, pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        if pred.dtype == torch.float64:
+        if pred.dtype == torch.float64 or not self._single:
             return super().matched(pred, target)
         cost, rise = torch.zeros_like(pred), torch.zeros_like(pred)
         for low, high, slope in self._regions:

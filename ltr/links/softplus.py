@@ -64,8 +64,7 @@ class Softplus(Shaped):
     def _both(self, x: Tensor, y: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
         if d.dtype == torch.float64:
             return super()._both(x, y, d)
-        # near: three nodes of Gauss and Legendre, which the slope's poles at ±πi leave right to 1e-7; the area weighs the slope
-        # by what is left of the way
+        # near: three nodes of Gauss and Legendre, right to 5e-7; the area weighs the slope by what is left of the way
         rise = torch.add(y, d, alpha=NODES[0][0]).sigmoid_().mul_(NODES[0][1])
         area = rise * (1 - NODES[0][0])
         for node, weight in NODES[1:]:
@@ -76,9 +75,9 @@ class Softplus(Shaped):
         area.mul_(d).mul_(d)
         # far: the divergence of the hinge max(0, x), and what lies above it
         (high, above, a), (low, beyond, b) = map(_over_hinge, (x, y))
-        step = high - low
+        step = torch.where((x > 0) & (y > 0), d, high - low)
         far = low.mul_(high.sub_(x)).addcmul_(step, step, value=0.5).add_(a.sub_(b)).addcmul_(d, beyond, value=-1)
-        near = d.abs() <= 1
+        near = d.abs() <= 0.6
         return torch.where(near, area, far), torch.where(near, rise, above.sub_(beyond).add_(step))
 
     def _above_tangent(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:

@@ -40,8 +40,8 @@ OPTIONS: dict[str, Any] = {
     "realize_acc_reads_threshold": 1 << 20,
 }
 
-#: compiled functions by the kind of what they compute
-_made: dict[Any, Callable] = {}
+#: functions, and compiled, by the kind of what they compute
+_made: dict[Any, tuple[types.FunctionType, Callable]] = {}
 #: kinds that cannot be compiled here, or not any more, with the reason
 _refused: dict[Any, str] = {}
 #: settings of the compiler are changed for one thread at a time
@@ -172,38 +172,45 @@ def _run(function: Callable, parts: tuple, *inputs: Any) -> Any:
         inputs: tensors and tuples of tensors.
     """
     key = (function, *map(_kind, parts))
-    if key in _refused:
-        return None
-    try:
-        # numbers of links and terms become constants of the kernel
-        with _turn, torch._dynamo.config.patch(specialize_float=True, recompile_limit=VARIANTS):
+    # numbers of links and terms become constants of the kernel
+    with _turn, torch._dynamo.config.patch(specialize_float=True, recompile_limit=VARIANTS):
+        if key in _refused:
+            return None
+        try:
             if key not in _made:
                 log.info("compiling a loss of %s for %s: some seconds", _named(function, parts), inputs[0].device)
                 # a code object of its own: kernels that share one also share how many may be made
                 code = types.FunctionType(function.__code__.replace(), function.__globals__, name=function.__name__)
                 # the whole, or nothing: what is not compiled would hold all pairs
-                _made[key] = torch.compile(code, dynamic=True, fullgraph=True, options=OPTIONS)
-            return _made[key](*parts, *inputs)
-    except torch.OutOfMemoryError:
-        raise
-    except torch._dynamo.exc.FailOnRecompileLimitHit:
-        _refused[key] = f"{VARIANTS} kernels"
-        del _made[key]
-        log.warning(
-            "a loss of %s was compiled %d times, for as many parameters or shapes; from now on it is computed block by "
-            "block, which takes several times as long",
-            _named(function, parts), VARIANTS,
-        )  # fmt: skip
-    except Exception as error:
-        # no compiler on the machine, or a link that torch cannot trace: right all the same, in blocks
-        _refused[key] = f"{type(error).__name__}: {error}"
-        # torch names its compiler in the first line, the fault in the next
-        said = " ".join(str(error).split("\n")[:2]).strip()
-        log.warning(
-            "a loss of %s is not compiled and takes several times as long, computed block by block: %s: %s",
-            _named(function, parts), type(error).__name__, said,
-        )  # fmt: skip
+                _made[key] = code, torch.compile(code, dynamic=True, fullgraph=True, options=OPTIONS)
+            return _made[key][1](*parts, *inputs)
+        except torch.OutOfMemoryError:
+            raise
+        except torch._dynamo.exc.FailOnRecompileLimitHit:
+            _give_up(key, f"{VARIANTS} kernels")
+            log.warning(
+                "a loss of %s was compiled %d times, for as many parameters or shapes; from now on it is computed block "
+                "by block, which takes several times as long",
+                _named(function, parts), VARIANTS,
+            )  # fmt: skip
+        except Exception as error:
+            # no compiler on the machine, or a link that torch cannot trace: right all the same, in blocks
+            _give_up(key, f"{type(error).__name__}: {error}")
+            # torch names its compiler in the first line, the fault in the next
+            said = " ".join(str(error).split("\n")[:2]).strip()
+            log.warning(
+                "a loss of %s is not compiled and takes several times as long, computed block by block: %s: %s",
+                _named(function, parts), type(error).__name__, said,
+            )  # fmt: skip
     return None
+
+
+def _give_up(key: Any, reason: str) -> None:
+    """Compute this kind in blocks from now on, and let its kernels go, which torch would keep."""
+    _refused[key] = reason
+    code, _ = _made.pop(key, (None, None))
+    if code is not None:
+        torch._dynamo.eval_frame.reset_code(code.__code__)
 
 
 def _kind(part: Any) -> Any:

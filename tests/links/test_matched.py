@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ltr.links import Asinh, Exp, Identity, Sigmoid, Sinh, Tanh
+from ltr.links import Asinh, Exp, Identity, Piecewise, ReverseExp, Sigmoid, Sinh, Softplus, Tanh
 from tests.links.cases import LINKS
+
+STEPS = Piecewise([-0.5, 1.5], [0.1, 1, 0])
+SINGLE = [Identity(), Sigmoid(), Tanh(), Asinh(), Exp(), ReverseExp(), Sinh(), Softplus(), STEPS]
 
 every_link = pytest.mark.parametrize("link", LINKS, ids=repr)
 
@@ -47,7 +50,7 @@ def test_in_float32_it_is_close_and_leaves_its_inputs(link, spread):
     assert ((slope - right).abs() <= 1e-5 * size + 1e-9).all()
 
 
-@pytest.mark.parametrize("link", [Identity(), Sigmoid(), Tanh(), Asinh(), Exp(), Sinh()], ids=repr)
+@pytest.mark.parametrize("link", SINGLE, ids=repr)
 def test_nothing_between_a_score_and_itself(link):
     scores = torch.linspace(-9, 9, 50)
     for found in link.matched(scores, scores.clone()):
@@ -62,3 +65,59 @@ def test_far_out_on_the_sigmoids_flat_side_small_differences_are_kept():
     exact = Sigmoid().divergence(18.0, 20.0), Sigmoid().difference(18.0, 20.0)
     assert cost.item() == pytest.approx(exact[0].item(), rel=1e-4)
     assert slope.item() == pytest.approx(exact[1].item(), rel=1e-4)
+
+
+def relative(link, pred, target):
+    """The largest relative errors of costs and slopes."""
+    cost, slope = link.matched(pred, target)
+    exact, right = link.divergence(pred.double(), target.double()), link.difference(pred.double(), target.double())
+    return ((cost / exact - 1).abs().max().item(), (slope / right - 1).abs().max().item())
+
+
+@pytest.mark.parametrize(
+    ("link", "pred", "target"),
+    [
+        # just beyond the tail, and far within
+        (Exp(), 10.001, -1e4),
+        (ReverseExp(1, 0.1, 0.1, tail=2), 0.7, 143.0),
+        # near each other on either side of a tail, at scores with few digits after the point
+        (Sinh(-100, 30, 2), 199.986, 200.014),
+        (Exp(0.3, 0.7, 2), 7.2998, 7.3004),
+        # above the center, where the difference is all that counts
+        (Softplus(width=0.001), 9900.002, 9900.0),
+        (Softplus(-100, 30, 2), 8213.0, 8139.0),
+        # near and far below it
+        (Softplus(), -8.682647, -7.712144),
+        (Softplus(), -32.0, -32.6),
+        # knots closer than float32 tells
+        (Piecewise([100, 100.001], [0, 1000, 0]), 101.0, 99.0),
+    ],
+    ids=repr,
+)
+def test_where_digits_could_be_lost(link, pred, target):
+    assert max(relative(link, torch.tensor([pred]), torch.tensor([target]))) < 6e-6
+
+
+def test_near_differences_of_softplus_have_no_bias():
+    generator = torch.Generator().manual_seed(0)
+    target = torch.randn(50_000, generator=generator) - 6
+    step = 0.3 + 0.7 * torch.rand(50_000, generator=generator)
+    for pred in (target + step, target - step):
+        cost, exact = Softplus().matched(pred, target)[0], Softplus().divergence(pred.double(), target.double())
+        assert cost.double().sum().item() == pytest.approx(exact.sum().item(), rel=5e-7)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, from its compiler
+@pytest.mark.parametrize("link", [Exp(), Sinh(), Softplus(), STEPS, Asinh()], ids=repr)
+def test_a_users_own_compiler_for_processors_keeps_small_differences(link):
+    generator = torch.Generator().manual_seed(0)
+    target = 0.01 * torch.randn(4000, generator=generator)
+    pred = (
+        target + 10 ** (-8 + 5 * torch.rand(4000, generator=generator)) * torch.randn(4000, generator=generator).sign()
+    )
+    apart = pred != target
+    cost, slope = torch.compile(link.matched, dynamic=True)(pred, target)
+    exact, right = link.divergence(pred.double(), target.double()), link.difference(pred.double(), target.double())
+    assert ((cost / exact - 1).abs()[apart] < 5e-6).all()
+    assert ((slope / right - 1).abs()[apart] < 5e-6).all()

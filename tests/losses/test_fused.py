@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import re
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -200,8 +203,38 @@ def test_memory_that_runs_out_is_not_taken_for_a_missing_compiler(on_cpu, monkey
 
 def test_nothing_is_compiled_for_the_cpu_or_where_compiling_is_switched_off(on_cpu, monkeypatch):
     monkeypatch.setattr(torch, "compile", None)
-    monkeypatch.setattr(torch._dynamo.config, "disable", True)
-    check(RankNet(), monkeypatch)
+    with torch._dynamo.config.patch(disable=True):
+        check(RankNet(), monkeypatch)
     monkeypatch.undo()
     check(RankNet(), monkeypatch)
     assert "cpu" not in fused.DEVICES
+
+
+def test_what_is_given_up_lets_its_kernels_go(traced, monkeypatch):
+    kernels = []
+
+    def backend(graph, inputs):
+        kernels.append(weakref.ref(graph))
+        return graph.forward
+
+    monkeypatch.setattr(fused, "VARIANTS", 2)
+    monkeypatch.setattr(
+        torch, "compile", lambda f, **settings: torch._dynamo.optimize(backend, nopython=True, dynamic=True)(f)
+    )
+    for margin in (1.0, 2.0):
+        check(PairwiseHinge(margin), monkeypatch, SIZES[:1])
+    assert all(kernel() for kernel in kernels)
+    check(PairwiseHinge(3.0), monkeypatch, SIZES[:1])
+    gc.collect()
+    assert [kernel() for kernel in kernels] == [None, None]
+
+
+def test_threads_that_meet_a_limit_at_once_are_told_once(traced, monkeypatch, caplog):
+    monkeypatch.setattr(fused, "VARIANTS", 2)
+    monkeypatch.setattr("ltr.losses.blocks.CPU_PAIRS", 100)
+    scores, labels = drawn(5, 40)
+    mask = torch.ones_like(labels, dtype=torch.bool)
+    with caplog.at_level(logging.WARNING, "ltr.losses.fused"), ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda margin: step(PairwiseHinge(float(margin)), scores, labels, mask), range(1, 17)))
+    assert len([record for record in caplog.records if record.name == "ltr.losses.fused"]) == 1
+    assert not fused._made
