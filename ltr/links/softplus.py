@@ -76,7 +76,13 @@ class Softplus(Shaped):
         # far: the divergence of the hinge max(0, x), and what lies above it
         (high, above, a), (low, beyond, b) = map(_over_hinge, (x, y))
         step = torch.where((x > 0) & (y > 0), d, high - low)
-        far = low.mul_(high.sub_(x)).addcmul_(step, step, value=0.5).add_(a.sub_(b)).addcmul_(d, beyond, value=-1)
+        far = (
+            low.mul_(high.sub_(x))
+            .addcmul_(step, step, value=0.5)
+            .add_(a.sub_(b))
+            .addcmul_(d, beyond, value=-1)
+            .clamp_(min=0)
+        )
         near = d.abs() <= 0.6
         return torch.where(near, area, far), torch.where(near, rise, above.sub_(beyond).add_(step))
 

@@ -121,3 +121,10 @@ def test_a_users_own_compiler_for_processors_keeps_small_differences(link):
     exact, right = link.divergence(pred.double(), target.double()), link.difference(pred.double(), target.double())
     assert ((cost / exact - 1).abs()[apart] < 5e-6).all()
     assert ((slope / right - 1).abs()[apart] < 5e-6).all()
+
+
+def test_costs_below_the_smallest_number_are_not_negative():
+    target = -204 + torch.linspace(-0.5, 0.5, 2001)
+    for step in (-1.5, 1.5):
+        cost = Softplus(0.5, 2, 3).matched(target + step, target)[0]
+        assert (cost >= 0).all()
