@@ -46,9 +46,9 @@ PARTS = {
     "Gains": "targets",
     "LabelSoftmax": "targets",
     "Positives": "targets",
-    "Uniform": "pairs",
-    "GradeDifference": "pairs",
-    "DeltaNDCG": "pairs",
+    "Uniform": "pair_weights",
+    "GradeDifference": "pair_weights",
+    "DeltaNDCG": "pair_weights",
     "RunningCenter": "running",
     "dead_share": "running",
     "transform_of": "running",
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from ltr.losses.lambdas import LambdaLoss, LambdaRank
     from ltr.losses.listwise import InfoNCE, KLDistillation, ListMLE, ListNet, PListMLE, SoftmaxCE
     from ltr.losses.matching import Matching
-    from ltr.losses.pairs import DeltaNDCG, GradeDifference, Uniform
+    from ltr.losses.pair_weights import DeltaNDCG, GradeDifference, Uniform
     from ltr.losses.pairwise import MarginMSE, PairwiseHinge, RankNet
     from ltr.losses.pointwise import BCE, MSE, Huber
     from ltr.losses.rank_distillation import ADRMSE

@@ -12,17 +12,15 @@ import logging
 import threading
 import types
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import is_in_torch_dispatch_mode
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from ltr.losses.gains import nonzero
+from ltr.losses.pair_weights import Columns, PairWeights, Term
 from ltr.losses.whole import Pay
-
-if TYPE_CHECKING:
-    from ltr.losses.pairs import Columns, PairWeights, Term
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +157,7 @@ def _usable(values: Tensor) -> bool:
         and values.numel() > 0
         and not torch._dynamo.config.disable
         and torch._dynamo.eval_frame._stance.stance == "default"
-        and not is_in_torch_dispatch_mode()
+        and _get_current_dispatch_mode() is None  # of this thread: others may compile just now
     )
 
 

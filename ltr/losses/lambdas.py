@@ -14,7 +14,7 @@ from ltr.links import Identity
 from ltr.losses.base import positive
 from ltr.losses.contrast import CompositeContrast
 from ltr.losses.gains import discount
-from ltr.losses.pairs import Columns, DeltaNDCG, GainWeights
+from ltr.losses.pair_weights import Columns, DeltaNDCG, GainWeights
 
 
 class LambdaRank(CompositeContrast):

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ltr.losses.gains import nonzero
-
-if TYPE_CHECKING:
-    from ltr.losses.pairs import Columns, PairWeights, Term
+from ltr.losses.pair_weights import Columns, PairWeights, Term
 
 #: (relaxed ranks, columns at the same documents) -> costs and their derivatives by the ranks
 Pay = Callable[..., tuple[Tensor, Tensor]]

@@ -14,7 +14,7 @@ from ltr.links import Asinh, Exp, Identity, Piecewise, Sigmoid, Sinh, Softplus
 from ltr.losses import contrast
 from ltr.losses.contrast import CompositeContrast, DifferenceMatching
 from ltr.losses.lambdas import LambdaRank
-from ltr.losses.pairs import DeltaNDCG, GradeDifference
+from ltr.losses.pair_weights import DeltaNDCG, GradeDifference
 from ltr.losses.pairwise import MarginMSE, RankNet
 from ltr.losses.running import RunningCenter
 from ltr.losses.targets import Dual, Gains, Grades, Positives, Scores

@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ltr.links import Asinh, Exp, Identity, ReverseExp, Sigmoid, Softplus, Tanh
 from ltr.losses import ADRMSE, ApproxMRR, DifferenceMatching, Dual, PairwiseHinge, RankNet, fused
-from ltr.losses.pairs import GradeDifference
+from ltr.losses.pair_weights import GradeDifference
 from tests.losses.test_speed import DENSE, drawn
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, from its compiler

@@ -15,7 +15,8 @@ from ltr.links import Identity, Sigmoid
 from ltr.losses import blocks
 from ltr.losses.contrast import CompositeContrast, DifferenceMatching
 from ltr.losses.lambdas import LambdaLoss, LambdaRank
-from ltr.losses.pairs import DeltaNDCG, GradeDifference, Uniform, logistic, pair_sums
+from ltr.losses.pair_weights import DeltaNDCG, GradeDifference, Uniform
+from ltr.losses.pairs import logistic, pair_sums
 from ltr.losses.pairwise import MarginMSE, PairwiseHinge, RankNet
 from ltr.losses.rank_distillation import ADRMSE
 from ltr.losses.relaxed import ApproxMRR, ApproxNDCG, NeuralNDCG

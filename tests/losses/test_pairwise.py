@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ltr.errors import ConfigError
 from ltr.links import Identity
 from ltr.losses.contrast import CompositeContrast
-from ltr.losses.pairs import DeltaNDCG, GradeDifference
+from ltr.losses.pair_weights import DeltaNDCG, GradeDifference
 from ltr.losses.pairwise import MarginMSE, PairwiseHinge, RankNet
 from tests.reference import pairs as reference
 

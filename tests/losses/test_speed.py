@@ -13,7 +13,7 @@ from ltr.links import Asinh, Exp, Identity, Piecewise, Sigmoid, Sinh, Softplus
 from ltr.losses import blocks
 from ltr.losses.contrast import CompositeContrast, DifferenceMatching
 from ltr.losses.lambdas import LambdaLoss, LambdaRank
-from ltr.losses.pairs import GradeDifference
+from ltr.losses.pair_weights import GradeDifference
 from ltr.losses.pairwise import PairwiseHinge, RankNet
 from ltr.losses.rank_distillation import ADRMSE
 from ltr.losses.relaxed import ApproxMRR, ApproxNDCG, NeuralNDCG
