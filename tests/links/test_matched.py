@@ -128,3 +128,15 @@ def test_costs_below_the_smallest_number_are_not_negative():
     for step in (-1.5, 1.5):
         cost = Softplus(0.5, 2, 3).matched(target + step, target)[0]
         assert (cost >= 0).all()
+
+
+@pytest.mark.parametrize("link", [Asinh(), Exp(), ReverseExp(), Sinh(), Softplus(), STEPS], ids=repr)
+def test_each_cost_and_slope_is_right_to_a_few_millionths(link):
+    generator = torch.Generator().manual_seed(0)
+    target = 6 * torch.rand(20_000, generator=generator) - 3
+    pred = (
+        target
+        + 10 ** (4 * torch.rand(20_000, generator=generator) - 3) * torch.randn(20_000, generator=generator).sign()
+    )
+    inside = link.divergence(pred.double(), target.double()) > 1e-9  # STEPS is flat in places
+    assert max(relative(link, pred[inside], target[inside])) < 5e-6

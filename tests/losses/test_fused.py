@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ltr.links import Asinh, Exp, Identity, ReverseExp, Sigmoid, Softplus, Tanh
 from ltr.losses import ADRMSE, ApproxMRR, DifferenceMatching, Dual, PairwiseHinge, RankNet, fused
+from ltr.losses.blocks import fits
 from ltr.losses.pair_weights import GradeDifference
 from tests.losses.test_speed import DENSE, drawn
 
@@ -168,9 +169,12 @@ def test_a_step_that_is_compiled_as_a_whole_leaves_kernels_to_themselves(traced,
     mask = torch.ones_like(labels, dtype=torch.bool)
     right = RankNet()(scores, labels, mask)
     monkeypatch.setattr("ltr.losses.blocks.CPU_PAIRS", 100)
+    breaks = torch._dynamo.utils.counters["graph_break"]
+    breaks.clear()
     whole = torch._dynamo.optimize(backend)(lambda s: RankNet()(s, labels, mask) * 2)
     torch.testing.assert_close(whole(scores), 2 * right)
     assert fused._made
+    assert any("marked as skipped" in reason and "`_run`" in reason for reason in breaks), list(breaks)
     pairs = [n for n in seen if "example_value" in n.meta and getattr(n.meta["example_value"], "ndim", 0) > 2]
     assert not pairs
 
@@ -238,3 +242,9 @@ def test_threads_that_meet_a_limit_at_once_are_told_once(traced, monkeypatch, ca
         list(pool.map(lambda margin: step(PairwiseHinge(float(margin)), scores, labels, mask), range(1, 17)))
     assert len([record for record in caplog.records if record.name == "ltr.losses.fused"]) == 1
     assert not fused._made
+
+
+def test_lists_are_short_for_every_device_alike():
+    for device in ("cpu", "meta"):  # one that is none, instead of a GPU
+        assert fits(torch.empty(1, 512, device=device))
+        assert not fits(torch.empty(1, 513, device=device))
