@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ltr.experiments.cells import run_task
-from ltr.experiments.plan import Group, groups
-from ltr.experiments.reading import read_spec
-from ltr.experiments.spec import Spec
+from ltr.experiments.cells.cell import run_task
+from ltr.experiments.spec.plan import Group, groups
+from ltr.experiments.spec.reading import read_spec
+from ltr.experiments.spec.spec import Spec
 from ltr.links import Link
 from ltr.losses.base import Loss
 from ltr.losses.expressions import value_of

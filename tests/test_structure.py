@@ -21,7 +21,7 @@ LAYERS = [
     {"inference", "report"},
     {"training"},
     {"experiments"},
-    {"adapters"},
+    {"integrations"},
     {"cli"},
     {"__main__"},
 ]
@@ -57,7 +57,7 @@ def test_module_can_be_imported(name):
     importlib.import_module(name)
 
 
-@pytest.mark.parametrize("name", ["", "adapters", "data", "losses", "training"])
+@pytest.mark.parametrize("name", ["", "integrations", "data", "losses", "training"])
 def test_type_checkers_know_which_names_a_package_lacks(name):
     """Its ``__getattr__`` is hidden from them: without a type of its own, it would let any name pass."""
     tree = ast.parse((ROOT / name / "__init__.py").read_text())

@@ -61,12 +61,12 @@ def main() -> None:
     parser.add_argument("--zero-shot", nargs="*", default=[], help="further model folders to try on TREC DL 2021")
     parser.add_argument("--output", default=str(ROOT / "benchmarks" / "results" / "text.json"))
     args = parser.parse_args()
-    from ltr.data.candidates import candidates
-    from ltr.data.collection import load
+    from ltr.data.candidates.sources import candidates
+    from ltr.data.collections.collection import load
     from ltr.io.files import replacing
     from ltr.io.merging import below
     from ltr.io.trec import read_qrels, read_run
-    from ltr.scorers.settings import ModelSettings
+    from ltr.scorers.text.settings import ModelSettings
     from ltr.training.records import versions
 
     found: dict = {

@@ -54,7 +54,7 @@ def cell(args: argparse.Namespace, loss: str, seed: int) -> dict[str, float]:
                 [sys.executable, "-m", "ltr", *command(args, loss, seed)],
                 check=True, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **threads},
             )  # fmt: skip
-    from ltr.data.collection import load
+    from ltr.data.collections.collection import load
     from ltr.io.trec import read_run
     from ltr.metrics import evaluate
 

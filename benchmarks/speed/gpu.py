@@ -28,8 +28,9 @@ from machine import product
 
 from ltr.batch import TextLists
 from ltr.links import Asinh
-from ltr.losses import ApproxNDCG, DifferenceMatching, LambdaRank, ListNet, RankNet, fused
-from ltr.scorers.cross_encoder import CrossEncoder
+from ltr.losses import ApproxNDCG, DifferenceMatching, LambdaRank, ListNet, RankNet
+from ltr.losses.engines import compiled as fused
+from ltr.scorers.text.cross_encoder import CrossEncoder
 
 WORDS = 5000
 #: hidden size, layers, heads, lists, documents a list

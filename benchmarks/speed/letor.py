@@ -67,7 +67,7 @@ def main() -> None:
         os.environ["LTR_CACHE"] = folder
         from sklearn.datasets import load_svmlight_file
 
-        from ltr.data.svmlight import read_svmlight
+        from ltr.data.features.svmlight import read_svmlight
 
         small, path = Path(folder, "small.txt"), Path(folder, "train.txt")
         write_data(small, 1, args.seed)

@@ -89,7 +89,7 @@ def tiny_model(tokenizer: str, folder: Path) -> str:
     """A model of one small layer with a real tokenizer: trains as fast as any, so that the loader is hard pressed."""
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
-    from ltr.data.tokens import load_tokenizer
+    from ltr.data.tokens.pairs import load_tokenizer
 
     real = load_tokenizer(tokenizer)
     sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}

@@ -18,8 +18,8 @@ import torch
 from common import report
 
 from ltr.inference.reranker import Reranker
-from ltr.scorers.cross_encoder import CrossEncoder
-from ltr.scorers.settings import ModelSettings
+from ltr.scorers.text.cross_encoder import CrossEncoder
+from ltr.scorers.text.settings import ModelSettings
 
 QUERY = "how to join two paths"
 #: each is one token of the usual vocabularies, and of the tiny one of the tests

@@ -172,7 +172,7 @@ def longest(model: str) -> int:
     """Tokens that texts are cut to: fewer where a model has not so many positions."""
     from transformers import AutoConfig
 
-    from ltr.scorers.loading import max_positions
+    from ltr.scorers.text.loading import max_positions
 
     return min(MAX_LENGTH, max_positions(AutoConfig.from_pretrained(model)) or MAX_LENGTH)
 

@@ -47,7 +47,7 @@ def benchmark(
         report: run nothing; write results and report of what is finished.
         set: more settings as KEY=VALUE.
     """
-    from ltr.experiments.reading import read_spec
+    from ltr.experiments.spec.reading import read_spec
 
     if workers is not None and workers < 1:
         raise ConfigError(f"--workers must be at least 1, got {workers}")
@@ -57,10 +57,10 @@ def benchmark(
         print(chosen.yaml(), end="")
         return
     talk()
-    from ltr.experiments.runner import loaded, run
+    from ltr.experiments.cells.runner import loaded, run
 
     if dry_run:
-        from ltr.experiments.estimate import plan_text
+        from ltr.experiments.cells.estimate import plan_text
 
         print(plan_text(chosen, workers or default_workers(chosen.threads)))
         return
@@ -68,7 +68,7 @@ def benchmark(
         groups, _ = loaded(chosen)
     else:
         groups = run(chosen, _executor(workers, ray, chosen.threads), _say)
-    from ltr.experiments.publishing import publish
+    from ltr.experiments.publishing.publish import publish
 
     publish(chosen, groups, _say)
 
@@ -80,10 +80,10 @@ def default_workers(threads: int) -> int:
 
 def _executor(workers: int | None, ray: str | None, threads: int):
     if ray is None:
-        from ltr.experiments.workers import Processes
+        from ltr.experiments.cells.workers import Processes
 
         return Processes(workers or default_workers(threads), threads)
-    from ltr.experiments.cluster import RayCluster
+    from ltr.experiments.cells.cluster import RayCluster
 
     return RayCluster(ray, workers, threads)
 
@@ -96,7 +96,7 @@ def settings_apart(argv: Sequence[str]) -> list[str]:
     """Arguments with ``--tuning.trials=8`` and ``--seeds=5`` turned into ``--set tuning.trials=8 seeds=5``."""
     from dataclasses import fields
 
-    from ltr.experiments.spec import Spec
+    from ltr.experiments.spec.spec import Spec
 
     known = {f.name for f in fields(Spec)} - {"folder"}
     own: list[str] = []

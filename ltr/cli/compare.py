@@ -15,10 +15,10 @@ from ltr.cli.judged import baseline_of, inputs_of, judgements, names_of, read
 from ltr.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ltr.data.collection import Collection
+    from ltr.data.collections.collection import Collection
     from ltr.io.trec import Qrels, Run
-    from ltr.metrics.compare import Comparison
     from ltr.metrics.engine import Evaluation
+    from ltr.metrics.statistics.paired import Comparison
 
 
 def compare(
@@ -56,9 +56,9 @@ def compare(
         depth: how many documents of each run the page shows below a query.
         seed: of bootstrap and randomisation.
     """
-    from ltr.metrics.compare import compare as compared
     from ltr.metrics.engine import evaluate
-    from ltr.metrics.measure import of_rankings
+    from ltr.metrics.measures.measure import of_rankings
+    from ltr.metrics.statistics.paired import compare as compared
 
     chosen = of_rankings(measures)  # a wrong name must not wait for files to be read
     _check(runs)
@@ -66,7 +66,7 @@ def compare(
     at_least(0, seed=seed)
     check_outputs({"--html": html}, [*runs, qrels, *inputs_of(dataset)])
     if html is not None:
-        from ltr.report.plots import drawing
+        from ltr.report.charts.plots import drawing
 
         with drawing():  # what is not installed must not be missed at the end
             pass
@@ -99,8 +99,8 @@ def _check(runs: list[str]) -> None:
 def _text(
     evaluations: list[Evaluation], comparison: Comparison, collection: Collection | None, differences: int
 ) -> str:
-    from ltr.report.page_runs import differences_table
-    from ltr.report.results import contrasts_table, means_table
+    from ltr.report.page.runs import differences_table
+    from ltr.report.tables.results import contrasts_table, means_table
 
     measure = next(iter(evaluations[0].values))
     texts = collection.queries if collection else None
@@ -122,9 +122,9 @@ def _write_page(
     import yaml
 
     from ltr.io.files import replacing
-    from ltr.report.page import Page, render
-    from ltr.report.page_runs import runs_section
-    from ltr.report.results import conventions
+    from ltr.report.page.page import Page, render
+    from ltr.report.page.runs import runs_section
+    from ltr.report.tables.results import conventions
 
     name = collection.name if collection else settings["qrels"]
     name = Path(name).name if Path(name).is_absolute() else name  # where it lies stands in the configuration

@@ -28,8 +28,8 @@ def check(*, dataset: str, train: str | None = None, tokenizer: str | None = Non
         tokenizer: a hub id or model folder, for lengths in its tokens
     """
     talk()
-    from ltr.data.check import check as look_over
-    from ltr.data.collection import load
+    from ltr.data.collections.check import check as look_over
+    from ltr.data.collections.collection import load
 
     collection = load(dataset)
     report = look_over(
@@ -43,7 +43,7 @@ def check(*, dataset: str, train: str | None = None, tokenizer: str | None = Non
 
 
 def _counter(tokenizer: str) -> Callable[[Sequence[str]], list[int]]:
-    from ltr.data.tokens import backend_of, load_tokenizer
+    from ltr.data.tokens.pairs import backend_of, load_tokenizer
     from ltr.io.models import located
 
     backend = backend_of(load_tokenizer(located(tokenizer)))
@@ -57,8 +57,8 @@ def export(*, dataset: str, output: str) -> None:
         dataset: an ir-datasets id, pydocs/train|dev|test, or a folder
         output: the new folder
     """
-    from ltr.data.collection import load
-    from ltr.data.export import export as write
+    from ltr.data.collections.collection import load
+    from ltr.data.collections.export import export as write
 
     talk()
 

@@ -30,8 +30,8 @@ def demo(*, folder: str = "runs/demo", epochs: int = 1, overwrite: bool = True) 
     arguments = ["--config", str(recipe("pydocs")), f"--run.folder={folder}", f"--trainer.max_epochs={epochs}"]
     cli = fitting.build([*arguments, f"--run.overwrite={str(overwrite).lower()}"])
     cli.run_folder.claim()
-    from ltr.data.candidates import candidates
-    from ltr.data.collection import load
+    from ltr.data.candidates.sources import candidates
+    from ltr.data.collections.collection import load
     from ltr.inference.scoring import score_run
     from ltr.io.merging import below
     from ltr.training.fitting import fit

@@ -11,8 +11,8 @@ from ltr.cli.command import run as run_command
 from ltr.cli.judged import baseline_of, inputs_of, judgements, names_of, read
 
 if TYPE_CHECKING:
-    from ltr.metrics.compare import Comparison
     from ltr.metrics.engine import Evaluation
+    from ltr.metrics.statistics.paired import Comparison
 
 
 def evaluate(
@@ -51,9 +51,9 @@ def evaluate(
         output: write the tables to this file instead of the terminal.
         seed: of bootstrap and randomisation.
     """
-    from ltr.metrics.compare import compare
     from ltr.metrics.engine import evaluate as measured
-    from ltr.metrics.measure import of_rankings
+    from ltr.metrics.measures.measure import of_rankings
+    from ltr.metrics.statistics.paired import compare
 
     chosen = of_rankings(measures)  # a wrong name must not wait for files to be read
     at_least(0, seed=seed)
@@ -76,7 +76,7 @@ def evaluate(
 
 
 def _rendered(evaluations: list[Evaluation], comparison: Comparison, format: str, intervals: bool) -> str:
-    from ltr.report.results import contrasts_table, long_table, means_table
+    from ltr.report.tables.results import contrasts_table, long_table, means_table
 
     if format in ("csv", "json"):
         return long_table(evaluations, comparison, intervals=intervals).render(format)
@@ -87,7 +87,7 @@ def _rendered(evaluations: list[Evaluation], comparison: Comparison, format: str
 
 
 def _per_query(evaluations: list[Evaluation]) -> str:
-    from ltr.report.results import per_query_table
+    from ltr.report.tables.results import per_query_table
 
     return per_query_table(evaluations).csv()
 

@@ -73,8 +73,8 @@ def _lists(
     encoder: TextEncoder, dataset: str, run: str, depth: int, calibration: int, queries: int, seed: int
 ) -> tuple[list[TextLists], list[TextLists], dict[str, dict[str, int]] | None]:
     """Batches to calibrate on, batches to check on (of judged queries first), and judgements."""
-    from ltr.data.candidates import candidates
-    from ltr.data.collection import load
+    from ltr.data.candidates.sources import candidates
+    from ltr.data.collections.collection import load
     from ltr.inference.encoding import Texts
 
     collection = load(dataset)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ltr.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ltr.data.collection import Collection
+    from ltr.data.collections.collection import Collection
     from ltr.io.trec import Qrels, Run
 
 
@@ -29,7 +29,7 @@ def judgements(qrels: str | None, dataset: str | None) -> tuple[Qrels, Collectio
 
         return read_qrels(qrels), None
     if dataset is not None and qrels is None:
-        from ltr.data.collection import load
+        from ltr.data.collections.collection import load
 
         collection = load(dataset)
         return collection.qrels, collection

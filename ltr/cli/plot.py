@@ -40,7 +40,7 @@ def plot(
     from ltr.links import Link
     from ltr.losses.base import Loss
     from ltr.losses.expressions import value_of
-    from ltr.report.plots import draw_links, draw_losses, save
+    from ltr.report.charts.plots import draw_links, draw_losses, save
 
     wanted = Link if kind == "link" else Loss
     if (labels if kind == "link" else target) is not None:

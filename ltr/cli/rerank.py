@@ -102,8 +102,8 @@ def _check(dataset: str | None, run: str | None, output: str | None, query: str 
 
 
 def _one_query(reranker: Reranker, query: str, dataset: str, depth: int, top_k: int, mixing: bool | float) -> None:
-    from ltr.data.candidates import retrieve
-    from ltr.data.collection import load
+    from ltr.data.candidates.sources import retrieve
+    from ltr.data.collections.collection import load
 
     collection = load(dataset)
     found = retrieve(collection, {"query": query}, k=depth, progress=sys.stderr.isatty())
@@ -129,8 +129,8 @@ def _whole_run(
 ) -> None:
     from pathlib import Path
 
-    from ltr.data.candidates import candidates
-    from ltr.data.collection import load
+    from ltr.data.candidates.sources import candidates
+    from ltr.data.collections.collection import load
     from ltr.inference.resuming import rerank_run
 
     show = sys.stderr.isatty()

@@ -33,9 +33,9 @@ def retrieve(
     """
     talk()
     check_outputs({"--output": output}, [queries, *inputs_of(dataset)])
-    from ltr.data.candidates import retrieve as search
-    from ltr.data.collection import load
-    from ltr.data.folder import read_queries
+    from ltr.data.candidates.sources import retrieve as search
+    from ltr.data.collections.collection import load
+    from ltr.data.collections.folder import read_queries
     from ltr.io.files import existing_file
     from ltr.io.trec import write_run
 

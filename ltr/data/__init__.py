@@ -7,26 +7,26 @@ from typing import TYPE_CHECKING
 
 #: public name -> the module that defines it
 _HOMES = {
-    "Collection": "collection",
-    "EngagementData": "engagement",
-    "LetorData": "letor",
-    "load": "collection",
-    "retrieve": "candidates",
-    "Reading": "passages",
-    "Sampling": "sampling",
-    "TextData": "text",
-    "TokenStore": "token_store",
+    "Collection": "collections.collection",
+    "EngagementData": "features.engagement",
+    "LetorData": "features.letor",
+    "load": "collections.collection",
+    "retrieve": "candidates.sources",
+    "Reading": "tokens.passages",
+    "Sampling": "lists.sampling",
+    "TextData": "text.text_data",
+    "TokenStore": "tokens.store",
 }
 
 if TYPE_CHECKING:
-    from ltr.data.candidates import retrieve
-    from ltr.data.collection import Collection, load
-    from ltr.data.engagement import EngagementData
-    from ltr.data.letor import LetorData
-    from ltr.data.passages import Reading
-    from ltr.data.sampling import Sampling
-    from ltr.data.text import TextData
-    from ltr.data.token_store import TokenStore
+    from ltr.data.candidates.sources import retrieve
+    from ltr.data.collections.collection import Collection, load
+    from ltr.data.features.engagement import EngagementData
+    from ltr.data.features.letor import LetorData
+    from ltr.data.lists.sampling import Sampling
+    from ltr.data.text.text_data import TextData
+    from ltr.data.tokens.passages import Reading
+    from ltr.data.tokens.store import TokenStore
 
 __all__ = [
     "Collection",

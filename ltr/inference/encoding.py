@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ltr.batch import PassageLists, TextLists
-from ltr.data.passages import Cutting, check_stride, encode_passages, inside_words
-from ltr.data.ragged import Ragged, offsets_of
-from ltr.data.tokens import PairTemplate, backend_of, check_lengths, encode, tokens_of
-from ltr.scorers.settings import ModelSettings
+from ltr.data.lists.ragged import Ragged, offsets_of
+from ltr.data.tokens.pairs import PairTemplate, backend_of, check_lengths, encode, tokens_of
+from ltr.data.tokens.passages import Cutting, check_stride, encode_passages, inside_words
+from ltr.scorers.text.settings import ModelSettings
 
 #: documents tokenised together
 CHUNK = 1024

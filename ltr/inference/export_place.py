@@ -10,7 +10,7 @@ from typing import Any
 from ltr.errors import ConfigError
 from ltr.inference.reranker import Reranker
 from ltr.io.files import disk_errors, make_folder_of
-from ltr.scorers.quantised import FILE
+from ltr.scorers.cpu.quantised import FILE
 
 
 def describe(exact: Reranker, config: Any, folder: str | Path) -> None:

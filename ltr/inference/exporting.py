@@ -17,10 +17,9 @@ from ltr.inference.reranker import Reranker
 from ltr.inference.scoring import Scored, score
 from ltr.io.trec import Qrels, Run
 from ltr.scorers.base import Scorer
-from ltr.scorers.calibration import kept, quantised_products, recorded
-from ltr.scorers.cross_encoder import CrossEncoder
-from ltr.scorers.fused import FusedCrossEncoder, activation_of, fused, unknown
-from ltr.scorers.quantised import (
+from ltr.scorers.cpu.calibration import kept, quantised_products, recorded
+from ltr.scorers.cpu.cross_encoder import FusedCrossEncoder, activation_of, fused, unknown
+from ltr.scorers.cpu.quantised import (
     FILE,
     PRODUCTS,
     Outliers,
@@ -33,7 +32,8 @@ from ltr.scorers.quantised import (
     with_products,
     working,
 )
-from ltr.scorers.saving import building
+from ltr.scorers.text.cross_encoder import CrossEncoder
+from ltr.scorers.text.saving import building
 
 #: lists on which each product is tried alone; there are as many trials as products
 HARM_LISTS = 5

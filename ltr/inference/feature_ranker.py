@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ltr.batch import FeatureLists
-from ltr.data.standardise import Target
+from ltr.data.features.standardise import Target
 from ltr.errors import DataError, ShapeError
 from ltr.inference.scoring import device_of, windows
 from ltr.io.names import suggestion

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from ltr.data.collection import Collection
+from ltr.data.collections.collection import Collection
 from ltr.errors import DataError
 from ltr.inference.reranker import Ranked, Reranker, check_query
 from ltr.io.files import disk_errors, make_folder_of, replacing

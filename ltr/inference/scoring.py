@@ -17,8 +17,8 @@ from ltr.batch import Lists, PassageLists, TextLists
 from ltr.errors import ConfigError, DataError
 from ltr.io.trec import Run
 from ltr.scorers.base import Scorer
-from ltr.scorers.fused import FusedCrossEncoder
-from ltr.scorers.hardware import multiplies_bf16
+from ltr.scorers.cpu.cross_encoder import FusedCrossEncoder
+from ltr.scorers.cpu.hardware import multiplies_bf16
 from ltr.scorers.memory import is_out_of_memory, released
 
 log = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ from torch import Tensor
 from ltr.errors import ConfigError
 from ltr.links import Link
 from ltr.losses.base import Laws, Loss, increasing
+from ltr.losses.engines.softmax import divergence, log_softmax
 from ltr.losses.running import RunningCenter
-from ltr.losses.softmax import divergence, log_softmax
 from ltr.losses.targets import Scores, Targets, fitting
 
 FORMS = ("proper", "matching")

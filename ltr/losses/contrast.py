@@ -12,8 +12,8 @@ from ltr.errors import ConfigError
 from ltr.links import Identity, Link
 from ltr.links.autograd import wide
 from ltr.losses.base import Laws, Loss, has_pair, increasing, real, refuse
+from ltr.losses.engines.pairs import logistic, pair_sums
 from ltr.losses.pair_weights import Columns, PairWeights, Uniform
-from ltr.losses.pairs import logistic, pair_sums
 from ltr.losses.running import RunningCenter
 from ltr.losses.targets import Scores, Targets, fitting
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from ltr.errors import DataError
 from ltr.links import Identity
 from ltr.losses.base import Laws, Loss, as_temperature, has_positive, has_two, real
-from ltr.losses.softmax import cross_entropy, divergence, log_softmax
+from ltr.losses.engines.softmax import cross_entropy, divergence, log_softmax
 from ltr.losses.targets import Gains, LabelSoftmax, Targets, fitting
 
 LABEL_SOFTMAX, GAINS, IDENTITY = LabelSoftmax(), Gains(), Identity()

@@ -10,8 +10,8 @@ from torch import Tensor
 from ltr.links import Identity
 from ltr.losses.base import Laws, Loss, has_pair, has_two, positive
 from ltr.losses.contrast import UNIFORM, CompositeContrast, PairLoss, weighting
+from ltr.losses.engines.pairs import pair_sums
 from ltr.losses.pair_weights import Columns, PairWeights
-from ltr.losses.pairs import pair_sums
 
 
 class RankNet(CompositeContrast):

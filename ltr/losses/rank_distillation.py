@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from ltr.losses.base import Laws, Loss, as_temperature, has_two
-from ltr.losses.blocks import fits
-from ltr.losses.soft_ranks import rank_sums
-from ltr.losses.whole import across, lowered
+from ltr.losses.engines.blocks import fits
+from ltr.losses.engines.soft_ranks import rank_sums
+from ltr.losses.engines.whole import across, lowered
 
 
 class ADRMSE(Loss):

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from ltr.errors import ConfigError
 from ltr.losses.base import Laws, Loss, as_temperature, has_positive, has_two
-from ltr.losses.blocks import attached, fits
+from ltr.losses.engines.blocks import attached, fits
+from ltr.losses.engines.soft_ranks import rank_sums, relaxed_ranks
+from ltr.losses.engines.sorting import relaxed_dcg
 from ltr.losses.gains import check_cutoff, check_gains, check_grades, normalised_gains
-from ltr.losses.soft_ranks import rank_sums, relaxed_ranks
-from ltr.losses.sorting import relaxed_dcg
 
 NO_SCORES = "labels are grades, not target scores"
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ltr.errors import ConfigError
 from ltr.losses.base import as_temperature, has_positive, has_two, refuse
+from ltr.losses.engines.softmax import log_normalised, log_softmax
 from ltr.losses.gains import check_gains, check_grades, gain
-from ltr.losses.softmax import log_normalised, log_softmax
 
 #: what a loss may read a target as -> how an error message says it
 READINGS = {

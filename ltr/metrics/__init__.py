@@ -1,14 +1,23 @@
 """Measures of runs and of real-valued predictions, paired comparisons (of systems over seeds too), interpolation."""
 
-from ltr.metrics.by_ranx import warm_up
-from ltr.metrics.compare import Comparison, Contrast, compare
 from ltr.metrics.engine import Evaluation, evaluate
-from ltr.metrics.focus import focus_measures
 from ltr.metrics.fusion import best_weight, interpolate
-from ltr.metrics.label_measures import LabelMeasure
-from ltr.metrics.labels import LabelEvaluation, LabelledLists, evaluate_labels
-from ltr.metrics.measure import Measure, measures
-from ltr.metrics.seeds import PerQuery, Pooled, SeedContrast, Summary, contrasts, corrected, sample, summarise
+from ltr.metrics.measures.by_ranx import warm_up
+from ltr.metrics.measures.focus import focus_measures
+from ltr.metrics.measures.label_measures import LabelMeasure
+from ltr.metrics.measures.labels import LabelEvaluation, LabelledLists, evaluate_labels
+from ltr.metrics.measures.measure import Measure, measures
+from ltr.metrics.statistics.paired import Comparison, Contrast, compare
+from ltr.metrics.statistics.seeds import (
+    PerQuery,
+    Pooled,
+    SeedContrast,
+    Summary,
+    contrasts,
+    corrected,
+    sample,
+    summarise,
+)
 
 __all__ = [
     "Comparison",

@@ -13,9 +13,9 @@ from ltr.io.ids import shown
 from ltr.io.names import suggestion
 from ltr.io.runs import Run
 from ltr.io.trec import LARGEST_GRADE, Qrels
-from ltr.metrics import by_ranx, vectorised
-from ltr.metrics.lists import JudgedLists
-from ltr.metrics.measure import Measure, of_rankings
+from ltr.metrics.measures import by_ranx, vectorised
+from ltr.metrics.measures.lists import JudgedLists
+from ltr.metrics.measures.measure import Measure, of_rankings
 
 #: what can compute the values: NumPy on flat arrays, or ranx, the reference
 Engine = Literal["numpy", "ranx"]

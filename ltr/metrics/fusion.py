@@ -8,7 +8,7 @@ from ltr.errors import ConfigError, DataError
 from ltr.io.runs import Run, as_bytes, keys
 from ltr.io.trec import Qrels
 from ltr.metrics.engine import evaluate
-from ltr.metrics.measure import Measure
+from ltr.metrics.measures.measure import Measure
 
 
 def interpolate(first: Run, second: Run, weight: float, name: str | None = None) -> Run:

@@ -7,9 +7,9 @@ from typing import Any
 
 from ltr.errors import ConfigError
 from ltr.scorers.base import Scorer
-from ltr.scorers.feature_settings import FeatureSettings
-from ltr.scorers.features import FeatureScorer
-from ltr.scorers.settings import ModelSettings
+from ltr.scorers.features.scorers import FeatureScorer
+from ltr.scorers.features.settings import FeatureSettings
+from ltr.scorers.text.settings import ModelSettings
 
 
 def fit_to_data(scorer: Scorer, data: Any) -> None:

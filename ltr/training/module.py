@@ -29,8 +29,8 @@ from ltr.metrics import (
     evaluate_labels,
     focus_measures,
 )
-from ltr.metrics.focus import NAMES as FOCUS_NAMES
-from ltr.metrics.measure import measures as parse_measures
+from ltr.metrics.measures.focus import NAMES as FOCUS_NAMES
+from ltr.metrics.measures.measure import measures as parse_measures
 from ltr.scorers.base import Scorer
 from ltr.training import memory, schedules
 from ltr.training.matching import fit_to_data

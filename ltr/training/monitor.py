@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from ltr.errors import ConfigError
 from ltr.io.names import suggestion
-from ltr.metrics.measure import AnyMeasure, Measure, parse
+from ltr.metrics.measures.measure import AnyMeasure, Measure, parse
 
 Mode = Literal["max", "min"]
 

@@ -18,9 +18,9 @@ from ltr.metrics import (
     interpolate,
     measures,
 )
-from ltr.metrics.compare import compare
-from ltr.report.results import contrasts_table, label_table, long_table, means_table
-from ltr.report.tables import Table
+from ltr.metrics.statistics.paired import compare
+from ltr.report.tables.results import contrasts_table, label_table, long_table, means_table
+from ltr.report.tables.table import Table
 
 FIRST = "first stage"
 TRAINED = "trained"

@@ -14,7 +14,7 @@ from ltr.batch import Lists
 from ltr.errors import LtrError
 from ltr.inference.scoring import Scored
 from ltr.io.trec import Run
-from ltr.metrics.labels import LabelledLists
+from ltr.metrics.measures.labels import LabelledLists
 
 
 @dataclass(frozen=True, eq=False)

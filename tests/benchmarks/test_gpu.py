@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.benchmarks.conftest import SPEED
-from tests.scorers.test_first_token import PACKS
+from tests.scorers.text.test_first_token import PACKS
 
 pytest.importorskip("sentence_transformers")
 pytestmark = pytest.mark.skipif(not PACKS, reason="transformers 4 does not pack")
@@ -35,7 +35,7 @@ def test_operations_are_those_that_are_computed(speed, tmp_path):
     import gpu
     from torch.utils.flop_counter import FlopCounterMode
 
-    from ltr.scorers.cross_encoder import CrossEncoder
+    from ltr.scorers.text.cross_encoder import CrossEncoder
 
     scorer = CrossEncoder(str(gpu.save_model(tmp_path / "m", 32, 3, 4))).eval()
     batch = gpu.encoded(scorer, *gpu.texts(2, 4))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ltr.data.collection import load
+from ltr.data.collections.collection import load
 from tests.tiny_model import save_tokenizer
 
 ROOT = Path(__file__).parents[2]

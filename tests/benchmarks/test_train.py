@@ -80,7 +80,7 @@ def test_batches_carry_the_right_label(speed, tiny_ranker):
     from common.lists import Questions
     from common.texts import questions
 
-    from ltr.data.tokens import load_tokenizer
+    from ltr.data.tokens.pairs import load_tokenizer
 
     asked = questions(6, 4, "train")
     data = Questions(asked, load_tokenizer(tiny_ranker), 2, 256)

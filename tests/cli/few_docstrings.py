@@ -2,7 +2,7 @@
 
 import sys
 
-from ltr.data import docstrings
+from ltr.data.collections import docstrings
 
 STDLIB = "os os.path shutil string re textwrap datetime collections itertools math random statistics argparse"
 STDLIB += " logging json csv zipfile threading subprocess pathlib typing ast email.message urllib.request"

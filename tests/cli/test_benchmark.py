@@ -10,8 +10,8 @@ import yaml
 
 from ltr.cli import benchmark
 from ltr.cli.main import main
-from ltr.experiments.reading import read_spec
-from ltr.experiments.store import Store
+from ltr.experiments.cells.store import Store
+from ltr.experiments.spec.reading import read_spec
 from ltr.io.runs import Run
 from ltr.metrics import evaluate
 from tests.experiments.here import Here

@@ -1,7 +1,7 @@
 """``ltr data`` from the command line."""
 
 from ltr.cli.main import main
-from ltr.data.collection import load
+from ltr.data.collections.collection import load
 
 
 def test_check_prints_the_report(tiny_folder, capsys):

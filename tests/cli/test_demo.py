@@ -4,7 +4,7 @@ import yaml
 
 from ltr.cli import demo
 from ltr.cli.main import main
-from ltr.data import pydocs
+from ltr.data.collections import pydocs
 from ltr.io.recipes import recipe
 
 

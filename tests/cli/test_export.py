@@ -11,8 +11,8 @@ from ltr.errors import ConfigError
 from ltr.inference import exporting
 from ltr.inference.reranker import Reranker
 from ltr.io.trec import read_run
-from ltr.scorers.cross_encoder import CrossEncoder
-from ltr.scorers.settings import ModelSettings
+from ltr.scorers.text.cross_encoder import CrossEncoder
+from ltr.scorers.text.settings import ModelSettings
 from tests.tiny_model import WORDS, save_tiny
 
 

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from ltr.cli.main import main
-from ltr.data.candidates import retrieve
-from ltr.data.collection import load
+from ltr.data.candidates.sources import retrieve
+from ltr.data.collections.collection import load
 from ltr.io.trec import read_run
 
 

@@ -2,9 +2,10 @@
 
 import pytest
 
-from ltr.data import tokens, train_parts
-from ltr.data.collection import Collection
-from ltr.data.docstore import LineStore
+from ltr.data.collections.collection import Collection
+from ltr.data.collections.docstore import LineStore
+from ltr.data.text import train_parts
+from ltr.data.tokens import pairs as tokens
 
 
 class Counts(dict):

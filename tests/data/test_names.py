@@ -17,8 +17,8 @@ def test_public_names_exist():
 
 def test_what_a_process_that_loads_batches_unpickles_imports_no_lightning():
     code = (
-        "import sys, ltr.data.passage_encoding, ltr.data.feature_parts, ltr.data.loaders, ltr.data.pools;"
-        "ltr.data.pools.said([]); sys.exit('pytorch_lightning' in sys.modules)"
+        "import sys, ltr.data.tokens.passage_encoder, ltr.data.features.table, ltr.data.lists.loaders, ltr.data.lists.pools;"
+        "ltr.data.lists.pools.said([]); sys.exit('pytorch_lightning' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

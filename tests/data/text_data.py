@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ltr.data.sampling import Sampling
-from ltr.data.text import TextData
+from ltr.data.lists.sampling import Sampling
+from ltr.data.text.text_data import TextData
 from tests.data.tokenizers import WORDS, saved_tokenizer
 
 N_DOCS, N_TRAIN, N_DEV = 60, 12, 6

@@ -1,6 +1,6 @@
 """An executor for tests: cells in this process, so that what they do can be watched and replaced."""
 
-from ltr.experiments.cells import run_task
+from ltr.experiments.cells.cell import run_task
 
 
 class Here:

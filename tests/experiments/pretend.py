@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from ltr.experiments.cells import Outcome
-from ltr.experiments.truth import Truth
+from ltr.experiments.cells.cell import Outcome
+from ltr.experiments.cells.truth import Truth
 from ltr.io.runs import Run
 from ltr.metrics import LabelledLists
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from ltr.experiments.plan import groups
-from ltr.experiments.reading import read_spec
-from ltr.experiments.runner import run
+from ltr.experiments.cells.runner import run
+from ltr.experiments.spec.plan import groups
+from ltr.experiments.spec.reading import read_spec
 from tests.experiments.here import Here
 from tests.experiments.pretend import Pretend, judged
 from tests.experiments.specs import content, write

@@ -10,18 +10,18 @@ from dataclasses import replace
 import pytest
 
 from ltr.errors import ConfigError, DataError
-from ltr.experiments.cells import run_task
-from ltr.experiments.plan import groups
-from ltr.experiments.reading import read_spec
-from ltr.experiments.runner import locked
-from ltr.experiments.store import Done
-from ltr.experiments.workers import Processes
+from ltr.experiments.cells.cell import run_task
+from ltr.experiments.cells.runner import locked
+from ltr.experiments.cells.store import Done
+from ltr.experiments.cells.workers import Processes
+from ltr.experiments.spec.plan import groups
+from ltr.experiments.spec.reading import read_spec
 from tests.experiments.specs import content, write
 
 PARENT = """
 import time
-from ltr.experiments import workers
-from ltr.experiments.workers import Processes, _Worker
+from ltr.experiments.cells import workers
+from ltr.experiments.cells.workers import Processes, _Worker
 if __name__ == "__main__":
     pool = Processes(1)
     print(_Worker(pool._context, 1).process.pid, flush=True)
@@ -58,7 +58,7 @@ def test_a_worker_that_ended_between_cells_is_passed_over():
     pool._idle.append(Gone())
     made = Made()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ltr.experiments.workers._Worker", lambda *_: made)
+        patch.setattr("ltr.experiments.cells.workers._Worker", lambda *_: made)
         pool.submit("task")
     assert made.task == "task"
     assert pool._busy == {"pipe": made}

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from ltr.batch import PassageLists, TextLists
-from ltr.data import tokens
-from ltr.data.ragged import Ragged
-from ltr.data.tokens import PairTemplate, encode, tokenize
+from ltr.data.lists.ragged import Ragged
+from ltr.data.tokens import pairs as tokens
+from ltr.data.tokens.pairs import PairTemplate, encode, tokenize
 from ltr.errors import ConfigError
 from ltr.inference import encoding
 from ltr.inference.encoding import TextEncoder, Texts
-from ltr.scorers.settings import ModelSettings
+from ltr.scorers.text.settings import ModelSettings
 from tests.data.tokenizers import WORDS, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer("bert")

@@ -12,8 +12,8 @@ from ltr.inference.encoding import Texts
 from ltr.inference.export_place import check_place
 from ltr.inference.exporting import Check, Tolerance, agreement, check, opened, quantise
 from ltr.inference.reranker import Reranker
-from ltr.scorers.cross_encoder import CrossEncoder
-from ltr.scorers.settings import ModelSettings
+from ltr.scorers.text.cross_encoder import CrossEncoder
+from ltr.scorers.text.settings import ModelSettings
 from tests.tiny_model import WORDS, save_tiny
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from ltr.data.standardise import Target
+from ltr.data.features.standardise import Target
 from ltr.errors import DataError, ShapeError
 from ltr.inference import FeatureRanker, feature_ranker
 from ltr.scorers import AttentionScorer, FeatureSettings

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from ltr.errors import ConfigError, DataError
 from ltr.inference.reranker import Reranker
-from ltr.scorers.cross_encoder import CrossEncoder
-from ltr.scorers.settings import ModelSettings
+from ltr.scorers.text.cross_encoder import CrossEncoder
+from ltr.scorers.text.settings import ModelSettings
 from tests.tiny_model import WORDS, save_tiny
 
 QUERY = "how to join two paths"

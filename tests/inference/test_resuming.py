@@ -13,14 +13,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ltr.data.candidates import candidates
-from ltr.data.collection import load
+from ltr.data.candidates.sources import candidates
+from ltr.data.collections.collection import load
 from ltr.errors import DataError
 from ltr.inference.reranker import Reranker
 from ltr.inference.resuming import PartialRun, blocks_of, claimed, model_signature, rerank_run
 from ltr.io.trec import Run, read_run
-from ltr.scorers.cross_encoder import CrossEncoder
-from ltr.scorers.settings import ModelSettings
+from ltr.scorers.text.cross_encoder import CrossEncoder
+from ltr.scorers.text.settings import ModelSettings
 from tests.conftest import write_tiny
 from tests.tiny_model import save_tiny
 
@@ -112,8 +112,8 @@ def test_kill_9_in_the_middle_of_a_line(home, tmp_path, finished, reranker, coll
     out = tmp_path / "out.trec"
     code = f"""
 import os, signal
-from ltr.data.candidates import candidates
-from ltr.data.collection import load
+from ltr.data.candidates.sources import candidates
+from ltr.data.collections.collection import load
 from ltr.inference import resuming
 from ltr.inference.reranker import Reranker
 

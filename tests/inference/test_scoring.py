@@ -12,8 +12,8 @@ from ltr.errors import ConfigError, DataError
 from ltr.inference import scoring
 from ltr.inference.scoring import Scored, device_of, joined, prepared, score, score_run, windows
 from ltr.scorers.base import Scorer
-from ltr.scorers.cross_encoder import CrossEncoder
-from tests.scorers.test_cross_encoder import random_batch
+from ltr.scorers.text.cross_encoder import CrossEncoder
+from tests.scorers.text.test_cross_encoder import random_batch
 from tests.tiny_model import save_tiny
 
 

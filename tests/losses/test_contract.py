@@ -12,8 +12,8 @@ from hypothesis import settings
 
 from ltr import losses
 from ltr.links import Identity, Link
-from ltr.losses import blocks
 from ltr.losses.base import Loss
+from ltr.losses.engines import blocks
 from tests.losses.cases import (
     LOSSES,
     NAMES,

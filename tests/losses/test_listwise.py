@@ -20,7 +20,7 @@ from ltr.losses import (
     Positives,
     SoftmaxCE,
 )
-from ltr.losses.softmax import divergence, log_softmax
+from ltr.losses.engines.softmax import divergence, log_softmax
 from tests.losses.cases import batch_for, rebuilt
 from tests.reference import listwise as reference
 

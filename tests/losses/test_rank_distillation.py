@@ -76,7 +76,7 @@ def test_only_the_order_of_labels_counts():
 
 @pytest.mark.parametrize("at_once", [1, 1 << 18])
 def test_tied_labels_share_their_ranks(at_once, monkeypatch):
-    monkeypatch.setattr("ltr.losses.blocks.CPU_PAIRS", at_once)
+    monkeypatch.setattr("ltr.losses.engines.blocks.CPU_PAIRS", at_once)
     labels = torch.tensor([[3.0, 3.0, 3.0, 0.0, 9.0], [1.0, 0.0, 0.0, -1.0, -2.0], [1e38, -3e38, -1e38, 9.0, 3e38]])
     mask = torch.ones_like(labels, dtype=torch.bool)
     mask[0, 4] = mask[2, 3] = False

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ltr.errors import ConfigError, DataError
-from ltr.losses import blocks
+from ltr.losses.engines import blocks
 from ltr.losses.rank_distillation import ADRMSE
 from ltr.losses.relaxed import ApproxMRR, ApproxNDCG, NeuralNDCG
 from tests.reference import pairs, relaxed

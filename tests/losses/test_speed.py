@@ -10,8 +10,8 @@ from torch.nn.functional import logsigmoid
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ltr.links import Asinh, Exp, Identity, Piecewise, Sigmoid, Sinh, Softplus
-from ltr.losses import blocks
 from ltr.losses.contrast import CompositeContrast, DifferenceMatching
+from ltr.losses.engines import blocks
 from ltr.losses.lambdas import LambdaLoss, LambdaRank
 from ltr.losses.pair_weights import GradeDifference
 from ltr.losses.pairwise import PairwiseHinge, RankNet

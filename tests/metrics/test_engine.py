@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from ltr.errors import ConfigError, DataError
 from ltr.io import runs
 from ltr.io.trec import Run, read_qrels, read_run
-from ltr.metrics import lists
 from ltr.metrics.engine import evaluate
-from ltr.metrics.measure import KINDS
+from ltr.metrics.measures import lists
+from ltr.metrics.measures.measure import KINDS
 
 #: ours -> trec_eval's
 SAME = {

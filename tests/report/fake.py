@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ltr.links import Exp, Identity, Sigmoid, Softplus
-from ltr.report.page import (
+from ltr.report.page.page import (
     Curves,
     Document,
     Forest,
@@ -17,8 +17,8 @@ from ltr.report.page import (
     TradeOff,
     TradePoint,
 )
-from ltr.report.page_queries import notable
-from ltr.report.tables import Cell, Table
+from ltr.report.page.queries import notable
+from ltr.report.tables.table import Cell, Table
 
 SYSTEMS = [
     "ListNet()",

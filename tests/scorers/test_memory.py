@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from ltr.scorers import memory
-from ltr.scorers.cross_encoder import CrossEncoder
-from tests.scorers.test_cross_encoder import random_batch
-from tests.scorers.test_first_token import assert_same_gradients, gradients
+from ltr.scorers.text.cross_encoder import CrossEncoder
+from tests.scorers.text.test_cross_encoder import random_batch
+from tests.scorers.text.test_first_token import assert_same_gradients, gradients
 
 CPU = (
     "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 9"

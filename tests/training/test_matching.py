@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from ltr.data.passages import Reading
-from ltr.data.text import TextData
+from ltr.data.text.text_data import TextData
+from ltr.data.tokens.passages import Reading
 from ltr.inference.reranker import Reranker
 from ltr.inference.scoring import score_run
-from ltr.scorers.cross_encoder import CrossEncoder
+from ltr.scorers.text.cross_encoder import CrossEncoder
 from ltr.training.matching import settings_of
 
 

@@ -13,9 +13,7 @@ def test_names_load_lazily():
         assert getattr(ltr.training, name).__name__ == name
     assert ltr.training.__all__ == dir(ltr.training)
     # what a benchmark's report, and a worker before its first cell, need
-    code = (
-        "import sys, ltr.experiments.workers, ltr.experiments.publishing; sys.exit('pytorch_lightning' in sys.modules)"
-    )
+    code = "import sys, ltr.experiments.cells.workers, ltr.experiments.publishing.publish; sys.exit('pytorch_lightning' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     with pytest.raises(
         AttributeError, match=r"^module 'ltr.training' has no attribute 'Run'; it has RankingModule, RunF"

@@ -7,8 +7,8 @@ import torch
 import transformers
 
 from ltr.losses import ListNet
-from ltr.scorers.cross_encoder import CrossEncoder
-from tests.scorers.test_cross_encoder import random_batch
+from ltr.scorers.text.cross_encoder import CrossEncoder
+from tests.scorers.text.test_cross_encoder import random_batch
 
 pytestmark = pytest.mark.skipif(
     int(transformers.__version__.split(".")[0]) < 5, reason="transformers 4 has nothing to pack with"

@@ -20,7 +20,7 @@ def exported(model: Path, max_length: int, quick: bool = False) -> Path:
         LtrError: the export misses its tolerance (tau .97, nDCG@10 .002; none with ``quick``).
     """
     from ltr.cli.export import export
-    from ltr.scorers.quantised import FILE
+    from ltr.scorers.cpu.quantised import FILE
 
     folder = model / ("int8-quick" if quick else "int8")
     if (folder / FILE).is_file():

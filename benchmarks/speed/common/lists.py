@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from common.texts import Asked
 from ltr.batch import TextLists
-from ltr.data.tokens import PairTemplate, encode, tokenize
+from ltr.data.tokens.pairs import PairTemplate, encode, tokenize
 
 #: tokens of query and passage together, for ltr and all its rivals, and of the query alone
 MAX_LENGTH, MAX_QUERY_LENGTH = 256, 64

@@ -57,8 +57,8 @@ def timed(into: dict[str, float], name: str, function: Callable) -> Callable:
 
 def data_of(settings: dict[str, Any]) -> Any:
     """TextData of the made collection."""
-    from ltr.data.sampling import Sampling
-    from ltr.data.text import TextData
+    from ltr.data.lists.sampling import Sampling
+    from ltr.data.text.text_data import TextData
 
     folder = settings["folder"]
     return TextData(
@@ -72,8 +72,8 @@ def start(settings: dict[str, Any]) -> dict[str, Any]:
     memory = Memory()
     seconds: dict[str, float] = {}
     import ltr.training.module  # noqa: F401  (what a training imports: torch, Lightning)
-    from ltr.data.docstore import LineStore
-    from ltr.data.token_store import TokenStore
+    from ltr.data.collections.docstore import LineStore
+    from ltr.data.tokens.store import TokenStore
 
     import transformers  # noqa: F401  # isort: skip
 
@@ -117,7 +117,7 @@ def train(settings: dict[str, Any]) -> dict[str, Any]:
     import pytorch_lightning as pl
     import torch
 
-    from ltr.data.loaders import TrainLoader
+    from ltr.data.lists.loaders import TrainLoader
     from ltr.losses import RankNet
     from ltr.scorers import CrossEncoder
     from ltr.training.module import RankingModule

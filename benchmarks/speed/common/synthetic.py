@@ -98,7 +98,7 @@ def vocabulary(tokenizer: str, passages: int, seed: int = 0) -> np.ndarray:
 
     So texts break into about as many pieces as English.
     """
-    from ltr.data.tokens import load_tokenizer
+    from ltr.data.tokens.pairs import load_tokenizer
 
     rng = np.random.default_rng(seed)
     found = sorted(word for word in load_tokenizer(tokenizer).get_vocab() if word.isascii() and word.isalpha())

@@ -1,0 +1,1 @@
+"""Where candidates come from: BM25, runs, judgements."""

@@ -1,0 +1,103 @@
+"""First-stage candidates: which documents of each query a ranker gets to see."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ltr.data.collections.collection import Collection
+from ltr.data.collections.ids import Ids
+from ltr.errors import ConfigError, DataError
+from ltr.io.names import suggestion
+from ltr.io.runs import Run
+from ltr.io.trec import opened, read_run
+
+
+def retrieve(
+    collection: Collection,
+    queries: Mapping[str, str] | None = None,
+    k: int = 100,
+    k1: float = 1.2,
+    b: float = 0.75,
+    progress: bool = False,
+) -> Run:
+    """The ``k`` best documents of each query by BM25; see ``ltr.data.candidates.bm25.BM25`` for formula, terms and ties.
+
+    Args:
+        collection: what to search; its index is built once and kept in the user's cache.
+        queries: query id -> text; the collection's own by default.
+        k: documents per query, at least 1.
+        k1: how slowly repeated terms saturate, at least 0.
+        b: how much long documents are held back, from 0 to 1.
+        progress: whether to show a bar with an estimate.
+    """
+    from ltr.data.candidates.bm25 import BM25  # brings numba along, which costs half a second
+
+    if k < 1:
+        raise ConfigError(f"candidates: k must be at least 1, got {k}")
+    return BM25(collection, k1, b, progress).search(collection.queries if queries is None else queries, k)
+
+
+def candidates(collection: Collection, source: str | os.PathLike = "bm25", k: int = 100, progress: bool = False) -> Run:
+    """The first-stage run of a collection's queries, at most ``k`` documents each.
+
+    Args:
+        collection: whose queries and documents.
+        source: ``bm25``; ``scoreddocs``, the scores that the data set brings; ``qrels``, the judged documents
+            (all with score 0, hence in an order that says nothing about their grades); the name of a plain folder's
+            run, which goes before these; or the path of a run in TREC form.
+        k: documents per query, at least 1.
+        progress: whether to show a bar with an estimate where there is something to compute.
+
+    Raises:
+        DataError: for an unknown source, a run without any query of the collection, or (naming file and line) a run
+            with a document that the collection does not have.
+    """
+    if k < 1:
+        raise ConfigError(f"candidates: k must be at least 1, got {k}")
+    name = os.fspath(source)
+    if name in collection.runs:
+        return _of_file(collection.runs[name], collection, k)
+    if name == "bm25":
+        return retrieve(collection, k=k, progress=progress)
+    if name == "scoreddocs":
+        return _of_queries(collection.scoreddocs(), collection, "scoreddocs").top(k)
+    if name == "qrels":
+        judged = {q: dict.fromkeys(docs, 0.0) for q, docs in collection.qrels.items()}
+        return _of_queries(Run.from_dict(judged, name="qrels"), collection, "qrels").top(k)
+    if Path(name).is_file():
+        return _of_file(Path(name), collection, k)
+    known = ["bm25", "scoreddocs", "qrels", *collection.runs]
+    raise DataError(f"candidates: {name!r} is no file and no known source; {suggestion(name, known)}")
+
+
+def _of_file(path: Path, collection: Collection, k: int) -> Run:
+    run = _of_queries(read_run(path), collection, str(path)).top(k)
+    gone = collection.missing(Ids(run.doc_bytes))
+    if gone:
+        raise DataError(
+            f"{path}:{_line_with(path, gone[0])}: document {gone[0]} is not in {collection.name} "
+            f"({len(gone)} such documents); the run must speak of this collection's documents"
+        )
+    return run
+
+
+def _of_queries(run: Run, collection: Collection, what: str) -> Run:
+    """The part of a run that belongs to the collection's queries, in their order."""
+    kept = [query_id for query_id in collection.queries if query_id in run]
+    if not kept:
+        raise DataError(
+            f"candidates: {what} has {len(run)} queries, and none of the {len(collection.queries)} of {collection.name}"
+        )
+    spans = [run.span(query_id) for query_id in kept]
+    offsets = np.cumsum([0, *(span.stop - span.start for span in spans)])
+    docs, scores = (np.concatenate([values[span] for span in spans]) for values in (run.doc_bytes, run.scores))
+    return Run(kept, offsets, docs, scores, run.name)
+
+
+def _line_with(path: Path, doc_id: str) -> int:
+    with opened(path) as lines:
+        return next(number for number, line in enumerate(lines, 1) if line.split()[2:3] == [doc_id])

@@ -1,0 +1,1 @@
+"""Documents described by numbers: tables, SVMlight files, normalisation, their data modules."""

@@ -1,0 +1,1 @@
+"""From ids to batches: pools, sampling of training lists, batches, loaders."""

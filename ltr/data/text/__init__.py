@@ -1,0 +1,1 @@
+"""TextData and what its parts are built from."""

@@ -1,0 +1,332 @@
+"""TextData: training lists and candidates as Lightning batches, from the names of collections."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+from torch.utils.data import DataLoader
+
+from ltr.data.collections.collection import Collection, load
+from ltr.data.lists.batching import EvalBatches, TrainBatches, check_batch_size
+from ltr.data.lists.loaders import Loader, TrainLoader
+from ltr.data.lists.sampling import Drawn, Sampling, epoch_entries
+from ltr.data.text import parts as text_parts
+from ltr.data.text.label_scale import LabelScale
+from ltr.data.text.parts import EvalPart, TrainPart
+from ltr.data.text.train_parts import train_part
+from ltr.data.tokens.encoder import Encoder, encoder_of, stores
+from ltr.data.tokens.pairs import PairTemplate, check_lengths, load_tokenizer
+from ltr.data.tokens.passage_encoder import passage_encoder
+from ltr.data.tokens.passages import Reading, check_stride
+from ltr.errors import ConfigError
+from ltr.io.trec import Qrels, Run
+
+
+class TextData(pl.LightningDataModule):
+    """Queries and documents to train, validate and test a cross-encoder on.
+
+    Texts are tokenised once into a cache; from then on only integers move. Batches are global: however many processes
+    train, they share the same batches. Every epoch draws its lists anew, reproducibly by seed.
+
+    Args:
+        train: collection to train on, such as ``msmarco-passage/train/judged``, ``pydocs/train`` or ``folder/train``.
+        dev: collection to validate on.
+        test: collection to test on when training is over.
+        train_candidates: where negatives come from: ``bm25`` (default), ``scoreddocs``, ``qrels`` (judged documents),
+            the name of a folder's run, or a TREC run file; ``docpairs`` trains on the data set's own triples.
+        dev_candidates: what is reranked in validation, likewise (not ``docpairs``).
+        test_candidates: what is reranked in the test; default: as ``dev_candidates``.
+        teacher: a TREC run whose documents and scores are the training lists and their labels (distillation, real-valued
+            labels of any kind).
+        dev_teacher: likewise for validation, instead of ``dev_candidates``; then only measures of labels apply.
+        test_teacher: likewise for the test, instead of ``test_candidates``.
+        standardise_labels: take the mean of the teacher's training scores from all its scores and divide by their
+            standard deviation, so that links and scorers need not know its unit; ``ndcg_label`` still gains the scores.
+        tokenizer: hub id or folder of the model's tokenizer; ``ltr fit`` takes it from the model.
+        max_length: most tokens of an encoded pair; longer documents lose their end, queries stay.
+        max_query_length: most tokens of a query.
+        reading: whether dev and test read all of a longer document, in passages; training reads its beginning.
+        sampling: how training lists are made.
+        lists_per_batch: training lists in an optimiser step's batch, over all processes.
+        tokens_per_batch: about so many tokens instead (then set ``lists_per_batch`` to null).
+        eval_tokens_per_batch: most tokens in a validation batch, unless one query alone has more.
+        dev_top: candidates (a teacher's best documents) per query that are scored in validation and test; null: all.
+        train_queries: train on so many of the queries, chosen by seed; null uses all.
+        dev_queries: validate on so many of the judged (the teacher's) queries, chosen by seed; null uses all.
+        train_epoch_lists: lists in an epoch; null draws one for each query (each triple).
+        seed: decides subsets, negatives and order.
+        workers: loader processes; 0 loads in a thread of the training process, which is fast enough for most models.
+    """
+
+    def __init__(
+        self,
+        train: str | None = None,
+        dev: str | None = None,
+        test: str | None = None,
+        train_candidates: str | None = None,
+        dev_candidates: str = "bm25",
+        test_candidates: str | None = None,
+        teacher: str | None = None,
+        dev_teacher: str | None = None,
+        test_teacher: str | None = None,
+        standardise_labels: bool = False,
+        tokenizer: str | None = None,
+        max_length: int = 256,
+        max_query_length: int = 64,
+        sampling: Sampling = Sampling(),  # noqa: B008 (frozen; shown as the default)
+        lists_per_batch: int | None = 16,
+        tokens_per_batch: int | None = None,
+        eval_tokens_per_batch: int = 32_768,
+        dev_top: int | None = 50,
+        train_queries: int | None = None,
+        dev_queries: int | None = None,
+        train_epoch_lists: int | None = None,
+        seed: int = 0,
+        workers: int = 0,
+        reading: Reading = Reading(),  # noqa: B008 (frozen; shown as the default)
+    ):
+        super().__init__()
+        check_batch_size(lists_per_batch, tokens_per_batch)
+        if train is dev is test is None:
+            raise ConfigError("TextData: name a collection to train, dev or test on, got none")
+        counts = {"dev_top": dev_top, "train_queries": train_queries, "dev_queries": dev_queries}
+        counts |= {"train_epoch_lists": train_epoch_lists, "eval_tokens_per_batch": eval_tokens_per_batch}
+        text_parts.check_counts(counts, seed=seed, workers=workers)
+        text_parts.refuse_two_sources("dev", dev_candidates if dev_candidates != "bm25" else None, dev_teacher)
+        text_parts.refuse_two_sources("test", test_candidates, test_teacher)
+        self.train, self.dev, self.test = train, dev, test
+        self.train_candidates, self.teacher = train_candidates, teacher
+        self.dev_teacher, self.test_teacher = dev_teacher, test_teacher
+        if standardise_labels and teacher is None:
+            raise ConfigError(
+                "TextData: standardise_labels scales a teacher's scores, and no teacher is named to train on"
+            )
+        self.standardise_labels = standardise_labels
+        self.dev_candidates = dev_candidates
+        self.test_candidates = dev_candidates if test_candidates is None else test_candidates
+        self.tokenizer, self.max_length, self.max_query_length = tokenizer, max_length, max_query_length
+        self.sampling, self.seed, self.workers, self.reading = sampling, seed, workers, reading
+        self.lists_per_batch, self.tokens_per_batch = lists_per_batch, tokens_per_batch
+        self.eval_tokens_per_batch, self.dev_top = eval_tokens_per_batch, dev_top
+        self.train_queries, self.dev_queries = train_queries, dev_queries
+        self.train_epoch_lists = train_epoch_lists
+        self._collections: dict[str, Collection] = {}
+        self._parts: dict[str, TrainPart | EvalPart] = {}
+        self._encoders: dict[str, Encoder] = {}
+        self._loaded: Any = None
+        self._drawn: tuple[int, Drawn, np.ndarray] | None = None
+        self._scale: LabelScale | None = None
+
+    # ------------------------------------------------------------------ what Lightning calls
+
+    def prepare_data(self) -> None:
+        """Do the slow work once, on one process: find candidates, tokenise what is not in the cache yet."""
+        template = PairTemplate.of(self._tokenizer)
+        check_lengths(template, self.max_length, self.max_query_length)
+        check_stride(template, self.reading.stride, self.max_length, self.max_query_length)
+        show = sys.stderr.isatty()
+        for name in self._named():
+            part = self._part(name, progress=show)
+            collection = part.collection
+            reach = self.max_length if name == "train" else self.reading.reach(self.max_length)
+            queries, docs = stores(collection, self._tokenizer, reach, self.max_query_length)
+            queries.ensure(part.query_ids, text_parts.queries_by_id(collection))
+            docs.ensure(part.doc_ids, collection.texts, progress=f"tokenising documents of {name}" if show else None)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open the token cache for what a stage needs."""
+        needed = {"fit": ("train", "dev"), "validate": ("dev",), "test": ("test",)}.get(stage or "", self._named())
+        for name in self._named():
+            if name in needed and name not in self._encoders:
+                args = self._part(name), self._tokenizer, self.max_length, self.max_query_length
+                plain = name == "train" or self.reading.passages == "first"
+                self._encoders[name] = encoder_of(*args) if plain else passage_encoder(*args, self.reading)
+
+    def train_dataloader(self) -> DataLoader:
+        """Batches of training lists."""
+        rank, ranks = self._place()
+        # training that resumes asks for its loader when the epoch is known already
+        epoch = self.trainer.current_epoch if self.trainer is not None else 0
+        batches = TrainBatches(
+            self._draw, self.lists_per_batch, self.tokens_per_batch, self.seed, rank, ranks, epoch=epoch
+        )
+        return TrainLoader(self._encoder("train"), batches, self._done, self.workers)
+
+    def val_dataloader(self) -> DataLoader | list[DataLoader]:
+        """Batches of dev candidates; no loader where ``dev`` is not set."""
+        return self._eval_loader("dev") if self.dev is not None else []
+
+    def test_dataloader(self) -> DataLoader:
+        """Batches of test candidates."""
+        return self._eval_loader("test")
+
+    # ------------------------------------------------------------------ what others read
+
+    @property
+    def dev_run(self) -> Run | None:
+        """The candidates of dev, as the first stage ranked them; None with a teacher, who is no first stage."""
+        return None if self.dev_teacher else self._eval_part("dev").run
+
+    @property
+    def dev_qrels(self) -> Qrels | None:
+        """Judgements of the chosen dev queries; None with a teacher, whose scores are the labels."""
+        return self._eval_part("dev").qrels
+
+    @property
+    def dev_query_ids(self) -> list[str]:
+        """The order of the dev lists, whatever batches they come in."""
+        return self._eval_part("dev").run.query_ids
+
+    @property
+    def test_run(self) -> Run | None:
+        """The candidates of test, as the first stage ranked them; None with a teacher."""
+        return None if self.test_teacher else self._eval_part("test").run
+
+    @property
+    def test_qrels(self) -> Qrels | None:
+        """Judgements of the test queries; None with a teacher."""
+        return self._eval_part("test").qrels
+
+    @property
+    def test_query_ids(self) -> list[str]:
+        """The order of the test lists."""
+        return self._eval_part("test").run.query_ids
+
+    def gains(self, labels: np.ndarray, part: str) -> np.ndarray:
+        """[documents] labels of a part (train, dev, test) as the teacher gave them, the gains of ``ndcg_label``."""
+        return labels if self._scale is None or self._teacher(part) is None else self._scale.undone(labels)
+
+    @property
+    def trained_on(self) -> tuple[str, ...]:
+        """Names of the collections that training uses."""
+        return () if self.train is None else (self.train,)
+
+    @property
+    def signature(self) -> str:
+        """16 hexadecimal digits that change whenever collections, candidates or settings of the data do."""
+        facts: dict[str, Any] = {"sampling": asdict(self.sampling)}
+        for name in self._named():
+            collection = self._collection(name)
+            sources = [getattr(self, f"{name}_candidates"), self._teacher(name)]
+            facts[name] = [
+                collection.signature,
+                *(text_parts.source_signature(collection, source) for source in sources),
+            ]
+        for name in (
+            *("max_length", "max_query_length", "lists_per_batch", "tokens_per_batch", "seed"),
+            *("dev_top", "train_queries", "dev_queries", "train_epoch_lists", "standardise_labels"),
+        ):
+            facts[name] = getattr(self, name)
+        if self.reading != Reading():  # data without it keep the signature that they had
+            facts["reading"] = asdict(self.reading)
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def counts(self) -> dict[str, dict[str, float]]:
+        """For each part that is set up: queries, lists, documents per list, tokens per document, share of cut documents."""
+        found: dict[str, dict[str, float]] = {}
+        for name, encoder in self._encoders.items():
+            part = self._part(name)
+            lists = part.lists if isinstance(part, EvalPart) else self._draw(0)[0]
+            found[name] = {"queries": len(set(part.query_ids)), **encoder.facts(lists)}
+        return found
+
+    def describe(self) -> str:
+        """What the data are, a line for each part: to be read before training starts."""
+        lines = []
+        for name, facts in self.counts.items():
+            batches = len(self.train_dataloader()) if name == "train" else None
+            lines.append(text_parts.described(name, getattr(self, name), facts, batches, self.max_length))
+        return "\n".join(lines)
+
+    # ------------------------------------------------------------------ how it works
+
+    def _named(self) -> tuple[str, ...]:
+        return tuple(name for name in ("train", "dev", "test") if getattr(self, name) is not None)
+
+    def _place(self) -> tuple[int, int]:
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
+
+    @property
+    def _tokenizer(self) -> Any:
+        if self._loaded is None:
+            if self.tokenizer is None:
+                raise ConfigError("TextData: tokenizer is not set; give the model's hub id or folder")
+            self._loaded = load_tokenizer(self.tokenizer)
+        return self._loaded
+
+    def _collection(self, name: str) -> Collection:
+        if name not in self._collections:
+            if getattr(self, name) is None:
+                raise ConfigError(f"TextData: {name} is not set; name a collection")
+            self._collections[name] = load(getattr(self, name))
+        return self._collections[name]
+
+    def _part(self, name: str, progress: bool = False) -> TrainPart | EvalPart:
+        if name not in self._parts:
+            collection = self._collection(name)
+            source = getattr(self, f"{name}_candidates")
+            teacher = self._teacher(name)
+            n_queries = self.dev_queries if name == "dev" else None
+            part: TrainPart | EvalPart
+            if name == "train":
+                part = train_part(collection, source, teacher, self.sampling, self.train_queries, self.seed, progress)
+            elif teacher is not None:
+                part = text_parts.teacher_part(collection, teacher, self.dev_top, n_queries, self.seed, progress)
+            else:
+                part = text_parts.eval_part(collection, source, self.dev_top, n_queries, self.seed, progress)
+            self._parts[name] = self._scaled(name, part)
+        return self._parts[name]
+
+    def _scaled(self, name: str, part: TrainPart | EvalPart) -> TrainPart | EvalPart:
+        """The part with the teacher's scores in units of the training scores' deviation, where that is wished."""
+        if not self.standardise_labels or self._teacher(name) is None:
+            return part
+        if isinstance(part, TrainPart):
+            self._scale = LabelScale.of(part.pool.rest_labels, f"TextData: teacher {self.teacher}")
+        else:
+            self._part("train")
+        assert self._scale is not None
+        return self._scale.part(part)
+
+    def _teacher(self, name: str) -> str | None:
+        return self.teacher if name == "train" else getattr(self, f"{name}_teacher")
+
+    def _eval_part(self, name: str) -> EvalPart:
+        part = self._part(name)
+        assert isinstance(part, EvalPart)
+        return part
+
+    def _encoder(self, name: str) -> Encoder:
+        if name not in self._encoders:
+            self._collection(name)  # says so when it is not set
+            raise ConfigError(f"TextData: {name} is not set up; call prepare_data() and setup() first")
+        return self._encoders[name]
+
+    def _draw(self, epoch: int) -> tuple[Drawn, np.ndarray]:
+        """The training lists of an epoch and their tokens."""
+        # a start asks for the first epoch five times: to describe it, to count batches, to iterate
+        if self._drawn is None or self._drawn[0] != epoch:
+            part, encoder = self._part("train"), self._encoder("train")
+            assert isinstance(part, TrainPart)
+            entries = epoch_entries(len(part.pool), self.train_epoch_lists, self.seed, epoch)
+            lists = part.pool.draw(entries, self.seed, epoch)
+            self._drawn = epoch, lists, encoder.tokens(lists)
+        return self._drawn[1:]
+
+    def _eval_loader(self, name: str) -> DataLoader:
+        encoder, lists = self._encoder(name), self._eval_part(name).lists
+        tokens = encoder.tokens(lists)
+        rank, ranks = self._place()
+        batches = EvalBatches(lists, tokens, tokens / np.diff(lists.offsets), self.eval_tokens_per_batch, rank, ranks)
+        return Loader(encoder, batches, self.workers)
+
+    def _done(self) -> int:
+        """Batches of the current epoch that training has finished, when it resumes."""
+        return self.trainer.fit_loop.epoch_loop.batch_progress.current.completed if self.trainer is not None else 0

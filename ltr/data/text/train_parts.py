@@ -1,0 +1,97 @@
+"""What training lists are drawn from, built from names and kept for the next start."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from ltr.data.candidates.bm25 import ANALYSIS
+from ltr.data.candidates.sources import candidates
+from ltr.data.collections.collection import Collection
+from ltr.data.lists.kept_pools import kept_pool
+from ltr.data.lists.pools import judged_pool, pairs_pool, random_subset, refuse_random, teacher_pool
+from ltr.data.lists.sampling import Pool, Sampling, subset
+from ltr.data.text.parts import ALL, TrainPart, facts_of, first_stage, judged_queries, refuse_empty, refuse_two_sources
+
+
+def train_part(
+    collection: Collection,
+    source: str | None,
+    teacher: str | None,
+    sampling: Sampling,
+    n_queries: int | None,
+    seed: int,
+    progress: bool,
+) -> TrainPart:
+    """Training lists of a collection.
+
+    Args:
+        collection: queries, judgements and documents.
+        source: where negatives come from (see ``candidates``), or ``docpairs``; None means ``bm25``.
+        teacher: a run whose documents and scores are the lists and labels, instead of ``source``.
+        sampling: how lists are made.
+        n_queries: use so many of the queries, chosen by seed; None uses all.
+        seed: decides that choice.
+        progress: whether to show bars.
+
+    Raises:
+        ConfigError: both a source and a teacher, random negatives with a teacher, or BM25 without a ``top``.
+        DataError: no query gives a list; a query without text.
+    """
+    if teacher is not None:
+        refuse_two_sources("train", source, teacher)
+        refuse_random(sampling)  # before a kept pool could hide it
+    facts = facts_of(collection, teacher or source or "bm25", n_queries, seed)
+    if teacher is not None:
+        facts += ["teacher", sampling.skip, sampling.top]
+        limits: dict[str, Any] = {"most": sampling.docs_per_list}
+
+        def build() -> Pool:
+            return _teacher_pool(collection, teacher, sampling, n_queries, seed, progress)
+
+    elif source == "docpairs":
+        limits = {}
+
+        def build() -> Pool:
+            query_ids = subset(list(collection.queries), n_queries, seed)
+            refuse_empty(collection, query_ids)
+            return pairs_pool(collection.name, query_ids, collection.docpairs())
+
+    else:
+        facts += [
+            ANALYSIS,
+            sampling.skip,
+            sampling.top,
+            sampling.min_grade,
+            *([sampling.random_pool, seed] if sampling.random else []),
+        ]
+        limits = {"most": sampling.docs_per_list, "most_first": sampling.positives, "random": sampling.random}
+
+        def build() -> Pool:
+            return _judged_pool(collection, source or "bm25", sampling, n_queries, seed, progress)
+
+    return TrainPart(collection, kept_pool(facts, limits, build))
+
+
+def _teacher_pool(
+    collection: Collection, teacher: str, sampling: Sampling, n_queries: int | None, seed: int, progress: bool
+) -> Pool:
+    run = candidates(collection, teacher, ALL, progress)
+    query_ids = subset(list(run.query_ids), n_queries, seed)
+    refuse_empty(collection, query_ids)
+    return teacher_pool(collection.name, query_ids, run, sampling)
+
+
+def _judged_pool(
+    collection: Collection, source: str, sampling: Sampling, n_queries: int | None, seed: int, progress: bool
+) -> Pool:
+    judged, notes = judged_queries(collection)
+    relevant = [q for q in judged if max(collection.qrels[q].values()) >= sampling.min_grade]
+    chosen = set(subset(relevant, n_queries, seed))
+    # queries without relevant documents stay in, so that they are counted, unless a number was asked for
+    query_ids = [q for q in judged if q in chosen] if n_queries is not None else judged
+    refuse_empty(collection, chosen)
+    run = first_stage(collection, source, [q for q in query_ids if q in chosen], sampling.top, progress)
+    drawn = random_subset(collection.doc_ids(), sampling.random_pool, seed) if sampling.random else []
+    pool = judged_pool(collection.name, query_ids, collection.qrels, run, sampling, drawn)
+    return replace(pool, notes=[*notes, *pool.notes])

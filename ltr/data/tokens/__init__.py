@@ -1,0 +1,1 @@
+"""From texts to token ids: templates, passages, the token cache, encoders."""

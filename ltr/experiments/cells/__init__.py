@@ -1,0 +1,1 @@
+"""One cell of a benchmark, and how cells are run and kept."""

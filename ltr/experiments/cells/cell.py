@@ -1,0 +1,228 @@
+"""One cell of a benchmark: train a scorer with a loss (or a ranker from outside), and score the test part."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import time
+import traceback
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ltr.errors import ConfigError, LtrError
+from ltr.experiments.cells.memory import Meter
+from ltr.experiments.cells.truth import Truth
+from ltr.experiments.spec.building import build
+from ltr.metrics import LabelledLists
+from ltr.training.scored import gains_of
+
+Config = dict[str, Any]
+
+#: what Lightning would do otherwise: files and bars of its own
+TRAINER: Config = {
+    "max_epochs": 1,
+    "devices": 1,
+    "num_sanity_val_steps": 0,
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_model_summary": False,
+    "enable_progress_bar": False,
+    "gradient_clip_val": 1.0,
+    "log_every_n_steps": 10,
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that a cell needs, as plain values that travel to any process or machine.
+
+    Attributes:
+        data_name, scorer_name, loss_name: the cell's names in the spec; ``scorer_name`` is that of the ranker for one.
+        run: ``trial-3`` or ``seed-0``.
+        data, scorer, ranker: ``class_path`` and ``init_args``; a task has a scorer and a loss, or a ranker.
+        loss: the expression.
+        model, trainer: settings of RankingModule and of Lightning's trainer.
+        params: what this cell's trial chose (already in the settings above).
+        monitor: the dev measure that decides; ``larger`` whether larger is better.
+        measures: what dev is measured with.
+        patience: see Spec.
+        seed: of weights, order and negatives.
+        test: whether the test part is scored.
+    """
+
+    data_name: str
+    scorer_name: str
+    loss_name: str
+    run: str
+    data: Config
+    seed: int
+    monitor: str
+    larger: bool
+    measures: list[str]
+    scorer: Config | None = None
+    loss: str | None = None
+    ranker: Config | None = None
+    model: Config = field(default_factory=dict)
+    trainer: Config = field(default_factory=dict)
+    params: Config = field(default_factory=dict)
+    patience: int | None = None
+    test: bool = False
+
+    @property
+    def title(self) -> str:
+        names = [self.data_name, self.scorer_name, self.loss_name, self.run.replace("-", " ")]
+        return " · ".join(dict.fromkeys(names))
+
+
+@dataclass
+class Outcome:
+    """What a cell gives back.
+
+    Attributes:
+        record: plain values: ``status`` (finished or failed), ``seconds``, ``value`` (best dev value) and so on.
+        files: name -> content of the small files that belong into the cell's folder.
+        truth: what the test part really is, where it was scored.
+    """
+
+    record: dict[str, Any]
+    files: dict[str, bytes] = field(default_factory=dict)
+    truth: Truth | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self.record["status"] == "finished"
+
+
+def run_task(task: Task) -> Outcome:
+    """Train and measure one cell; whatever goes wrong comes back as a failed outcome with its reason."""
+    # before anything is measured or redirected: a first cell does not pay for Lightning, whose log keeps the stream
+    # that it finds
+    import ltr.training.module  # noqa: F401
+
+    said = io.StringIO()
+    memory = Meter()
+    start = time.perf_counter()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        try:
+            outcome = _outside(task) if task.ranker is not None else _trained(task)
+        except Exception as error:
+            kind = "" if isinstance(error, LtrError) else f"{type(error).__name__}: "
+            outcome = Outcome({"status": "failed", "reason": f"{kind}{error}".strip() or type(error).__name__})
+            outcome.files["error.txt"] = traceback.format_exc().encode()
+    if said.getvalue():
+        outcome.files["log.txt"] = said.getvalue().encode()
+    outcome.record |= {"total_seconds": round(time.perf_counter() - start, 2), **memory.peak}
+    return outcome
+
+
+def parts_of(task: Task) -> tuple[Any, Any]:
+    """The data module and the training module of a cell, freshly seeded."""
+    import pytorch_lightning as pl
+
+    from ltr.losses.expressions import value_of
+    from ltr.training import RankingModule
+
+    _quieten()
+    pl.seed_everything(task.seed, verbose=False)
+    assert task.scorer is not None
+    assert task.loss is not None
+    data = build("data", task.data, seed=task.seed, **_tokenizer(task))
+    return data, RankingModule(build("scorers", task.scorer), value_of(task.loss), measures=task.measures, **task.model)
+
+
+def _trained(task: Task) -> Outcome:
+    import pytorch_lightning as pl
+
+    from ltr.experiments.cells.keeping import KeepBest
+
+    data, module = parts_of(task)
+    keep = KeepBest(task.monitor, task.larger, task.patience)
+    trainer = pl.Trainer(**{**TRAINER, **task.trainer}, callbacks=[keep])
+    data.prepare_data()
+    start = time.perf_counter()
+    trainer.fit(module, datamodule=data)
+    seconds = time.perf_counter() - start
+    if not keep.rows:
+        raise ConfigError("no validation took place, so no epoch could be chosen; let training reach an epoch's end")
+    if keep.value is None:
+        raise ConfigError(
+            f"dev/{task.monitor} was never a number: no epoch could be chosen; look at the loss and its scale"
+        )
+    record = {
+        "status": "finished",
+        "value": keep.value,
+        "step": keep.step,
+        "steps": trainer.global_step,
+        "seconds": round(seconds, 2),
+        "loss": repr(module.loss),
+    }
+    outcome = Outcome(record, {"course.json": _course(keep.rows)})
+    if task.test:
+        keep.restore(module.scorer)
+        trainer.test(module, datamodule=data, verbose=False)
+        assert module.scored_lists is not None
+        _attach(outcome, data, module.scored_lists.truth, module.scored_lists.scores)
+    return outcome
+
+
+def _outside(task: Task) -> Outcome:
+    assert task.ranker is not None
+    data = build("data", task.data, seed=task.seed)
+    data.prepare_data()
+    data.setup("fit")
+    ranker = build("rankers", task.ranker)
+    start = time.perf_counter()
+    ranker.fit(data, task.monitor, task.seed)
+    record = {"status": "finished", "value": ranker.best_value, "seconds": round(time.perf_counter() - start, 2)}
+    outcome = Outcome(record, {"course.json": _course(ranker.course)})
+    if task.test:
+        data.setup("test")
+        whole = data.whole("test")
+        labels = whole.labels.numpy()
+        gains = gains_of(labels, data, "test")
+        lists = LabelledLists(whole.query_ids, whole.list_offsets.numpy(), labels, gains, whole.doc_ids)
+        _attach(outcome, data, lists, ranker.predict(data, "test"))
+    return outcome
+
+
+def _attach(outcome: Outcome, data: Any, lists: LabelledLists, scores: np.ndarray) -> None:
+    """Add the test part and its scores, both in the truth's order."""
+    truth, order = Truth.of(data, lists)
+    buffer = io.BytesIO()
+    np.save(buffer, np.asarray(scores)[order].astype(np.float32), allow_pickle=False)
+    outcome.files["scores.npy"] = buffer.getvalue()
+    outcome.truth = truth
+    outcome.record["truth"] = truth.signature
+
+
+def _course(rows: Iterable[dict[str, Any]]) -> bytes:
+    return json.dumps(list(rows)).encode()
+
+
+def _tokenizer(task: Task) -> Config:
+    """The tokenizer is the model's, unless the data name their own."""
+    model = ((task.scorer or {}).get("init_args") or {}).get("model")
+    own = (task.data.get("init_args") or {}).get("tokenizer")
+    is_text = str(task.data["class_path"]).rpartition(".")[2] == "TextData"
+    return {"tokenizer": model} if is_text and model and not own else {}
+
+
+def _quieten() -> None:
+    """No advertisements and hints of Lightning in a cell's log."""
+    import warnings
+
+    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated", category=FutureWarning)
+    warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
+
+
+def as_values(task: Task) -> Config:
+    """The task as plain values, for manifests and signatures."""
+    return asdict(task)

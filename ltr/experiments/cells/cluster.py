@@ -1,0 +1,97 @@
+"""Cells on a Ray cluster: the same tasks, sent to wherever Ray finds free cores."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from typing import Any
+
+from ltr.errors import ConfigError, MissingExtra
+from ltr.experiments.cells.cell import Outcome, Task, run_task
+
+
+class RayCluster:
+    """Sends cells to a Ray cluster.
+
+    The nodes need the same ltr and the collections under the same names (``${NAME}`` in a spec is each node's own
+    environment). Results come back as bytes, so that no folder has to be shared.
+
+    Args:
+        address: of an existing cluster (``auto`` or HOST:PORT); ``local`` starts one that ends with the command.
+        slots: cells that are sent at a time; None takes as many as the cluster's cores hold.
+        threads: computing threads, and cores, of a cell.
+
+    Raises:
+        MissingExtra: Ray is not installed.
+        ConfigError: no cluster answers at the address.
+    """
+
+    def __init__(self, address: str, slots: int | None = None, threads: int = 1):
+        # Ray says good-bye to what it would do by default with GPUs that a task did not ask for
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no telemetry
+        os.environ.setdefault("RAY_worker_niceness", "0")  # else cells of a local cluster wait behind all other work
+        try:
+            import ray
+        except ImportError:
+            raise MissingExtra("ray", "ray", "to run cells on a cluster") from None
+        self._ray: Any = ray
+        _refuse_silence(address)
+        settings: dict[str, Any] = (
+            {"num_cpus": os.cpu_count(), "include_dashboard": False} if address == "local" else {}
+        )
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **settings)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise _nobody(address, error) from error
+        cores = int(ray.cluster_resources().get("CPU", 1))
+        self.slots = slots or max(1, cores // threads)
+        environment = {"env_vars": {"OMP_NUM_THREADS": str(threads)}}
+        # a cell that kills its worker is reported, not repeated; a worker that ran a cell runs the next
+        remote = ray.remote(num_cpus=threads, max_retries=0, runtime_env=environment)
+        self._run = remote(_with_threads)
+        self._threads = threads
+        self._tasks: dict[Any, Task] = {}
+
+    def submit(self, task: Task) -> None:
+        self._tasks[self._run.remote(task, self._threads)] = task
+
+    def next(self) -> tuple[Task, Outcome]:
+        (ended, *_), _ = self._ray.wait(list(self._tasks), num_returns=1)
+        task = self._tasks.pop(ended)
+        try:
+            return task, self._ray.get(ended)
+        except self._ray.exceptions.RayError as error:
+            reason = str(error).strip().splitlines()[0]
+            return task, Outcome({"status": "failed", "reason": f"Ray lost the cell: {reason}"})
+
+    def close(self) -> None:
+        for ended in self._tasks:
+            self._ray.cancel(ended, force=True)
+        self._ray.shutdown()
+
+
+def _refuse_silence(address: str) -> None:
+    """Raise ConfigError for a HOST:PORT at which nobody listens; Ray itself would go on asking for many minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError) as error:
+        raise _nobody(address, error) from error
+
+
+def _nobody(address: str, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"--ray {address}: no Ray cluster answers there ({error}); start one with ray start --head, or use --ray local; a "
+        "cluster that asks for a token needs RAY_AUTH_TOKEN here too"
+    )
+
+
+def _with_threads(task: Task, threads: int) -> Outcome:
+    import torch
+
+    torch.set_num_threads(threads)
+    return run_task(task)

@@ -1,0 +1,177 @@
+"""The folder of a benchmark: one folder per cell, complete or absent, and the test part of each data set."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ltr.errors import ConfigError, DataError
+from ltr.experiments.cells.cell import Outcome, Task, as_values
+from ltr.experiments.cells.truth import Truth
+from ltr.experiments.spec.spec import folder_name
+from ltr.io.files import replacing
+from ltr.training.records import versions
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Done:
+    """A cell as it lies in its folder.
+
+    Attributes:
+        folder: of the cell.
+        record: its manifest.
+    """
+
+    folder: Path
+    record: dict[str, Any]
+
+    @property
+    def finished(self) -> bool:
+        return self.record["status"] == "finished"
+
+    @property
+    def value(self) -> float | None:
+        """Best dev value; None where the cell failed."""
+        return self.record["value"] if self.finished else None
+
+    @property
+    def course(self) -> list[dict[str, float]]:
+        """Dev values as training went on."""
+        path = self.folder / "course.json"
+        return json.loads(path.read_text()) if path.exists() else []
+
+    @property
+    def scores(self) -> np.ndarray:
+        """[documents] scores of the test part. Raises DataError where the file is gone or damaged."""
+        path = self.folder / "scores.npy"
+        try:
+            return np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(f"{path}: no scores of a cell: {error}; remove {self.folder} to run it again") from error
+
+
+class Store:
+    """Cells and test parts below one folder.
+
+    A cell's folder appears by one rename, with everything in it: a benchmark that is killed leaves no half cell.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+
+    def path(self, task: Task) -> Path:
+        names = dict.fromkeys([task.data_name, task.scorer_name, task.loss_name])
+        return self.folder.joinpath("cells", *map(folder_name, names), task.run)
+
+    def find(self, task: Task) -> Done | None:
+        """The cell, if it was run.
+
+        Raises:
+            ConfigError: the folder holds a finished cell with other settings.
+            DataError: its manifest cannot be read.
+        """
+        path = self.path(task) / MANIFEST
+        if not path.exists():
+            return None
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            status, held = record["status"], record["settings"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"{path}: not the manifest of a cell: {error!r}; remove {path.parent} to run it again"
+            ) from error
+        if held != signature(task):
+            if status != "finished":
+                return None
+            raise ConfigError(
+                f"{path.parent} holds a finished cell with other settings ({_difference(record['task'], as_values(task))}); "
+                "choose another folder (--folder NAME), or remove that one"
+            )
+        return Done(path.parent, record)
+
+    def keep(self, task: Task, outcome: Outcome, plain: bool = True) -> Done:
+        """Write a cell's folder, and the test part where this cell is the first to tell it.
+
+        Args:
+            task: the cell.
+            outcome: what it gave.
+            plain: whether its data are those of the spec, not changed by its loss: labels are measured in their unit.
+
+        Raises:
+            DataError: the cell's test part is another one than that of the cells before.
+        """
+        if outcome.truth is not None:
+            self._keep_truth(task, outcome.truth, plain)
+        path = self.path(task)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        record = {**outcome.record, "params": task.params, "settings": signature(task), "task": as_values(task)}
+        record["versions"] = versions()
+        beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{task.run}.", suffix=".part"))
+        try:
+            for name, content in outcome.files.items():
+                (beside / name).write_bytes(content)
+            (beside / MANIFEST).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+            if path.exists():  # a failed cell that is run again
+                shutil.rmtree(path)
+            beside.rename(path)
+        except BaseException:
+            shutil.rmtree(beside, ignore_errors=True)
+            raise
+        return Done(path, record)
+
+    def truth(self, data_name: str, plain: bool = False) -> Truth | None:
+        """The test part of a data set, once a cell has told it: with the labels of the spec's own data, if one has those.
+
+        Args:
+            data_name: in the spec.
+            plain: take no other labels than those.
+        """
+        path = self._truth(data_name)
+        if not plain and not path.exists():
+            path = next(iter(sorted(self._truth_of_loss(data_name, "").parent.glob("*.npz"))), path)
+        return Truth.load(path.read_bytes(), str(path)) if path.exists() else None
+
+    def _truth(self, data_name: str) -> Path:
+        return self.folder / "truth" / f"{folder_name(data_name)}.npz"
+
+    def _truth_of_loss(self, data_name: str, loss_name: str) -> Path:
+        return self.folder / "truth" / "losses" / folder_name(data_name) / f"{folder_name(loss_name)}.npz"
+
+    def _keep_truth(self, task: Task, truth: Truth, plain: bool) -> None:
+        held = self.truth(task.data_name)
+        if held is None or held.same_as(truth):
+            path = self._truth(task.data_name) if plain else self._truth_of_loss(task.data_name, task.loss_name)
+            if not path.exists():
+                with replacing(path, "wb") as file:
+                    file.write(truth.dump())
+        else:
+            raise DataError(
+                f"{task.title}: its test part ({truth.signature}) is not that of the cells before ({held.signature}); was "
+                "the data set changed, or does its choice of queries depend on the seed? Take a share of the queries by "
+                "name (NAME[:20%]) instead"
+            )
+
+
+def signature(task: Task) -> str:
+    """16 hexadecimal digits that change with anything that a cell's figures depend on."""
+    return hashlib.sha256(json.dumps(as_values(task), sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _difference(held: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """The first setting that differs, in words."""
+    for key, value in json.loads(json.dumps(wanted)).items():
+        if held.get(key) != value:
+            if isinstance(value, dict) and isinstance(held.get(key), dict):
+                return f"{key}: {_difference(held[key], value)}"
+            return f"{key} was {held.get(key)!r}, is {value!r}"
+    gone = sorted(set(held) - set(wanted))
+    return f"{gone[0]} is no longer set" if gone else "the same"

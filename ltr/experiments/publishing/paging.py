@@ -1,0 +1,197 @@
+"""The report page of a benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ltr.experiments.publishing.results import DataResults, Results, System, baseline_of, per_query
+from ltr.experiments.spec.building import build
+from ltr.losses.expressions import value_of
+from ltr.metrics.measures.measure import parse
+from ltr.report.page.links import link_pictures
+from ltr.report.page.page import Curves, Forest, ForestRow, Page, Queries, Section, TradeOff, TradePoint
+from ltr.report.page.queries import notable, rankings
+from ltr.report.tables.systems import contrasts_over_seeds, systems_table
+
+
+def page_of(found: Results, signature: str) -> Page:
+    """Everything that a benchmark found, as a page.
+
+    Args:
+        found: its results, finished or not.
+        signature: the line by which two reports can be compared.
+    """
+    spec = found.spec
+    trials = f"{spec.tuning.trials} trials each on dev" if spec.tuning.trials > 1 else "no tuning"
+    intro = (
+        f"{len(spec.losses) + len(spec.rankers)} losses, {len(spec.scorers)} scorers, {len(spec.data)} data sets, "
+        f"{len(spec.seeds)} seeds; {trials} (chosen by dev/{spec.monitor}). Test parts were measured once, with the settings "
+        "that dev chose. Intervals in brackets resample queries; what follows ± is the spread over seeds."
+    )
+    return Page(
+        title=f"Benchmark {spec.name}",
+        intro=intro,
+        signature=signature,
+        sections=[_section(found, one) for one in found.data],
+        links=link_pictures(_losses(found)),
+        configuration=spec.yaml(),
+        missing=found.missing,
+        failures=found.failures,
+    )
+
+
+def _section(found: Results, one: DataResults) -> Section:
+    contrasts = [c for c in found.contrasts if c.data == one.name]
+    tables = []
+    if one.summaries:
+        tables.append(systems_table(one.summaries, found.contrasts, found.cost_cells(), header=one.conventions))
+    if contrasts:
+        tables.append(contrasts_over_seeds(contrasts))
+    return Section(
+        one.name,
+        conventions=one.conventions,
+        tables=tables,
+        forests=_forests(found, one),
+        tradeoffs=_tradeoffs(found, one),
+        curves=_curves(found, one),
+        queries=_queries(found, one),
+    )
+
+
+def _forests(found: Results, one: DataResults) -> list[Forest]:
+    forests = []
+    for text in found.spec.measures:
+        measure = parse(text)
+        own = [c for c in found.contrasts if c.data == one.name and c.measure == measure]
+        for baseline in dict.fromkeys(c.baseline for c in own):
+            test = found.spec.tests[0]
+            rows = [
+                ForestRow(c.system, c.difference, c.low, c.high, c.adjusted.get(test))
+                for c in own
+                if c.baseline == baseline
+            ]
+            forests.append(Forest(str(measure), baseline, rows, smaller_is_better=not measure.larger_is_better))
+    return forests
+
+
+def _tradeoffs(found: Results, one: DataResults) -> list[TradeOff]:
+    if not found.spec.tradeoff:
+        return []
+    inside, outside = (parse(text) for text in found.spec.tradeoff)
+    points: list[TradePoint] = []
+    lines: dict[str, list[str]] = {}
+    for system in one.systems:
+        values = [
+            next((s for s in one.summaries if (s.system, s.measure) == (system.name, m)), None)
+            for m in (outside, inside)
+        ]
+        if system.group is None or None in values or not all(np.isfinite(v.mean) for v in values if v):
+            continue
+        x, y = values
+        assert x is not None
+        assert y is not None
+        points.append(TradePoint(system.name, x.mean, y.mean, _spread(x), _spread(y)))
+        family = getattr(found.spec.losses.get(system.group.loss_name), "family", None)
+        if family:
+            scorer = system.group.scorer_name
+            name = family if len(found.spec.scorers) == 1 else f"{family} · {scorer}"
+            lines.setdefault(name, []).append(system.name)
+    if not points:
+        return []
+    names = [p.system for p in points]
+    base = [b.name for s in one.systems if (b := baseline_of(found.spec, one, s)) is not None and b.name in names]
+    return [
+        TradeOff(
+            str(outside), str(inside), points, not outside.larger_is_better, not inside.larger_is_better,
+            base[0] if base else "", {k: v for k, v in lines.items() if len(v) > 1},
+            bars=f"standard deviation over {len(found.spec.seeds)} seeds",
+        )
+    ]  # fmt: skip
+
+
+def _spread(summary: Any) -> tuple[float, float] | None:
+    if np.isnan(summary.seed_sd):
+        return None
+    return summary.mean - summary.seed_sd, summary.mean + summary.seed_sd
+
+
+def _curves(found: Results, one: DataResults) -> list[Curves]:
+    name = f"dev/{found.spec.monitor}"
+    systems = {
+        s.name: [[(row["step"], row[name]) for row in s.group.seeds[seed].course if name in row] for seed in s.seeds]
+        for s in one.systems
+        if s.group is not None
+    }
+    return [Curves(name, systems)] if systems else []
+
+
+def _queries(found: Results, one: DataResults) -> Queries | None:
+    """Values per query (mean over seeds), with texts and rankings of the biggest differences where there are texts."""
+    frame = per_query(Results(found.spec, [one], [], [], []))
+    if not len(frame):
+        return None
+    names = [c for c in frame.columns if c not in ("data", "system", "seed", "query_id")]
+    ids = list(dict.fromkeys(frame["query_id"]))
+    means = frame.groupby(["system", "query_id"], sort=False)[names].mean()
+    systems = [s.name for s in one.systems]
+    values = {m: {s: means.loc[s][m].reindex(ids).to_numpy() for s in systems} for m in names}
+    smaller = [m for m in names if not parse(m).larger_is_better]
+    first = next((s for s in one.systems if s.group is not None), one.systems[0])
+    baseline = baseline_of(found.spec, one, first)
+    base = baseline.name if baseline is not None else systems[0]
+    bare = Queries(ids, values, baseline=base, smaller_is_better=smaller)
+    chosen = notable(bare)
+    texts, documents = _texts(found, one)
+    runs = {s.name: one.truth.run(s.scores.mean(0), s.name) for s in one.systems}
+    shown = {i: q for i, q in enumerate(chosen) if q in one.truth.query_ids}
+    labels = one.truth.qrels or _labels(one)
+    return Queries(
+        ids, values, {q: texts[q] for q in ids if q in texts},
+        rankings(list(shown.values()), runs, labels, documents), base, smaller,
+    )  # fmt: skip
+
+
+def _labels(one: DataResults) -> dict[str, dict[str, float]]:
+    truth = one.truth
+    found = {}
+    for i, query_id in enumerate(truth.query_ids):
+        span = slice(int(truth.offsets[i]), int(truth.offsets[i + 1]))
+        found[query_id] = dict(zip(truth.doc_ids[span], truth.gains[span].tolist(), strict=True))
+    return found
+
+
+def _texts(found: Results, one: DataResults) -> tuple[dict[str, str], Callable | None]:
+    """Query texts, and a function from document ids to texts; nothing for data without texts."""
+    from ltr.data import TextData
+    from ltr.data.collections.collection import load
+
+    data = build("data", found.spec.data[one.name])
+    if not isinstance(data, TextData) or data.test is None:
+        return {}, None
+    collection = load(data.test)
+    return {q: collection.queries[q] for q in one.truth.query_ids if q in collection.queries}, collection.texts
+
+
+def _losses(found: Results) -> dict[str, Any]:
+    """The losses as they were trained, each once, with the data set where tuning gave different ones."""
+    made: dict[str, dict[str, list[str]]] = {}
+    for one in found.data:
+        for system in one.systems:
+            if system.group is not None and not system.group.outside:
+                text = system.group.seeds[system.seeds[0]].record["loss"]
+                made.setdefault(system.group.loss_name, {}).setdefault(text, []).append(_where(found, one, system))
+    losses = {}
+    for name, texts in made.items():
+        for text, places in texts.items():
+            losses[name if len(texts) == 1 else f"{name} ({', '.join(places)})"] = value_of(text)
+    return losses
+
+
+def _where(found: Results, one: DataResults, system: System) -> str:
+    assert system.group is not None
+    names = [one.name] if len(found.data) > 1 else []
+    names += [system.group.scorer_name] if len(found.spec.scorers) > 1 else []
+    return " ".join(names)

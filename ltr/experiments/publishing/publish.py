@@ -1,0 +1,120 @@
+"""Writes what a benchmark found: tables in five forms, values per query and seed, and the report page."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ltr.experiments.cells.store import Store
+from ltr.experiments.publishing.results import Results, per_query, per_seed, results
+from ltr.experiments.spec.plan import Group
+from ltr.experiments.spec.spec import Spec
+from ltr.io.files import replacing
+from ltr.report.tables.systems import contrasts_over_seeds, summaries_table, systems_table
+from ltr.report.tables.table import Table
+from ltr.training.records import versions
+
+
+def publish(spec: Spec, groups: Sequence[Group], say: Callable[[str], None] = print) -> Results:
+    """Measure what is finished, and write tables, values and the page into the benchmark's folder.
+
+    Files: ``results.txt``, ``.md``, ``.tex``, ``.csv`` (one row per system and measure), ``.json`` (all figures),
+    ``per_query.parquet``, ``per_seed.csv``, ``report.html``.
+
+    Args:
+        spec: the benchmark.
+        groups: with their cells, finished or not.
+        say: told the table and where things lie.
+    """
+    store = Store(spec.folder)
+    plain = {g.data_name for g in groups if g.plain and any(cell.finished for cell in g.seeds.values())}
+    truths = {name: truth for name in spec.data if (truth := store.truth(name, name in plain)) is not None}
+    found = results(spec, groups, truths)
+    tables = tables_of(found)
+    folder = Path(spec.folder)
+    for ending, form in (("txt", "text"), ("md", "markdown"), ("tex", "latex")):
+        _write(folder / f"results.{ending}", "\n\n".join(table.render(form) for table in tables))
+    _write(folder / "results.csv", summaries_table([s for one in found.data for s in one.summaries]).csv())
+    _write(folder / "results.json", json.dumps(figures(found), indent=1, ensure_ascii=False))
+    with replacing(folder / "per_seed.csv") as file:
+        per_seed(found).to_csv(file, index=False)
+    values = per_query(found)
+    if len(values):
+        with replacing(folder / "per_query.parquet", "wb") as file:
+            file.write(values.to_parquet(index=False))
+    for table in tables:
+        say(f"\n{table.text()}")
+    for line in found.missing:
+        say(f"not finished: {line}")
+    for cell, reason in found.failures:
+        say(f"failed: {cell}: {reason.splitlines()[0]}")
+    _write(folder / "report.html", _page(found))
+    say(f"\nresults      {folder}/results.txt (.md, .tex, .csv, .json), per_query.parquet, per_seed.csv")
+    say(f"report       {folder / 'report.html'}")
+    return found
+
+
+def tables_of(found: Results) -> list[Table]:
+    """The table of each data set, then all contrasts."""
+    costs = found.cost_cells()
+    tables = [
+        systems_table(one.summaries, found.contrasts, costs, one.name, one.conventions)
+        for one in found.data
+        if one.summaries
+    ]
+    return [*tables, *([contrasts_over_seeds(found.contrasts)] if found.contrasts else [])]
+
+
+def signature(found: Results) -> str:
+    """The line by which one sees whether two tables can be compared: data, spec, versions."""
+    data = ", ".join(f"{one.name} {one.truth.signature}" for one in found.data)
+    spec = hashlib.sha256(found.spec.yaml(folder=False).encode()).hexdigest()[:16]
+    kept = versions()
+    packages = ", ".join(f"{name} {kept[name]}" for name in ("ltr", "torch", "transformers", "ranx", "python"))
+    return f"data: {data}; spec: {spec}; {packages}"
+
+
+def figures(found: Results) -> dict[str, Any]:
+    """All figures as plain values."""
+    chosen = [
+        {
+            "data": one.name,
+            "system": system.name,
+            "loss": next(iter(system.group.seeds.values())).record.get("loss"),
+            "params": system.group.chosen,
+            "dev": {f"trial-{i}": cell.value for i, cell in system.group.trials.items()},
+        }
+        for one in found.data
+        for system in one.systems
+        if system.group is not None
+    ]
+    tables = {
+        "summaries": summaries_table([s for one in found.data for s in one.summaries]),
+        "contrasts": contrasts_over_seeds(found.contrasts),
+    }
+    return {
+        "name": found.spec.name,
+        "signature": signature(found),
+        "versions": versions(),
+        "conventions": {one.name: one.conventions for one in found.data},
+        **{name: table.content() for name, table in tables.items()},
+        "costs": [{"data": d, "system": s, **values} for (d, s), values in found.costs().items()],
+        "chosen": chosen,
+        "missing": found.missing,
+        "failures": [list(pair) for pair in found.failures],
+    }
+
+
+def _page(found: Results) -> str:
+    from ltr.experiments.publishing.paging import page_of
+    from ltr.report.page.page import render
+
+    return render(page_of(found, signature(found)))
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as file:
+        file.write(text + "\n")

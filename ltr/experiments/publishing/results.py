@@ -1,0 +1,258 @@
+"""From the cells of a benchmark to measured systems: values per query and seed, summaries, contrasts, costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from ltr.experiments.cells.truth import Truth
+from ltr.experiments.spec.plan import Group
+from ltr.experiments.spec.spec import Spec
+from ltr.io.runs import Run
+from ltr.metrics import evaluate, evaluate_labels
+from ltr.metrics.measures.labels import LabelledLists
+from ltr.metrics.measures.measure import AnyMeasure, Measure, measures
+from ltr.metrics.statistics.seeds import PerQuery, Sample, SeedContrast, Summary, contrast, corrected, sample, summarise
+from ltr.report.tables.table import Cell
+
+#: name of the candidates as they came, where there is a first stage
+FIRST = "first stage"
+
+
+@dataclass(frozen=True, eq=False)
+class System:
+    """The trainings of one loss and scorer on one data set.
+
+    Attributes:
+        name: in tables.
+        group: the cells it comes from; None for the first stage.
+        seeds: of the finished cells.
+        scores: [seeds, documents] of the test part.
+    """
+
+    name: str
+    group: Group | None
+    seeds: list[int]
+    scores: np.ndarray
+
+    def only(self, seeds: Sequence[int]) -> System:
+        """With some of its seeds."""
+        return System(self.name, self.group, list(seeds), self.scores[[self.seeds.index(s) for s in seeds]])
+
+
+@dataclass(eq=False)
+class DataResults:
+    """All systems on one data set.
+
+    Attributes:
+        name: of the data set in the spec.
+        truth: its test part.
+        systems: those with a finished seed, in the order of the spec; the first stage before them.
+        summaries: one per system and measure.
+        conventions: how it was measured.
+    """
+
+    name: str
+    truth: Truth
+    systems: list[System]
+    summaries: list[Summary] = field(default_factory=list)
+    conventions: str = ""
+
+    def system(self, name: str) -> System | None:
+        return next((s for s in self.systems if s.name == name), None)
+
+    def runs(self, system: System) -> list[Run]:
+        """A run per seed."""
+        return [self.truth.run(scores, system.name) for scores in system.scores]
+
+
+@dataclass(eq=False)
+class Results:
+    """Everything a benchmark measured.
+
+    Attributes:
+        data: results by data set.
+        contrasts: with Holm's correction over all of them.
+        missing: what is not finished, a line each.
+        failures: (cell, reason).
+    """
+
+    spec: Spec
+    data: list[DataResults]
+    contrasts: list[SeedContrast]
+    missing: list[str]
+    failures: list[tuple[str, str]]
+
+    def costs(self) -> dict[tuple[str, str], dict[str, float]]:
+        """(data set, system) -> seconds of a training (mean over seeds) and peak memory."""
+        found: dict[tuple[str, str], dict[str, float]] = {}
+        for one in self.data:
+            for system in one.systems:
+                if system.group is not None:
+                    records = [cell.record for cell in system.group.seeds.values() if cell.finished]
+                    found[one.name, system.name] = {
+                        "seconds": round(float(np.mean([r["seconds"] for r in records])), 1),
+                        "memory MB": round(float(max(r.get("gpu_memory_mb", r["memory_mb"]) for r in records))),
+                    }
+        return found
+
+    def cost_cells(self) -> dict[tuple[str, str], dict[str, Cell]]:
+        """The same as cells of a table."""
+        return {place: {name: Cell(v, digits=1) for name, v in own.items()} for place, own in self.costs().items()}
+
+
+def results(spec: Spec, groups: Sequence[Group], truths: dict[str, Truth]) -> Results:
+    """Measure all finished cells and compare them with the baseline.
+
+    Args:
+        spec: the benchmark.
+        groups: with their cells.
+        truths: the test part of each data set, by name.
+    """
+    chosen = measures(spec.measures)
+    data, contrasts = [], []
+    for name, truth in truths.items():
+        own = [g for g in groups if g.data_name == name]
+        one = DataResults(name, truth, _systems(own, truth))
+        samples = {s.name: _samples(one, s, chosen) for s in one.systems}
+        one.summaries = [summarise(sampled) for by in samples.values() for sampled in by]
+        one.conventions = _conventions(one, chosen)
+        contrasts += _contrasts(spec, one, chosen)
+        data.append(one)
+    return Results(spec, data, corrected(contrasts), _missing(groups, truths), _failures(groups))
+
+
+def per_query(found: Results) -> pd.DataFrame:
+    """One row per data set, system, seed and query, one column per measure that has values per query."""
+    frames = []
+    for one in found.data:
+        for system in one.systems:
+            sampled = [s for s in _samples(one, system, measures(found.spec.measures)) if isinstance(s, PerQuery)]
+            if not sampled:
+                continue
+            n = len(sampled[0].query_ids)
+            columns: dict[str, object] = {
+                "data": one.name,
+                "system": system.name,
+                "seed": np.repeat(system.seeds, n),
+                "query_id": sampled[0].query_ids * len(system.seeds),
+            }
+            frames.append(pd.DataFrame({**columns, **{str(s.measure): s.values.ravel() for s in sampled}}))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def per_seed(found: Results) -> pd.DataFrame:
+    """One row per data set, system, measure and seed: the value of that training on the whole test part."""
+    rows = []
+    for one in found.data:
+        for system in one.systems:
+            for sampled in _samples(one, system, measures(found.spec.measures)):
+                for seed, value in zip(system.seeds, sampled.seed_means.tolist(), strict=True):
+                    rows.append((one.name, system.name, str(sampled.measure), seed, value))
+    return pd.DataFrame(rows, columns=["data", "system", "measure", "seed", "value"])
+
+
+def baseline_of(spec: Spec, one: DataResults, system: System) -> System | None:
+    """The system that another is compared with: the baseline loss on the same scorer, else on the first scorer."""
+    groups = [s for s in one.systems if s.group is not None and s.group.loss_name == spec.baseline]
+    if system.group is None or not groups:
+        return None
+    same = [s for s in groups if s.group is not None and s.group.scorer_name == system.group.scorer_name]
+    return (same or groups)[0]
+
+
+def _systems(groups: Sequence[Group], truth: Truth) -> list[System]:
+    found = []
+    if truth.first is not None:
+        found.append(System(FIRST, None, [0], truth.first[None]))
+    for group in groups:
+        seeds = sorted(seed for seed, cell in group.seeds.items() if cell.finished)
+        if seeds:
+            found.append(System(group.system, group, seeds, np.stack([group.seeds[s].scores for s in seeds])))
+    return found
+
+
+def _samples(one: DataResults, system: System, chosen: Sequence[AnyMeasure]) -> list[Sample]:
+    """What a system reached on each measure, for each seed and query; measures that the labels do not allow are left out."""
+    found: list[Sample] = []
+    qrels = one.truth.qrels
+    judged = [m for m in chosen if isinstance(m, Measure)]
+    evaluated = [evaluate(run, qrels, judged) for run in one.runs(system)] if qrels and judged else []
+    lists = one.truth.lists
+    # scores that were learnt from labels in another unit have no error in this one
+    other_unit = system.group is not None and not system.group.plain
+    for measure in chosen:
+        if not isinstance(measure, Measure):
+            if other_unit and measure.name.startswith(("rmse", "mae")):
+                continue
+            found.append(sample(system.name, measure, system.scores, lists, one.name))
+        elif evaluated:
+            values = np.stack([e.values[str(measure)] for e in evaluated])
+            found.append(PerQuery(system.name, measure, values, evaluated[0].query_ids, one.name))
+    return found
+
+
+def _contrasts(spec: Spec, one: DataResults, chosen: Sequence[AnyMeasure]) -> list[SeedContrast]:
+    found = []
+    for system in one.systems:
+        base = baseline_of(spec, one, system)
+        if base is None or base is system:
+            continue
+        common = [s for s in system.seeds if s in base.seeds]
+        if not common:
+            continue
+        ours, theirs = _samples(one, system.only(common), chosen), _samples(one, base.only(common), chosen)
+        bases = {str(sampled.measure): sampled for sampled in theirs}
+        for sampled in ours:
+            if str(sampled.measure) in bases:
+                found.append(contrast(sampled, bases[str(sampled.measure)], spec.tests))  # type: ignore[arg-type]
+    return found
+
+
+def _conventions(one: DataResults, chosen: Sequence[AnyMeasure]) -> str:
+    """The line that makes two tables comparable."""
+    if not one.systems:
+        return ""
+    system = one.systems[-1]
+    judged = [m for m in chosen if isinstance(m, Measure)]
+    labelled = [m for m in chosen if not isinstance(m, Measure)]
+    parts = []
+    if judged and one.truth.qrels:
+        parts.append(evaluate(one.runs(system)[0], one.truth.qrels, judged).conventions)
+    if labelled:
+        lists: LabelledLists = one.truth.lists
+        parts.append(evaluate_labels(system.scores[0], lists, labelled).conventions)
+    return "; ".join(parts)
+
+
+def _missing(groups: Sequence[Group], truths: dict[str, Truth]) -> list[str]:
+    scored = dict.fromkeys(g.data_name for g in groups if any(cell.finished for cell in g.seeds.values()))
+    found = [
+        f"{name}: its test part is gone from the folder truth/, so its finished cells cannot be measured; put it back, or "
+        "remove one of its seed folders and run again"
+        for name in scored
+        if name not in truths
+    ]
+    for group in groups:
+        trials = group.n_trials - len(group.trials)
+        seeds = [s for s in group.spec.seeds if s not in group.seeds]
+        if group.hopeless:
+            found.append(f"{group.title}: all {group.n_trials} trials failed, so no seed was trained")
+        elif trials or seeds:
+            parts = [f"{trials} of {group.n_trials} trials"] if trials else []
+            parts += [f"seeds {', '.join(map(str, seeds))}"] if seeds else []
+            found.append(f"{group.title}: {' and '.join(parts)} not run yet")
+    return found
+
+
+def _failures(groups: Sequence[Group]) -> list[tuple[str, str]]:
+    found = []
+    for group in groups:
+        for kind, cells in (("trial", group.trials), ("seed", group.seeds)):
+            for number, cell in cells.items():
+                if not cell.finished:
+                    found.append((f"{group.title} · {kind} {number}", cell.record["reason"]))
+    return found

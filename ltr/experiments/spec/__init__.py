@@ -1,0 +1,1 @@
+"""What a benchmark compares: the spec, its checks, its search spaces, the plan."""

@@ -1,0 +1,150 @@
+"""From what a spec says (``class_path``, ``init_args``) to objects, by jsonargparse."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import re
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+from ltr.errors import ConfigError, LtrError
+from ltr.io.names import suggestion
+
+Config = Mapping[str, Any]
+
+
+def check_parts(kind: str, config: Any) -> None:
+    """Raise ConfigError for a class or an argument that does not exist; nothing is built.
+
+    Args:
+        kind: ``data``, ``scorers`` or ``rankers``.
+        config: ``class_path`` and ``init_args``.
+    """
+    if not isinstance(config, Mapping) or "class_path" not in config:
+        raise ConfigError(f"a class_path and init_args are needed, got {config!r}")
+    _parsed(kind, {k: v for k, v in config.items() if k != "search"})
+
+
+def build(kind: str, config: Config, **arguments: Any) -> Any:
+    """The object that a config describes, with some arguments set where it leaves them open or not.
+
+    Args:
+        kind: ``data``, ``scorers`` or ``rankers``.
+        config: ``class_path`` and ``init_args``.
+        arguments: init arguments that take the place of the config's.
+    """
+    config = {k: _filled(v) for k, v in config.items() if k != "search"}
+    config["init_args"] = {**(config.get("init_args") or {}), **arguments}
+    parser, namespace = _parsed(kind, config)
+    make = getattr(parser, "instantiate", None) or parser.instantiate_classes
+    try:
+        return make(namespace).part
+    except LtrError:
+        raise
+    except ValueError as error:
+        raise _explained(error) from error
+
+
+def settings_of(what: str) -> list[str]:
+    """What a spec may set of the training module (``model``) or of Lightning's trainer (``trainer``)."""
+    import pytorch_lightning as pl
+
+    from ltr.training import RankingModule
+
+    made = {"model": RankingModule, "trainer": pl.Trainer}[what]
+    # the benchmark gives these itself
+    own = {"scorer", "loss", "measures", "callbacks"}
+    return [name for name in inspect.signature(made).parameters if name not in own]
+
+
+def variables(value: Any) -> list[str]:
+    """Names of the environment that a text refers to.
+
+    >>> variables("${LTR_DATA}/wikiqa/train")
+    ['LTR_DATA']
+    """
+    return re.findall(r"\$\{(\w+)\}", value) if isinstance(value, str) else []
+
+
+def _filled(value: Any) -> Any:
+    """A copy with the environment's values in place of ``${NAME}``."""
+    if isinstance(value, Mapping):
+        return {k: _filled(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_filled(v) for v in value]
+    for name in variables(value):
+        if name not in os.environ:
+            raise ConfigError(f"{value!r}: the environment holds no {name} here; set it where cells run")
+        value = value.replace(f"${{{name}}}", os.environ[name])
+    return value
+
+
+def _parsed(kind: str, config: Config) -> tuple[Any, Any]:
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+    import jsonargparse
+
+    found = _class(kind, str(config["class_path"]))
+    _check_arguments(found, config.get("init_args") or {})
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(found, "part")
+    try:
+        return parser, parser.parse_object({"part": dict(config.get("init_args") or {})})
+    except LtrError:
+        raise
+    except Exception as error:  # jsonargparse raises argparse's own, ValueError and TypeError
+        raise _explained(error) from error
+
+
+def _explained(error: Exception) -> ConfigError:
+    from ltr.training.explaining import explain  # brings torch, which reading a correct spec can do without
+
+    return ConfigError(explain(str(error)))
+
+
+def _class(kind: str, name: str) -> type:
+    """The class of a name, short or with its modules. Raises ConfigError with the nearest known one."""
+    base, known = _base(kind), _known(kind)
+    home, _, last = name.rpartition(".")
+    if not home and name in known:
+        return known[name]
+    try:
+        found = getattr(importlib.import_module(home), last)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"no class {name!r}; {suggestion(last, known)} ({error})") from error
+    if not (inspect.isclass(found) and issubclass(found, base)):
+        raise ConfigError(f"{name} is no {base.__name__}; {suggestion(last, known)}")
+    return found
+
+
+def _check_arguments(found: type, arguments: Config) -> None:
+    """Raise ConfigError for an argument that a class does not take."""
+    known = inspect.signature(found).parameters
+    for name in arguments:
+        if name not in known:
+            raise ConfigError(f"{found.__name__} takes no {name!r}; {suggestion(name, known)}")
+
+
+def _known(kind: str) -> dict[str, type]:
+    """Classes that may be named shortly."""
+    import ltr.data
+    import ltr.scorers
+
+    homes: dict[str, ModuleType] = {"data": ltr.data, "scorers": ltr.scorers}
+    if kind not in homes:
+        return {}
+    found = {name: getattr(homes[kind], name) for name in homes[kind].__all__}
+    base = _base(kind)
+    return {n: c for n, c in found.items() if inspect.isclass(c) and issubclass(c, base) and c is not base}
+
+
+def _base(kind: str) -> type:
+    """The class that a part of this kind must be of."""
+    import pytorch_lightning as pl
+
+    from ltr.experiments.cells.outside import OutsideRanker
+    from ltr.scorers.base import Scorer
+
+    return {"data": pl.LightningDataModule, "scorers": Scorer, "rankers": OutsideRanker}[kind]

@@ -1,0 +1,178 @@
+"""Real-valued labels of lists, and predictions measured against them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ltr.errors import ConfigError, DataError, ShapeError
+from ltr.io.runs import Run
+from ltr.metrics.measures.focus import checked, ndcg_of_labels, top_share
+from ltr.metrics.measures.label_measures import LabelMeasure
+from ltr.metrics.measures.syntax import written
+
+
+class LabelledLists:
+    """Lists of documents with real-valued labels: what predictions are measured against.
+
+    Args:
+        query_ids: one per list.
+        offsets: [lists + 1]; the documents of list i are at ``offsets[i]:offsets[i + 1]``.
+        labels: [documents], finite, in the unit that a model predicts (such as log1p seconds).
+        gains: [documents] what nDCG sums up (such as seconds), not negative; default: the labels.
+        doc_ids: one per document, where runs are to be looked up.
+
+    Raises:
+        ShapeError: when these do not fit together.
+        DataError: a label or gain that is not finite.
+
+    >>> LabelledLists(["a", "b"], [0, 2, 3], [1.0, 0.5, 2.0])
+    LabelledLists(2 lists, 3 documents)
+    """
+
+    def __init__(
+        self,
+        query_ids: Sequence[str],
+        offsets: Sequence[int] | np.ndarray,
+        labels: Sequence[float] | np.ndarray,
+        gains: Sequence[float] | np.ndarray | None = None,
+        doc_ids: Sequence[str] = (),
+    ):
+        self.query_ids, self.doc_ids = list(query_ids), list(doc_ids)
+        self.offsets = np.asarray(offsets, np.int64)
+        self.labels = np.asarray(labels, np.float64)
+        self.gains = self.labels if gains is None else np.asarray(gains, np.float64)
+        n = len(self.labels)
+        if (
+            self.offsets.shape != (len(self.query_ids) + 1,)
+            or self.offsets[0] != 0
+            or self.offsets[-1] != n
+            or (np.diff(self.offsets) < 0).any()
+            or len(self.doc_ids) not in (0, n)
+        ):
+            raise ShapeError(
+                f"labels: offsets must rise from 0 to the number of documents, one more than lists; got "
+                f"{len(self.query_ids)} lists, offsets of shape {self.offsets.shape}, {n} labels, "
+                f"{len(self.doc_ids)} document ids"
+            )
+        if self.gains.shape != self.labels.shape:
+            raise ShapeError(f"labels: needs a gain for each of {n} labels, got shape {self.gains.shape}")
+        for what, values in (("label", self.labels), ("gain", self.gains)):
+            if not np.isfinite(values).all():
+                at = int(np.argmin(np.isfinite(values)))
+                query = self.query_ids[int(np.searchsorted(self.offsets, at, "right")) - 1]
+                raise DataError(f"labels: every {what} must be finite, got {values[at]} in list {query}")
+
+    def __len__(self) -> int:
+        """Number of lists."""
+        return len(self.query_ids)
+
+    def __repr__(self) -> str:
+        return f"LabelledLists({len(self)} lists, {len(self.labels)} documents)"
+
+    def predictions(self, run: Run) -> np.ndarray:
+        """[documents] a run's scores, in the order of the labels.
+
+        Raises:
+            DataError: naming the first document that the run does not score.
+        """
+        found = np.empty(len(self.labels))
+        for i, query_id in enumerate(self.query_ids):
+            scores = dict(zip(*(part.tolist() for part in run[query_id]), strict=True)) if query_id in run else {}
+            for j in range(int(self.offsets[i]), int(self.offsets[i + 1])):
+                if self.doc_ids[j] not in scores:
+                    raise DataError(
+                        f"run {run.name}: query {query_id}, document {self.doc_ids[j]} has a label and no score; a run is "
+                        "measured against labels only where it scores every document"
+                    )
+                found[j] = scores[self.doc_ids[j]]
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class LabelEvaluation:
+    """Values of label measures.
+
+    Attributes:
+        run: the name of what was measured.
+        query_ids: of the lists, in their order.
+        means: measure text -> its value: over the pool of documents, or the mean over lists.
+        values: measure text -> [lists] float64, for the measures that have a value per list.
+        conventions: one line that makes two tables comparable.
+    """
+
+    run: str
+    query_ids: list[str]
+    means: dict[str, float]
+    values: dict[str, np.ndarray] = field(default_factory=dict)
+    conventions: str = ""
+
+    def __getitem__(self, measure: str | LabelMeasure) -> float:
+        """The value of one measure."""
+        return self.means[str(LabelMeasure.parse(measure))]
+
+
+def evaluate_labels(
+    predictions: np.ndarray,
+    truth: LabelledLists,
+    measures: str | LabelMeasure | Iterable[str | LabelMeasure],
+    name: str = "predictions",
+) -> LabelEvaluation:
+    """Measure predictions against real-valued labels.
+
+    Args:
+        predictions: [documents] in the order of the labels, in their unit (errors) or any other (correlations, nDCG).
+        truth: the labels.
+        measures: such as ``["rmse_top.2", "ndcg_label@10"]``.
+        name: shown in tables.
+
+    Raises:
+        ConfigError: for an unknown measure.
+        ShapeError: not one prediction per label.
+        DataError: a prediction that is not finite; a negative gain where nDCG is asked for.
+
+    >>> truth = LabelledLists(["a", "b"], [0, 2, 4], [3.0, 1.0, 2.0, 0.0])
+    >>> evaluate_labels(np.array([2.0, 1.0, 0.0, 2.0]), truth, ["mae", "ndcg_label@1"]).means
+    {'mae': 1.25, 'ndcg_label@1': 0.5}
+    """
+    several = [measures] if isinstance(measures, (str, LabelMeasure)) else measures
+    chosen = list(dict.fromkeys(map(LabelMeasure.parse, several)))
+    p, _ = checked("labels", predictions, truth.labels)
+    values = {str(m): per_list(m, p, truth) for m in chosen if m.per_query}
+    means = {
+        str(m): float(values[str(m)].mean()) if m.per_query else m.pooled(p, truth.labels, truth.gains) for m in chosen
+    }
+    return LabelEvaluation(name, truth.query_ids, means, values, conventions(chosen, truth))
+
+
+def per_list(measure: LabelMeasure, predictions: np.ndarray, truth: LabelledLists) -> np.ndarray:
+    """[lists] values of a measure that has one per list. Raises ConfigError for one that pools."""
+    if not measure.per_query:
+        raise ConfigError(f"measure {measure} pools the documents of all lists and has no value per list")
+    longest = int(np.diff(truth.offsets).max())
+    return ndcg_of_labels(predictions, truth.gains, measure.cutoff or longest, truth.offsets)
+
+
+def conventions(measures: Sequence[LabelMeasure], truth: LabelledLists) -> str:
+    """What one must know to compare values with those of another table: counts, regions, pooling, gains, ties."""
+    pooled = [str(m) for m in measures if not m.per_query]
+    parts = [f"{len(truth):,} lists, {len(truth.labels):,} documents"]
+    if pooled:
+        parts.append(f"pooled over all documents: {', '.join(pooled)}")
+    if each := [str(m) for m in measures if m.per_query]:
+        parts.append(f"per list, then averaged: {', '.join(each)} (lists without gain count 0)")
+    for share in dict.fromkeys(m.share for m in measures if m.share is not None):
+        focus = top_share(truth.labels, share)
+        parts.append(
+            f"{written('top', share, 1, 0)}: labels >= {truth.labels[focus].min():.6g} ({focus.sum():,} documents), rest: others"
+        )
+    if any(not m.larger_is_better for m in measures):
+        parts.append("errors in the unit of the labels, smaller is better")
+    if any(m.kind.cutoff for m in measures):
+        gain = "the label" if np.array_equal(truth.gains, truth.labels) else "the label before its transform"
+        parts.append(f"gain: {gain}; tied predictions share their mean gain")
+    if any(m.name.startswith(("spearman", "kendall")) for m in measures):
+        parts.append("correlations: nan where one side is constant")
+    return "; ".join(parts)

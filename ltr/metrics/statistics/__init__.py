@@ -1,0 +1,1 @@
+"""What differences mean: paired tests, intervals, several seeds."""

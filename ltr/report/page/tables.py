@@ -1,0 +1,97 @@
+"""Tables and texts of a page as HTML; everything that a user wrote is escaped here."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from html import escape
+from numbers import Real
+from typing import Any
+
+from ltr.report.tables.table import Cell, Table
+
+
+def html_table(table: Table) -> str:
+    """A table with caption, conventions and notes; its columns can be sorted where a script runs."""
+    cells = [[c if isinstance(c, Cell) else Cell(c) for c in row] for row in table.rows]
+    numeric = [_numeric([row[j] for row in cells]) for j in range(len(table.columns))]
+    heads = "".join(
+        f'<th scope="col"{_class("number" if right else "")}>{escape(str(name))}</th>'
+        for name, right in zip(table.columns, numeric, strict=True)
+    )
+    rows = "".join(f"<tr>{''.join(_cell(c, j, table.digits) for j, c in enumerate(row))}</tr>" for row in cells)
+    caption = f"<caption>{escape(table.title)}</caption>" if table.title else ""
+    label = escape(table.title or f"table of {', '.join(map(str, table.columns))}")
+    notes = "".join(f"<li>{escape(note)}</li>" for note in table.notes)
+    return (
+        f'<div class="wide" role="region" tabindex="0" aria-label="{label}"><table class="sortable">{caption}'
+        f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
+        + (f'<p class="small">{escape(table.header)}</p>' if table.header else "")
+        + (f'<ul class="notes">{notes}</ul>' if notes else "")
+    )
+
+
+def plain_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str) -> str:
+    """A table without notes."""
+    return html_table(Table(columns, rows, title))
+
+
+def named(name: str) -> str:
+    """A system's name, which may break after brackets and commas.
+
+    >>> named("RankNet(2)")
+    '<span class="name">RankNet(<wbr>2)</span>'
+    """
+    breakable = re.sub("([(,/_=])", r"\1<wbr>", escape(name))
+    return f'<span class="name">{breakable}</span>'
+
+
+def paragraphs(text: str) -> list[str]:
+    """The paragraphs of a text; `code` and **strong** words as in Markdown, nothing else.
+
+    >>> paragraphs("It is `a < b`.")
+    ['It is <code>a &lt; b</code>.']
+    """
+    found = [" ".join(part.split()) for part in re.split(r"\n\s*\n", text)]
+    return [_marked(part) for part in found if part]
+
+
+def _marked(text: str) -> str:
+    pieces = re.split(r"`([^`]+)`", text)
+    return "".join(
+        f"<code>{escape(piece)}</code>" if i % 2 else re.sub(r"\*\*(\S(?:.*?\S)?)\*\*", r"<b>\1</b>", escape(piece))
+        for i, piece in enumerate(pieces)
+    )
+
+
+def _cell(cell: Cell, column: int, digits: int) -> str:
+    text = cell.shown(digits)
+    if _is_number(cell.value):
+        # the value, then its interval or spread
+        first, _, more = text.partition(" ")
+        value = f"<b>{escape(first)}</b>" if cell.best else escape(first)
+        below = f' <span class="more">{escape(more)}</span>' if more else ""
+        number: Any = cell.value
+        data = f' data-value="{float(number)!r}"' if math.isfinite(number) else ' data-value=""'
+    else:
+        value, data, below = named(text) if column == 0 or "(" in text else escape(text), "", ""
+        value = f"<b>{value}</b>" if cell.best else value
+    # numbers of one column stay below each other, marked or not
+    marks = f'<span class="mark">{escape(cell.marks)}</span>' if cell.marks or below else ""
+    if column == 0:
+        return f'<th scope="row"{data}>{value}{marks}{below}</th>'
+    return f"<td{_class('number' if _is_number(cell.value) else '')}{data}>{value}{marks}{below}</td>"
+
+
+def _numeric(cells: Sequence[Cell]) -> bool:
+    values = [cell.value for cell in cells if cell.value is not None]
+    return bool(values) and all(map(_is_number, values))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _class(name: str) -> str:
+    return f' class="{name}"' if name else ""

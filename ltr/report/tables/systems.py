@@ -1,0 +1,138 @@
+"""Tables of systems over seeds: means with two separate spreads, costs, and contrasts with the baseline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ltr.metrics.measures.measure import AnyMeasure, Measure
+from ltr.metrics.statistics.seeds import SeedContrast, Summary
+from ltr.report.tables.results import ALPHA, TESTS, best_of
+from ltr.report.tables.table import Cell, Table
+
+#: (name of the data set, name of the system)
+Place = tuple[str, str]
+
+
+def systems_table(
+    summaries: Sequence[Summary],
+    contrasts: Sequence[SeedContrast] = (),
+    costs: Mapping[Place, Mapping[str, float | Cell]] | None = None,
+    title: str = "",
+    header: str = "",
+) -> Table:
+    """One row per system (and data set), one column per measure: mean [interval over queries] ± spread over seeds.
+
+    Args:
+        summaries: of all systems; a system without a measure has an empty cell.
+        contrasts: from ``corrected``, all of them: a mark says that a system differs from the baseline.
+        costs: (data set, system) -> heading -> value, such as seconds and peak memory; columns behind the measures.
+        title: above the table.
+        header: the conventions of the measures, from ``Evaluation.conventions`` and ``LabelEvaluation.conventions``.
+    """
+    measures = {str(s.measure): s.measure for s in summaries}
+    found = {(s.data, s.system, str(s.measure)): s for s in summaries}
+    places = list(dict.fromkeys((s.data, s.system) for s in summaries))
+    differing = {(c.data, c.system, str(c.measure)): c for c in contrasts}
+    headings = list(dict.fromkeys(name for place in places for name in (costs or {}).get(place, {})))
+    several = len({data for data, _ in places}) > 1
+    rows = []
+    for data, system in places:
+        cells: list[Any] = [data, system] if several else [system]
+        for text, measure in measures.items():
+            s = found.get((data, system, text))
+            others = [o.mean for o in summaries if (o.data, str(o.measure)) == (data, text)]
+            best = s is not None and len(others) > 1 and s.mean == best_of(measure, others)
+            cells.append(_cell(s, best, marks(differing.get((data, system, text)))))
+        cells += [(costs or {}).get((data, system), {}).get(name) for name in headings]
+        rows.append(cells)
+    columns = [*(["data"] if several else []), "system", *measures, *headings]
+    return Table(columns, rows, title, header, _notes(summaries, contrasts))
+
+
+def contrasts_over_seeds(contrasts: Sequence[SeedContrast], title: str = "") -> Table:
+    """One row per contrast: difference with interval, effect, wins, the smallest detectable difference, p-values.
+
+    Args:
+        contrasts: from ``corrected``.
+        title: above the table; default: the baseline's name.
+    """
+    tests = list(dict.fromkeys(t for c in contrasts for t in c.p))
+    several = len({c.data for c in contrasts}) > 1
+    rows = []
+    for c in contrasts:
+        p = [value for t in tests for value in (c.p.get(t), c.adjusted.get(t))]
+        difference = Cell(c.difference, c.low, c.high, marks(c))
+        where = [c.data] if several else []
+        effect = Cell(c.effect, digits=2)
+        rows.append([*where, c.system, str(c.measure), difference, effect, c.wins, c.ties, c.losses, c.detectable, *p])
+    columns = [*(["data"] if several else []), "system", "measure", "difference", "effect d", "wins", "ties", "losses"]
+    columns += ["detectable", *(name for t in tests for name in (f"p {t}", f"p {t} (Holm)"))]
+    notes = [
+        "difference [low, high]: of the means over seeds, bootstrap interval over queries",
+        "detectable: smallest true difference that a test on these queries finds with 80 % power at 5 % (two-sided)",
+        *_significance(contrasts),
+        *_directions({str(c.measure): c.measure for c in contrasts}.values()),
+    ]
+    if any(c.wins is None for c in contrasts):
+        notes.append("wins, ties, losses: of queries; measures that pool the documents of all lists have none")
+    baselines = dict.fromkeys(c.baseline for c in contrasts)
+    return Table(columns, rows, title or f"Against {', '.join(baselines)}", notes=notes)
+
+
+def summaries_table(summaries: Sequence[Summary], title: str = "") -> Table:
+    """Every figure in a column of its own, one row per system and measure: for programs."""
+    rows = [
+        [
+            *(s.data, s.system, str(s.measure), s.mean, s.low, s.high),
+            *(s.seed_sd, s.seed_min, s.seed_max, s.seed_low, s.seed_high, s.n_seeds, s.n_queries),
+        ]
+        for s in summaries
+    ]
+    columns = ["data", "system", "measure", "mean", "low", "high", "seed sd", "seed min", "seed max", "seed low"]
+    return Table([*columns, "seed high", "seeds", "queries"], rows, title, notes=_notes(summaries, ()))
+
+
+def marks(contrast: SeedContrast | None) -> str:
+    """Signs of the tests by which a contrast is significant after correction."""
+    if contrast is None:
+        return ""
+    return "".join(TESTS[test][0] for test, p in contrast.adjusted.items() if p < ALPHA)
+
+
+def _cell(s: Summary | None, best: bool, signs: str) -> Cell:
+    if s is None:
+        return Cell(None)
+    spread = None if math.isnan(s.seed_sd) else s.seed_sd
+    low, high = (None, None) if math.isnan(s.low) else (s.low, s.high)
+    return Cell(s.mean, low, high, signs, best, spread=spread)
+
+
+def _notes(summaries: Sequence[Summary], contrasts: Sequence[SeedContrast]) -> list[str]:
+    notes = []
+    for level in dict.fromkeys(s.level for s in summaries):
+        pooled = any(not s.measure.per_query for s in summaries)
+        how = "BCa; pooled measures: lists resampled, percentiles" if pooled else "BCa"
+        notes.append(f"[low, high]: {level:.0%} bootstrap interval ({how}) over queries, of the mean over seeds")
+    seeds = sorted({s.n_seeds for s in summaries if s.n_seeds > 1})
+    if seeds:
+        counts = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+        notes.append(f"±: standard deviation over {counts} seeds of the mean over queries")
+    return [*notes, *_significance(contrasts), *_directions({str(s.measure): s.measure for s in summaries}.values())]
+
+
+def _significance(contrasts: Sequence[SeedContrast]) -> list[str]:
+    tests = list(dict.fromkeys(t for c in contrasts for t in c.adjusted))
+    if not tests:
+        return []
+    baselines = ", ".join(dict.fromkeys(c.baseline for c in contrasts))
+    names = ", ".join(f"{TESTS[t][0]} {TESTS[t][1]}" for t in tests)
+    n = len(contrasts)
+    corrected = f"Holm-corrected over {n} comparisons" if n > 1 else "one comparison"
+    return [f"{names}: differs from {baselines}, p < {ALPHA:g}, {corrected}"]
+
+
+def _directions(measures: Iterable[AnyMeasure]) -> list[str]:
+    smaller = [str(m) for m in measures if not isinstance(m, Measure) and not m.larger_is_better]
+    return [f"smaller is better: {', '.join(smaller)}"] if smaller else []

@@ -1,0 +1,1 @@
+"""Scorers of documents that are described by numbers."""

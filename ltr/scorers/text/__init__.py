@@ -1,0 +1,1 @@
+"""Transformers that read query and document: loading, saving, packing, memory."""

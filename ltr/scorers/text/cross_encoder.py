@@ -1,0 +1,256 @@
+"""The cross-encoder: query and document read together by a transformer, one logit for the pair."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+from functools import cache, cached_property, partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from ltr.batch import TextLists
+from ltr.errors import ConfigError
+from ltr.io.models import located
+from ltr.scorers.base import Scorer
+from ltr.scorers.cpu import cross_encoder as fused
+from ltr.scorers.cpu.cross_encoder import FusedCrossEncoder
+from ltr.scorers.memory import is_out_of_memory, released
+from ltr.scorers.text import loading, packed, saving
+from ltr.scorers.text import memory_budget as budget
+from ltr.scorers.text.heads import head_of, in_head, without_pooler
+from ltr.scorers.text.microbatches import padded, plan
+from ltr.scorers.text.settings import ModelSettings
+
+log = logging.getLogger(__name__)
+
+
+class CrossEncoder(Scorer):
+    """Scores each document by a transformer that reads the query and the document together.
+
+    Wraps transformers' ``AutoModelForSequenceClassification`` with one logit. A backbone without a scoring head
+    gets a fresh one, drawn from torch's global generator.
+
+    A training batch that runs out of memory in the forward pass is computed again with smaller micro-batches, then with
+    ``checkpointing``; both stay so. Each process does this for itself, before gradients are exchanged. In the backward
+    pass ``ltr.training.RankingModule`` does it, where one process trains.
+
+    Args:
+        model: folder, hub id or ``package:NAME/PATH``; safetensors only, no code from the hub is run.
+        attention_dropout: in [0, 1). 0 keeps torch's fused attention (half the memory, clearly faster).
+        dropout: of hidden states, in [0, 1); None as the model says.
+        head_dropout: before the last layer, in [0, 1); None as the model says.
+        layers: keep only the first so many encoder layers; None keeps all.
+        freeze_layers: embeddings and the first so many layers are not trained; 0 trains all.
+        checkpointing: keep no activations but compute them again in the backward pass: about a third slower, and
+            memory no longer grows with the number of documents.
+        batch_tokens: most tokens computed at once; changes speed and memory, scores by no more than rounding. None takes
+            2048 on a CPU, where activations then stay in its caches, and 32768 elsewhere. ``auto`` tries, in the first
+            batch, which number is fastest within a quarter of the free memory (seconds on a CPU).
+        batch_docs: most documents computed at once; None for any number.
+        revision: of a hub model.
+
+    Raises:
+        ConfigError: a model that cannot be opened safely, or a setting outside its range.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        attention_dropout: float = 0.0,
+        dropout: float | None = None,
+        head_dropout: float | None = None,
+        layers: int | None = None,
+        freeze_layers: int = 0,
+        checkpointing: bool = False,
+        batch_tokens: int | Literal["auto"] | None = None,
+        batch_docs: int | None = None,
+        revision: str | None = None,
+    ):
+        super().__init__()
+        _check_bounds(batch_tokens, batch_docs)
+        self.source, self.revision = located(model), revision
+        self.checkpointing, self.batch_tokens, self.batch_docs = checkpointing, batch_tokens, batch_docs
+        self._probed: dict[tuple[str, bool], int] = {}
+        self.model, self.new_head = loading.load(
+            self.source, attention_dropout, dropout, head_dropout, layers, revision
+        )
+        self._freeze(freeze_layers)
+        obstacle = packed.enable(self.model)
+        self._packs = obstacle is None
+        if obstacle is not None:
+            _tell(self.model.config.model_type, obstacle)
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The fast tokenizer that belongs to the model."""
+        return loading.open_tokenizer(self.source, self.revision)
+
+    @property
+    def max_positions(self) -> int | None:
+        """How many tokens query and document may have together; None where there is no bound."""
+        return loading.max_positions(self.model.config)
+
+    def check_length(self, max_length: int) -> None:
+        """Raise ConfigError unless the model has positions for ``max_length`` tokens."""
+        loading.check_length(self.model.config, self.source, max_length)
+
+    def parts(self) -> dict[str, list[nn.Parameter]]:
+        found: dict[str, list[nn.Parameter]] = {"encoder": [], "head": []}
+        for name, parameter in self.model.named_parameters():
+            if parameter.requires_grad:
+                found["head" if in_head(self.model, name) else "encoder"].append(parameter)
+        return found
+
+    @property
+    def saved(self) -> nn.Module:
+        return self.model
+
+    def save(self, folder: str | os.PathLike, settings: ModelSettings) -> None:
+        """Save as a standard sequence-classification folder with tokenizer and ``ltr.json``.
+
+        It opens unchanged in transformers and in sentence-transformers' CrossEncoder, with the same scores. Written
+        beside and renamed: an interruption leaves what was there.
+        """
+        self.check_length(settings.max_length)
+        saving.save(self.model, self.tokenizer, settings, Path(folder))
+
+    def forward(self, batch: TextLists) -> Tensor:
+        if not batch.n_docs:
+            # an empty share (the last batch of a rank) still takes part in the backward pass, with gradient 0
+            return batch.pad(next(self.model.parameters()).new_zeros(0)) + 0 * self.parts()["head"][0].sum()
+        self.check_length(int(batch.lengths.max()))
+        retries = 0
+        while True:
+            try:
+                return self._computed(batch)
+            except (RuntimeError, MemoryError) as error:
+                # in scoring, ltr.inference.score tries again
+                if not torch.is_grad_enabled() or not is_out_of_memory(error) or not self.spare(retries):
+                    raise
+            released()
+            retries += 1
+
+    def _computed(self, batch: TextLists) -> Tensor:
+        lengths = batch.lengths
+        pieces = plan(lengths, self.budget(lengths.device), self.batch_docs)
+        run = self._scores_of
+        if self.checkpointing and torch.is_grad_enabled():
+            run = partial(checkpoint, run, use_reentrant=False)
+        flat = torch.cat([run(batch, piece) for piece in pieces])
+        return batch.pad(flat[torch.cat(pieces).argsort()])
+
+    def budget(self, device: torch.device) -> int:
+        """How many tokens are computed at once on a device."""
+        if self.batch_tokens != "auto":
+            return self.batch_tokens or (2048 if device.type == "cpu" else 32768)
+        training = torch.is_grad_enabled()
+        key = (str(device), training)
+        if key not in self._probed:
+            size = budget.token_bytes(self.model.config, training)
+            self._probed[key] = budget.probe(partial(self._try, device=device), size, device)
+            log.info("%d tokens at once in %s on %s", self._probed[key], "training" if training else "scoring", device)
+        return self._probed[key]
+
+    def _try(self, tokens: int, device: torch.device) -> None:
+        """Compute about so many tokens, with gradients that go nowhere where gradients are on."""
+        length = min(128, self.max_positions or 128, tokens)
+        offsets = torch.arange(0, tokens + 1, length, device=device)
+        ids = torch.randint(self.model.config.vocab_size, (int(offsets[-1]),), device=device)
+        batch = TextLists(offsets[[0, 0]], input_ids=ids, segment_ids=torch.zeros_like(ids), doc_offsets=offsets)
+        scores = self._scores_of(batch, torch.arange(len(offsets) - 1, device=device))
+        if scores.requires_grad:
+            torch.autograd.grad(scores.sum(), [p for p in self.parameters() if p.requires_grad], allow_unused=True)
+
+    def halve(self) -> bool:
+        """Compute half as many tokens at once from now on; False where that would not help any more."""
+        tokens = self.budget(next(self.model.parameters()).device) // 2
+        if tokens < 64:
+            return False
+        self.batch_tokens = tokens
+        return True
+
+    def spare(self, retries: int = 0) -> bool:
+        """Need less memory for training from now on, and say so; False where nothing is left to spare.
+
+        The first time smaller micro-batches may do. Their activations together stay as they are, so the next step is
+        to keep none (``checkpointing``).
+
+        Args:
+            retries: how often the batch at hand has failed before.
+        """
+        if retries and not self.checkpointing:
+            self.checkpointing = True
+            log.warning("out of memory: training goes on with checkpointing, about a third slower")
+            return True
+        if self.halve():
+            log.warning("out of memory: training goes on with %d tokens at once", self.batch_tokens)
+            return True
+        if not self.checkpointing:
+            return self.spare(retries=1)
+        return False
+
+    def lowered(self, dtype: torch.dtype = torch.bfloat16) -> CrossEncoder:
+        """A copy for scoring alone whose encoder works in ``dtype``; the head stays in float32."""
+        copied = copy.deepcopy(self).requires_grad_(False)
+        whole = head_of(self.model) is None
+        for name, parameter in copied.model.named_parameters():
+            if whole or not in_head(self.model, name):
+                parameter.data = parameter.data.to(dtype)
+        return copied
+
+    def fused(self, dtype: torch.dtype) -> FusedCrossEncoder | None:
+        if next(self.model.parameters()).device.type != "cpu":
+            return None
+        tokens = None if self.batch_tokens == "auto" else self.batch_tokens  # its own number was found by trying
+        return fused.fused(self.model, dtype, self.source, tokens, self.batch_docs, self.revision)
+
+    def _scores_of(self, batch: TextLists, docs: Tensor) -> Tensor:
+        head = head_of(self.model)
+        if head is None:
+            return self.model(**self._padded_inputs(batch, docs)).logits[:, 0].float()
+        with without_pooler(self.model):
+            if self._packs:
+                first = packed.first_states(self.model, batch, docs, self._takes_segments)
+            else:
+                first = self.model.base_model(**self._padded_inputs(batch, docs)).last_hidden_state[:, 0]
+        with torch.autocast(first.device.type, enabled=False):
+            return head(self.model, first.to(self._head_dtype)).view(-1).float()
+
+    def _padded_inputs(self, batch: TextLists, docs: Tensor) -> dict[str, Tensor]:
+        ids, segments, mask = padded(batch, docs, self.model.config.pad_token_id or 0)
+        inputs = {"input_ids": ids, "attention_mask": mask.long()}
+        return {**inputs, "token_type_ids": segments} if self._takes_segments else inputs
+
+    @cached_property
+    def _takes_segments(self) -> bool:
+        return loading.takes_segments(self.model)
+
+    @property
+    def _head_dtype(self) -> torch.dtype:
+        return next(p.dtype for name, p in self.model.named_parameters() if in_head(self.model, name))
+
+    def _freeze(self, layers: int) -> None:
+        if not layers:
+            return
+        stack = loading.encoder_layers(self.model)
+        if not 0 <= layers <= len(stack):
+            raise ConfigError(f"CrossEncoder: freeze_layers must be 0 to {len(stack)} for {self.source}, got {layers}")
+        for module in (self.model.base_model.embeddings, *stack[:layers]):
+            module.requires_grad_(False)
+
+
+def _check_bounds(tokens: Any, docs: int | None) -> None:
+    if isinstance(tokens, str) and tokens != "auto":
+        raise ConfigError(f"CrossEncoder: batch_tokens must be a number, auto or None, got {tokens!r}")
+    if any(isinstance(bound, int) and bound < 1 for bound in (tokens, docs)):
+        raise ConfigError(f"CrossEncoder: batch_tokens and batch_docs must be at least 1, got {tokens} and {docs}")
+
+
+@cache  # once for each kind and reason
+def _tell(kind: str, obstacle: str) -> None:
+    log.info("%s models run in padded batches of similar length, not packed: %s", kind, obstacle)

@@ -1,0 +1,224 @@
+"""Opening an encoder with one scoring logit: safe files only, settings checked, one clear line about a fresh head."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from ltr.errors import ConfigError
+from ltr.scorers.text.heads import in_head
+from ltr.scorers.text.settings import FILE
+
+log = logging.getLogger(__name__)
+
+#: settings of the architectures for one kind of dropout
+ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
+HIDDEN_DROPOUT = ("hidden_dropout_prob", "dropout", "mlp_dropout", "embedding_dropout")
+HEAD_DROPOUT = ("classifier_dropout", "seq_classif_dropout", "cls_dropout")
+#: files of which a tokenizer's folder holds one (or a sentencepiece *.model)
+VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json")
+
+
+def load(
+    source: str,
+    attention_dropout: float | None,
+    dropout: float | None,
+    head_dropout: float | None,
+    layers: int | None,
+    revision: str | None,
+) -> tuple[Any, bool]:
+    """(transformers model for sequence classification with one logit, whether its head is new).
+
+    Raises:
+        ConfigError: for a name that is neither a folder nor on the hub, a folder without config.json or without
+            safetensors, a head of several labels, a dropout outside [0, 1), more layers than there are.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    config = _config(source, revision)
+    _set_dropout(config, "attention_dropout", ATTENTION_DROPOUT, attention_dropout)
+    _set_dropout(config, "dropout", HIDDEN_DROPOUT, dropout)
+    _set_dropout(config, "head_dropout", HEAD_DROPOUT, head_dropout)
+    if layers is not None:
+        if not 1 <= layers <= config.num_hidden_layers:
+            raise ConfigError(
+                f"CrossEncoder: layers must be 1 to {config.num_hidden_layers} for {source}, got {layers}"
+            )
+        config.num_hidden_layers = layers
+    _check_weights(source)
+    try:
+        with quiet():
+            model, report = AutoModelForSequenceClassification.from_pretrained(
+                source, config=config, revision=revision or "main", use_safetensors=True, trust_remote_code=False,
+                dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True,
+            )  # fmt: skip
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ConfigError(f"CrossEncoder: cannot open {source}: {_first_line(error)}") from error
+    _check_report(model, report, source)
+    missing = sorted(report["missing_keys"])
+    if missing:
+        log.info("%s has no scoring head: %s start from random values", source, ", ".join(missing))
+    return model, bool(missing)
+
+
+def empty(source: str) -> tuple[Any, int]:
+    """A model with the embeddings, the head and one layer that config.json describes, with random weights; and how many
+    layers it should have.
+
+    Raises:
+        ConfigError: as ``load`` does for the configuration.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    config = _config(source, None)
+    number, config.num_hidden_layers = config.num_hidden_layers, 1
+    # the random values are thrown away, so the caller's generator must not have drawn them
+    with quiet(), torch.random.fork_rng(devices=[]):
+        return AutoModelForSequenceClassification.from_config(config), number
+
+
+def open_tokenizer(source: str, revision: str | None) -> Any:
+    """The fast tokenizer beside the model."""
+    from transformers import AutoTokenizer
+
+    # without any file transformers would make up an empty vocabulary
+    folder = Path(source)
+    if folder.is_dir() and not any(p.name in VOCABULARIES or p.suffix == ".model" for p in folder.iterdir()):
+        raise ConfigError(f"CrossEncoder: no tokenizer in {source}: it holds none of {', '.join(VOCABULARIES)}")
+    try:
+        with quiet():
+            return AutoTokenizer.from_pretrained(source, revision=revision or "main", trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"CrossEncoder: no tokenizer in {source}: {_first_line(error)}") from error
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without transformers' loading bars and its table of fresh weights, which ``load`` says in one line."""
+    from transformers.utils import logging as noise
+
+    level, bars = noise.get_verbosity(), noise.is_progress_bar_enabled()
+    noise.set_verbosity_error()
+    noise.disable_progress_bar()
+    try:
+        yield
+    finally:
+        noise.set_verbosity(level)
+        if bars:
+            noise.enable_progress_bar()
+
+
+def encoder_layers(model: Any) -> nn.ModuleList:
+    """The stack of layers of the encoder."""
+    for module in model.base_model.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == model.config.num_hidden_layers:
+            return module
+    raise ConfigError(f"CrossEncoder: {type(model).__name__} has no list of layers; freeze_layers must be 0")
+
+
+def takes_segments(model: Any) -> bool:
+    """Whether a model tells the query's tokens from the document's by their type."""
+    known = "token_type_ids" in inspect.signature(model.forward).parameters
+    return known and (getattr(model.config, "type_vocab_size", 0) or 0) > 1
+
+
+def max_positions(config: Any) -> int | None:
+    """How many tokens a text may have, or None where positions are without bound."""
+    positions = getattr(config, "max_position_embeddings", None)
+    if not positions or positions < 0:
+        return None
+    # RoBERTa and its kin count positions from the padding id upwards
+    if config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet"):
+        return positions - config.pad_token_id - 1
+    return positions
+
+
+def check_length(config: Any, source: str, max_length: int) -> None:
+    """Raise ConfigError unless the model from ``source`` has positions for ``max_length`` tokens."""
+    positions = max_positions(config)
+    if positions is not None and max_length > positions:
+        raise ConfigError(
+            f"CrossEncoder: {source} reads at most {positions} tokens, got texts of up to {max_length}; set max_length to "
+            f"{positions} or less"
+        )
+
+
+def _config(source: str, revision: str | None) -> Any:
+    from transformers import AutoConfig
+
+    folder = Path(source)
+    if folder.is_dir() and not (folder / "config.json").exists():
+        inside = sorted(p.parent for p in folder.glob("*/config.json"))
+        hint = f"; did you mean {inside[0]}?" if inside else ""
+        if (folder / FILE).exists():
+            hint = "; it holds a scorer on features: open it with ltr.inference.FeatureRanker.load"
+        raise ConfigError(f"CrossEncoder: the folder {source} holds no config.json, so it is no saved model{hint}")
+    if not folder.is_dir() and (folder.is_absolute() or source.startswith((".", "~")) or source.count("/") > 1):
+        raise ConfigError(f"CrossEncoder: no folder {source}; give a folder with config.json or a hub id")
+    try:
+        config = AutoConfig.from_pretrained(source, revision=revision or "main", trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        offline = " (the hub is switched off by HF_HUB_OFFLINE)" if os.environ.get("HF_HUB_OFFLINE") else ""
+        raise ConfigError(
+            f"CrossEncoder: {source} is neither a folder here nor a model that can be fetched{offline}: {_first_line(error)}"
+        ) from error
+    classifies = any("ForSequenceClassification" in name for name in config.architectures or ())
+    if classifies and config.num_labels != 1:
+        raise ConfigError(
+            f"CrossEncoder: {source} has a head of {config.num_labels} labels; a ranker needs one logit: "
+            "start from its backbone, or from a model with num_labels 1"
+        )
+    config.num_labels = 1
+    return config
+
+
+def _check_weights(source: str) -> None:
+    folder = Path(source)
+    if folder.is_dir() and not list(folder.glob("*.safetensors")):
+        pickled = [p.name for p in sorted(folder.glob("*.bin"))]
+        found = f"only {', '.join(pickled)}, which may run code when opened" if pickled else "no weights"
+        raise ConfigError(
+            f"CrossEncoder: {source} must hold its weights as *.safetensors, found {found}; save it again with "
+            "transformers' save_pretrained"
+        )
+
+
+def _check_report(model: Any, report: dict[str, Any], source: str) -> None:
+    """Refuse what transformers would fill with random values: encoder weights that are absent or of another size."""
+    wrong = sorted(entry[0] for entry in report["mismatched_keys"])
+    if wrong:
+        raise ConfigError(
+            f"CrossEncoder: {len(wrong)} tensors in {source} have another size than config.json says, such as {wrong[0]}; "
+            "the two files do not belong together"
+        )
+    lost = sorted(name for name in report["missing_keys"] if not in_head(model, name))
+    if lost:
+        raise ConfigError(
+            f"CrossEncoder: the weights in {source} lack {len(lost)} tensors of the encoder, such as {lost[0]}; "
+            "they belong to another architecture than config.json says"
+        )
+
+
+def _set_dropout(config: Any, what: str, names: tuple[str, ...], value: float | None) -> None:
+    if value is None:
+        return
+    if not 0 <= value < 1:
+        raise ConfigError(f"CrossEncoder: {what} must be at least 0 and below 1, got {value}")
+    known = [name for name in names if hasattr(config, name)]
+    if not known and value > 0:
+        raise ConfigError(f"CrossEncoder: a {config.model_type} model has no setting for {what}; leave it out")
+    for name in known:
+        setattr(config, name, value)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0]

@@ -1,0 +1,79 @@
+"""Running an encoder without padding: all documents as one row of tokens, attention within each document.
+
+Everything in an encoder but attention treats tokens one by one, so documents can stand in one row. Attention
+is told their lengths through the extra arguments that transformers hands down to it, and works on documents of equal
+length together. No token is computed that is not there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+from torch.nn.functional import pad
+
+from ltr.batch import TextLists
+from ltr.scorers.text import first_token
+from ltr.scorers.text.microbatches import Row, row
+from ltr.scorers.text.row_attention import attention
+
+NAME = "ltr_packed"
+
+#: encoders whose attention goes through transformers' interface and whose positions can be given, with the place of
+#: the first position: RoBERTa and its kin count from the padding id upwards
+KINDS = ("bert", "electra", "distilbert", "roberta", "xlm-roberta", "camembert", "modernbert")
+FROM_PADDING = ("roberta", "xlm-roberta", "camembert")
+#: encoders that add to attention what depends on how far apart two tokens stand
+BIASED = ("mpnet", "deberta", "deberta-v2", "t5")
+
+
+def enable(model: Any) -> str | None:
+    """Let a model take packed input besides its usual one; gives the reason where its kind cannot."""
+    import transformers
+    from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+    reason = _obstacle(model.config, transformers.__version__)
+    if reason is None:
+        transformers.AttentionInterface.register(NAME, attention)
+        AttentionMaskInterface.register(NAME, sdpa_mask)  # for usual, padded input
+        model.set_attn_implementation(NAME)
+    return reason
+
+
+def _obstacle(config: Any, version: str) -> str | None:
+    kind = config.model_type
+    if kind in BIASED:
+        return "its attention depends on distances within a padded batch"
+    if kind not in KINDS:
+        return "its kind is not known to take positions and lengths"
+    if getattr(config, "is_decoder", False):
+        return "it is set up as a decoder (is_decoder), which reads in one direction"
+    if getattr(config, "classifier_pooling", "cls") != "cls":
+        return f"its head reads the {config.classifier_pooling} of all tokens, not the first"
+    if config._attn_implementation not in ("sdpa", NAME):
+        return f"its attention is {config._attn_implementation}, not sdpa"
+    if int(version.split(".")[0]) < 5:
+        return f"transformers {version} drops the lengths on the way to attention; from 5 on it hands them down"
+    return None
+
+
+def first_states(model: Any, batch: TextLists, docs: Tensor, segments: bool) -> Tensor:
+    """Hidden states [docs, hidden] of the first tokens of some documents, which are sorted by length."""
+    line = row(batch, docs)
+    inputs = inputs_of(model.config, line, segments)
+    bounds = pad(line.ends, (1, 0)).int() if line.ends.device.type == "cuda" else None
+    if model.config.model_type == "modernbert":
+        # else it would draw a mask of the whole row against itself, which packed attention does not read
+        unmasked = {"full_attention": None, "sliding_attention": None}
+        whole = model.base_model(**inputs, attention_mask=unmasked, runs=line.runs, bounds=bounds)
+        return whole.last_hidden_state[0, line.starts]
+    with first_token.without_last(model) as last:
+        states = model.base_model(**inputs, runs=line.runs, bounds=bounds).last_hidden_state[0]
+    return first_token.last_states(model, last, states, line.starts, line.runs, bounds)
+
+
+def inputs_of(config: Any, line: Row, segments: bool) -> dict[str, Tensor]:
+    """What an encoder's embeddings take, for a row of documents; ``segments``: whether it tells token types apart."""
+    first = config.pad_token_id + 1 if config.model_type in FROM_PADDING else 0
+    inputs = {"input_ids": line.input_ids[None], "position_ids": line.positions[None] + first}
+    return {**inputs, "token_type_ids": line.segment_ids[None]} if segments else inputs

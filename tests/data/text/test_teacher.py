@@ -1,0 +1,180 @@
+"""A teacher's scores as real-valued labels: of training, dev and test lists, also where nothing is judged."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from ltr.data.collections.collection import load
+from ltr.errors import ConfigError, DataError
+from ltr.io.trec import read_run
+from ltr.metrics.measures.labels import LabelledLists
+from tests.data.text_data import documents, lists_of
+
+QUERIES = [*(f"t{i}" for i in range(12)), *(f"v{i}" for i in range(6))]
+
+
+@pytest.fixture(scope="module")
+def unjudged(folder, tmp_path_factory):
+    """The folder without judgements, and a teacher's run over all its queries."""
+    path = tmp_path_factory.mktemp("other") / "unjudged"
+    shutil.copytree(folder, path)
+    for judgements in path.glob("qrels.*"):
+        judgements.unlink()
+    lines = [f"{q} Q0 d{j} 1 {(j * 7) % 10 - i / 8} big\n" for i, q in enumerate(QUERIES) for j in range(10)]
+    (path / "run.big.trec").write_text("".join(lines))
+    return path
+
+
+def test_dev_lists_are_the_teachers_best_documents_with_its_scores(data, folder, unjudged):
+    run = unjudged / "run.big.trec"
+    made = data(dev_candidates="bm25", dev_teacher=str(run), dev_top=4, eval_tokens_per_batch=200)
+    truth = read_run(run).top(4).to_dict()
+    assert lists_of(made.val_dataloader()) == {
+        q: pytest.approx(truth[q]) for q in truth if q in load(f"{folder}/dev").queries
+    }
+    assert made.dev_qrels is None
+    assert made.dev_run is None
+    assert made.dev_query_ids == [f"v{i}" for i in range(6)]
+    assert "6 queries, 6 lists of 4.0 documents" in made.describe()
+
+
+def test_the_test_has_a_teacher_of_its_own(data, folder, unjudged):
+    run = unjudged / "run.big.trec"
+    made = data(stage="test", test=f"{folder}/dev", test_teacher=str(run), dev_top=None)
+    assert all(len(docs) == 10 for docs in lists_of(made.test_dataloader()).values())
+    assert (made.test_qrels, made.test_run) == (None, None)
+    assert made.test_query_ids == [f"v{i}" for i in range(6)]
+    assert made.dev_qrels is not None  # dev stays judged
+    assert made.dev_query_ids == [f"v{i}" for i in range(5)]  # the judged ones with candidates
+
+
+def test_a_share_of_the_queries_needs_no_judgements(data, unjudged):
+    made = data(
+        train=f"{unjudged}[:75%]", dev=f"{unjudged}[75%:]", train_candidates=None, teacher="big", dev_candidates="bm25",
+        dev_teacher="big",
+    )  # fmt: skip
+    train, dev = set(lists_of(made.train_dataloader())), set(lists_of(made.val_dataloader()))
+    assert (len(train), len(dev)) == (14, 4)  # of 18
+    assert train | dev == set(QUERIES)
+    assert not train & dev
+
+
+def test_dev_queries_are_chosen_among_the_teachers(data, unjudged):
+    made = data(
+        train=None, dev=str(unjudged), dev_candidates="bm25", dev_teacher="big", dev_queries=5, stage="validate"
+    )
+    assert len(made.dev_query_ids) == 5
+    assert set(lists_of(made.val_dataloader())) == set(made.dev_query_ids)
+    more = data(train=None, dev=str(unjudged), dev_candidates="bm25", dev_teacher="big", dev_queries=9)
+    assert set(made.dev_query_ids) < set(more.dev_query_ids)
+
+
+def test_the_signature_knows_the_teachers(data, unjudged, tmp_path):
+    run = unjudged / "run.big.trec"
+    other = tmp_path / "other.trec"
+    other.write_text(run.read_text().replace(" big\n", " bigger\n"))
+    names = [None, str(run), str(other)]
+    made = [data(dev_candidates="bm25", dev_teacher=name).signature for name in names]
+    assert len(set(made)) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"dev_teacher": "x"}, "leave dev_candidates out, got dev_candidates first and dev_teacher x"),
+        (
+            {"test_candidates": "bm25", "test_teacher": "x"},
+            "leave test_candidates out, got test_candidates bm25 and test_teacher x",
+        ),
+    ],
+)
+def test_candidates_and_a_teacher_contradict_each_other(data, options, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        data(**options)
+
+
+def test_a_teacher_of_other_queries(data, folder, tmp_path):
+    run = tmp_path / "other.trec"
+    run.write_text("elsewhere Q0 d1 1 1.0 x\n")
+    with pytest.raises(DataError, match=r"other.trec has 1 queries, and none of the 6 of .*/dev"):
+        data(dev_candidates="bm25", dev_teacher=str(run))
+
+
+def test_fractional_judgements_become_a_teacher_as_the_message_says(data, unjudged, tmp_path):
+    other = shutil.copytree(unjudged, tmp_path / "real")
+    judgements = other / "qrels.trec"
+    judgements.write_text("".join(f"{q} 0 d{j} {j / 7:.5f}\n" for q in QUERIES for j in range(1, 6)))
+    teacher = {"train_candidates": None, "teacher": "labels", "dev_candidates": "bm25", "dev_teacher": "labels"}
+    shares = {"train": f"{other}[:50%]", "dev": f"{other}[50%:]"}
+    with pytest.raises(DataError) as error:
+        data(**shares, train_candidates="qrels", dev_candidates="qrels")
+    assert f"{judgements}:1: the grade must be a whole number, got '0.14286'" in str(error.value)
+    assert "one line like 't0 Q0 d1 1 0.14286 labels' each" in str(error.value)
+    assert "then take this file out of the folder" in str(error.value)
+    lines = [line.split() for line in judgements.read_text().splitlines()]
+    (other / "run.labels.trec").write_text("".join(f"{q} Q0 {d} 1 {label} labels\n" for q, _, d, label in lines))
+    judgements.unlink()
+    made = data(**shares, **teacher)
+    for docs in lists_of(made.val_dataloader()).values():
+        assert docs == pytest.approx({f"d{j}": j / 7 for j in range(1, 6)}, abs=1e-5)
+
+
+def test_labels_can_be_looked_up_in_the_order_of_the_lists(data, unjudged):
+    made = data(train=None, dev=str(unjudged), dev_candidates="bm25", dev_teacher="big")
+    flat = [one for batch in made.val_dataloader() for one in documents(batch)]
+    sizes = [10] * len(QUERIES)
+    order = sorted(range(len(flat)), key=lambda i: made.dev_query_ids.index(flat[i][0]))
+    truth = LabelledLists(
+        made.dev_query_ids, np.cumsum([0, *sizes]), [flat[i][2] for i in order], doc_ids=[flat[i][1] for i in order]
+    )
+    run = read_run(unjudged / "run.big.trec")
+    np.testing.assert_allclose(truth.predictions(run), truth.labels, rtol=1e-6)
+
+
+@pytest.mark.shared
+def test_a_real_collection_without_judgements(shared_data, tokenizer):
+    from ltr.data.text.text_data import TextData
+
+    whole = shared_data / "trec-dl-2022-unjudged"
+    made = TextData(
+        f"{whole}[:80%]", f"{whole}[80%:]", teacher="splade", dev_teacher="splade", dev_top=10, tokenizer=tokenizer
+    )
+    made.prepare_data()
+    made.setup()
+    train, dev = set(lists_of(made.train_dataloader())), lists_of(made.val_dataloader())
+    assert not train & set(dev)
+    assert all(len(docs) == 10 for docs in dev.values())
+    assert len(train) + len(dev) == len(load(whole).queries)
+
+
+def test_standardised_labels_know_no_unit_and_give_their_gains_back(data, folder, unjudged):
+    run = unjudged / "run.big.trec"
+    both = {
+        "train_candidates": None,
+        "teacher": str(run),
+        "dev_candidates": "bm25",
+        "dev_teacher": str(run),
+        "dev_top": 4,
+    }
+    plain, scaled = data(**both), data(**both, standardise_labels=True)
+    of_train = read_run(run).to_dict()
+    values = np.concatenate([list(of_train[q].values()) for q in load(f"{folder}/train").queries if q in of_train])
+    for part, loader in (("train", "train_dataloader"), ("dev", "val_dataloader")):
+        found = lists_of(getattr(scaled, loader)())
+        for query, labels in lists_of(getattr(plain, loader)()).items():
+            raw = np.array(list(labels.values()))
+            own = np.array([found[query][doc] for doc in labels])
+            np.testing.assert_allclose(own, (raw - values.mean()) / values.std(), rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(scaled.gains(own, part), raw, rtol=1e-5, atol=1e-5)
+    assert scaled.signature != plain.signature
+    assert scaled.gains(np.array([1.0]), "test") == [1.0]  # judged, not scaled
+
+
+def test_labels_that_cannot_be_standardised(data, unjudged, tmp_path):
+    with pytest.raises(ConfigError, match="standardise_labels scales a teacher's scores, and no teacher is named"):
+        data(standardise_labels=True)
+    flat = tmp_path / "flat.trec"
+    flat.write_text("".join(f"{q} Q0 d{j} 1 3 x\n" for q in QUERIES for j in range(4)))
+    with pytest.raises(DataError, match=r"all 48 labels are 3, so there is nothing to learn"):
+        data(train_candidates=None, teacher=str(flat), standardise_labels=True)

@@ -1,0 +1,201 @@
+"""TextData: what its training lists, candidates, cache, signature and counts are."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from ltr.data.collections.collection import Collection, load
+from ltr.data.lists.sampling import Sampling
+from ltr.errors import ConfigError
+from ltr.io.trec import read_run
+from tests.data.text_data import FIRST, N_DEV, N_DOCS, N_TRAIN, At, documents, lists_of
+
+
+def test_batches_are_what_the_tokenizer_makes_of_the_texts(data, folder, tokenizer):
+    from transformers import AutoTokenizer
+
+    original = AutoTokenizer.from_pretrained(tokenizer)
+    collection = load(folder)
+    made = data()
+    for loader in (made.train_dataloader(), made.val_dataloader()):
+        seen = 0
+        for batch in loader:
+            assert batch.labels.dtype == torch.float32
+            for query_id, doc_id, _, ids, segments in documents(batch):
+                texts = [[collection.queries[query_id]], collection.texts([doc_id])]
+                expected = original(*texts, truncation="only_second", max_length=40)
+                assert ids == expected["input_ids"][0]
+                assert segments == expected["token_type_ids"][0]
+                seen += 1
+        assert seen >= N_DEV * 4
+
+
+def test_training_lists_hold_a_relevant_document_and_candidates(data):
+    made = data()
+    lists = lists_of(made.train_dataloader())
+    assert set(lists) == {f"t{i}" for i in range(N_TRAIN)}
+    for query_id, docs in lists.items():
+        relevant = FIRST[query_id][2]
+        assert len(docs) == 4
+        assert set(docs) <= set(FIRST[query_id])
+        assert docs == {doc: 2.0 if doc == relevant else 0.0 for doc in docs}
+        assert relevant in docs
+
+
+def test_dev_lists_are_the_candidates_with_their_grades(data):
+    made = data(dev_top=5)
+    lists = lists_of(made.val_dataloader())
+    expected = {q: docs[:5] for q, docs in FIRST.items() if q.startswith("v")}
+    assert {q: list(docs) for q, docs in lists.items()} == expected
+    assert all(docs == {d: 2.0 if i == 2 else 0.0 for i, d in enumerate(docs)} for docs in lists.values())
+    assert {q: made.dev_run[q][0].tolist() for q in made.dev_run} == expected
+    assert set(made.dev_qrels) == {*expected, "v5"}  # without candidates, yet judged
+    assert made.dev_qrels["v0"] == {FIRST["v0"][2]: 2, FIRST["v0"][0]: -1}
+    lengths = [batch.lengths.float().mean().item() for batch in data(eval_tokens_per_batch=200).val_dataloader()]
+    assert lengths == sorted(lengths)
+    assert len(lengths) > 1
+
+
+def test_all_candidates(data):
+    assert all(len(docs) == 8 for docs in lists_of(data(dev_top=None).val_dataloader()).values())
+
+
+def test_test_follows_dev(data, folder):
+    made = data(stage="test", test=f"{folder}/train", dev_top=3)
+    lists = lists_of(made.test_dataloader())
+    assert {q: list(docs) for q, docs in lists.items()} == {q: FIRST[q][:3] for q in FIRST if q.startswith("t")}
+    assert made.test_run["t1"][0].tolist() == FIRST["t1"][:3]
+    assert made.test_qrels["t1"][FIRST["t1"][2]] == 2
+
+
+def test_judged_documents_as_candidates(data):
+    made = data(train_candidates="qrels", dev_candidates="qrels", sampling=Sampling(docs_per_list=None))
+    for lists in (lists_of(made.train_dataloader()), lists_of(made.val_dataloader())):
+        lists.pop("v5", None)
+        assert lists == {q: {FIRST[q][2]: 2.0, FIRST[q][0]: 0.0} for q in lists}
+
+
+def test_bm25_is_searched_once(data, monkeypatch):
+    made = data(train_candidates="bm25", dev_candidates="bm25", dev_top=7)
+    assert all(len(made.dev_run[q][0]) <= 7 for q in made.dev_run)
+    expected = {q: made.dev_run[q][0].tolist() for q in made.dev_run}
+    monkeypatch.setattr("ltr.data.text.parts.retrieve", None)
+    again = data(train_candidates="bm25", dev_candidates="bm25", dev_top=7)
+    assert {q: again.dev_run[q][0].tolist() for q in again.dev_run} == expected
+    assert again.dev_run.name == "bm25"
+    monkeypatch.setattr("ltr.data.text.parts.ANALYSIS", -1)  # other terms, other candidates
+    with pytest.raises(TypeError):
+        data(train_candidates="bm25", dev_candidates="bm25", dev_top=7)
+
+
+def test_triples(data, monkeypatch):
+    triples = [("t1", "d1", "d2"), ("t1", "d1", "d3"), ("t5", "d4", "d5"), ("elsewhere", "d1", "d2")]
+    monkeypatch.setattr(Collection, "docpairs", lambda self: iter(triples))
+    made = data(train_candidates="docpairs")
+    (batch,) = made.train_dataloader()
+    found = {(q, d, label) for q, d, label, *_ in documents(batch)}
+    assert found == {("t1", "d1", 1), ("t1", "d2", 0), ("t1", "d3", 0), ("t5", "d4", 1), ("t5", "d5", 0)}
+    assert batch.list_offsets.diff().tolist() == [2, 2, 2]
+
+
+def test_teacher(data, tmp_path):
+    run = tmp_path / "teacher.trec"
+    run.write_text("".join(f"t{i} Q0 d{j} 1 {j - i / 4} big\n" for i in range(3) for j in range(6)))
+    made = data(train_candidates=None, teacher=str(run))
+    lists = lists_of(made.train_dataloader())
+    truth = read_run(run).to_dict()
+    assert set(lists) == {"t0", "t1", "t2"}
+    for query_id, docs in lists.items():
+        assert len(docs) == 4
+        assert docs.items() <= truth[query_id].items()
+
+
+def test_random_negatives_come_from_the_whole_collection(data):
+    made = data(sampling=Sampling(docs_per_list=4, random=1.0, random_pool=50))
+    docs = set()
+    for epoch in range(5):
+        made.trainer = At(epoch)
+        docs |= {doc for docs in lists_of(made.train_dataloader()).values() for doc in docs}
+    assert 45 < len(docs) <= N_DOCS
+
+
+def test_subsets(data):
+    made = data(train_queries=5, dev_queries=3, train_epoch_lists=2)
+    epochs = []
+    for epoch in range(5):
+        made.trainer = At(epoch)
+        epochs.append(set(lists_of(made.train_dataloader())))
+    assert [len(queries) for queries in epochs] == [2] * 5
+    assert len(set.union(*epochs)) == 5
+    assert len(made.dev_qrels) == 3
+    assert set(data(dev_queries=4).dev_qrels) > set(made.dev_qrels)
+    assert set(data(dev_queries=3, seed=1).dev_qrels) != set(made.dev_qrels)
+
+
+def test_prepared_data_need_no_texts_again(data, monkeypatch):
+    first = lists_of(data().train_dataloader())
+
+    def texts(self, doc_ids):
+        raise AssertionError("texts were looked up again")
+
+    monkeypatch.setattr(Collection, "texts", texts)
+    assert lists_of(data().train_dataloader()) == first
+
+
+def test_other_processes_get_an_encoder_of_a_few_bytes(data):
+    made = data()
+    encoder = made.train_dataloader().dataset
+    copy = pickle.loads(pickle.dumps(encoder))
+    spec = next(iter(made.train_dataloader().sampler))
+    assert torch.equal(copy[spec].input_ids, encoder[spec].input_ids)
+
+
+def test_signature_tells_data_apart(data, folder, tmp_path):
+    runs = [tmp_path / "a.trec", tmp_path / "b.trec", tmp_path / "c.trec"]
+    for path, last in zip(runs, ("d1", "d2", "d1"), strict=True):
+        path.write_text(f"t1 Q0 d11 1 3.0 x\nt1 Q0 {last} 2 2.0 x\n")
+    made = [
+        data(),
+        data(seed=1),
+        data(max_length=41),
+        data(sampling=Sampling(docs_per_list=5)),
+        data(dev_queries=2),
+        data(test=f"{folder}/dev"),
+        data(train_candidates=str(runs[0])),
+        data(train_candidates=str(runs[1])),
+    ]
+    assert len({one.signature for one in made}) == len(made)
+    assert data().signature == made[0].signature
+    assert len(made[0].signature) == 16
+    assert data(train_candidates=str(runs[2])).signature == made[6].signature
+
+
+def test_description_counts_what_the_loaders_give(data):
+    made = data(max_length=30)
+    docs = [one for batch in made.train_dataloader() for one in documents(batch)]
+    facts = made.counts["train"]
+    assert (facts["queries"], facts["lists"], facts["docs_per_list"]) == (N_TRAIN, N_TRAIN, 4)
+    assert facts["tokens_per_doc"] == pytest.approx(np.mean([len(ids) for *_, ids, _ in docs]))
+    full = np.mean([len(ids) == 30 for *_, ids, _ in docs])
+    assert 0 < facts["truncated"] <= full
+    train, dev = made.describe().splitlines()
+    assert train.startswith("train: ")
+    assert f"12 queries, 12 lists of 4.0 documents, {len(made.train_dataloader())} batches an epoch" in train
+    assert f"{100 * facts['truncated']:.1f} % of them cut to 30" in train
+    assert "5 queries, 5 lists of 8.0 documents" in dev
+    assert made.trained_on == (made.train,)
+
+
+def test_no_dev_no_validation(data):
+    made = data(dev=None)
+    assert made.val_dataloader() == []
+    assert list(made.counts) == ["train"]
+
+
+def test_setup_opens_what_a_stage_needs(data, folder):
+    made = data(stage="validate", test=f"{folder}/train")
+    assert list(made.counts) == ["dev"]
+    with pytest.raises(ConfigError, match=r"TextData: train is not set up; call prepare_data\(\) and setup\(\) first"):
+        made.train_dataloader()

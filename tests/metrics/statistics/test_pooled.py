@@ -1,0 +1,79 @@
+"""Resampled values equal the measure itself on the repeated documents."""
+
+import numpy as np
+import pytest
+
+from ltr.metrics.measures.label_measures import LabelMeasure
+from ltr.metrics.measures.labels import LabelledLists
+from ltr.metrics.statistics.pooled import Resampled, drawn_lists, swapped, swaps
+
+RNG = np.random.default_rng(5)
+N = 60
+LABELS = RNG.integers(0, 12, N) / 2.0  # many ties
+GAINS = np.expm1(LABELS)
+PREDICTIONS = np.stack([LABELS + RNG.integers(-3, 4, N), RNG.integers(0, 5, N).astype(float)])
+WEIGHTS = RNG.integers(0, 4, (12, N))
+
+TEXTS = ["rmse", "mae", "spearman", "kendall", "ndcg_pooled", "ndcg_pooled@1", "ndcg_pooled@7", "ndcg_pooled@999"]
+TEXTS += [f"{name}_{part}.{share}" for name in ("rmse", "mae", "spearman", "kendall") for part in ("top", "rest")
+          for share in (2, 55)]  # fmt: skip
+TEXTS += ["precision_top.1", "precision_top.4"]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("cells", [1, 2_000_000])
+def test_a_weight_is_a_number_of_copies(text, cells, monkeypatch):
+    monkeypatch.setattr("ltr.metrics.statistics.pooled.CELLS", cells)
+    measure = LabelMeasure.parse(text)
+    found = Resampled(measure, PREDICTIONS, LABELS, GAINS).values(WEIGHTS)
+    for row, weights in zip(found, WEIGHTS, strict=True):
+        at = np.repeat(np.arange(N), weights)
+        expected = [measure.pooled(p[at], LABELS[at], GAINS[at]) for p in PREDICTIONS]
+        np.testing.assert_allclose(row, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_each_document_once_is_the_measure(text):
+    measure = LabelMeasure.parse(text)
+    found = Resampled(measure, PREDICTIONS, LABELS, GAINS).values(np.ones((1, N)))
+    np.testing.assert_allclose(found[0], [measure.pooled(p, LABELS, GAINS) for p in PREDICTIONS], rtol=1e-12)
+
+
+def test_what_a_resample_leaves_undefined_is_nan():
+    weights = np.array([[2.0, 0.0, 1.0], [1.0, 1.0, 1.0]])
+    labels, predictions = np.array([1.0, 2.0, 1.0]), np.array([[3.0, 1.0, 2.0]])
+    for text in ("spearman", "rmse_rest.2", "kendall"):
+        found = Resampled(LabelMeasure.parse(text), predictions, labels, labels).values(weights)
+        assert np.isnan(found[:, 0]).tolist() == [True, False]
+
+
+def test_drawing_lists():
+    drawn = drawn_lists(7, 2000, seed=1)
+    assert (drawn.sum(axis=1) == 7).all()
+    assert drawn.mean(axis=0) == pytest.approx(np.ones(7), abs=0.1)
+    assert (drawn == drawn_lists(7, 2000, seed=1)).all()
+    assert (drawn != drawn_lists(7, 2000, seed=2)).any()
+
+
+def test_all_ways_to_change_places_where_they_are_few():
+    flips, exact = swaps(3, 500, seed=0)
+    assert exact
+    assert sorted(map(tuple, flips.tolist())) == [(a, b, c) for a in (0, 1) for b in (0, 1) for c in (0, 1)]
+    flips, exact = swaps(40, 500, seed=0)
+    assert (flips.shape, exact) == ((500, 40), False)
+    assert set(np.unique(flips)) == {0, 1}
+
+
+@pytest.mark.parametrize("text", ["rmse_top.2", "spearman", "ndcg_pooled@10", "precision_top.2", "kendall_rest.5"])
+def test_changing_places_recomputes_both_systems(text, monkeypatch):
+    monkeypatch.setattr("ltr.metrics.statistics.pooled.CELLS", 700)
+    truth = LabelledLists(list("abc"), [0, 25, 26, N], LABELS, GAINS)
+    other = PREDICTIONS[:, ::-1]
+    measure = LabelMeasure.parse(text)
+    flips, _ = swaps(3, 8, seed=0)
+    found = np.concatenate(list(swapped(measure, PREDICTIONS, other, truth, flips)))
+    for value, flip in zip(found, flips, strict=True):
+        change = np.repeat(flip, np.diff(truth.offsets)).astype(bool)
+        a, b = np.where(change, other, PREDICTIONS), np.where(change, PREDICTIONS, other)
+        means = [np.mean([measure.pooled(p, LABELS, GAINS) for p in side]) for side in (a, b)]
+        assert value == pytest.approx(means[0] - means[1], abs=1e-12)

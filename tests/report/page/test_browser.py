@@ -1,0 +1,174 @@
+"""Pages opened in a real browser: the script runs, the marks are there, nothing complains, something is visible."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ltr.report.page.page import Page, render
+from tests.report.fake import MEASURES, SYSTEMS, page, queries
+
+pytestmark = pytest.mark.browser
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@pytest.fixture(scope="module")
+def browser() -> str:
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.skip(f"none of {', '.join(BROWSERS)} is on PATH")
+    return found
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "page.html"
+    path.write_text(render(page()), encoding="utf-8")
+    return path
+
+
+def opened(browser: str, path: Path, folder: Path, *options: str) -> tuple[str, list[str]]:
+    """(output, what the page wrote to the console)."""
+    command = [
+        browser,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--enable-logging=stderr",
+        "--disable-dev-shm-usage",
+    ]
+    command += [f"--user-data-dir={folder / 'profile'}", *options, path.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+def test_the_script_runs_and_nothing_complains(browser, file, tmp_path):
+    html, complaints = opened(browser, file, tmp_path, "--dump-dom")
+    assert complaints == []
+    assert re.search(r'<html[^>]* data-ready="yes"', html)
+    assert "<title>Which loss for short questions?</title>" in html
+    marks = html.count('class="point better') + html.count('class="point worse') + html.count('class="point equal')
+    drawn = int(re.search(r'data-points="(\d+)"', html)[1])
+    assert marks == drawn + 3  # and those of the legend
+    assert drawn > 100
+    assert 'data-queries="300"' in html
+
+
+def test_it_counts_wins_and_shows_the_biggest_first(browser, file, tmp_path):
+    html, _ = opened(browser, file, tmp_path, "--dump-dom")
+    found = queries().values[MEASURES[0]]
+    gains = np.round(np.asarray(found[SYSTEMS[1]]), 5) - np.round(np.asarray(found[SYSTEMS[0]]), 5)
+    wins, losses = int((gains > 1e-9).sum()), int((gains < -1e-9).sum())
+    assert f"is better on {wins}, equal on {300 - wins - losses} and worse on {losses} of 300 queries." in html
+    shown = re.findall(r'<span class="delta (better|worse)">([+−]\d\.\d{4})</span>', html)
+    assert ("better", f"+{gains.max():.4f}") in shown
+    assert ("worse", f"−{-gains.min():.4f}") in shown
+
+
+def test_the_documents_of_the_biggest_win_are_told_as_text(browser, file, tmp_path):
+    html, _ = opened(browser, file, tmp_path, "--dump-dom")
+    assert html.count('<li class="relevant">') + html.count('<li class="">') == 10
+    assert "&lt;img src=x onerror=alert(1)&gt;" in html
+    assert "<img" not in html
+
+
+def test_a_screenshot_is_not_blank(browser, file, tmp_path):
+    from matplotlib.image import imread
+
+    for name, options in {"wide": ["--window-size=1280,2000"], "narrow": ["--window-size=500,2000"]}.items():
+        target = tmp_path / f"{name}.png"
+        opened(browser, file, tmp_path, f"--screenshot={target}", "--hide-scrollbars", *options)
+        pixels = imread(target)[..., :3]
+        inked = (np.abs(pixels - pixels[0, 0]) > 0.2).any(axis=-1)
+        assert 0.01 < inked.mean() < 0.6
+        assert inked.any(axis=1).mean() > 0.2  # from top to bottom
+
+
+#: what a reader does, and what the page shows after each step
+READER = """<script>
+const told = [];
+const root = document.querySelector(".explorer");
+const part = (name) => root.querySelector(`[data-part=${name}]`);
+const say = (...words) => told.push(words.join("|"));
+const key = (name) => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key: name, bubbles: true }));
+const gain = (mark) => mark.group.rows[0].x - mark.group.rows[0].y;
+const wins = () => Number(part("tally").textContent.match(/better on (\\d+)/)[1]);
+const before = wins();
+part("swap").click();
+say("swap", part("x").value, part("y").value, part("tally").textContent.includes(`worse on ${before} `));
+part("y").value = "4";
+part("measure").value = "2";
+part("measure").dispatchEvent(new Event("change"));
+say("error", part("better").textContent, part("tally").textContent.startsWith("LambdaRank() is better"));
+say("sign", part("wins").querySelector(".delta").textContent[0], part("losses").querySelector(".delta").textContent[0]);
+part("losses").querySelector("button").click();
+say("loss", part("detail").querySelector(".id").textContent !== "", root.querySelectorAll("[aria-current=true]").length);
+root.querySelector(".point[tabindex='0']").focus();
+const cell = part("detail").querySelectorAll("tbody tr")[2].querySelector(".delta");
+say("row", cell.className, cell.textContent[0]);
+say("tip", part("tip").hidden, part("tip").textContent.includes("→"));
+key("ArrowRight"); key("ArrowRight"); key("ArrowLeft");
+say("walk", root.querySelectorAll(".point[tabindex='0']").length, document.activeElement === root.querySelector(".point[tabindex='0']"));
+key("Home");
+let steps = 1;
+for (let before = null; before !== document.activeElement; steps += 1) { before = document.activeElement; key("ArrowDown"); }
+say("steps", steps - 1 === Number(root.dataset.points));
+key("Home"); key("End"); const last = document.activeElement; key("ArrowRight"); key("Enter");
+say("end", last === document.activeElement, [...root.querySelectorAll(".scatter .point")].every((p) => !p.classList.contains("worse") || gain(p) >= gain(last)));
+say("open", document.activeElement.classList.contains("worse"), root.querySelectorAll(".point.chosen").length);
+const table = document.querySelector("main table.sortable");
+const column = (n) => [...table.tBodies[0].rows].map((row) => Number(row.cells[n].dataset.value));
+table.tHead.rows[0].cells[1].querySelector("button").click();
+const falling = column(1);
+table.tHead.rows[0].cells[1].querySelector("button").click();
+const sorted = [...falling].sort((a, b) => b - a);
+say("sort", falling.length, String(falling) === String(sorted), String(column(1)) === String(sorted.reverse()), table.tHead.rows[0].cells[1].getAttribute("aria-sort"));
+const costs = table.tHead.rows[0].cells[4].querySelector("button");
+const lasts = [0, 1].map(() => { costs.click(); return [...table.tBodies[0].rows].at(-1).cells[0].textContent; });
+say("empty", ...lasts);
+document.documentElement.dataset.told = told.join(";");
+</script>"""
+
+
+def test_a_reader_can_choose_walk_open_and_sort(browser, file, tmp_path):
+    html = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", file.read_text(encoding="utf-8"))
+    path = tmp_path / "driven.html"
+    path.write_text(html.replace("</body>", f"{READER}</body>"), encoding="utf-8")
+    html, complaints = opened(browser, path, tmp_path, "--dump-dom")
+    assert complaints == []
+    assert re.search(r'data-told="([^"]*)"', html)[1].split(";") == [
+        "swap|1|0|true",
+        "error|better (below the diagonal)|true",
+        "sign|−|+",
+        "loss|true|1",
+        "row|delta worse|+",
+        "tip|false|true",
+        "walk|1|true",
+        "steps|true",
+        "end|true|true",
+        "open|true|1",
+        "sort|8|true|true|ascending",
+        "empty|BCE()|BCE()",
+    ]
+
+
+def test_a_foreign_script_does_not_run(browser, file, tmp_path):
+    path = tmp_path / "foreign.html"
+    path.write_text(file.read_text(encoding="utf-8").replace("</body>", f"{READER}</body>"), encoding="utf-8")
+    html, complaints = opened(browser, path, tmp_path, "--dump-dom")
+    assert "data-told" not in html.partition("<body>")[0]
+    assert any("Content Security Policy" in line for line in complaints)
+
+
+def test_an_unfinished_page_opens(browser, tmp_path):
+    path = tmp_path / "unfinished.html"
+    path.write_text(render(Page("Unfinished", missing=["all of it"])), encoding="utf-8")
+    html, complaints = opened(browser, path, tmp_path, "--dump-dom")
+    assert complaints == []
+    assert 'data-ready="yes"' in html

@@ -1,0 +1,147 @@
+"""One table in five forms."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+
+from ltr.errors import ConfigError, ShapeError
+from ltr.report.tables.table import Cell, Table, escaped
+
+TABLE = Table(
+    ["run", "ndcg_burges@10", "n"],
+    [
+        ["bm25 | k1", Cell(0.44516, 0.38, 0.51), 53],
+        ["ours", Cell(0.684607, 0.63, 0.73, marks="†‡", best=True), 7],
+        ["none", None, None],
+    ],
+    title="Test & dev",
+    header="53 queries; ties: by document id",
+    notes=["† differs"],
+)
+
+
+def test_text_is_aligned():
+    assert TABLE.text().split("\n") == [
+        "Test & dev",
+        "53 queries; ties: by document id",
+        "run                 ndcg_burges@10     n",
+        "---------  -------------------------  --",
+        "bm25 | k1  0.4452 [0.3800, 0.5100]    53",
+        "ours       0.6846 [0.6300, 0.7300]†‡   7",
+        "none",
+        "† differs",
+    ]
+
+
+def test_markdown():
+    assert TABLE.markdown().split("\n") == [
+        "**Test & dev**",
+        "",
+        "_53 queries; ties: by document id_",
+        "",
+        "| run        |                ndcg_burges@10 |   n |",
+        "| ---------- | ----------------------------: | --: |",
+        "| bm25 \\| k1 |       0.4452 [0.3800, 0.5100] |  53 |",
+        "| ours       | **0.6846 [0.6300, 0.7300]**†‡ |   7 |",
+        "| none       |                               |     |",
+        "",
+        "† differs",
+    ]
+
+
+def test_latex():
+    assert TABLE.latex().split("\n") == [
+        "% Test & dev",
+        "% 53 queries; ties: by document id",
+        "% † differs",
+        "\\begin{tabular}{lrr}",
+        "\\toprule",
+        "run & ndcg\\_burges@10 & n \\\\",
+        "\\midrule",
+        "bm25 | k1 & 0.4452 [0.3800, 0.5100] & 53 \\\\",
+        "ours & \\textbf{0.6846 [0.6300, 0.7300]}$^{\\dagger\\ddagger}$ & 7 \\\\",
+        "none &  &  \\\\",
+        "\\bottomrule",
+        "\\end{tabular}",
+    ]
+
+
+def test_csv_holds_full_precision_below_its_comments():
+    lines = TABLE.csv().split("\n")
+    assert lines[:3] == ["# Test & dev", "# 53 queries; ties: by document id", "# † differs"]
+    rows = list(csv.DictReader(io.StringIO("\n".join(lines[3:]))))
+    assert rows[0] == {
+        "run": "bm25 | k1",
+        "ndcg_burges@10": "0.44516",
+        "ndcg_burges@10 low": "0.38",
+        "ndcg_burges@10 high": "0.51",
+        "ndcg_burges@10 marks": "",
+        "n": "53",
+    }
+    assert rows[1]["ndcg_burges@10 marks"] == "†‡"
+    assert rows[2]["ndcg_burges@10"] == ""
+
+
+def test_json_holds_one_form_per_column():
+    content = json.loads(TABLE.json())
+    assert content["header"] == "53 queries; ties: by document id"
+    assert content["notes"] == ["† differs"]
+    assert content["rows"] == [
+        {"run": "bm25 | k1", "ndcg_burges@10": {"value": 0.44516, "low": 0.38, "high": 0.51, "marks": ""}, "n": 53},
+        {"run": "ours", "ndcg_burges@10": {"value": 0.684607, "low": 0.63, "high": 0.73, "marks": "†‡"}, "n": 7},
+        {"run": "none", "ndcg_burges@10": {"value": None, "low": None, "high": None, "marks": ""}, "n": None},
+    ]
+
+
+def test_numbers_of_numpy_and_those_that_are_none():
+    table = Table(["a", "b"], [[np.int64(3), np.float32(0.5)], [np.int64(10), float("inf")]])
+    assert table.text().split("\n")[2:] == [" 3  0.5000", "10     inf"]
+    assert json.loads(table.json())["rows"] == [{"a": 3, "b": 0.5}, {"a": 10, "b": None}]
+
+
+def test_a_small_number_is_not_shown_as_0():
+    assert Table(["p"], [[2.3e-9], [0.0], [0.00005], [Cell(0.004, digits=2)]]).text().split("\n")[2:] == [
+        "2.3e-09",
+        " 0.0000",
+        " 0.0001",
+        "4.0e-03",
+    ]
+
+
+def test_long_headers_are_wrapped_in_text_only():
+    table = Table(["a"], [[1]], header="; ".join(["nine words are in this header, all of them short"] * 5))
+    assert max(map(len, table.text().split("\n"))) <= 100
+    assert table.header in table.markdown()
+    assert table.header in table.csv()
+
+
+def test_render_chooses_the_form():
+    assert [TABLE.render(f) for f in ("text", "latex")] == [TABLE.text(), TABLE.latex()]
+    with pytest.raises(ConfigError, match=r"table: no format 'latecks'; did you mean 'latex'\?"):
+        TABLE.render("latecks")
+
+
+def test_rows_must_fit_the_columns():
+    with pytest.raises(ShapeError, match=r"a row has one cell per column \(2\), row 1 has 1: \['x'\]"):
+        Table(["a", "b"], [[1, 2], ["x"]])
+
+
+def test_a_table_without_rows():
+    assert Table(["run", "n"], []).text() == "run  n\n---  -"
+
+
+def test_letters_that_mean_something_to_latex():
+    assert escaped(r"a_b & c% $5 #1 {x} ~ ^ \ < >") == (
+        r"a\_b \& c\% \$5 \#1 \{x\} \textasciitilde{} \textasciicircum{} \textbackslash{} $<$ $>$"
+    )
+
+
+def test_a_spread_stands_behind_its_value():
+    table = Table(["run", "mrr"], [["a", Cell(0.5, spread=0.25)], ["b", 0.75]], digits=2)
+    assert table.text().splitlines()[2:] == ["a    0.50 ± 0.25", "b           0.75"]
+    assert table.csv().splitlines() == ["run,mrr,mrr spread", "a,0.5,0.25", "b,0.75,"]
+    assert table.content()["rows"][0]["mrr"] == {"value": 0.5, "spread": 0.25}
+    assert r"0.50 $\pm$ 0.25" in table.latex()

@@ -1,0 +1,90 @@
+import threading
+
+import pytest
+import torch
+
+from ltr.scorers.cpu import threads
+from ltr.scorers.cpu.threads import in_threads, threads_for
+
+
+@pytest.fixture
+def four_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_pieces_run_side_by_side_and_keep_their_order(four_threads):
+    meeting = threading.Barrier(2, timeout=10)  # one alone would wait in vain
+
+    def work(piece: int) -> tuple[int, int]:
+        meeting.wait()
+        return piece, torch.get_num_threads()
+
+    assert in_threads(work, [3, 1, 2, 0], 2) == [(3, 2), (1, 2), (2, 2), (0, 2)]
+
+
+def test_torch_has_its_threads_again_afterwards(four_threads):
+    in_threads(lambda piece: None, [1, 2, 3, 4], 4)
+    assert torch.get_num_threads() == 4
+    later = []
+    started = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+    started.start()
+    started.join()
+    assert later == [4]
+
+
+def test_threads_that_start_meanwhile_have_all_of_torchs(four_threads):
+    later = []
+
+    def work(piece: int) -> None:
+        started = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+        started.start()
+        started.join()
+
+    in_threads(work, [1, 2, 3], 2)
+    assert later == [4, 4, 4]
+
+
+def test_no_more_threads_than_pieces_are_started(four_threads):
+    assert in_threads(lambda piece: torch.get_num_threads(), [1, 2], 4) == [2, 2]
+
+
+def test_threads_that_cannot_start_leave_nobody_waiting(four_threads, monkeypatch):
+    pool = threads.ThreadPoolExecutor
+    true = pool.submit
+
+    def submit(self, work, *args):
+        if self._threads:
+            raise RuntimeError("can't start new thread")
+        return true(self, work, *args)
+
+    monkeypatch.setattr(pool, "submit", submit)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        in_threads(lambda piece: None, [1, 2], 2)
+    assert torch.get_num_threads() == 4
+
+
+def test_what_fails_in_a_thread_fails_here(four_threads):
+    def work(piece: int) -> None:
+        raise ValueError(f"piece {piece}")
+
+    with pytest.raises(ValueError, match="piece 7"):
+        in_threads(work, [7, 8, 9], 2)
+    assert torch.get_num_threads() == 4
+
+
+@pytest.mark.parametrize(("pieces", "number"), [([1], 4), ([1, 2], 1)])
+def test_nothing_is_started_for_a_single_piece_or_thread(four_threads, pieces, number):
+    assert set(in_threads(lambda piece: threading.get_ident(), pieces, number)) == {threading.get_ident()}
+
+
+def test_few_tokens_are_not_shared_out(four_threads):
+    assert [threads_for(n) for n in (0, 2 * threads.LEAST - 1, 2 * threads.LEAST, 3 * threads.LEAST, 10**6)] == [
+        1,
+        1,
+        2,
+        3,
+        4,
+    ]

@@ -1,0 +1,104 @@
+"""What cannot be opened safely is refused with the reason."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from ltr.errors import ConfigError
+from ltr.scorers.text import loading
+from ltr.scorers.text.cross_encoder import CrossEncoder
+from tests.tiny_model import save_tiny
+
+
+def test_no_such_folder(tmp_path):
+    with pytest.raises(ConfigError, match=r"no folder .*/absent; give a folder with config.json or a hub id"):
+        CrossEncoder(str(tmp_path / "absent"))
+
+
+def test_no_such_hub_id(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(
+        ConfigError, match=r"nobody/nothing is neither a folder here nor a model that can be fetched \("
+    ):
+        CrossEncoder("nobody/nothing")
+
+
+def test_no_config(tmp_path):
+    with pytest.raises(ConfigError, match=r"holds no config\.json, so it is no saved model$"):
+        CrossEncoder(str(tmp_path))
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best" / "config.json").touch()
+    with pytest.raises(ConfigError, match=r"so it is no saved model; did you mean .*best\?"):
+        CrossEncoder(str(tmp_path))
+
+
+def test_config_that_is_no_json(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ConfigError, match="neither a folder here nor a model that can be fetched"):
+        CrossEncoder(str(tmp_path))
+
+
+def test_pickled_weights_are_never_opened(tmp_path):
+    folder = save_tiny(tmp_path / "model")
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ConfigError, match=r"as \*\.safetensors, found only pytorch_model\.bin, which may run code"):
+        CrossEncoder(str(folder))
+    (folder / "pytorch_model.bin").unlink()
+    with pytest.raises(ConfigError, match=r"as \*\.safetensors, found no weights"):
+        CrossEncoder(str(folder))
+
+
+def test_damaged_weights(tmp_path):
+    folder = save_tiny(tmp_path / "model")
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ConfigError, match=r"cannot open .*/model: "):
+        CrossEncoder(str(folder))
+
+
+def test_a_head_of_several_labels(tmp_path):
+    folder = save_tiny(tmp_path / "model", head=True, labels=3)
+    with pytest.raises(ConfigError, match="has a head of 3 labels; a ranker needs one logit"):
+        CrossEncoder(str(folder))
+
+
+def test_weights_of_another_architecture(tmp_path):
+    folder = save_tiny(tmp_path / "model")
+    weights = load_file(folder / "model.safetensors")
+    save_file({k: v for k, v in weights.items() if "layer.1." not in k}, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ConfigError, match=r"lack 16 tensors of the encoder, such as bert\.encoder\.layer\.1\."):
+        CrossEncoder(str(folder))
+
+
+def test_weights_of_another_size(tmp_path):
+    folder = save_tiny(tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "intermediate_size": 48}))
+    with pytest.raises(ConfigError, match=r"6 tensors in .*/model have another size than config\.json says, such as"):
+        CrossEncoder(str(folder))
+
+
+def test_no_tokenizer(tmp_path):
+    folder = save_tiny(tmp_path / "model")
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+    with pytest.raises(ConfigError, match="no tokenizer in"):
+        _ = CrossEncoder(str(folder)).tokenizer
+
+
+def test_positions_of_roberta_start_after_the_padding_id(tmp_path):
+    scorer = CrossEncoder(str(save_tiny(tmp_path / "model", "roberta")))
+    assert scorer.max_positions == 63
+    scorer.model.config.max_position_embeddings = -1
+    assert scorer.max_positions is None
+
+
+def test_layers_cannot_be_frozen_where_there_is_no_stack(tiny_model):
+    model = CrossEncoder(str(tiny_model)).model
+    model.config.num_hidden_layers = 5
+    with pytest.raises(ConfigError, match="has no list of layers; freeze_layers must be 0"):
+        loading.encoder_layers(model)
