@@ -26,7 +26,7 @@ import torch
 from common import report
 from machine import product
 
-from ltr.batch import TextLists
+from ltr.batch import TextLists, TokenRows
 from ltr.links import Asinh
 from ltr.losses import ApproxNDCG, DifferenceMatching, LambdaRank, ListNet, RankNet
 from ltr.losses.engines import compiled as fused
@@ -80,9 +80,11 @@ def encoded(scorer: CrossEncoder, queries: list[str], docs: list[list[str]]) -> 
     return TextLists(
         torch.arange(0, len(pairs) + 1, n),
         labels=(torch.arange(len(pairs)) % n == 0).float(),
-        input_ids=torch.cat(ids),
-        segment_ids=torch.cat([torch.tensor(row) for row in found["token_type_ids"]]),
-        doc_offsets=torch.tensor([0, *map(len, ids)]).cumsum(0),
+        tokens=TokenRows(
+            torch.cat(ids),
+            torch.cat([torch.tensor(row) for row in found["token_type_ids"]]),
+            torch.tensor([0, *map(len, ids)]).cumsum(0),
+        ),
     )
 
 

@@ -43,8 +43,8 @@ def documents(room: int, times: int, n: int) -> list[str]:
 def measured(ranker: Reranker, docs: list[str], repeats: int) -> dict[str, float]:
     """Passages and tokens that are computed for the documents, and the least seconds in which they are ranked."""
     batches = list(ranker.encoder.batches([_texts(docs)]))
-    passages = sum(len(batch.doc_offsets) - 1 for batch in batches)
-    tokens = sum(batch.input_ids.numel() for batch in batches)
+    passages = sum(len(batch.tokens.offsets) - 1 for batch in batches)
+    tokens = sum(batch.tokens.ids.numel() for batch in batches)
     clocks, busy = [], []
     for _ in range(repeats):
         start, used = time.perf_counter(), time.process_time()

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ltr.batch import PassageLists, TextLists
+from ltr.batch import TextLists
 from ltr.data.lists.ragged import Ragged, offsets_of
 from ltr.data.tokens.pairs import PairTemplate, backend_of, check_lengths, encode, tokens_of
 from ltr.data.tokens.passages import Cutting, check_stride, encode_passages, inside_words
@@ -85,7 +85,9 @@ class TextEncoder:
             return TextLists.of(*encoded[:3], offsets_of(sizes), **named)
         tokens = self._tokens(docs, self._cutting.reach(settings.max_length))
         encoded, passages = encode_passages(self.template, queries, tokens, self._cutting, *lengths, owners)
-        return PassageLists.of_passages(*encoded[:3], passages, offsets_of(sizes), settings.passages, **named)
+        return TextLists.of(
+            *encoded[:3], offsets_of(sizes), **named, passage_offsets=passages, pooling=settings.passages
+        )
 
     @cached_property
     def _cutting(self) -> Cutting:

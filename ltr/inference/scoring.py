@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ltr.batch import Lists, PassageLists, TextLists
+from ltr.batch import Lists
 from ltr.errors import ConfigError, DataError
 from ltr.io.trec import Run
 from ltr.scorers.base import Scorer
@@ -152,53 +152,23 @@ def windows(batches: Iterable[Lists], size: int) -> Iterator[Lists]:
     held: list[Lists] = []
     for batch in batches:
         held.append(batch)
-        if sum(map(_size, held)) >= size:
-            yield joined(held)
+        if sum(one.size for one in held) >= size:
+            yield Lists.cat(held)
             held = []
     if held:
-        yield joined(held)
-
-
-def joined(batches: list[Lists]) -> Lists:
-    """One batch with the lists of several, in order; labels and weights are left behind."""
-    if len(batches) == 1:
-        return batches[0]
-    values: dict[str, Any] = {"labels": None, "weights": None}
-    for field in fields(batches[0]):
-        parts = [getattr(batch, field.name) for batch in batches]
-        if field.name.endswith("_offsets"):
-            values[field.name] = _joined_offsets(parts)
-        elif isinstance(parts[0], list):
-            values[field.name] = [one for part in parts for one in part]
-        elif isinstance(parts[0], Tensor) and field.name not in values:
-            values[field.name] = torch.cat(parts)
-    return replace(batches[0], **values)
-
-
-def _joined_offsets(parts: list[Tensor]) -> Tensor:
-    sizes = torch.cat([part.diff() for part in parts])
-    return torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
-
-
-def _size(batch: Lists) -> int:
-    return batch.input_ids.numel() if isinstance(batch, TextLists) else batch.n_docs
+        yield Lists.cat(held)
 
 
 def _fitting(scorer: Scorer, batch: Lists) -> Tensor:
     """The scores; when memory runs out, with smaller and smaller micro-batches."""
     while True:
         try:
-            return scores_of(scorer, batch)
+            return scorer(batch)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error) or not getattr(scorer, "halve", lambda: False)():
                 raise
             log.warning("out of memory: scoring goes on with %d tokens at once", scorer.batch_tokens)
         released()
-
-
-def scores_of(scorer: Scorer, batch: Lists) -> Tensor:
-    """Scores [lists, docs]; passages are scored like documents, and those of each document are then made one."""
-    return batch.pooled(scorer(batch.as_documents())) if isinstance(batch, PassageLists) else scorer(batch)
 
 
 def _lists(batch: Lists, scores: np.ndarray) -> Iterator[Scored]:

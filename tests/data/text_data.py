@@ -74,14 +74,14 @@ def teacher(tmp_path):
 def documents(batch):
     """(query id, document id, label, token ids, segment ids) of each document of a batch."""
     owners = np.repeat(batch.query_ids, batch.list_offsets.diff().numpy())
-    cuts = batch.doc_offsets[1:-1].tolist()
+    cuts = batch.tokens.offsets[1:-1].tolist()
     return list(
         zip(
             owners.tolist(),
             batch.doc_ids,
             batch.labels.tolist(),
-            [part.tolist() for part in batch.input_ids.tensor_split(cuts)],
-            [part.tolist() for part in batch.segment_ids.tensor_split(cuts)],
+            [part.tolist() for part in batch.tokens.ids.tensor_split(cuts)],
+            [part.tolist() for part in batch.tokens.marks.tensor_split(cuts)],
             strict=True,
         )
     )

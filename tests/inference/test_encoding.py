@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ltr.batch import PassageLists, TextLists
+from ltr.batch import TextLists
 from ltr.data.lists.ragged import Ragged
 from ltr.data.tokens import pairs as tokens
 from ltr.data.tokens.pairs import PairTemplate, encode, tokenize
@@ -41,9 +41,9 @@ def test_first_is_the_encoding_of_cut_documents():
     texts = [text for one in LISTS for text in one.docs]
     queries, docs = tokenize(TOKENIZER, [one.query for one in LISTS]), tokenize(TOKENIZER, texts)
     expected = encode(PairTemplate.of(TOKENIZER), queries, docs, 30, 8, np.array([0, 0, 0, 1]))
-    assert batch.input_ids.tolist() == expected.input_ids.tolist()
-    assert batch.segment_ids.tolist() == expected.segment_ids.tolist()
-    assert batch.doc_offsets.tolist() == expected.doc_offsets.tolist()
+    assert batch.tokens.ids.tolist() == expected.input_ids.tolist()
+    assert batch.tokens.marks.tolist() == expected.segment_ids.tolist()
+    assert batch.tokens.offsets.tolist() == expected.doc_offsets.tolist()
     assert batch.list_offsets.tolist() == [0, 3, 4]
     assert (batch.query_ids, batch.doc_ids) == (["q0", "q1"], ["a", "b", "c", "a"])
 
@@ -51,15 +51,14 @@ def test_first_is_the_encoding_of_cut_documents():
 @pytest.mark.parametrize("how", ["max", "mean"])
 def test_documents_are_passages_or_stay_whole(how):
     first, batch = encoder().batch(LISTS), encoder(how).batch(LISTS)
-    assert type(batch) is PassageLists
     assert (batch.pooling, batch.n_docs, batch.doc_ids) == (how, 4, first.doc_ids)
-    counts = batch.passage_offsets.diff().tolist()
+    counts = batch.row_offsets.diff().tolist()
     assert counts[1] == 1
     assert counts[0] > 1
     assert counts[2] > 5 * counts[0]
-    for doc, passage in enumerate(batch.passage_offsets[:-1].tolist()):
+    for doc, passage in enumerate(batch.row_offsets[:-1].tolist()):
         ours, theirs = (
-            b.input_ids[b.doc_offsets[at] : b.doc_offsets[at + 1]] for b, at in ((batch, passage), (first, doc))
+            b.tokens.ids[b.tokens.offsets[at] : b.tokens.offsets[at + 1]] for b, at in ((batch, passage), (first, doc))
         )
         assert ours.tolist() == theirs.tolist(), "the first passage is what cutting leaves"
 
@@ -67,7 +66,7 @@ def test_documents_are_passages_or_stay_whole(how):
 def test_every_text_is_tokenised_once_whatever_its_passages(tokenised):
     batch = encoder("max").batch(LISTS)
     assert sorted(tokenised) == sorted([one.query for one in LISTS] + [text for one in LISTS for text in one.docs])
-    assert len(batch.doc_offsets) > 2 * len(tokenised)
+    assert len(batch.tokens.offsets) > 2 * len(tokenised)
 
 
 @pytest.mark.parametrize("stride", [None, 6, 12])
@@ -78,20 +77,20 @@ def test_tokens_grow_as_documents_do(stride):
     lengths = np.array([4, 8, 16, 32, 64]) * room
     for length in lengths:
         batch = encoder("max", stride).batch([Texts("q", "fox", ["d"], [" ".join(text[:length])])])
-        passages = len(batch.doc_offsets) - 1
+        passages = len(batch.tokens.offsets) - 1
         assert passages == 1 + -(-(length - room) // step)
-        assert len(batch.input_ids) == 30 * passages, "no passage is padded, no query stands in it twice"
-        assert 0 <= len(batch.input_ids) - 30 * (1 + (length - room) / step) < 30, "linear within a passage"
+        assert len(batch.tokens.ids) == 30 * passages, "no passage is padded, no query stands in it twice"
+        assert 0 <= len(batch.tokens.ids) - 30 * (1 + (length - room) / step) < 30, "linear within a passage"
 
 
 def test_passages_start_with_words():
     text = "how zyx to abcd join fox " * 40
     batch = encoder("max", 15).batch([Texts("q", "fox", ["d"], [text])])
-    starts = batch.doc_offsets[:-1] + 3  # behind [CLS] fox [SEP]
-    first = TOKENIZER.convert_ids_to_tokens(batch.input_ids[starts].tolist())
+    starts = batch.tokens.offsets[:-1] + 3  # behind [CLS] fox [SEP]
+    first = TOKENIZER.convert_ids_to_tokens(batch.tokens.ids[starts].tolist())
     assert len(first) > 20
     assert not any(token.startswith("##") for token in first)
-    every = TOKENIZER.convert_ids_to_tokens(batch.input_ids.tolist())
+    every = TOKENIZER.convert_ids_to_tokens(batch.tokens.ids.tolist())
     assert sum(token.startswith("##") for token in every) > 0.2 * len(every)
 
 
@@ -101,12 +100,12 @@ def test_max_passages_bounds_what_is_computed_and_tokenised(monkeypatch):
     text = WORDS + " zzz" * 5000
     few = encoder("max", 10, 3).batch([Texts("q", "fox", ["d"], [text])])
     assert bounds == [8, 30 + 2 * 10]
-    assert len(few.doc_offsets) - 1 == 3
-    assert len(few.input_ids) == 90
+    assert len(few.tokens.offsets) - 1 == 3
+    assert len(few.tokens.ids) == 90
     whole = encoder("max", 10).batch([Texts("q", "fox", ["d"], [WORDS])])
-    assert few.input_ids[:30].tolist() == whole.input_ids[:30].tolist()
+    assert few.tokens.ids[:30].tolist() == whole.tokens.ids[:30].tolist()
     one, first = encoder("max", None, 1).batch(LISTS), encoder().batch(LISTS)
-    assert one.input_ids.tolist() == first.input_ids.tolist()
+    assert one.tokens.ids.tolist() == first.tokens.ids.tolist()
 
 
 def test_long_documents_are_encoded_and_tokenised_a_few_at_a_time(monkeypatch):
@@ -126,20 +125,20 @@ def test_long_documents_are_encoded_and_tokenised_a_few_at_a_time(monkeypatch):
     batch = encoder("max").batch([whole])
     assert sizes == [1, 4, 2, 1]
     monkeypatch.undo()
-    assert batch.input_ids.tolist() == encoder("max").batch([whole]).input_ids.tolist()
+    assert batch.tokens.ids.tolist() == encoder("max").batch([whole]).tokens.ids.tolist()
 
 
 def test_half_a_surrogate_pair_in_a_query_or_document():
     broken, mended = ([Texts("q", f"fox {mark}", ["a"], [f"dog {mark}"])] for mark in ("\ud83d", "\ufffd"))
     for how in ("first", "max"):
-        assert encoder(how).batch(broken).input_ids.tolist() == encoder(how).batch(mended).input_ids.tolist()
+        assert encoder(how).batch(broken).tokens.ids.tolist() == encoder(how).batch(mended).tokens.ids.tolist()
 
 
 def test_nothing_to_encode():
     assert list(encoder("max").batches([])) == []
     for how in ("first", "max"):
         batch = encoder(how).batch([Texts("q", "fox", [], [])])
-        assert (len(batch), batch.n_docs, batch.input_ids.numel()) == (1, 0, 0)
+        assert (len(batch), batch.n_docs, batch.tokens.ids.numel()) == (1, 0, 0)
         assert isinstance(encoder(how)._tokens([], None), Ragged)
 
 

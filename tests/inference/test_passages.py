@@ -132,7 +132,7 @@ def test_what_is_computed_grows_as_documents_do(rerankers, folder):
     """Tokens that reach the model: none but those of the passages, and each once."""
     ranker = Reranker.load(folder, "cpu", "32", passages="max")
     seen: list[int] = []
-    ranker.scorer.register_forward_pre_hook(lambda module, args: seen.append(args[0].input_ids.numel()))
+    ranker.scorer.register_forward_pre_hook(lambda module, args: seen.append(args[0].tokens.ids.numel()))
     for times in (1, 2, 4, 8, 16):
         ranker.score([("sort", "file list " * (100 * times))])
     assert len(seen) == 5
@@ -185,7 +185,7 @@ def test_one_passages_score_that_is_no_number_names_the_document(folder, long, h
 
     def broken(batch):
         scores = real(batch).clone()
-        scores[0, 3] = float("nan")  # a passage of the second document
+        scores[0, 1] = float("nan")  # as where one of its passages has none: tests/batch
         return scores
 
     ranker.scorer.forward = broken

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from ltr.batch import Lists, PassageLists, TextLists
+from ltr.batch import Lists, TextLists, TokenRows
 from ltr.errors import ConfigError, DataError
 from ltr.inference import scoring
-from ltr.inference.scoring import Scored, device_of, joined, prepared, score, score_run, windows
+from ltr.inference.scoring import Scored, device_of, prepared, score, score_run, windows
 from ltr.scorers.base import Scorer
 from ltr.scorers.text.cross_encoder import CrossEncoder
 from tests.scorers.text.test_cross_encoder import random_batch
@@ -37,7 +37,7 @@ class FirstToken(Scorer):
         assert not self.training
         if self.batch_tokens > self.fits:
             raise torch.OutOfMemoryError("too much")
-        return batch.pad(batch.input_ids[batch.doc_offsets[:-1]].float() * self.weight)
+        return batch.scores(batch.tokens.ids[batch.tokens.offsets[:-1]].float() * self.weight)
 
     def halve(self):
         self.batch_tokens //= 2
@@ -55,7 +55,7 @@ def batches(sizes=((2, 3), (1,), (0, 4)), seed=0):
 
 
 def first_tokens(batch: TextLists) -> list[list[float]]:
-    flat = batch.input_ids[batch.doc_offsets[:-1]].float()
+    flat = batch.tokens.ids[batch.tokens.offsets[:-1]].float()
     return [flat[a:b].tolist() for a, b in zip(batch.list_offsets, batch.list_offsets[1:], strict=False)]
 
 
@@ -150,24 +150,22 @@ def test_joined_keeps_lists_and_drops_labels():
         FeatureLists(torch.tensor([0, 2]), torch.ones(2), None, ["a"], ["x", "y"], torch.tensor([[1.0], [2.0]])),
         FeatureLists(torch.tensor([0, 0, 1]), torch.ones(1), None, ["b", "c"], ["z"], torch.tensor([[3.0]])),
     ]
-    whole = joined(features)
+    whole = Lists.cat(features)
     assert whole.list_offsets.tolist() == [0, 2, 2, 3]
     assert whole.features.tolist() == [[1.0], [2.0], [3.0]]
     assert (whole.query_ids, whole.doc_ids, whole.labels) == (["a", "b", "c"], ["x", "y", "z"], None)
 
 
-def passages(pooling: str, counts: list[int], sizes: list[int], name: str) -> PassageLists:
+def passages(pooling: str, counts: list[int], sizes: list[int], name: str) -> TextLists:
     """Documents of one-token passages, so that scores are the token ids."""
     offsets = [torch.tensor([0, *own]).cumsum(0) for own in (counts, sizes)]
     tokens = torch.arange(1, sum(counts) + 1)
-    return PassageLists(
+    return TextLists(
         offsets[1],
         query_ids=[f"{name}{i}" for i in range(len(sizes))],
         doc_ids=list("abcdefg")[: len(counts)],
-        input_ids=tokens,
-        segment_ids=torch.zeros_like(tokens),
-        doc_offsets=torch.arange(len(tokens) + 1),
-        passage_offsets=offsets[0],
+        tokens=TokenRows(tokens, torch.zeros_like(tokens), torch.arange(len(tokens) + 1)),
+        row_offsets=offsets[0],
         pooling=pooling,
     )
 

@@ -76,7 +76,7 @@ def test_a_batch_whose_activations_do_not_fit_is_checkpointed(scorer, caplog):
     batch = random_batch([9, 12], seed=1)
     expected = scorer(batch)
     wanted = gradients(scorer, expected)
-    Small(scorer, torch.OutOfMemoryError("no"), tokens=200, kept=batch.input_ids.numel() - 1)
+    Small(scorer, torch.OutOfMemoryError("no"), tokens=200, kept=batch.tokens.ids.numel() - 1)
     with caplog.at_level(logging.WARNING):
         scores = scorer(batch)
     assert_same_gradients(gradients(scorer, scores), wanted)

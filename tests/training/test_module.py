@@ -5,6 +5,7 @@ import logging
 import pytest
 import torch
 
+from ltr.batch import TokenRows
 from ltr.errors import ConfigError, LtrError
 from ltr.links import Sigmoid
 from ltr.losses import MSE, CompositeSoftmax, ListNet, RankNet
@@ -52,15 +53,15 @@ def test_accumulated_batches_learn_what_one_batch_does():
 def part(batch, low, high):
     """Lists low..high of a batch."""
     first, last = batch.list_offsets[low], batch.list_offsets[high]
-    start, stop = batch.doc_offsets[first], batch.doc_offsets[last]
+    start, stop = batch.tokens.offsets[first], batch.tokens.offsets[last]
     return type(batch)(
         list_offsets=batch.list_offsets[low : high + 1] - first,
         labels=batch.labels[first:last],
         query_ids=batch.query_ids[low:high],
         doc_ids=batch.doc_ids[first:last],
-        input_ids=batch.input_ids[start:stop],
-        segment_ids=batch.segment_ids[start:stop],
-        doc_offsets=batch.doc_offsets[first : last + 1] - start,
+        tokens=TokenRows(
+            batch.tokens.ids[start:stop], batch.tokens.marks[start:stop], batch.tokens.offsets[first : last + 1] - start
+        ),
     )
 
 
@@ -82,7 +83,7 @@ def test_learning_improves_the_dev_measure():
     batches = [lists([4] * 8, [1, 0, 0, 0] * 8, seed=s) for s in range(3)]
     for batch in batches:  # token 7 marks the relevant document
         for row in range(0, 32, 4):
-            batch.input_ids[batch.doc_offsets[row]] = 7
+            batch.tokens.ids[batch.tokens.offsets[row]] = 7
     made = module()
     loop = trainer(max_epochs=60)
     loop.fit(made, datamodule=Fixed(batches[:2], batches[2]))

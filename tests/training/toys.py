@@ -4,7 +4,7 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from ltr.batch import TextLists
+from ltr.batch import TextLists, TokenRows
 from ltr.io.trec import Run
 from ltr.scorers.base import Scorer
 
@@ -18,7 +18,7 @@ class Bag(Scorer):
         self.head = nn.Linear(4, 1)
 
     def forward(self, batch):
-        return batch.pad(self.head(self.tokens(batch.input_ids, batch.doc_offsets[:-1]))[:, 0])
+        return batch.pad(self.head(self.tokens(batch.tokens.ids, batch.tokens.offsets[:-1]))[:, 0])
 
     def parts(self):
         return {"encoder": [self.tokens.weight], "head": list(self.head.parameters())}
@@ -34,9 +34,11 @@ def lists(sizes, labels, seed=0, prefix="q"):
         labels=torch.tensor(labels, dtype=torch.float32),
         query_ids=[f"{prefix}{i}" for i in range(len(sizes))],
         doc_ids=[f"d{j}" for j in range(n)],
-        input_ids=torch.randint(0, 50, (int(lengths.sum()),), generator=generator),
-        segment_ids=torch.zeros(int(lengths.sum()), dtype=torch.int64),
-        doc_offsets=torch.tensor([0, *lengths.cumsum(0)]),
+        tokens=TokenRows(
+            torch.randint(0, 50, (int(lengths.sum()),), generator=generator),
+            torch.zeros(int(lengths.sum()), dtype=torch.int64),
+            torch.tensor([0, *lengths.cumsum(0)]),
+        ),
     )
 
 

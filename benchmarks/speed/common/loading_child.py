@@ -103,7 +103,7 @@ def throughput(settings: dict[str, Any]) -> dict[str, Any]:
     batches = docs = tokens = 0
     begun = time.perf_counter()
     for batch in iterator:
-        batches, docs, tokens = batches + 1, docs + batch.n_docs, tokens + len(batch.input_ids)
+        batches, docs, tokens = batches + 1, docs + batch.n_docs, tokens + len(batch.tokens.ids)
         if time.perf_counter() - begun > settings["seconds"]:
             break
     wall = time.perf_counter() - begun

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ltr.batch import PassageLists
+from ltr.batch import TextLists
 from ltr.data.lists.sampling import Drawn
 from ltr.data.text.parts import EvalPart, TrainPart
 from ltr.data.tokens.encoder import Encoder, encoder_of
@@ -26,14 +26,12 @@ class PassageEncoder(Encoder):
     cutting: Cutting = field(default_factory=Cutting)
     pooling: str = "max"
 
-    def __getitem__(self, lists: Drawn) -> PassageLists:
+    def __getitem__(self, lists: Drawn) -> TextLists:
         queries, docs, owners = self._gathered(lists)
         encoded, passages = encode_passages(
             self.template, queries, docs, self.cutting, self.max_length, self.max_query_length, owners
         )
-        return PassageLists.of_passages(
-            *encoded[:3], passages, lists.offsets, self.pooling, lists.labels, *self._named(lists)
-        )
+        return TextLists.of(*encoded[:3], lists.offsets, lists.labels, *self._named(lists), passages, self.pooling)
 
     def lengths(self, lists: Drawn) -> np.ndarray:
         """[documents] tokens of the encodings of each document's passages, at most."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ltr.batch import PassageLists, TextLists
+from ltr.batch import TextLists
 from ltr.scorers.cpu.cross_encoder import FusedCrossEncoder, heads_of, parts_of
 from ltr.scorers.cpu.layers import FirstTokens, joint
 from ltr.scorers.cpu.quantised import Tensors, places
@@ -59,7 +59,7 @@ def recorded(scorer: FusedCrossEncoder, batches: Sequence[TextLists]) -> list[di
     watching = FusedCrossEncoder(scorer.model, layers, scorer.precision, scorer.source, scorer.batch_tokens)
     for batch in batches:
         # in one thread: what is noted must not depend on how many there are
-        watching.pass_through(batch.as_documents() if isinstance(batch, PassageLists) else batch)
+        watching.pass_through(batch)
     found: list[dict[str, Tensor]] = [{} for _ in layers]
     for i, name in places(len(layers)):
         found[i][name] = torch.cat(getattr(layers[i], name).rows)

@@ -89,14 +89,14 @@ class FusedCrossEncoder(Scorer):
         check_length(self.model.config, self.source, max_length)
 
     def forward(self, batch: TextLists) -> Tensor:
-        if not batch.n_docs:
-            return batch.pad(torch.zeros(0))
+        if not batch.n_rows:
+            return batch.scores(torch.zeros(0))
         self.check_length(int(batch.lengths.max()))
         threads = threads_for(int(batch.lengths.sum()))
         pieces = filled(batch.lengths, self._at_once(batch.lengths, threads), self.batch_docs)
         with torch.inference_mode():
             flat = torch.cat(in_threads(partial(self._scores_of, batch), pieces, threads))
-            return batch.pad(flat[torch.cat(pieces).argsort()])
+            return batch.scores(flat[torch.cat(pieces).argsort()])
 
     def halve(self) -> bool:
         """Compute half as many tokens at once from now on; False where that would not help any more."""
@@ -161,8 +161,10 @@ def spare_rows(tokens: int) -> int:
 def query_rows(line: Row, separator: int) -> Tensor:
     """Rows of the tokens of each document up to its first separator: the query, as all cross-encoders read it first.
 
-    >>> batch = TextLists(torch.tensor([0, 2]), input_ids=torch.tensor([1, 5, 2, 7, 2, 1, 2, 8, 2]),
-    ...                   segment_ids=torch.zeros(9, dtype=torch.int64), doc_offsets=torch.tensor([0, 5, 9]))
+    >>> from ltr.batch import TokenRows
+    >>> ids = torch.tensor([1, 5, 2, 7, 2, 1, 2, 8, 2])
+    >>> tokens = TokenRows(ids, torch.zeros_like(ids), torch.tensor([0, 5, 9]))
+    >>> batch = TextLists(torch.tensor([0, 2]), tokens=tokens)
     >>> query_rows(row(batch, torch.tensor([0, 1])), separator=2).tolist()
     [0, 1, 2, 5, 6]
     """

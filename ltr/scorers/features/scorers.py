@@ -93,7 +93,7 @@ class FeatureScorer(Scorer):
                 buffer.copy_(torch.from_numpy(np.asarray(values, np.float32)))
 
     def forward(self, batch: FeatureLists) -> Tensor:
-        features = batch.features
+        features = batch.placed(batch.features)  # documents of a list may see each other
         if self.n_features is None:
             raise ConfigError(
                 f"{type(self).__name__}: the number of features is not known yet; give n_features, or train it through "
@@ -106,7 +106,7 @@ class FeatureScorer(Scorer):
         if self.log1p:
             features = features.sign() * features.abs().log1p()
         states = self.encoded((features - self.shift) / self.scale, batch)
-        return batch.pad(self.head(states)[:, 0].float())
+        return batch.pad(batch.pooled(self.head(states)[:, 0].float()))
 
     def parts(self) -> dict[str, list[nn.Parameter]]:
         if self.n_features is None:

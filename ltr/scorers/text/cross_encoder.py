@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ltr.batch import TextLists
+from ltr.batch import TextLists, TokenRows
 from ltr.errors import ConfigError
 from ltr.io.models import located
 from ltr.scorers.base import Scorer
@@ -142,7 +142,7 @@ class CrossEncoder(Scorer):
         if self.checkpointing and torch.is_grad_enabled():
             run = partial(checkpoint, run, use_reentrant=False)
         flat = torch.cat([run(batch, piece) for piece in pieces])
-        return batch.pad(flat[torch.cat(pieces).argsort()])
+        return batch.scores(flat[torch.cat(pieces).argsort()])
 
     def budget(self, device: torch.device) -> int:
         """How many tokens are computed at once on a device."""
@@ -161,7 +161,7 @@ class CrossEncoder(Scorer):
         length = min(128, self.max_positions or 128, tokens)
         offsets = torch.arange(0, tokens + 1, length, device=device)
         ids = torch.randint(self.model.config.vocab_size, (int(offsets[-1]),), device=device)
-        batch = TextLists(offsets[[0, 0]], input_ids=ids, segment_ids=torch.zeros_like(ids), doc_offsets=offsets)
+        batch = TextLists(offsets[[0, 0]], tokens=TokenRows(ids, torch.zeros_like(ids), offsets))
         scores = self._scores_of(batch, torch.arange(len(offsets) - 1, device=device))
         if scores.requires_grad:
             torch.autograd.grad(scores.sum(), [p for p in self.parameters() if p.requires_grad], allow_unused=True)

@@ -60,8 +60,8 @@ def padded(batch: TextLists, docs: Tensor, pad_id: int) -> tuple[Tensor, Tensor,
     places = torch.arange(int(lengths.max()), device=lengths.device)
     mask = places < lengths[:, None]
     # places beyond a document would run into its neighbour, or off the stream's end
-    at = (batch.doc_offsets[docs, None] + places).masked_fill(~mask, 0)
-    return batch.input_ids[at].masked_fill(~mask, pad_id), batch.segment_ids[at].masked_fill(~mask, 0), mask
+    at = (batch.tokens.offsets[docs, None] + places).masked_fill(~mask, 0)
+    return batch.tokens.ids[at].masked_fill(~mask, pad_id), batch.tokens.marks[at].masked_fill(~mask, 0), mask
 
 
 class Row(NamedTuple):
@@ -87,8 +87,9 @@ class Row(NamedTuple):
 def row(batch: TextLists, docs: Tensor) -> Row:
     """Documents as a row; sorted by length they make the fewest runs.
 
-    >>> batch = TextLists(torch.tensor([0, 2]), input_ids=torch.tensor([7, 8, 9]), segment_ids=torch.tensor([0, 0, 1]),
-    ...                   doc_offsets=torch.tensor([0, 1, 3]))
+    >>> from ltr.batch import TokenRows
+    >>> tokens = TokenRows(torch.tensor([7, 8, 9]), torch.tensor([0, 0, 1]), torch.tensor([0, 1, 3]))
+    >>> batch = TextLists(torch.tensor([0, 2]), tokens=tokens)
     >>> found = row(batch, torch.tensor([1, 0]))
     >>> found.input_ids.tolist(), found.positions.tolist(), found.runs
     ([8, 9, 7], [0, 1, 0], [(1, 2), (1, 1)])
@@ -97,7 +98,7 @@ def row(batch: TextLists, docs: Tensor) -> Row:
     ends = lengths.cumsum(0)
     starts = ends - lengths
     positions = torch.arange(int(ends[-1]), device=ends.device) - starts.repeat_interleave(lengths)
-    at = batch.doc_offsets[docs].repeat_interleave(lengths) + positions
+    at = batch.tokens.offsets[docs].repeat_interleave(lengths) + positions
     common, counts = lengths.unique_consecutive(return_counts=True)
     runs = list(zip(counts.tolist(), common.tolist(), strict=True))
-    return Row(batch.input_ids[at], batch.segment_ids[at], positions, ends, starts, runs)
+    return Row(batch.tokens.ids[at], batch.tokens.marks[at], positions, ends, starts, runs)

@@ -85,6 +85,6 @@ def test_lightning_puts_no_sampler_of_its_own_in_front(data):
 def test_token_budget(data):
     made = data(lists_per_batch=None, tokens_per_batch=300)
     loader = made.train_dataloader()
-    sums = [len(batch.input_ids) for batch in loader]
+    sums = [len(batch.tokens.ids) for batch in loader]
     assert len(sums) == len(loader) > 2
     assert max(sums) < 300 + 4 * 40

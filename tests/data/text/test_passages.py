@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from ltr.batch import PassageLists, TextLists
+from ltr.batch import TextLists
 from ltr.data.tokens.passages import Reading
 from ltr.errors import ConfigError
 from tests.data.text_data import FIRST, documents
@@ -16,23 +16,22 @@ from tests.data.tokenizers import WORDS
 LONG = {"max_length": 24, "max_query_length": 8, "tokens_per_batch": None}
 
 
-def passages(batch: PassageLists) -> list[list[list[int]]]:
+def passages(batch: TextLists) -> list[list[list[int]]]:
     """The token ids of the passages of each document."""
-    cut = [part.tolist() for part in batch.input_ids.tensor_split(batch.doc_offsets[1:-1].tolist())]
-    ends = batch.passage_offsets.tolist()
+    cut = [part.tolist() for part in batch.tokens.ids.tensor_split(batch.tokens.offsets[1:-1].tolist())]
+    ends = batch.row_offsets.tolist()
     return [cut[start:stop] for start, stop in pairwise(ends)]
 
 
 def test_dev_documents_are_read_whole_and_training_reads_beginnings(data):
     plain, made = data(**LONG), data(**LONG, reading=Reading("max"))
     whole = data(max_length=400, max_query_length=8)
-    assert all(type(batch) is TextLists for batch in made.train_dataloader())
+    assert all(batch.row_offsets is None for batch in made.train_dataloader())
     for ours, theirs in zip(made.train_dataloader(), plain.train_dataloader(), strict=True):
-        assert ours.input_ids.tolist() == theirs.input_ids.tolist()
+        assert ours.tokens.ids.tolist() == theirs.tokens.ids.tolist()
     beginnings, texts = ({d[:2]: d for b in one.val_dataloader() for d in documents(b)} for one in (plain, whole))
     several, seen = 0, 0
     for batch in made.val_dataloader():
-        assert type(batch) is PassageLists
         assert batch.pooling == "max"
         owners = np.repeat(batch.query_ids, batch.list_offsets.diff())
         for query, doc, label, own in zip(owners, batch.doc_ids, batch.labels.tolist(), passages(batch), strict=True):
@@ -53,9 +52,9 @@ def test_what_is_told_and_planned_is_what_is_computed(data, reading):
     made = data(**LONG, reading=reading, eval_tokens_per_batch=600)
     batches = list(made.val_dataloader())
     assert len(batches) > 2
-    assert all(batch.input_ids.numel() <= 600 or len(batch) == 1 for batch in batches)
+    assert all(batch.tokens.ids.numel() <= 600 or len(batch) == 1 for batch in batches)
     facts, plain = made.counts["dev"], data(**LONG).counts["dev"]
-    tokens, docs = sum(b.input_ids.numel() for b in batches), sum(b.n_docs for b in batches)
+    tokens, docs = sum(b.tokens.ids.numel() for b in batches), sum(b.n_docs for b in batches)
     assert tokens / docs <= facts["tokens_per_doc"] < 1.05 * tokens / docs
     assert facts["tokens_per_doc"] > plain["tokens_per_doc"]
     assert (0 < facts["truncated"] < plain["truncated"]) if reading.max_passages else facts["truncated"] == 0
@@ -66,7 +65,7 @@ def test_workers_get_the_same(data):
     made = data(**LONG, reading=Reading("mean"))
     encoder, (lists, *_) = made._encoder("dev"), list(made.val_dataloader().sampler)
     again = pickle.loads(pickle.dumps(encoder))[lists]
-    assert again.input_ids.tolist() == encoder[lists].input_ids.tolist()
+    assert again.tokens.ids.tolist() == encoder[lists].tokens.ids.tolist()
     assert again.pooling == "mean"
 
 

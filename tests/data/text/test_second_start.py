@@ -159,7 +159,7 @@ def test_batches_are_made_by_a_thread_and_the_same_as_without(data):
     assert names == {"ltr-ahead"}
     assert isinstance(loader, Loader)
     direct = [loader.dataset[lists] for lists in loader.sampler]
-    assert [batch.input_ids.tolist() for batch in batches] == [batch.input_ids.tolist() for batch in direct]
+    assert [batch.tokens.ids.tolist() for batch in batches] == [batch.tokens.ids.tolist() for batch in direct]
     assert [batch.doc_ids for batch in batches] == [batch.doc_ids for batch in direct]
 
 

@@ -149,7 +149,7 @@ def test_other_processes_get_an_encoder_of_a_few_bytes(data):
     encoder = made.train_dataloader().dataset
     copy = pickle.loads(pickle.dumps(encoder))
     spec = next(iter(made.train_dataloader().sampler))
-    assert torch.equal(copy[spec].input_ids, encoder[spec].input_ids)
+    assert torch.equal(copy[spec].tokens.ids, encoder[spec].tokens.ids)
 
 
 def test_signature_tells_data_apart(data, folder, tmp_path):

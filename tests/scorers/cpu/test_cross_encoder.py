@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ltr.batch import TextLists
+from ltr.batch import TextLists, TokenRows
 from ltr.errors import ConfigError
 from ltr.scorers.cpu import cross_encoder as fused_module
 from ltr.scorers.cpu import layers as fused_layers
@@ -115,7 +115,7 @@ def test_no_token_is_computed_that_is_not_there(scorer, monkeypatch):
     made = scorer.fused(torch.float32)
     with Rows() as seen:
         made(batch)
-    tokens, docs = batch.input_ids.numel(), batch.n_docs
+    tokens, docs = batch.tokens.ids.numel(), batch.n_docs
     # the first layer: four products of every token; the last one: four of first tokens; then pooler and classifier
     assert seen.products.count(docs) == 6
     large = [rows for rows in seen.products if rows != docs]
@@ -251,9 +251,7 @@ def test_autocast_is_left_as_it_is(scorer, monkeypatch):
 def test_queries_of_models_with_two_separators():
     """<s> q </s></s> d </s>, and a document without any separator, which is all query."""
     ids = torch.tensor([0, 7, 8, 2, 2, 9, 9, 2, 0, 7, 9])
-    batch = TextLists(
-        torch.tensor([0, 2]), input_ids=ids, segment_ids=torch.zeros_like(ids), doc_offsets=torch.tensor([0, 8, 11])
-    )
+    batch = TextLists(torch.tensor([0, 2]), tokens=TokenRows(ids, torch.zeros_like(ids), torch.tensor([0, 8, 11])))
     line = fused_module.row(batch, torch.tensor([1, 0]))
     assert fused_module.query_rows(line, 2).tolist() == [0, 1, 2, 3, 4, 5, 6]
 

@@ -282,11 +282,11 @@ def test_rows_behind_the_documents_are_not_recorded():
 
 def with_separators(batch, at=4):
     """A batch whose documents each hold two separators, the first of them at one place in the document."""
-    ids = batch.input_ids.masked_fill(batch.input_ids == SEPARATOR, SEPARATOR + 1)
-    starts = batch.doc_offsets[:-1]
+    ids = batch.tokens.ids.masked_fill(batch.tokens.ids == SEPARATOR, SEPARATOR + 1)
+    starts = batch.tokens.offsets[:-1]
     ids[starts + torch.minimum(batch.lengths - 1, torch.tensor(at))] = SEPARATOR
-    ids[batch.doc_offsets[1:] - 1] = SEPARATOR
-    return dataclasses.replace(batch, input_ids=ids)
+    ids[batch.tokens.offsets[1:] - 1] = SEPARATOR
+    return dataclasses.replace(batch, tokens=dataclasses.replace(batch.tokens, ids=ids))
 
 
 @pytest.mark.parametrize("keep", [set(), {(0, "project")}, {(0, "widen"), (0, "narrow")}])

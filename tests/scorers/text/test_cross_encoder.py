@@ -7,7 +7,7 @@ import torch
 import transformers
 from transformers import PretrainedConfig
 
-from ltr.batch import TextLists
+from ltr.batch import TextLists, TokenRows
 from ltr.errors import ConfigError
 from ltr.scorers.text import loading
 from ltr.scorers.text.cross_encoder import CrossEncoder
@@ -25,18 +25,18 @@ def random_batch(sizes, shortest=4, longest=60, seed=0) -> TextLists:
         lists,
         query_ids=[f"q{i}" for i in range(len(sizes))],
         doc_ids=[f"d{j}" for j in range(sum(sizes))],
-        input_ids=torch.randint(5, 120, (tokens,), generator=draw),
-        segment_ids=(torch.rand(tokens, generator=draw) > 0.3).long(),
-        doc_offsets=offsets,
+        tokens=TokenRows(
+            torch.randint(5, 120, (tokens,), generator=draw), (torch.rand(tokens, generator=draw) > 0.3).long(), offsets
+        ),
     )
 
 
 def one_by_one(model, batch: TextLists, segments: bool = True) -> torch.Tensor:
     """The reference: transformers' own forward, each document alone, no padding."""
     scores = []
-    for start, stop in zip(batch.doc_offsets, batch.doc_offsets[1:], strict=False):
-        extra = {"token_type_ids": batch.segment_ids[None, start:stop]} if segments else {}
-        scores.append(model(input_ids=batch.input_ids[None, start:stop], **extra).logits[0, 0])
+    for start, stop in zip(batch.tokens.offsets, batch.tokens.offsets[1:], strict=False):
+        extra = {"token_type_ids": batch.tokens.marks[None, start:stop]} if segments else {}
+        scores.append(model(input_ids=batch.tokens.ids[None, start:stop], **extra).logits[0, 0])
     return batch.pad(torch.stack(scores))
 
 
@@ -110,7 +110,7 @@ def test_no_token_is_computed_that_is_not_there(scorer):
     batch = random_batch([20, 30])
     scorer(batch)
     handle.remove()
-    assert sum(seen) == batch.input_ids.numel()
+    assert sum(seen) == batch.tokens.ids.numel()
 
 
 def test_checkpointing_gives_the_same_gradients(tiny_model):

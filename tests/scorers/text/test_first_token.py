@@ -115,7 +115,7 @@ def test_the_last_feed_forward_sees_one_row_a_document(scorer):
     scorer(batch)
     for handle in handles:
         handle.remove()
-    tokens, docs = batch.input_ids.numel(), batch.n_docs
+    tokens, docs = batch.tokens.ids.numel(), batch.n_docs
     assert {n for name, n in rows.items() if ".layer.0." in name} == {tokens}
     last = {name.split("layer.1.")[1]: n for name, n in rows.items() if ".layer.1." in name}
     whole = {name for name, n in last.items() if n == tokens}

@@ -134,7 +134,7 @@ def test_what_a_token_takes_is_more_than_its_saved_activations(tiny_model):
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         scores = scorer(batch)
     assert scores.requires_grad
-    assert 0 < sum(kept.values()) <= batch.input_ids.numel() * token_bytes(scorer.model.config, training=True)
+    assert 0 < sum(kept.values()) <= batch.tokens.ids.numel() * token_bytes(scorer.model.config, training=True)
 
 
 def test_auto_is_tried_once_for_each_use_and_changes_nothing_else(tiny_model, monkeypatch, caplog):

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ltr.batch import TextLists
+from ltr.batch import TextLists, TokenRows
 from ltr.scorers.text.microbatches import padded, plan
 
 
@@ -33,9 +33,9 @@ def test_little_is_padding():
 def test_padding_takes_nothing_from_neighbours():
     batch = TextLists(
         torch.tensor([0, 3]),
-        input_ids=torch.tensor([7, 8, 9, 4, 5, 6]),
-        segment_ids=torch.tensor([1, 1, 1, 0, 1, 1]),
-        doc_offsets=torch.tensor([0, 3, 4, 6]),
+        tokens=TokenRows(
+            torch.tensor([7, 8, 9, 4, 5, 6]), torch.tensor([1, 1, 1, 0, 1, 1]), torch.tensor([0, 3, 4, 6])
+        ),
     )
     ids, segments, mask = padded(batch, torch.tensor([2, 1]), pad_id=99)
     assert ids.tolist() == [[5, 6], [4, 99]]

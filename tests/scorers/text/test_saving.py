@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from ltr.batch import TextLists
+from ltr.batch import TextLists, TokenRows
 from ltr.errors import ConfigError, DataError
 from ltr.scorers.text import saving
 from ltr.scorers.text.cross_encoder import CrossEncoder
@@ -38,9 +38,11 @@ def scores_of(scorer: CrossEncoder) -> np.ndarray:
     offsets = torch.tensor([0, *np.cumsum([len(e["input_ids"]) for e in encoded])])
     batch = TextLists(
         torch.tensor([0, len(PAIRS)]),
-        input_ids=torch.tensor([i for e in encoded for i in e["input_ids"]]),
-        segment_ids=torch.tensor([i for e in encoded for i in e["token_type_ids"]]),
-        doc_offsets=offsets,
+        tokens=TokenRows(
+            torch.tensor([i for e in encoded for i in e["input_ids"]]),
+            torch.tensor([i for e in encoded for i in e["token_type_ids"]]),
+            offsets,
+        ),
     )
     with torch.inference_mode():
         return scorer(batch)[0].numpy()

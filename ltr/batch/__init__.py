@@ -1,0 +1,9 @@
+"""What data, scorers and training hand to each other: lists of documents, ragged, without padding."""
+
+from ltr.batch.features import FeatureLists
+from ltr.batch.lists import Lists
+from ltr.batch.passages import PASSAGES, check_passages
+from ltr.batch.texts import TextLists, TwinLists
+from ltr.batch.tokens import TokenRows
+
+__all__ = ["PASSAGES", "FeatureLists", "Lists", "TextLists", "TokenRows", "TwinLists", "check_passages"]
