@@ -66,7 +66,7 @@ def main() -> None:
     from ltr.io.files import replacing
     from ltr.io.merging import below
     from ltr.io.trec import read_qrels, read_run
-    from ltr.scorers.text.settings import ModelSettings
+    from ltr.settings.texts import ModelSettings
     from ltr.training.records import versions
 
     found: dict = {

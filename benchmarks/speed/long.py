@@ -19,7 +19,7 @@ from common import report
 
 from ltr.inference.reranker import Reranker
 from ltr.scorers.text.cross_encoder import CrossEncoder
-from ltr.scorers.text.settings import ModelSettings
+from ltr.settings.texts import ModelSettings
 
 QUERY = "how to join two paths"
 #: each is one token of the usual vocabularies, and of the tiny one of the tests
@@ -55,7 +55,7 @@ def measured(ranker: Reranker, docs: list[str], repeats: int) -> dict[str, float
 
 
 def _texts(docs: list[str]) -> Any:
-    from ltr.inference.encoding import Texts
+    from ltr.data.tokens.reader import Texts
 
     return Texts("q", QUERY, [str(i) for i in range(len(docs))], docs)
 

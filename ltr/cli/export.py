@@ -13,7 +13,7 @@ from ltr.errors import DataError
 
 if TYPE_CHECKING:
     from ltr.batch import TextLists
-    from ltr.inference.encoding import TextEncoder
+    from ltr.data.tokens.reader import TextEncoder
     from ltr.inference.exporting import Check, Tolerance
 
 
@@ -75,7 +75,7 @@ def _lists(
     """Batches to calibrate on, batches to check on (of judged queries first), and judgements."""
     from ltr.data.candidates.sources import candidates
     from ltr.data.collections.collection import load
-    from ltr.inference.encoding import Texts
+    from ltr.data.tokens.reader import Texts
 
     collection = load(dataset)
     first = candidates(collection, run, depth, progress=sys.stderr.isatty()).to_dict()

@@ -11,15 +11,15 @@ from typing import Literal
 import numpy as np
 import torch
 
+from ltr.data.tokens.reader import TextEncoder, Texts
 from ltr.errors import ConfigError, DataError
-from ltr.inference.encoding import TextEncoder, Texts
 from ltr.inference.scoring import Scored, prepared, score
 from ltr.io.trec import Run
 from ltr.scorers.cpu.cross_encoder import FusedCrossEncoder
 from ltr.scorers.cpu.quantised import FILE as QUANTISED
 from ltr.scorers.cpu.quantised import load_quantised
 from ltr.scorers.text.cross_encoder import CrossEncoder
-from ltr.scorers.text.settings import ModelSettings
+from ltr.settings.texts import ModelSettings
 
 #: a document: its text, or a mapping with "text" and perhaps "title"
 Document = str | Mapping[str, str]

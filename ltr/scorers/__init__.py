@@ -4,9 +4,9 @@ from ltr.scorers.base import Scorer
 from ltr.scorers.features.attention import AttentionScorer
 from ltr.scorers.features.loading import load_scorer
 from ltr.scorers.features.scorers import FeatureScorer, LinearScorer, MLPScorer
-from ltr.scorers.features.settings import FeatureSettings
 from ltr.scorers.text.cross_encoder import CrossEncoder
-from ltr.scorers.text.settings import ModelSettings
+from ltr.settings.features import FeatureSettings
+from ltr.settings.texts import ModelSettings
 
 __all__ = [
     "AttentionScorer",

@@ -14,7 +14,7 @@ from ltr.errors import ConfigError
 from ltr.io.files import replacing
 from ltr.io.trec import Run, read_run, write_run
 from ltr.metrics import best_weight
-from ltr.scorers.text.settings import ModelSettings
+from ltr.settings.texts import ModelSettings
 from ltr.training import records
 from ltr.training.module import RankingModule
 from ltr.training.results import Results

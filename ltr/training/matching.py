@@ -8,8 +8,8 @@ from typing import Any
 from ltr.errors import ConfigError
 from ltr.scorers.base import Scorer
 from ltr.scorers.features.scorers import FeatureScorer
-from ltr.scorers.features.settings import FeatureSettings
-from ltr.scorers.text.settings import ModelSettings
+from ltr.settings.features import FeatureSettings
+from ltr.settings.texts import ModelSettings
 
 
 def fit_to_data(scorer: Scorer, data: Any) -> None:

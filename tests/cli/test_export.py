@@ -12,7 +12,7 @@ from ltr.inference import exporting
 from ltr.inference.reranker import Reranker
 from ltr.io.trec import read_run
 from ltr.scorers.text.cross_encoder import CrossEncoder
-from ltr.scorers.text.settings import ModelSettings
+from ltr.settings.texts import ModelSettings
 from tests.tiny_model import WORDS, save_tiny
 
 

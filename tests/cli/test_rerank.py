@@ -13,7 +13,7 @@ from ltr.inference import resuming
 from ltr.inference.reranker import Reranker
 from ltr.io.trec import read_run
 from ltr.scorers.text.cross_encoder import CrossEncoder
-from ltr.scorers.text.settings import ModelSettings
+from ltr.settings.texts import ModelSettings
 from tests.conftest import DOCS, QUERIES
 from tests.tiny_model import save_tiny
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from ltr.data.tokens.reader import Texts
 from ltr.errors import ConfigError, DataError, LtrError
 from ltr.inference import exporting
-from ltr.inference.encoding import Texts
 from ltr.inference.export_place import check_place
 from ltr.inference.exporting import Check, Tolerance, agreement, check, opened, quantise
 from ltr.inference.reranker import Reranker
 from ltr.scorers.text.cross_encoder import CrossEncoder
-from ltr.scorers.text.settings import ModelSettings
+from ltr.settings.texts import ModelSettings
 from tests.tiny_model import WORDS, save_tiny
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ltr.errors import ConfigError, DataError
 from ltr.inference.reranker import Reranker
 from ltr.scorers.text.cross_encoder import CrossEncoder
-from ltr.scorers.text.settings import ModelSettings
+from ltr.settings.texts import ModelSettings
 from tests.tiny_model import WORDS, save_tiny
 
 QUERY = "how to join two paths"

@@ -8,7 +8,7 @@ import ltr
 from ltr.errors import ConfigError, DataError
 from ltr.inference.reranker import Ranked, Reranker
 from ltr.scorers.text.cross_encoder import CrossEncoder
-from ltr.scorers.text.settings import ModelSettings
+from ltr.settings.texts import ModelSettings
 from tests.tiny_model import save_tiny
 
 QUERY = "how to join two paths"

@@ -20,7 +20,7 @@ from ltr.inference.reranker import Reranker
 from ltr.inference.resuming import PartialRun, blocks_of, claimed, model_signature, rerank_run
 from ltr.io.trec import Run, read_run
 from ltr.scorers.text.cross_encoder import CrossEncoder
-from ltr.scorers.text.settings import ModelSettings
+from ltr.settings.texts import ModelSettings
 from tests.conftest import write_tiny
 from tests.tiny_model import save_tiny
 

@@ -65,7 +65,7 @@ def train(base: str, folder: Path, steps: int) -> dict[str, float]:
     from ltr.inference.scoring import multiplies_bf16
     from ltr.losses import ListNet
     from ltr.scorers import CrossEncoder
-    from ltr.scorers.text.settings import ModelSettings
+    from ltr.settings.texts import ModelSettings
     from ltr.training import RankingModule
 
     quieten()

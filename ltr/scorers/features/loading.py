@@ -13,7 +13,7 @@ from ltr.io.files import existing
 from ltr.io.names import suggestion
 from ltr.scorers.features.attention import AttentionScorer
 from ltr.scorers.features.scorers import WEIGHTS, FeatureScorer, LinearScorer, MLPScorer
-from ltr.scorers.features.settings import FeatureSettings
+from ltr.settings.features import FeatureSettings
 
 #: the scorers that a saved model may name
 SCORERS: dict[str, type[FeatureScorer]] = {made.__name__: made for made in (LinearScorer, MLPScorer, AttentionScorer)}

@@ -24,7 +24,7 @@ from ltr.scorers.text import loading, packed, saving
 from ltr.scorers.text import memory_budget as budget
 from ltr.scorers.text.heads import head_of, in_head, without_pooler
 from ltr.scorers.text.microbatches import padded, plan
-from ltr.scorers.text.settings import ModelSettings
+from ltr.settings.texts import ModelSettings
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from ltr.errors import ConfigError
 from ltr.scorers.text.heads import in_head
-from ltr.scorers.text.settings import FILE
+from ltr.settings.texts import FILE
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from ltr.io.files import disk_errors, make_folder_of, to_disk, umask
 from ltr.scorers.text.loading import quiet
-from ltr.scorers.text.settings import ModelSettings
+from ltr.settings.texts import ModelSettings
 
 
 def save(model: Any, tokenizer: Any, settings: ModelSettings, folder: Path) -> None:

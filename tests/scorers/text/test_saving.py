@@ -12,7 +12,7 @@ from ltr.batch import TextLists, TokenRows
 from ltr.errors import ConfigError, DataError
 from ltr.scorers.text import saving
 from ltr.scorers.text.cross_encoder import CrossEncoder
-from ltr.scorers.text.settings import ModelSettings
+from ltr.settings.texts import ModelSettings
 
 PAIRS = [
     ("how to join two paths", "join the paths and return the path"),

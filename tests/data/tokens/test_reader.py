@@ -6,11 +6,11 @@ import pytest
 from ltr.batch import TextLists
 from ltr.data.lists.ragged import Ragged
 from ltr.data.tokens import pairs as tokens
+from ltr.data.tokens import reader as encoding
 from ltr.data.tokens.pairs import PairTemplate, encode, tokenize
+from ltr.data.tokens.reader import TextEncoder, Texts
 from ltr.errors import ConfigError
-from ltr.inference import encoding
-from ltr.inference.encoding import TextEncoder, Texts
-from ltr.scorers.text.settings import ModelSettings
+from ltr.settings.texts import ModelSettings
 from tests.data.tokenizers import WORDS, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer("bert")

@@ -11,7 +11,7 @@ from typing import Any
 
 from ltr.errors import DataError
 from ltr.io.files import existing, replacing
-from ltr.scorers.text.settings import FILE
+from ltr.settings.texts import FILE
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from ltr.batch import TextLists
 from ltr.data.lists.ragged import Ragged, offsets_of
 from ltr.data.tokens.pairs import PairTemplate, backend_of, check_lengths, encode, tokens_of
 from ltr.data.tokens.passages import Cutting, check_stride, encode_passages, inside_words
-from ltr.scorers.text.settings import ModelSettings
+from ltr.settings.texts import ModelSettings
 
 #: documents tokenised together
 CHUNK = 1024

@@ -1,0 +1,1 @@
+"""``ltr.json``: what a saved model must know about itself beyond its weights."""
