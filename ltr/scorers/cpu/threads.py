@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import sys
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from functools import cache
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -14,6 +19,9 @@ Result = TypeVar("Result")
 
 #: fewer tokens are not worth a thread
 LEAST = 256
+#: what sets a number of threads for the calling thread alone: OpenMP's, and that of the matrix library inside torch (by the name
+#: that takes a number; the same in small letters takes an address)
+SETTERS = ("omp_set_num_threads", "MKL_Set_Num_Threads_Local")
 
 
 def threads_for(tokens: int) -> int:
@@ -25,7 +33,8 @@ def in_threads(work: Callable[[Piece], Result], pieces: Sequence[Piece], threads
     """The results for all pieces, in order; torch's own threads are shared out among those that work.
 
     Threads that compute different pieces never wait for each other, while those that share each product wait several times
-    in every layer: 1.05 x as fast on two idle cores, and 2 to 6 x where other processes want them too.
+    in every layer: 1.05 x as fast on two idle cores, and 2 to 6 x where other processes want them too. Nothing of the
+    process changes meanwhile; where torch cannot give a thread a number of its own, this thread does all the work.
 
     Args:
         work: gives up Python's lock nearly all of the time, as torch's operations do.
@@ -33,25 +42,78 @@ def in_threads(work: Callable[[Piece], Result], pieces: Sequence[Piece], threads
         threads: how many to start; 1 for none.
     """
     threads = min(threads, len(pieces))
-    if threads < 2:
+    if threads < 2 or not _separable():
         return [work(piece) for piece in pieces]
-    own = torch.get_num_threads()
-    begun = Barrier(threads + 1)
-
-    def begin() -> None:
-        torch.get_num_threads()  # else the first operation takes the number of the process, whatever was set before
-        torch.set_num_threads(max(1, own // threads))
-        begun.wait()
-
-    with ThreadPoolExecutor(threads, "ltr-score") as pool:
-        try:
-            for _ in range(threads):
-                pool.submit(begin)
-            begun.wait()
-        except BaseException:  # one that cannot start, or the user's interruption: the others must not wait for it
-            begun.abort()
-            raise
-        finally:
-            # what a thread sets is also where threads that start later begin, in a server for example
-            torch.set_num_threads(own)
+    share = max(1, torch.get_num_threads() // threads)
+    with ThreadPoolExecutor(threads, "ltr-score", initializer=_take, initargs=(share,)) as pool:
         return list(pool.map(work, pieces))
+
+
+def unforked(work: Callable[[], Result]) -> Result:
+    """The result of ``work``, computed in a new thread where this one has been through a fork.
+
+    OpenMP keeps helpers for each thread that has shared out an operation. They are not there in a forked process, where the
+    thread that lives on waits for them for ever (a server that loads a model and then forks its workers). A new thread
+    starts with none. Modes that torch keeps for each thread are not taken along: ``work`` sets what it needs.
+    """
+    if threading.get_ident() != _forked:
+        return work()
+    with ThreadPoolExecutor(1, "ltr-forked") as pool:
+        return pool.submit(work).result()
+
+
+#: the thread that has been through a fork, in a forked process
+_forked: int | None = None
+
+
+def _after_fork() -> None:
+    global _forked
+    _forked = threading.get_ident()
+
+
+def across_forks(lock: threading.Lock) -> threading.Lock:  # type: ignore[valid-type]
+    """A lock that is free in every forked process: nobody holds it while the process forks."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+    return lock
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _take(share: int) -> None:
+    """Let torch use so many threads in this thread, whatever it uses in others.
+
+    ``torch.set_num_threads`` would also change where all threads begin that start later.
+    """
+    torch.get_num_threads()  # else the first operation takes the number of the process, whatever was set before
+    for setter in _setters():
+        setter(share)
+
+
+@cache
+def _setters() -> tuple[Callable[[int], object], ...]:
+    """``SETTERS`` of the libraries that torch itself computes with; none where there is no OpenMP."""
+    names = {"darwin": "libtorch_cpu.dylib", "win32": "torch_cpu.dll"}
+    path = Path(torch.__file__).parent / "lib" / names.get(sys.platform, "libtorch_cpu.so")
+    try:
+        library = ctypes.CDLL(str(path))  # loaded already: this gives its names, and those of what it is linked to
+        found = [getattr(library, SETTERS[0])]
+    except (OSError, AttributeError):
+        return ()
+    return (*found, *(getattr(library, name) for name in SETTERS[1:] if hasattr(library, name)))
+
+
+@cache
+def _separable() -> bool:
+    """Whether a thread can have a number of its own: tried once, in threads that end with it."""
+    before = torch.get_num_threads()
+
+    def own() -> int:
+        _take(before + 1)
+        return torch.get_num_threads()
+
+    with ThreadPoolExecutor(1) as one:
+        changed = one.submit(own).result()
+    return changed == before + 1 and torch.get_num_threads() == before

@@ -88,3 +88,53 @@ def test_few_tokens_are_not_shared_out(four_threads):
         3,
         4,
     ]
+
+
+def test_nothing_of_the_process_is_set_meanwhile(four_threads, monkeypatch):
+    threads._separable()  # which is tried once
+
+    def fail(number: int) -> None:
+        raise AssertionError("this is where threads begin that start later, in a server for example")
+
+    monkeypatch.setattr(torch, "set_num_threads", fail)
+    later = []
+
+    def ask() -> None:
+        later.append(torch.get_num_threads())
+
+    def work(piece: int) -> int:
+        one = threading.Thread(target=ask)
+        one.start()
+        one.join()
+        return torch.get_num_threads()
+
+    assert in_threads(work, [1, 2, 3, 4], 4) == [1, 1, 1, 1]
+    assert later == [4, 4, 4, 4]
+
+
+def test_the_matrix_library_takes_no_more_threads_than_the_rest(four_threads):
+    def mkl(piece: int) -> str:
+        return next(line for line in torch.__config__.parallel_info().splitlines() if "mkl_get_max" in line)
+
+    if not torch.backends.mkl.is_available():
+        pytest.skip("torch has no MKL here")
+    assert [line.split(":")[1].strip() for line in in_threads(mkl, [1, 2], 2)] == ["2", "2"]
+
+
+def test_threads_that_cannot_have_numbers_of_their_own_are_not_started(four_threads, monkeypatch):
+    monkeypatch.setattr(threads, "_setters", lambda: ())
+    threads._separable.cache_clear()
+    try:
+        here = threading.get_ident()
+        assert in_threads(lambda piece: (piece, threading.get_ident(), torch.get_num_threads()), [1, 2], 2) == [
+            (1, here, 4),
+            (2, here, 4),
+        ]
+    finally:
+        threads._separable.cache_clear()
+
+
+def test_only_a_thread_that_went_through_a_fork_hands_its_work_on(monkeypatch):
+    assert threads.unforked(threading.get_ident) == threading.get_ident()
+    monkeypatch.setattr(threads, "_forked", threading.get_ident())
+    assert threads.unforked(threading.get_ident) != threading.get_ident()
