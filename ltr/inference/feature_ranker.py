@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
-from ltr.batch import FeatureLists
+from ltr.batch import FeatureLists, Lists
 from ltr.data.features.standardise import Target
 from ltr.errors import DataError, ShapeError
-from ltr.inference.scoring import device_of, windows
+from ltr.inference.scoring import device_of, grouped, joined
 from ltr.io.names import suggestion
 from ltr.scorers import FeatureScorer, FeatureSettings, load_scorer
+from ltr.scorers.cpu.threads import unforked
 
 #: documents scored together
 WINDOW = 2**15
@@ -64,16 +66,18 @@ class FeatureRanker:
         batches = (
             FeatureLists.of(matrix[end - n : end], np.array([0, n])) for n, end in zip(counts, ends, strict=True)
         )
-        found = [np.zeros(0, np.float32)]
-        with torch.inference_mode():
-            for batch in windows(batches, WINDOW):
-                found.append(self.scorer(batch.to(self.device))[batch.mask.to(self.device)].cpu().numpy())
-        return np.concatenate(found)
+        found = [unforked(partial(self._computed, parts)) for parts in grouped(batches, WINDOW)]
+        return np.concatenate([np.zeros(0, np.float32), *found])
 
     def amounts(self, features: Any, sizes: Sequence[int] | None = None) -> np.ndarray:
         """[documents] scores in the unit of the labels, such as seconds, where the model learnt a transform of them."""
         scores = self.scores(features, sizes)
         return scores if self.target is None else self.target.back(scores)
+
+    def _computed(self, parts: list[Lists]) -> np.ndarray:
+        batch = joined(parts).to(self.device)
+        with torch.inference_mode():
+            return self.scorer(batch)[batch.mask].cpu().numpy()
 
     def _matrix(self, features: Any) -> np.ndarray:
         names = self.settings.feature_names

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ltr.batch import Lists
 from ltr.errors import ConfigError, DataError
@@ -19,6 +23,7 @@ from ltr.io.trec import Run
 from ltr.scorers.base import Scorer
 from ltr.scorers.cpu.cross_encoder import FusedCrossEncoder
 from ltr.scorers.cpu.hardware import multiplies_bf16
+from ltr.scorers.cpu.threads import across_forks, unforked
 from ltr.scorers.memory import is_out_of_memory, released
 
 log = logging.getLogger(__name__)
@@ -107,7 +112,8 @@ def score(
     """Score batches; gives one ``Scored`` per list, in the order in which lists come.
 
     Batches are put together to windows, so that documents of similar length from many queries run together. A window
-    that does not fit into memory is computed in smaller pieces. The scorer is in evaluation mode meanwhile.
+    that does not fit into memory is computed in smaller pieces, and so are those behind it. The scorer is in evaluation
+    mode meanwhile, as long as any thread scores with it, and otherwise nothing in it changes.
 
     Args:
         scorer: any scorer.
@@ -120,22 +126,53 @@ def score(
             elsewhere.
 
     Raises:
-        DataError: a score that is not finite, naming query and document.
+        DataError: a score that is not finite, naming query and document; all other lists of its window come before.
     """
-    was_training = scorer.training
-    scorer.eval()
-    try:
-        working = prepared(scorer, device, precision)
+    with evaluating(scorer):
+        working = unforked(partial(prepared, scorer, device, precision))
         place = next((p.device for p in working.parameters()), torch.device("cpu"))
         size = window or (2**15 if place.type == "cpu" else 2**19)
+        tokens: int | None = None
         with _bar(progress, total) as bar:
-            for batch in windows(batches, size):
-                with torch.inference_mode():
-                    scores = _fitting(working, batch.to(place)).float().cpu().numpy()
+            for parts in grouped(batches, size):
+                batch, scores, tokens = unforked(partial(_computed, working, parts, place, tokens))
                 yield from _lists(batch, scores)
                 bar.update(len(batch))
+
+
+@dataclass
+class _Scoring:
+    """How many threads score with a scorer, and the modes of all its modules before the first of them."""
+
+    threads: int
+    modes: list[tuple[nn.Module, bool]]
+
+
+_scoring: WeakKeyDictionary[nn.Module, _Scoring] = WeakKeyDictionary()
+_lock = across_forks(threading.Lock())
+
+
+@contextlib.contextmanager
+def evaluating(scorer: nn.Module) -> Iterator[None]:
+    """Evaluation mode, from the first thread that asks for it to the last; then every module is in its own again."""
+    with _lock:
+        held = _scoring.get(scorer)
+        if held is None:
+            held = _scoring[scorer] = _Scoring(0, [(module, module.training) for module in scorer.modules()])
+            if any(training for _, training in held.modes):
+                scorer.eval()
+        held.threads += 1
+    try:
+        yield
     finally:
-        scorer.train(was_training)
+        with _lock:
+            held.threads -= 1
+            if not held.threads:
+                del _scoring[scorer]
+                if any(training for _, training in held.modes):
+                    scorer.train(held.modes[0][1])
+                    for module, training in held.modes:  # a part that was frozen in evaluation mode stays so
+                        module.training = training
 
 
 def score_run(scorer: Scorer, batches: Iterable[Lists], name: str = "run", **options: Any) -> Run:
@@ -147,27 +184,38 @@ def score_run(scorer: Scorer, batches: Iterable[Lists], name: str = "run", **opt
     return Run.from_dict(found, name)
 
 
-def windows(batches: Iterable[Lists], size: int) -> Iterator[Lists]:
-    """Neighbouring batches joined until they hold ``size`` tokens (or documents)."""
+def grouped(batches: Iterable[Lists], size: int) -> Iterator[list[Lists]]:
+    """Neighbouring batches that together hold ``size`` tokens (or documents)."""
     held: list[Lists] = []
     for batch in batches:
         held.append(batch)
         if sum(one.size for one in held) >= size:
-            yield Lists.cat(held)
+            yield held
             held = []
     if held:
-        yield Lists.cat(held)
+        yield held
 
 
-def _fitting(scorer: Scorer, batch: Lists) -> Tensor:
-    """The scores; when memory runs out, with smaller and smaller micro-batches."""
+def _computed(
+    scorer: Scorer, parts: list[Lists], place: torch.device, tokens: int | None
+) -> tuple[Lists, np.ndarray, int | None]:
+    """(a window, its scores, how many tokens at once memory holds: None for as many as the scorer takes by itself).
+
+    When memory runs out, smaller and smaller micro-batches are tried.
+    """
+    batch = Lists.cat(parts)
+    moved = batch.to(place)
     while True:
         try:
-            return scorer(batch)
+            with torch.inference_mode():
+                scores = scorer(moved) if tokens is None else scorer(moved, tokens)
+                return batch, scores.float().cpu().numpy(), tokens
         except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error) or not getattr(scorer, "halve", lambda: False)():
+            fewer = scorer.fewer_tokens(tokens) if is_out_of_memory(error) else None
+            if fewer is None:
                 raise
-            log.warning("out of memory: scoring goes on with %d tokens at once", scorer.batch_tokens)
+            tokens = fewer
+            log.warning("out of memory: scoring goes on with %d tokens at once", tokens)
         released()
 
 
@@ -178,15 +226,21 @@ def _lists(batch: Lists, scores: np.ndarray) -> Iterator[Scored]:
             f"{len(batch.query_ids)} and {len(batch.doc_ids)}"
         )
     offsets = batch.list_offsets.tolist()
+    failed: list[str] = []
     for i, (start, stop) in enumerate(pairwise(offsets)):
         own = scores[i, : stop - start]
         if not np.isfinite(own).all():
             at = int(np.flatnonzero(~np.isfinite(own))[0])
-            raise DataError(
-                f"scoring: query {batch.query_ids[i]}, document {batch.doc_ids[start + at]}: the model's score is "
-                f"{own[at]}; it was damaged in training or overflows in this precision: try precision 32"
+            failed.append(
+                f"query {batch.query_ids[i]}, document {batch.doc_ids[start + at]}: the model's score is {own[at]}"
             )
+            continue
         yield Scored(batch.query_ids[i], batch.doc_ids[start:stop], own)
+    if failed:
+        more = f" ({len(failed) - 1} more of {len(batch)} queries have such scores)" if len(failed) > 1 else ""
+        raise DataError(
+            f"scoring: {failed[0]}; it was damaged in training or overflows in this precision: try precision 32{more}"
+        )
 
 
 def _bar(progress: str | None, total: int | None) -> Any:

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 class Scorer(nn.Module):
     """Gives every document of a batch a score: raw (no activation), float32, larger is better.
 
+    Threads may score at once with one scorer: nothing in it changes while it scores.
+
     Shape:
         ``scorer(batch)`` returns [lists, docs]; places without a document (``~batch.mask``) hold 0.
     """
@@ -24,6 +26,16 @@ class Scorer(nn.Module):
 
     def fused(self, dtype: torch.dtype) -> Scorer | None:
         """A scorer for the CPU that gives the same scores from fewer operations, or None where there is none."""
+        return None
+
+    def fewer_tokens(self, tokens: int | None = None) -> int | None:
+        """How many tokens to compute at once when memory does not hold ``tokens``; None where fewer would not help.
+
+        A scorer that gives numbers takes them as a second argument of ``forward``. It stays as it is.
+
+        Args:
+            tokens: what was tried; None for what the scorer takes by itself.
+        """
         return None
 
     @property

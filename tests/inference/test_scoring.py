@@ -10,7 +10,7 @@ from torch import nn
 from ltr.batch import Lists, TextLists, TokenRows
 from ltr.errors import ConfigError, DataError
 from ltr.inference import scoring
-from ltr.inference.scoring import Scored, device_of, prepared, score, score_run, windows
+from ltr.inference.scoring import Scored, device_of, grouped, prepared, score, score_run
 from ltr.scorers.base import Scorer
 from ltr.scorers.text.cross_encoder import CrossEncoder
 from tests.scorers.text.test_cross_encoder import random_batch
@@ -32,16 +32,16 @@ class FirstToken(Scorer):
         self.weight = nn.Parameter(torch.ones(1))
         self.batch_tokens, self.calls, self.fits = 1000, 0, 10**9
 
-    def forward(self, batch):
+    def forward(self, batch, tokens=None):
         self.calls += 1
         assert not self.training
-        if self.batch_tokens > self.fits:
+        if (tokens or self.batch_tokens) > self.fits:
             raise torch.OutOfMemoryError("too much")
         return batch.scores(batch.tokens.ids[batch.tokens.offsets[:-1]].float() * self.weight)
 
-    def halve(self):
-        self.batch_tokens //= 2
-        return self.batch_tokens > 10
+    def fewer_tokens(self, tokens=None):
+        half = (tokens or self.batch_tokens) // 2
+        return half if half > 10 else None
 
 
 def batches(sizes=((2, 3), (1,), (0, 4)), seed=0):
@@ -117,6 +117,40 @@ def test_training_mode_comes_back_even_when_scoring_stops_early():
     assert scorer.training
 
 
+def test_threads_that_score_with_one_scorer_leave_each_other_in_evaluation_mode():
+    scorer = FirstToken().train()
+    scorer.frozen = nn.Dropout().eval()
+    one, other = (score(scorer, batches(), "cpu", "32", window=1) for _ in range(2))
+    next(one)
+    next(other)
+    one.close()
+    assert not scorer.training, "the other still scores; its forward pass would notice too"
+    assert len(list(other)) == 4
+    assert scorer.training
+    assert not scorer.frozen.training, "each part is as it was"
+
+
+def test_a_score_that_is_not_finite_fails_its_own_list():
+    given = batches()
+    bad = [int(given[i].input_ids[given[i].doc_offsets[at]]) for i, at in ((0, 3), (2, 0))]
+
+    class Damaged(FirstToken):
+        def forward(self, batch, tokens=None):
+            found = super().forward(batch, tokens)
+            return found.masked_fill(torch.isin(found, torch.tensor(bad, dtype=found.dtype)), torch.nan)
+
+    usual = {one.query_id: one.scores.tolist() for one in score(FirstToken(), given, "cpu", "32")}
+    wanted = [(query, scores) for query, scores in usual.items() if not set(scores) & set(bad)]
+    got = []
+    found = score(Damaged(), given, "cpu", "32")
+    with pytest.raises(
+        DataError, match=r"query q0\.1, document d0\.3: the model's score is nan; .* \(1 more of 5 queries"
+    ):
+        got.extend((one.query_id, one.scores.tolist()) for one in found)
+    assert got == wanted
+    assert [query for query, _ in got] == ["q0.0", "q1.0", "q2.0"]
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_score_that_is_not_finite(value):
     scorer = FirstToken()
@@ -138,8 +172,13 @@ def test_out_of_memory_is_met_with_smaller_pieces_and_nothing_is_lost(caplog):
     given = batches()
     got = [one.scores.tolist() for one in score(scorer, given, "cpu", "32")]
     assert got == [scores for batch in given for scores in first_tokens(batch)]
-    assert scorer.batch_tokens == 250
-    assert "out of memory: scoring goes on with 250 tokens at once" in caplog.text
+    assert [r.getMessage() for r in caplog.records] == [
+        f"out of memory: scoring goes on with {tokens} tokens at once" for tokens in (500, 250)
+    ]
+    assert scorer.batch_tokens == 1000, "who else scores with it has as much at once as before"
+    scorer.calls = 0
+    list(score(scorer, given, "cpu", "32", window=1))
+    assert scorer.calls == 2 + len(given), "windows behind one that did not fit begin with what fits"
     scorer.fits = 1
     with pytest.raises(torch.OutOfMemoryError):
         list(score(scorer, given, "cpu", "32"))
@@ -186,13 +225,13 @@ def test_passages_that_run_out_of_memory_are_scored_in_smaller_pieces():
     scorer = FirstToken()
     scorer.fits = 300
     got = list(score(scorer, [passages("mean", [2, 1, 4], [3], "q")], "cpu", "32"))
-    assert (got[0].scores.tolist(), scorer.batch_tokens) == ([1.5, 3.0, 5.5], 250)
+    assert (got[0].scores.tolist(), scorer.calls) == ([1.5, 3.0, 5.5], 3)
 
 
 def test_windows_of_batches_without_tokens_count_documents():
     given = [Lists(torch.tensor([0, n]), query_ids=["q"], doc_ids=["d"] * n) for n in (3, 3, 3)]
-    assert [window.n_docs for window in windows(given, 5)] == [6, 3]
-    assert list(windows([], 5)) == []
+    assert [joined(window).n_docs for window in grouped(given, 5)] == [6, 3]
+    assert list(grouped([], 5)) == []
 
 
 def test_precision_bf16_scores_nearly_the_same_and_leaves_the_scorer(tiny_model):

@@ -37,9 +37,9 @@ class Small:
         self.computed, self.attempts, self.usual, self.whole = 0, 0, scorer._scores_of, scorer._computed
         scorer._scores_of, scorer._computed = self.scores_of, self.attempt
 
-    def attempt(self, batch):
+    def attempt(self, batch, tokens):
         self.computed, self.attempts = 0, self.attempts + 1
-        return self.whole(batch)
+        return self.whole(batch, tokens)
 
     def scores_of(self, batch, docs):
         tokens = int(batch.lengths[docs].sum())

@@ -88,22 +88,20 @@ class FusedCrossEncoder(Scorer):
         """Raise ConfigError unless the model has positions for ``max_length`` tokens."""
         check_length(self.model.config, self.source, max_length)
 
-    def forward(self, batch: TextLists) -> Tensor:
+    def forward(self, batch: TextLists, tokens: int | None = None) -> Tensor:
+        """The scores; ``tokens``: most tokens that a thread computes at once this time, None for ``batch_tokens``."""
         if not batch.n_rows:
             return batch.scores(torch.zeros(0))
         self.check_length(int(batch.lengths.max()))
         threads = threads_for(int(batch.lengths.sum()))
-        pieces = filled(batch.lengths, self._at_once(batch.lengths, threads), self.batch_docs)
+        pieces = filled(batch.lengths, self._at_once(batch.lengths, threads, tokens), self.batch_docs)
         with torch.inference_mode():
             flat = torch.cat(in_threads(partial(self._scores_of, batch), pieces, threads))
             return batch.scores(flat[torch.cat(pieces).argsort()])
 
-    def halve(self) -> bool:
-        """Compute half as many tokens at once from now on; False where that would not help any more."""
-        if self.batch_tokens < 128:
-            return False
-        self.batch_tokens //= 2
-        return True
+    def fewer_tokens(self, tokens: int | None = None) -> int | None:
+        half = (tokens or self.batch_tokens) // 2
+        return half if half >= 64 else None
 
     def _apply(self, fn: Any, recurse: bool = True) -> FusedCrossEncoder:
         # the reordered weights of the layers cannot move; the head alone must not
@@ -115,14 +113,15 @@ class FusedCrossEncoder(Scorer):
             )
         return self
 
-    def _at_once(self, lengths: Tensor, threads: int) -> int:
-        """Tokens of a piece, so that all threads have about the same to do."""
+    def _at_once(self, lengths: Tensor, threads: int, most: int | None = None) -> int:
+        """Tokens of a piece, so that all threads have about the same to do; ``most``: None for ``batch_tokens``."""
+        most = most or self.batch_tokens
         if threads == 1:
-            return self.batch_tokens
+            return most
         tokens = int(lengths.sum())
-        pieces = threads * -(-tokens // (threads * self.batch_tokens))
+        pieces = threads * -(-tokens // (threads * most))
         # half a long document more than its share, so that nothing is left over
-        return min(self.batch_tokens, -(-tokens // pieces) + int(lengths.max()) // 2)
+        return min(most, -(-tokens // pieces) + int(lengths.max()) // 2)
 
     def _scores_of(self, batch: TextLists, docs: Tensor) -> Tensor:
         # both are set for each thread

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import os
+import threading
 from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -19,12 +20,17 @@ from ltr.io.models import located
 from ltr.scorers.base import Scorer
 from ltr.scorers.cpu import cross_encoder as fused
 from ltr.scorers.cpu.cross_encoder import FusedCrossEncoder
+from ltr.scorers.cpu.threads import across_forks
 from ltr.scorers.memory import is_out_of_memory, released
 from ltr.scorers.text import loading, packed, saving
 from ltr.scorers.text import memory_budget as budget
-from ltr.scorers.text.heads import head_of, in_head, without_pooler
+from ltr.scorers.text.heads import encoder_of, head_of, in_head
 from ltr.scorers.text.microbatches import padded, plan
+from ltr.scorers.views import plain
 from ltr.settings.texts import ModelSettings
+
+#: held while a number of tokens is looked for: two trials at once would measure each other
+_PROBING = across_forks(threading.Lock())
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +44,9 @@ class CrossEncoder(Scorer):
     A training batch that runs out of memory in the forward pass is computed again with smaller micro-batches, then with
     ``checkpointing``; both stay so. Each process does this for itself, before gradients are exchanged. In the backward
     pass ``ltr.training.RankingModule`` does it, where one process trains.
+
+    Nothing in it changes while it scores, so that any number of threads may score at once. ``model`` may be what
+    ``torch.compile`` makes of it, which is called where the architecture runs as one whole.
 
     Args:
         model: folder, hub id or ``package:NAME/PATH``; safetensors only, no code from the hub is run.
@@ -82,8 +91,19 @@ class CrossEncoder(Scorer):
         self._freeze(freeze_layers)
         obstacle = packed.enable(self.model)
         self._packs = obstacle is None
+        self._takes_segments = loading.takes_segments(self.model)
         if obstacle is not None:
             _tell(self.model.config.model_type, obstacle)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if self._packs:  # in the process that it was sent to
+            packed.register()
+
+    @property
+    def network(self) -> Any:
+        """transformers' model itself, compiled or not."""
+        return plain(self.model)
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -93,22 +113,22 @@ class CrossEncoder(Scorer):
     @property
     def max_positions(self) -> int | None:
         """How many tokens query and document may have together; None where there is no bound."""
-        return loading.max_positions(self.model.config)
+        return loading.max_positions(self.network.config)
 
     def check_length(self, max_length: int) -> None:
         """Raise ConfigError unless the model has positions for ``max_length`` tokens."""
-        loading.check_length(self.model.config, self.source, max_length)
+        loading.check_length(self.network.config, self.source, max_length)
 
     def parts(self) -> dict[str, list[nn.Parameter]]:
         found: dict[str, list[nn.Parameter]] = {"encoder": [], "head": []}
-        for name, parameter in self.model.named_parameters():
+        for name, parameter in self.network.named_parameters():
             if parameter.requires_grad:
-                found["head" if in_head(self.model, name) else "encoder"].append(parameter)
+                found["head" if in_head(self.network, name) else "encoder"].append(parameter)
         return found
 
     @property
     def saved(self) -> nn.Module:
-        return self.model
+        return self.network
 
     def save(self, folder: str | os.PathLike, settings: ModelSettings) -> None:
         """Save as a standard sequence-classification folder with tokenizer and ``ltr.json``.
@@ -117,9 +137,10 @@ class CrossEncoder(Scorer):
         beside and renamed: an interruption leaves what was there.
         """
         self.check_length(settings.max_length)
-        saving.save(self.model, self.tokenizer, settings, Path(folder))
+        saving.save(self.network, self.tokenizer, settings, Path(folder))
 
-    def forward(self, batch: TextLists) -> Tensor:
+    def forward(self, batch: TextLists, tokens: int | None = None) -> Tensor:
+        """The scores; ``tokens``: most tokens computed at once this time, None for ``batch_tokens``."""
         if not batch.n_docs:
             # an empty share (the last batch of a rank) still takes part in the backward pass, with gradient 0
             return batch.pad(next(self.model.parameters()).new_zeros(0)) + 0 * self.parts()["head"][0].sum()
@@ -127,7 +148,7 @@ class CrossEncoder(Scorer):
         retries = 0
         while True:
             try:
-                return self._computed(batch)
+                return self._computed(batch, tokens)
             except (RuntimeError, MemoryError) as error:
                 # in scoring, ltr.inference.score tries again
                 if not torch.is_grad_enabled() or not is_out_of_memory(error) or not self.spare(retries):
@@ -135,9 +156,9 @@ class CrossEncoder(Scorer):
             released()
             retries += 1
 
-    def _computed(self, batch: TextLists) -> Tensor:
+    def _computed(self, batch: TextLists, tokens: int | None) -> Tensor:
         lengths = batch.lengths
-        pieces = plan(lengths, self.budget(lengths.device), self.batch_docs)
+        pieces = plan(lengths, tokens or self.budget(lengths.device), self.batch_docs)
         run = self._scores_of
         if self.checkpointing and torch.is_grad_enabled():
             run = partial(checkpoint, run, use_reentrant=False)
@@ -151,28 +172,29 @@ class CrossEncoder(Scorer):
         training = torch.is_grad_enabled()
         key = (str(device), training)
         if key not in self._probed:
-            size = budget.token_bytes(self.model.config, training)
-            self._probed[key] = budget.probe(partial(self._try, device=device), size, device)
-            log.info("%d tokens at once in %s on %s", self._probed[key], "training" if training else "scoring", device)
+            with _PROBING:
+                if key not in self._probed:  # nor found by another thread meanwhile
+                    size = budget.token_bytes(self.network.config, training)
+                    found = budget.probe(partial(self._try, device=device), size, device)
+                    log.info("%d tokens at once in %s on %s", found, "training" if training else "scoring", device)
+                    self._probed[key] = found
         return self._probed[key]
 
     def _try(self, tokens: int, device: torch.device) -> None:
         """Compute about so many tokens, with gradients that go nowhere where gradients are on."""
         length = min(128, self.max_positions or 128, tokens)
         offsets = torch.arange(0, tokens + 1, length, device=device)
-        ids = torch.randint(self.model.config.vocab_size, (int(offsets[-1]),), device=device)
+        # from a generator of its own: other threads may draw from torch's meanwhile
+        own = torch.Generator(device).manual_seed(0)
+        ids = torch.randint(self.network.config.vocab_size, (int(offsets[-1]),), device=device, generator=own)
         batch = TextLists(offsets[[0, 0]], tokens=TokenRows(ids, torch.zeros_like(ids), offsets))
         scores = self._scores_of(batch, torch.arange(len(offsets) - 1, device=device))
         if scores.requires_grad:
             torch.autograd.grad(scores.sum(), [p for p in self.parameters() if p.requires_grad], allow_unused=True)
 
-    def halve(self) -> bool:
-        """Compute half as many tokens at once from now on; False where that would not help any more."""
-        tokens = self.budget(next(self.model.parameters()).device) // 2
-        if tokens < 64:
-            return False
-        self.batch_tokens = tokens
-        return True
+    def fewer_tokens(self, tokens: int | None = None) -> int | None:
+        half = (tokens or self.budget(next(self.parameters()).device)) // 2
+        return half if half >= 64 else None
 
     def spare(self, retries: int = 0) -> bool:
         """Need less memory for training from now on, and say so; False where nothing is left to spare.
@@ -187,8 +209,10 @@ class CrossEncoder(Scorer):
             self.checkpointing = True
             log.warning("out of memory: training goes on with checkpointing, about a third slower")
             return True
-        if self.halve():
-            log.warning("out of memory: training goes on with %d tokens at once", self.batch_tokens)
+        tokens = self.fewer_tokens()
+        if tokens is not None:
+            self.batch_tokens = tokens
+            log.warning("out of memory: training goes on with %d tokens at once", tokens)
             return True
         if not self.checkpointing:
             return self.spare(retries=1)
@@ -197,9 +221,10 @@ class CrossEncoder(Scorer):
     def lowered(self, dtype: torch.dtype = torch.bfloat16) -> CrossEncoder:
         """A copy for scoring alone whose encoder works in ``dtype``; the head stays in float32."""
         copied = copy.deepcopy(self).requires_grad_(False)
-        whole = head_of(self.model) is None
-        for name, parameter in copied.model.named_parameters():
-            if whole or not in_head(self.model, name):
+        network = copied.network
+        whole = head_of(network) is None
+        for name, parameter in network.named_parameters():
+            if whole or not in_head(network, name):
                 parameter.data = parameter.data.to(dtype)
         return copied
 
@@ -207,40 +232,37 @@ class CrossEncoder(Scorer):
         if next(self.model.parameters()).device.type != "cpu":
             return None
         tokens = None if self.batch_tokens == "auto" else self.batch_tokens  # its own number was found by trying
-        return fused.fused(self.model, dtype, self.source, tokens, self.batch_docs, self.revision)
+        return fused.fused(self.network, dtype, self.source, tokens, self.batch_docs, self.revision)
 
     def _scores_of(self, batch: TextLists, docs: Tensor) -> Tensor:
-        head = head_of(self.model)
+        network = self.network
+        head = head_of(network)
         if head is None:
             return self.model(**self._padded_inputs(batch, docs)).logits[:, 0].float()
-        with without_pooler(self.model):
-            if self._packs:
-                first = packed.first_states(self.model, batch, docs, self._takes_segments)
-            else:
-                first = self.model.base_model(**self._padded_inputs(batch, docs)).last_hidden_state[:, 0]
+        if self._packs:
+            first = packed.first_states(network, batch, docs, self._takes_segments)
+        else:
+            first = encoder_of(network)(**self._padded_inputs(batch, docs)).last_hidden_state[:, 0]
         with torch.autocast(first.device.type, enabled=False):
-            return head(self.model, first.to(self._head_dtype)).view(-1).float()
+            return head(network, first.to(self._head_dtype)).view(-1).float()
 
     def _padded_inputs(self, batch: TextLists, docs: Tensor) -> dict[str, Tensor]:
-        ids, segments, mask = padded(batch, docs, self.model.config.pad_token_id or 0)
+        ids, segments, mask = padded(batch, docs, self.network.config.pad_token_id or 0)
         inputs = {"input_ids": ids, "attention_mask": mask.long()}
         return {**inputs, "token_type_ids": segments} if self._takes_segments else inputs
 
-    @cached_property
-    def _takes_segments(self) -> bool:
-        return loading.takes_segments(self.model)
-
     @property
     def _head_dtype(self) -> torch.dtype:
-        return next(p.dtype for name, p in self.model.named_parameters() if in_head(self.model, name))
+        network = self.network
+        return next(p.dtype for name, p in network.named_parameters() if in_head(network, name))
 
     def _freeze(self, layers: int) -> None:
         if not layers:
             return
-        stack = loading.encoder_layers(self.model)
+        stack = loading.encoder_layers(self.network)
         if not 0 <= layers <= len(stack):
             raise ConfigError(f"CrossEncoder: freeze_layers must be 0 to {len(stack)} for {self.source}, got {layers}")
-        for module in (self.model.base_model.embeddings, *stack[:layers]):
+        for module in (self.network.base_model.embeddings, *stack[:layers]):
             module.requires_grad_(False)
 
 

@@ -6,8 +6,6 @@ The result is exact.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor, nn
@@ -16,18 +14,15 @@ from ltr.scorers.text.layer_parts import PARTS
 from ltr.scorers.text.loading import encoder_layers
 from ltr.scorers.text.microbatches import Runs
 from ltr.scorers.text.row_attention import attend
+from ltr.scorers.views import beside
 
 
-@contextlib.contextmanager
-def without_last(model: Any) -> Iterator[nn.Module]:
-    """The encoder without its last layer, which is handed out."""
-    stack = encoder_layers(model)
-    parent, name = next((m, n) for m in model.base_model.modules() for n, part in m._modules.items() if part is stack)
-    parent._modules[name] = stack[:-1]
-    try:
-        yield stack[-1]
-    finally:
-        parent._modules[name] = stack
+def split(model: Any) -> tuple[Any, nn.Module]:
+    """(the encoder without its last layer and pooler, the last layer); the model stays whole."""
+    stack, base = encoder_layers(model), model.base_model
+    name = next(name for name, part in base.named_modules() if part is stack)
+    pooler = {"pooler": None} if "pooler" in base._modules else {}
+    return beside(base, {name: stack[:-1], **pooler}), stack[-1]
 
 
 def last_states(

@@ -6,11 +6,12 @@ another precision or without padding. An architecture that is not named here run
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
+
+from ltr.scorers.views import beside
 
 #: (transformers model, hidden states of the first tokens [docs, hidden]) -> [docs, 1]
 Head = Callable[[Any, Tensor], Tensor]
@@ -62,16 +63,7 @@ def in_head(model: Any, name: str) -> bool:
     return not name.startswith(base) or name.startswith(f"{base}pooler.")
 
 
-@contextlib.contextmanager
-def without_pooler(model: Any) -> Iterator[None]:
+def encoder_of(model: Any) -> Any:
     """The encoder alone: its pooler is part of the head, and would only run a second time."""
-    parts = model.base_model._modules
-    pooler = parts.get("pooler")
-    if pooler is None:
-        yield
-        return
-    parts["pooler"] = None
-    try:
-        yield
-    finally:
-        parts["pooler"] = pooler
+    base = model.base_model
+    return beside(base, {"pooler": None}) if base._modules.get("pooler") is not None else base

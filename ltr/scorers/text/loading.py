@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import logging
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from safetensors import SafetensorError
 from torch import nn
 
 from ltr.errors import ConfigError
+from ltr.scorers.cpu.threads import across_forks
 from ltr.scorers.text.heads import in_head
+from ltr.scorers.views import plain
 from ltr.settings.texts import FILE
 
 log = logging.getLogger(__name__)
@@ -101,20 +104,35 @@ def open_tokenizer(source: str, revision: str | None) -> Any:
         raise ConfigError(f"CrossEncoder: no tokenizer in {source}: {_first_line(error)}") from error
 
 
+class _Quiet:
+    """How many threads want transformers to be quiet, and how it was before the first of them."""
+
+    lock = across_forks(threading.Lock())
+    wanting = 0
+    before = (0, False)
+
+
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Without transformers' loading bars and its table of fresh weights, which ``load`` says in one line."""
     from transformers.utils import logging as noise
 
-    level, bars = noise.get_verbosity(), noise.is_progress_bar_enabled()
-    noise.set_verbosity_error()
-    noise.disable_progress_bar()
+    with _Quiet.lock:
+        if not _Quiet.wanting:
+            _Quiet.before = noise.get_verbosity(), noise.is_progress_bar_enabled()
+            noise.set_verbosity_error()
+            noise.disable_progress_bar()
+        _Quiet.wanting += 1
     try:
         yield
     finally:
-        noise.set_verbosity(level)
-        if bars:
-            noise.enable_progress_bar()
+        with _Quiet.lock:
+            _Quiet.wanting -= 1
+            if not _Quiet.wanting:
+                level, bars = _Quiet.before
+                noise.set_verbosity(level)
+                if bars:
+                    noise.enable_progress_bar()
 
 
 def encoder_layers(model: Any) -> nn.ModuleList:
@@ -126,8 +144,9 @@ def encoder_layers(model: Any) -> nn.ModuleList:
 
 
 def takes_segments(model: Any) -> bool:
-    """Whether a model tells the query's tokens from the document's by their type."""
-    known = "token_type_ids" in inspect.signature(model.forward).parameters
+    """Whether a model, compiled or not, tells the query's tokens from the document's by their type."""
+    # what torch.compile gives takes any arguments by its signature
+    known = "token_type_ids" in inspect.signature(plain(model).forward).parameters
     return known and (getattr(model.config, "type_vocab_size", 0) or 0) > 1
 
 

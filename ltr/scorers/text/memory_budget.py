@@ -65,7 +65,9 @@ def probe(
     """
     machine = machine or Machine.of(device)
     try:
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        # dropout draws, in training; in scoring nothing does, and the generator may be another thread's meanwhile
+        kept = torch.is_grad_enabled()
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else [], enabled=kept):
             return fastest(run, bytes_per_token, machine) if machine.peak is None else largest(run, machine)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):

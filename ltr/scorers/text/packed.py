@@ -30,14 +30,21 @@ BIASED = ("mpnet", "deberta", "deberta-v2", "t5")
 def enable(model: Any) -> str | None:
     """Let a model take packed input besides its usual one; gives the reason where its kind cannot."""
     import transformers
-    from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
     reason = _obstacle(model.config, transformers.__version__)
     if reason is None:
-        transformers.AttentionInterface.register(NAME, attention)
-        AttentionMaskInterface.register(NAME, sdpa_mask)  # for usual, padded input
+        register()
         model.set_attn_implementation(NAME)
     return reason
+
+
+def register() -> None:
+    """Make packed attention known to transformers, in this process."""
+    import transformers
+    from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+    transformers.AttentionInterface.register(NAME, attention)
+    AttentionMaskInterface.register(NAME, sdpa_mask)  # for usual, padded input
 
 
 def _obstacle(config: Any, version: str) -> str | None:
@@ -67,13 +74,25 @@ def first_states(model: Any, batch: TextLists, docs: Tensor, segments: bool) -> 
         unmasked = {"full_attention": None, "sliding_attention": None}
         whole = model.base_model(**inputs, attention_mask=unmasked, runs=line.runs, bounds=bounds)
         return whole.last_hidden_state[0, line.starts]
-    with first_token.without_last(model) as last:
-        states = model.base_model(**inputs, runs=line.runs, bounds=bounds).last_hidden_state[0]
+    encoder, last = first_token.split(model)
+    states = encoder(**inputs, runs=line.runs, bounds=bounds).last_hidden_state[0]
     return first_token.last_states(model, last, states, line.starts, line.runs, bounds)
 
 
 def inputs_of(config: Any, line: Row, segments: bool) -> dict[str, Tensor]:
     """What an encoder's embeddings take, for a row of documents; ``segments``: whether it tells token types apart."""
-    first = config.pad_token_id + 1 if config.model_type in FROM_PADDING else 0
-    inputs = {"input_ids": line.input_ids[None], "position_ids": line.positions[None] + first}
+    positions = _from_padding(line, config.pad_token_id) if config.model_type in FROM_PADDING else line.positions
+    inputs = {"input_ids": line.input_ids[None], "position_ids": positions[None]}
     return {**inputs, "token_type_ids": line.segment_ids[None]} if segments else inputs
+
+
+def _from_padding(line: Row, pad_id: int) -> Tensor:
+    """Positions [tokens] from one above the padding id upwards.
+
+    A text may hold the padding token itself. Such models count the other tokens alone and give it the padding id as
+    its position, in training as everywhere, so this is what a pair's score is.
+    """
+    counted = line.input_ids.ne(pad_id)
+    places = counted.cumsum(0)
+    before = (places[line.starts] - counted[line.starts].long()).repeat_interleave(line.ends - line.starts)
+    return (places - before) * counted + pad_id

@@ -174,7 +174,8 @@ def test_documents_beyond_the_positions(scorer):
 def test_the_budget_is_halved_until_it_is_small(scorer):
     made = scorer.fused(torch.float32)
     made.batch_tokens = 300
-    assert [made.halve(), made.halve(), made.batch_tokens, made.halve()] == [True, True, 75, False]
+    assert [made.fewer_tokens(tokens) for tokens in (None, 150, 75)] == [150, 75, None]
+    assert made.batch_tokens == 300
 
 
 def test_it_never_draws_dropout(scorer):

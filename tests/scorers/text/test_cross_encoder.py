@@ -199,11 +199,8 @@ def test_a_fresh_head_is_told_once_and_follows_the_global_seed(tiny_model, tmp_p
 
 def test_micro_batch_memory_is_halved_until_it_is_small(scorer):
     scorer.batch_tokens = 300
-    assert scorer.halve()
-    assert scorer.batch_tokens == 150
-    assert scorer.halve()
-    assert not scorer.halve()
-    assert scorer.batch_tokens == 75
+    assert [scorer.fewer_tokens(tokens) for tokens in (None, 150, 75)] == [150, 75, None]
+    assert scorer.batch_tokens == 300
 
 
 @pytest.mark.parametrize(

@@ -123,15 +123,18 @@ def test_the_last_feed_forward_sees_one_row_a_document(scorer):
     assert {n for name, n in last.items() if name not in whole} == {docs}
 
 
-def test_the_stack_of_layers_is_whole_again_after_an_error(tiny_model):
-    scorer = CrossEncoder(str(tiny_model))
-    whole = scorer.model.bert.encoder.layer
+def test_the_model_is_whole_while_it_scores(scorer):
+    whole = loading.encoder_layers(scorer.model)
+    seen = []
 
-    def fail(*args):
-        assert len(scorer.model.bert.encoder.layer) == 1
-        raise ValueError("stop")
+    def look(*args):
+        pooler = getattr(scorer.model.base_model, "pooler", None)
+        seen.append((loading.encoder_layers(scorer.model) is whole, len(whole), pooler is None))
 
-    scorer.model.bert.embeddings.register_forward_hook(fail)
-    with pytest.raises(ValueError, match="stop"):
-        scorer(random_batch([2]))
-    assert scorer.model.bert.encoder.layer is whole
+    absent = getattr(scorer.model.base_model, "pooler", None) is None
+    scorer.model.base_model.embeddings.register_forward_hook(look)
+    scorer.batch_tokens = 10**6
+    scorer(random_batch([2]))
+    scorer._packs = False
+    scorer(random_batch([2]))
+    assert seen == [(True, 2, absent)] * 2

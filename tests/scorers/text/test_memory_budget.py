@@ -167,7 +167,7 @@ def test_auto_is_tried_once_for_each_use_and_changes_nothing_else(tiny_model, mo
         "100 tokens at once in training on cpu",
         "100 tokens at once in scoring on cpu",
     ]
-    assert scorer.halve() is False, "50 tokens at once would be too few"
+    assert scorer.fewer_tokens() is None, "50 tokens at once would be too few"
 
 
 def test_auto_on_this_machine(tiny_model):
@@ -177,8 +177,8 @@ def test_auto_on_this_machine(tiny_model):
         torch.testing.assert_close(scorer(batch), CrossEncoder.forward(scorer, batch))
     assert scorer._probed[("cpu", False)] in SIZES
     assert scorer.batch_tokens == "auto"
-    assert scorer.halve()
-    assert isinstance(scorer.batch_tokens, int)
+    assert scorer.fewer_tokens() == scorer._probed[("cpu", False)] // 2
+    assert scorer.batch_tokens == "auto", "nothing changes by asking"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
