@@ -14,6 +14,7 @@ from ltr.batch import FeatureLists, Lists
 from ltr.data.features.standardise import Target
 from ltr.errors import DataError, ShapeError
 from ltr.inference.scoring import device_of, grouped, joined
+from ltr.inference.sending import Sendable
 from ltr.io.names import suggestion
 from ltr.scorers import FeatureScorer, FeatureSettings, load_scorer
 from ltr.scorers.cpu.threads import unforked
@@ -22,7 +23,7 @@ from ltr.scorers.cpu.threads import unforked
 WINDOW = 2**15
 
 
-class FeatureRanker:
+class FeatureRanker(Sendable):
     """Scores documents that are described by numbers with a scorer that ``ltr fit`` has trained.
 
     Args:

@@ -14,6 +14,7 @@ import torch
 from ltr.data.tokens.reader import TextEncoder, Texts
 from ltr.errors import ConfigError, DataError
 from ltr.inference.scoring import Scored, prepared, score
+from ltr.inference.sending import Sendable
 from ltr.io.trec import Run
 from ltr.scorers.cpu.cross_encoder import FusedCrossEncoder
 from ltr.scorers.cpu.quantised import FILE as QUANTISED
@@ -42,7 +43,7 @@ class Ranked:
     index: int
 
 
-class Reranker:
+class Reranker(Sendable):
     """Sorts documents by what a trained cross-encoder thinks of them.
 
     Args:

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import gelu, layer_norm, linear, pad, relu
 
 from ltr.scorers.cpu.block_attention import LONGEST, block_attention
+from ltr.scorers.cpu.threads import unforked
 from ltr.scorers.text.layer_parts import Parts
 from ltr.scorers.text.microbatches import Runs
 from ltr.scorers.text.row_attention import attend
@@ -50,11 +53,22 @@ class Product:
         self.dtype, self.activation = dtype, activation
         # copies: the model that they come from may train on
         self.bias = bias.detach().to(dtype, copy=True).contiguous()
-        self.weight = weight.detach().to(dtype, copy=True).contiguous()
-        self._reordered = reorders(dtype)
-        if self._reordered:
-            # the second argument is the number of rows that the order is best for; any number works
-            self.weight = torch.ops.mkldnn._reorder_linear_weight(self.weight, 4096)
+        self._keep(weight.detach().to(dtype, copy=True).contiguous())
+
+    def _keep(self, weight: Tensor) -> None:
+        self._reordered = reorders(self.dtype)
+        # the second argument is the number of rows that the order is best for; any number works
+        reorder = partial(torch.ops.mkldnn._reorder_linear_weight, weight, 4096)
+        self.weight = unforked(reorder) if self._reordered else weight
+
+    def __getstate__(self) -> dict[str, Any]:
+        # weights in oneDNN's order cannot be copied or sent to another process
+        plain = unforked(self.weight.to_dense) if self._reordered else self.weight
+        return {**self.__dict__, "weight": plain}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._keep(self.weight)
 
     def __call__(self, x: Tensor) -> Tensor:
         x = x.to(self.dtype)

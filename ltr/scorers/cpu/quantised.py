@@ -21,6 +21,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from ltr.errors import ConfigError
 from ltr.scorers.cpu.cross_encoder import FusedCrossEncoder, activation_of, heads_of, unknown, without_layers
 from ltr.scorers.cpu.hardware import multiplies_bf16, multiplies_int8
 from ltr.scorers.cpu.layers import ACTIVATIONS, FirstTokens, FusedLayer, Product, activated
+from ltr.scorers.cpu.threads import unforked
 
 log = logging.getLogger(__name__)
 
@@ -71,12 +73,26 @@ class QuantisedProduct:
         self.weight_scale = tensors["weight_scale"].float()
         self._inverse = 1 / (tensors["smooth"].float() * self.scale)
         self._offset = self.zero - tensors["shift"].float() * self._inverse
-        self._native = multiplies_int8()
+        self._weight_zero = torch.zeros(len(self.bias), dtype=torch.int32)
+        self._keep(tensors["weight"])
+
+    def _keep(self, weight: Tensor) -> None:
+        self._native = weight.dtype == torch.int8 and multiplies_int8()
         if self._native:
-            self.weight = torch.ops.onednn.qlinear_prepack(tensors["weight"], None)
-            self._weight_zero = torch.zeros(len(self.bias), dtype=torch.int32)
-        else:  # the same numbers, multiplied as floats
-            self.weight = tensors["weight"].float() * self.weight_scale[:, None]
+            self.weight = unforked(partial(torch.ops.onednn.qlinear_prepack, weight, None))
+        elif weight.dtype == torch.int8:  # the same numbers, multiplied as floats
+            self.weight = weight.float() * self.weight_scale[:, None]
+        else:
+            self.weight = weight
+
+    def __getstate__(self) -> dict[str, Any]:
+        # weights in oneDNN's order, which is that of their transpose, cannot be copied or sent to another process
+        plain = unforked(self.weight.to_dense).t().contiguous() if self._native else self.weight
+        return {**self.__dict__, "weight": plain}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._keep(self.weight)
 
     def __call__(self, x: Tensor) -> Tensor:
         whole = x if x.dtype == torch.uint8 else self.codes(x)
