@@ -13,7 +13,7 @@ import torch
 from ltr.batch import FeatureLists, Lists
 from ltr.data.features.standardise import Target
 from ltr.errors import DataError, ShapeError
-from ltr.inference.scoring import device_of, grouped, joined
+from ltr.inference.scoring import device_of, grouped
 from ltr.inference.sending import Sendable
 from ltr.io.names import suggestion
 from ltr.scorers import FeatureScorer, FeatureSettings, load_scorer
@@ -76,7 +76,7 @@ class FeatureRanker(Sendable):
         return scores if self.target is None else self.target.back(scores)
 
     def _computed(self, parts: list[Lists]) -> np.ndarray:
-        batch = joined(parts).to(self.device)
+        batch = Lists.cat(parts).to(self.device)
         with torch.inference_mode():
             return self.scorer(batch)[batch.mask].cpu().numpy()
 

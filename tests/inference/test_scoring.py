@@ -132,7 +132,7 @@ def test_threads_that_score_with_one_scorer_leave_each_other_in_evaluation_mode(
 
 def test_a_score_that_is_not_finite_fails_its_own_list():
     given = batches()
-    bad = [int(given[i].input_ids[given[i].doc_offsets[at]]) for i, at in ((0, 3), (2, 0))]
+    bad = [int(given[i].tokens.ids[given[i].tokens.offsets[at]]) for i, at in ((0, 3), (2, 0))]
 
     class Damaged(FirstToken):
         def forward(self, batch, tokens=None):
@@ -230,7 +230,7 @@ def test_passages_that_run_out_of_memory_are_scored_in_smaller_pieces():
 
 def test_windows_of_batches_without_tokens_count_documents():
     given = [Lists(torch.tensor([0, n]), query_ids=["q"], doc_ids=["d"] * n) for n in (3, 3, 3)]
-    assert [joined(window).n_docs for window in grouped(given, 5)] == [6, 3]
+    assert [Lists.cat(window).n_docs for window in grouped(given, 5)] == [6, 3]
     assert list(grouped([], 5)) == []
 
 
