@@ -18,9 +18,9 @@ from ltr.experiments.cells.cell import run_task
 from ltr.experiments.spec.plan import Group, groups
 from ltr.experiments.spec.reading import read_spec
 from ltr.experiments.spec.spec import Spec
+from ltr.expressions import value_of
 from ltr.links import Link
 from ltr.losses.base import Loss
-from ltr.losses.expressions import value_of
 from tests.tiny_model import WORDS, tiny_model  # noqa: F401
 
 FOLDER = Path(__file__).parents[1] / "configs" / "benchmarks"

@@ -20,6 +20,7 @@ LAYERS = [
     {"settings"},
     {"losses", "metrics", "data"},
     {"scorers"},
+    {"expressions"},
     {"inference", "report"},
     {"training"},
     {"experiments"},

@@ -26,7 +26,7 @@ def losses(name: str | None = None, /, links: bool = False) -> None:
 
 def described(name: str) -> str:
     """Signature and documentation of a public name of ltr.losses or ltr.links."""
-    from ltr.losses.expressions import known_names
+    from ltr.expressions import known_names
 
     names = known_names()
     # whoever writes ranknet means RankNet

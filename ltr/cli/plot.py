@@ -37,9 +37,9 @@ def plot(
         labels: losses: labels of the list's documents, or one curve each (default: what suits the loss).
         same_budget: links: scale all to the same mean slope over the range, to compare where sensitivity goes.
     """
+    from ltr.expressions import value_of
     from ltr.links import Link
     from ltr.losses.base import Loss
-    from ltr.losses.expressions import value_of
     from ltr.report.charts.plots import draw_links, draw_losses, save
 
     wanted = Link if kind == "link" else Loss

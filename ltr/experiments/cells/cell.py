@@ -124,7 +124,7 @@ def parts_of(task: Task) -> tuple[Any, Any]:
     """The data module and the training module of a cell, freshly seeded."""
     import pytorch_lightning as pl
 
-    from ltr.losses.expressions import value_of
+    from ltr.expressions import value_of
     from ltr.training import RankingModule
 
     _quieten()

@@ -9,7 +9,7 @@ import numpy as np
 
 from ltr.experiments.publishing.results import DataResults, Results, System, baseline_of, per_query
 from ltr.experiments.spec.building import build
-from ltr.losses.expressions import value_of
+from ltr.expressions import value_of
 from ltr.metrics.measures.measure import parse
 from ltr.report.page.links import link_pictures
 from ltr.report.page.page import Curves, Forest, ForestRow, Page, Queries, Section, TradeOff, TradePoint

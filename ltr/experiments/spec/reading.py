@@ -13,9 +13,9 @@ from ltr.errors import ConfigError
 from ltr.experiments.spec.building import check_parts, settings_of, variables
 from ltr.experiments.spec.search import Range
 from ltr.experiments.spec.spec import MODEL, TESTS, Config, LossSpec, Spec, Tuning, folder_name
+from ltr.expressions import value_of
 from ltr.io.lines import Lines
 from ltr.io.names import suggestion
-from ltr.losses.expressions import value_of
 
 
 def read_spec(path: str | os.PathLike, overrides: Sequence[str] = ()) -> Spec:
