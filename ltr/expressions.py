@@ -97,6 +97,30 @@ def text_of(value: Any, packages: Collection[str] | None = ()) -> str:
     return _written(_Reader(packages).read(value) if isinstance(value, Mapping) else _described(value))
 
 
+def expanded(value: Any, failed: list[tuple[str, ConfigError]], packages: Collection[str] | None = None) -> Any:
+    """A copy of a configuration with mappings in place of the expressions in it, for parsers that know mappings alone.
+
+    A text that has the form of an expression and is none stays: it may be the name of a file. Where the parser then
+    stumbles over it, the reason stands in ``failed``.
+
+    Args:
+        value: plain values: mappings, lists, texts, numbers.
+        failed: gets each such text and what is wrong with it.
+        packages: see ``value_of``.
+    """
+    if isinstance(value, Mapping):
+        return {key: expanded(one, failed, packages) for key, one in value.items()}
+    if isinstance(value, list):
+        return [expanded(one, failed, packages) for one in value]
+    if not isinstance(value, str) or not is_expression(value):
+        return value
+    try:
+        return mapping_of(value, packages)
+    except ConfigError as error:
+        failed.append((value, error))
+        return value
+
+
 def is_mapping(value: Any) -> bool:
     """Whether a value describes an object by ``class_path``."""
     return isinstance(value, Mapping) and "class_path" in value
@@ -190,7 +214,9 @@ class _Reader:
         if is_mapping(value):
             return self._mapping(value)
         if isinstance(value, Mapping):
-            return {key: self._inside(one) for key, one in value.items()}
+            # {name} without quotes is a mapping from that name to nothing in YAML
+            hole = _is_hole(f"{{{next(iter(value))}}}") if list(value.values()) == [None] else None
+            return hole or {key: self._inside(one) for key, one in value.items()}
         return [self._inside(one) for one in value] if isinstance(value, (list, tuple)) else value
 
     # ------------------------------------------------------------------ expressions

@@ -132,13 +132,16 @@ def parts_of(task: Task) -> tuple[Any, Any]:
     assert task.scorer is not None
     assert task.loss is not None
     data = build("data", task.data, seed=task.seed, **_tokenizer(task))
-    return data, RankingModule(build("scorers", task.scorer), value_of(task.loss), measures=task.measures, **task.model)
+    return data, RankingModule(
+        build("scorers", task.scorer), value_of(task.loss, None), measures=task.measures, **task.model
+    )
 
 
 def _trained(task: Task) -> Outcome:
     import pytorch_lightning as pl
 
     from ltr.experiments.cells.keeping import KeepBest
+    from ltr.expressions import text_of
 
     data, module = parts_of(task)
     keep = KeepBest(task.monitor, task.larger, task.patience)
@@ -159,7 +162,7 @@ def _trained(task: Task) -> Outcome:
         "step": keep.step,
         "steps": trainer.global_step,
         "seconds": round(seconds, 2),
-        "loss": repr(module.loss),
+        "loss": text_of(module.loss),
     }
     outcome = Outcome(record, {"course.json": _course(keep.rows)})
     if task.test:

@@ -186,7 +186,9 @@ def _losses(found: Results) -> dict[str, Any]:
     losses = {}
     for name, texts in made.items():
         for text, places in texts.items():
-            losses[name if len(texts) == 1 else f"{name} ({', '.join(places)})"] = value_of(text)
+            losses[name if len(texts) == 1 else f"{name} ({', '.join(places)})"] = value_of(
+                text, found.spec.losses[name].packages
+            )
     return losses
 
 

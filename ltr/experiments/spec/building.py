@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import os
 import re
 from collections.abc import Mapping
-from types import ModuleType
 from typing import Any
 
 from ltr.errors import ConfigError, LtrError
+from ltr.expressions import class_of, expanded, known_names
 from ltr.io.names import suggestion
 
 Config = Mapping[str, Any]
@@ -87,15 +86,17 @@ def _parsed(kind: str, config: Config) -> tuple[Any, Any]:
     import jsonargparse
 
     found = _class(kind, str(config["class_path"]))
-    _check_arguments(found, config.get("init_args") or {})
+    failed: list[tuple[str, ConfigError]] = []
+    arguments = expanded(config.get("init_args") or {}, failed)
+    _check_arguments(found, arguments)
     parser = jsonargparse.ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(found, "part")
     try:
-        return parser, parser.parse_object({"part": dict(config.get("init_args") or {})})
+        return parser, parser.parse_object({"part": arguments})
     except LtrError:
         raise
     except Exception as error:  # jsonargparse raises argparse's own, ValueError and TypeError
-        raise _explained(error) from error
+        raise next((told for text, told in failed if text in str(error)), _explained(error)) from error
 
 
 def _explained(error: Exception) -> ConfigError:
@@ -107,15 +108,11 @@ def _explained(error: Exception) -> ConfigError:
 def _class(kind: str, name: str) -> type:
     """The class of a name, short or with its modules. Raises ConfigError with the nearest known one."""
     base, known = _base(kind), _known(kind)
-    home, _, last = name.rpartition(".")
-    if not home and name in known:
-        return known[name]
-    try:
-        found = getattr(importlib.import_module(home), last)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"no class {name!r}; {suggestion(last, known)} ({error})") from error
-    if not (inspect.isclass(found) and issubclass(found, base)):
-        raise ConfigError(f"{name} is no {base.__name__}; {suggestion(last, known)}")
+    if "." not in name and name not in known:
+        raise ConfigError(f"no class {name!r}; {suggestion(name, known)}")
+    found = class_of(name, packages=None)
+    if not issubclass(found, base):
+        raise ConfigError(f"{name} is no {base.__name__}; {suggestion(name.rpartition('.')[2], known)}")
     return found
 
 
@@ -127,17 +124,12 @@ def _check_arguments(found: type, arguments: Config) -> None:
             raise ConfigError(f"{found.__name__} takes no {name!r}; {suggestion(name, known)}")
 
 
-def _known(kind: str) -> dict[str, type]:
+def _known(kind: str) -> list[str]:
     """Classes that may be named shortly."""
-    import ltr.data
-    import ltr.scorers
-
-    homes: dict[str, ModuleType] = {"data": ltr.data, "scorers": ltr.scorers}
-    if kind not in homes:
-        return {}
-    found = {name: getattr(homes[kind], name) for name in homes[kind].__all__}
+    if kind == "rankers":
+        return []
     base = _base(kind)
-    return {n: c for n, c in found.items() if inspect.isclass(c) and issubclass(c, base) and c is not base}
+    return [name for name in known_names(f"ltr.{kind}") if issubclass(class_of(name), base)]
 
 
 def _base(kind: str) -> type:

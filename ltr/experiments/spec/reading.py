@@ -13,7 +13,7 @@ from ltr.errors import ConfigError
 from ltr.experiments.spec.building import check_parts, settings_of, variables
 from ltr.experiments.spec.search import Range
 from ltr.experiments.spec.spec import MODEL, TESTS, Config, LossSpec, Spec, Tuning, folder_name
-from ltr.expressions import value_of
+from ltr.expressions import is_expression, is_mapping, mapping_of, text_of, value_of
 from ltr.io.lines import Lines
 from ltr.io.names import suggestion
 
@@ -59,7 +59,7 @@ class _Reader:
         values = dict(content)
         values["name"] = str(content["name"])
         for key in ("data", "scorers", "rankers"):
-            values[key] = self._mapping(key)
+            values[key] = {name: self._part(key, name, value) for name, value in self._mapping(key).items()}
         values["losses"] = {str(name): self._loss(name) for name in self._mapping("losses")}
         values["tuning"] = self._tuning(content.get("tuning") or {})
         values["seeds"] = self._seeds(content.get("seeds", 3))
@@ -76,13 +76,22 @@ class _Reader:
             raise self.fail(f"{key} is a mapping from names to what they stand for, got {value!r}", key)
         return value
 
+    def _part(self, key: str, name: str, value: Any) -> Any:
+        """A part as class_path and init_args, where the spec has an expression."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return mapping_of(value, packages=None)
+        except ConfigError as error:
+            raise self.fail(f"{key} {name!r}: {error}", key, name) from error
+
     def _loss(self, name: str) -> LossSpec:
         value = self.content["losses"][name]
-        value = {"loss": value} if isinstance(value, str) else value
+        value = {"loss": value} if isinstance(value, str) or is_mapping(value) else value
         known = [f.name for f in fields(LossSpec)]
         if not isinstance(value, dict) or "loss" not in value:
             raise self.fail(
-                f"loss {name!r} is an expression such as ListNet(), or has one under 'loss', got {value!r}",
+                f"loss {name!r} is an expression such as ListNet() or a class_path, or has one under 'loss', got {value!r}",
                 "losses",
                 name,
             )
@@ -91,7 +100,16 @@ class _Reader:
                 raise self.fail(f"loss {name!r} has no {key!r}; {suggestion(key, known)}", "losses", name, key)
         search = self._space(value.get("search") or {}, "losses", name, "search")
         own = {key: value.get(key) or {} for key in ("model", "data")}
-        return LossSpec(value["loss"], search, **own, family=value.get("family"))
+        return LossSpec(self._text(value["loss"], "losses", name), search, **own, family=value.get("family"))
+
+    def _text(self, value: Any, *place: Any) -> str:
+        """The expression of a loss, which the spec may write as class_path and init_args."""
+        if isinstance(value, str):
+            return value
+        try:
+            return text_of(value, packages=None)
+        except ConfigError as error:
+            raise self.fail(f"loss {place[-1]!r}: {error}", *place, "loss") from error
 
     def _space(self, value: Any, *place: Any) -> dict[str, Range]:
         if not isinstance(value, dict):
@@ -99,6 +117,9 @@ class _Reader:
         found = {}
         for key, settings in value.items():
             try:
+                if isinstance(settings, dict) and isinstance(settings.get("choices"), list):
+                    choices = [text_of(c, packages=None) if is_mapping(c) else c for c in settings["choices"]]
+                    settings = {**settings, "choices": choices}
                 found[str(key)] = Range(**settings)
             except (ConfigError, TypeError) as error:
                 raise self.fail(f"search of {key!r}: {error}", *place, key) from error
@@ -218,7 +239,8 @@ class _Reader:
                     *place, "search", key,
                 )  # fmt: skip
         try:
-            made = value_of(loss.filled(starting(spec.space(name))))
+            made = value_of(loss.filled(starting(spec.space(name))), packages=None)
+            text_of(made)  # results keep it
         except ConfigError as error:
             raise self.fail(f"loss {name!r}: {error}", *place) from error
         if not isinstance(made, Loss):
@@ -239,6 +261,8 @@ class _Reader:
                     raise ConfigError(
                         f"--{text}: there is no {'.'.join(parts[: depth + 1])}; {suggestion(part, known)}"
                     )
+            if isinstance(at[part], str) and is_expression(at[part]):
+                at[part] = mapping_of(at[part], packages=None)
             at = at[part]
         if not isinstance(at, dict):
             raise ConfigError(f"--{text}: {'.'.join(parts[:-1])} holds no settings, but {at!r}")

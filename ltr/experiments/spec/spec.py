@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from ltr.experiments.spec.search import Range
+from ltr.expressions import is_expression, packages_in
 
 Config = dict[str, Any]
 
@@ -48,8 +49,20 @@ class LossSpec:
         return {**config, "init_args": {**(config.get("init_args") or {}), **self.data}} if self.data else config
 
     def filled(self, params: Config) -> str:
-        """The expression with values in place of its placeholders."""
-        return _PLACEHOLDER.sub(lambda found: repr(params[found[1]]), self.loss)
+        """The expression with values in place of its placeholders; a value may be an expression itself."""
+
+        def value(found: re.Match) -> str:
+            one = params[found[1]]
+            return f"({one})" if isinstance(one, str) and is_expression(one) else repr(one)
+
+        return _PLACEHOLDER.sub(value, self.loss)
+
+    @property
+    def packages(self) -> set[str]:
+        """The packages of classes of one's own that the expression names, or a choice of its search."""
+        choices = [one for space in self.search.values() for one in space.choices]
+        texts = [self.loss, *(one for one in choices if isinstance(one, str) and is_expression(one))]
+        return {package for text in texts for package in packages_in(text)}
 
 
 @dataclass(frozen=True)
@@ -73,10 +86,12 @@ class Spec:
 
     Args:
         name: of the benchmark; its folder is ``runs/benchmarks/NAME`` unless ``folder`` says otherwise.
-        data: name -> data module (``class_path``, ``init_args``) with train, dev and test. ``${NAME}`` in a text stands for
-            the environment's value where a cell runs: specs and manifests need not name a machine's folders.
+        data: name -> data module (``class_path``, ``init_args``, or an expression such as ``TextData(...)``) with train,
+            dev and test. ``${NAME}`` in a text stands for the environment's value where a cell runs: specs and manifests
+            need not name a machine's folders.
         scorers: name -> scorer, likewise.
-        losses: name -> an expression such as ``ListNet()``, or ``loss:`` with ``search:``.
+        losses: name -> an expression such as ``ListNet()`` or ``class_path`` and ``init_args``, or ``loss:`` with one of
+            these and ``search:``.
         rankers: name -> a ranker from outside, trained whole: ``class_path``, ``init_args``, ``search`` of its arguments.
         seeds: of the trainings that count; a number n stands for 0 to n - 1.
         tuning: trials and what all losses tune.
