@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+import contextlib
+from collections.abc import Iterator
+from typing import Any, ClassVar, NoReturn
 
 import pytorch_lightning as pl
+import yaml
+from jsonargparse import get_loader, set_loader
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 import ltr.data
@@ -12,8 +16,10 @@ import ltr.links
 import ltr.losses
 import ltr.scorers
 from ltr.errors import ConfigError, LtrError
+from ltr.expressions import expanded, is_expression
+from ltr.io.imports import with_current_folder
 from ltr.training import RankingModule, RunFolder
-from ltr.training.explaining import explain
+from ltr.training.explaining import explain, refused_by_lightning
 
 # --model.loss=ListNet finds a class by its short name only among those that have been imported
 for _part in (ltr.losses, ltr.links, ltr.scorers, ltr.data):
@@ -24,6 +30,8 @@ EPILOG = """
 The whole configuration of a recipe:   ltr fit --config configs/recipes/pydocs.yaml --print_config
 Another loss:                          ltr fit --config RECIPE --model.loss=ListNet
 A link inside a loss:                  ltr fit --config RECIPE --model.loss=CompositeSoftmax --model.loss.transform=Exp
+The same, as an expression:            ltr fit --config RECIPE --model.loss='CompositeSoftmax(Exp() + 0.1 * Identity())'
+A loss of your own, in mypkg.py:       ltr fit --config RECIPE --model.loss='mypkg.Mine(alpha=2)'
 What a class takes:                    ltr fit --model.loss.help=CompositeSoftmax
 Go on after an interruption:           ltr fit --resume runs/NAME
 """
@@ -42,11 +50,43 @@ TRAINER_DEFAULTS: dict[str, Any] = {
 }
 
 
+#: jsonargparse's name for how values are read: YAML in which an expression stands for a class_path with init_args
+MODE = "ltr"
+
+
 class FitParser(LightningArgumentParser):
-    """Reports errors as ltr does, with the nearest known name."""
+    """Takes expressions for class_path mappings, and reports errors as ltr does, with the nearest known name."""
+
+    #: texts that look like expressions and are none: they may be names of files, or mistakes
+    failed: ClassVar[list[tuple[str, ConfigError]]] = []
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        for text, told in self.failed:
+            if text in message:
+                raise told from ex
         raise ConfigError(explain(message)) from ex
+
+    @classmethod
+    def load(cls, text: str) -> Any:
+        """The value of an argument, or the content of a configuration."""
+        return expanded(text if is_expression(text) else get_loader("yaml")(text), cls.failed)
+
+
+set_loader(MODE, FitParser.load, exceptions=(yaml.YAMLError,))
+
+
+@contextlib.contextmanager
+def lightning_explained() -> Iterator[None]:
+    """Turns what Lightning refuses into a ConfigError: its settings are the user's, and a traceback helps nobody."""
+    try:
+        yield
+    except LtrError:
+        raise
+    except Exception as error:
+        said = refused_by_lightning(error)
+        if said is None:
+            raise
+        raise ConfigError(f"the trainer refuses its settings: {said}") from error
 
 
 class FitCLI(LightningCLI):
@@ -54,12 +94,20 @@ class FitCLI(LightningCLI):
 
     @classmethod
     def of(cls, argv: list[str], trainer_defaults: dict[str, Any]) -> FitCLI:
+        FitParser.failed.clear()
+        with_current_folder()  # jsonargparse imports the classes that a class_path names
         return cls(
             RankingModule,
             pl.LightningDataModule,
             subclass_mode_data=True,
             parser_class=FitParser,
-            parser_kwargs={"prog": "ltr fit", "description": "Train a ranker.", "epilog": EPILOG},
+            parser_kwargs={
+                "prog": "ltr fit",
+                "description": "Train a ranker.",
+                "epilog": EPILOG,
+                "parser_mode": MODE,
+                "allow_abbrev": False,
+            },
             save_config_callback=None,
             seed_everything_default=0,
             trainer_defaults={**TRAINER_DEFAULTS, **trainer_defaults},
@@ -89,9 +137,10 @@ class FitCLI(LightningCLI):
         self.run_folder.config = self.resolved()
 
     def instantiate_classes(self) -> None:
-        try:
-            super().instantiate_classes()
-        except LtrError:
-            raise
-        except ValueError as error:  # jsonargparse tells so of a class that refuses a setting
-            raise ConfigError(explain(str(error))) from error
+        with lightning_explained():
+            try:
+                super().instantiate_classes()
+            except LtrError:
+                raise
+            except ValueError as error:  # jsonargparse tells so of a class that refuses a setting
+                raise ConfigError(explain(str(error))) from error

@@ -1,33 +1,92 @@
-"""What the configuration parser complains of, said so that one can act on it."""
+"""What the configuration parser and Lightning complain of, said so that one can act on it."""
 
 from __future__ import annotations
 
 import re
+import sys
+import traceback
+from collections.abc import Iterable
 
+from ltr.expressions import known_names
 from ltr.io.names import suggestion
 
 #: what the parser says of types that a value was not meant for
 _OTHER_TYPES = re.compile(r"Expected a |Import path \S+ does not correspond")
+#: packages whose code refuses settings of the trainer
+_LIGHTNING = ("pytorch_lightning.", "lightning_fabric.")
 
 
 def explain(message: str) -> str:
-    """A parser's message with the nearest known name, where it stumbled over the name of a loss, link or target."""
-    found = re.search(r"(?:given class_path|import path string:) '?([\w.]+)'?", message)
-    if not found:
-        return _to_the_point(message)
-    import ltr.links
-    import ltr.losses
-    import ltr.scorers
-
-    name = found[1].rpartition(".")[2]
-    known = [*ltr.losses.__all__, *ltr.links.__all__, *ltr.scorers.__all__]
-    return message if name in known else f"unknown class {found[1]!r}; {suggestion(name, known)}\n{message}"
-
-
-def _to_the_point(message: str) -> str:
-    """What the type that was meant says, out of the parser's report on all types that a value may have."""
-    said = [s for s in re.findall(r"^ *- (.*)$", message, re.MULTILINE) if not _OTHER_TYPES.match(s)]
-    if "Union subtypes" not in message or not said:
-        return message
+    """A parser's message as one sentence: the setting, what is wrong with it, and the nearest known name."""
     key = ".".join(re.findall(r'Parser key "([^"]+)"', message))
-    return (f"{key}: " if key else "") + "; ".join(dict.fromkeys(said))
+    where = f"{key}: " if key else ""
+    known = _names(key)
+    unknown = re.search(r"(?:given class_path|import path string:) '?([\w.]+)'?:?\s*(.*)", message)
+    if unknown:
+        name, reason = unknown[1], unknown[2].strip()
+        home, _, last = name.rpartition(".")
+        near = suggestion(last, known)
+        if reason.startswith("No module named"):  # then no name in it can be meant
+            return f"{where}{reason}: there is no {name!r}; is it in the current folder, or installed?"
+        if last not in known:
+            return f"{where}unknown class {name!r}{f' ({reason})' if home and reason else ''}; {near}"
+    wrong = re.findall(r"Import path (\S+) does not correspond to a subclass of (\w+)", message)
+    if wrong:
+        bases = " and no ".join(dict.fromkeys(base for _, base in wrong))
+        return f"{where}{wrong[0][0].rpartition('.')[2]} is no {bases}"
+    given = re.search(r"Given value: (.*)", message)
+    if given and "Union subtypes" in message and not _meant(message):
+        return f"{where}must be {_types(message)}, got {given[1]!r}"
+    return _to_the_point(message, where)
+
+
+def refused_by_lightning(error: Exception) -> str | None:
+    """What Lightning says of a setting that it refuses, as one line; None for errors that do not come from its code."""
+    if isinstance(error, OSError):
+        return None
+    modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if not modules or not modules[-1].startswith(_LIGHTNING):
+        return None
+    return " ".join(str(error).split())
+
+
+def _names(key: str) -> list[str]:
+    """What a setting may name: classes of Lightning for its trainer, else those of ltr."""
+    if not key.startswith("trainer"):
+        return list(known_names())
+    homes = [sys.modules[f"pytorch_lightning.{home}"] for home in ("callbacks", "loggers", "strategies")]
+    return [name for home in homes for name in home.__all__]
+
+
+def _meant(message: str) -> list[str]:
+    """What the type that was meant says, out of the parser's report on all types that a value may have."""
+    said = re.findall(r"^ *- (.*)$", message, re.MULTILINE)
+    return [s for s in said if not _OTHER_TYPES.match(s) and "Parser key" not in s and "Does not validate" not in s]
+
+
+def _types(message: str) -> str:
+    """The types that a value may have, as one would say them."""
+    subtypes = re.findall(r"Expected a (typing\.Literal\[.*?\]|<class '\w+'>|\S+)", message)
+    words: list[str] = []
+    for kind in subtypes:
+        if kind.startswith("typing.Literal"):
+            words += [word.strip("' ") for word in kind[len("typing.Literal[") : -1].split(",")]
+        elif kind.startswith("<class"):
+            words.append(
+                {"NoneType": "null", "int": "a whole number", "float": "a number"}.get(name := kind[8:-2], name)
+            )
+    return _either(dict.fromkeys(words))
+
+
+def _either(words: Iterable[str]) -> str:
+    *most, last = words
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def _to_the_point(message: str, where: str) -> str:
+    said = _meant(message)
+    if "Union subtypes" in message and said:
+        return where + "; ".join(dict.fromkeys(said))
+    plain = [line.strip().removeprefix("- ") for line in message.splitlines()]
+    kept = [line for line in plain if line and not re.match(r'Parser key "|Expected a path but', line)]
+    return where + ("; ".join(kept) if len(kept) > 1 else " ".join(kept)) if kept else message
