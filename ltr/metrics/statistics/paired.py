@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, get_args
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -13,12 +13,42 @@ from ltr.io.names import suggestion
 from ltr.metrics.engine import Evaluation
 
 Test = Literal["student", "fisher"]
+#: random sign flips of Fisher's test
+PERMUTATIONS = 100_000
+#: a spread below this share of the mean is what rounding leaves of none
+ROUNDING = 1e-9
 #: up to this many differing queries the randomisation test counts all sign flips instead of sampling
 EXACT = 16
 #: array cells that one step of resampling holds
 CELLS = 4_000_000
 #: numbers that one step of the bootstrap draws: they stay in the processor's cache (4 million: 1.6 x slower)
 DRAWN = 2**18
+
+
+class Counted(NamedTuple):
+    """A p-value of Fisher's randomisation test: ``(1 + as large) / (1 + drawn)``, or exact where all ways were counted.
+
+    Never a tail of another distribution: no p is smaller than what was drawn can tell.
+
+    Attributes:
+        p: the two-sided p-value.
+        drawn: random permutations that p was counted over; 0 where all ways were counted.
+        most: permutations that are drawn at most; 0 where all ways were counted.
+    """
+
+    p: float
+    drawn: int = 0
+    most: int = 0
+
+    @property
+    def least(self) -> float:
+        """The smallest p-value that so many permutations can give; 0 where all ways were counted."""
+        return 1 / (1 + self.most) if self.most else 0.0
+
+    @property
+    def bound(self) -> bool:
+        """Whether no permutation was as large, so that p says only how many were drawn."""
+        return self.drawn > 0 and self.p <= self.least
 
 
 @dataclass(frozen=True)
@@ -32,12 +62,14 @@ class Contrast:
         difference: mean of (run - baseline) over the queries.
         low: lower end of the bootstrap interval of the difference.
         high: its upper end.
-        effect: difference / standard deviation of the differences (Cohen's d of paired samples).
+        effect: difference / standard deviation of the differences (Cohen's d of paired samples); 0 where nothing differs,
+            NaN where the differences have no spread or there is one query.
         wins: queries on which the run is better.
         ties: queries on which both are equal.
         losses: queries on which the baseline is better.
-        p: test -> two-sided p-value.
+        p: test -> two-sided p-value; NaN where the test is undefined.
         adjusted: test -> p-value after Holm's correction over all contrasts of the comparison.
+        counted: randomisation test -> how its p was counted.
     """
 
     run: str
@@ -52,6 +84,7 @@ class Contrast:
     losses: int
     p: dict[str, float]
     adjusted: dict[str, float]
+    counted: dict[str, Counted] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -62,7 +95,7 @@ class Comparison:
         baseline: name of the run that the others are compared with.
         tests: the tests done.
         contrasts: one per other run and measure; Holm's correction is over all of them, for each test.
-        intervals: (run, measure) -> bootstrap interval of the mean.
+        intervals: (run, measure) -> bootstrap interval of the mean; NaN for one query.
         level: coverage of the intervals.
     """
 
@@ -83,7 +116,7 @@ def compare(
     tests: Sequence[Test] = ("student",),
     *,
     level: float = 0.95,
-    permutations: int = 100_000,
+    permutations: int = PERMUTATIONS,
     resamples: int = 10_000,
     seed: int = 0,
 ) -> Comparison:
@@ -112,26 +145,32 @@ def compare(
             raise ConfigError(f"compare: no test {test!r}; {suggestion(test, get_args(Test))}")
     base = evaluations[names.index(baseline)]
     pairs = [(e, m) for e in evaluations if e is not base for m in e.values]
-    found: dict[str, list[float]] = {t: [] for t in tests}
-    for e, m in pairs:
-        for t in tests:
-            difference = e.values[m] - base.values[m]
-            found[t].append(student(difference) if t == "student" else fisher(difference, permutations, seed))
-    adjusted = {t: holm(p) for t, p in found.items()}
-    means = {(e.run, m): v for e in evaluations for m, v in e.values.items()}
     differences = [e.values[m] - base.values[m] for e, m in pairs]
+    tested = [p_values(tests, d, permutations, seed) for d in differences]
+    adjusted = {t: holm([p[t] for p, _ in tested]) for t in tests}
+    means = {(e.run, m): v for e in evaluations for m, v in e.values.items()}
     intervals = bootstraps([*means.values(), *differences], level, resamples, seed)
     contrasts = []
     for i, (e, m) in enumerate(pairs):
-        p: dict[str, float] = {t: found[t][i] for t in tests}
         corrected: dict[str, float] = {t: float(adjusted[t][i]) for t in tests}
-        contrasts.append(_contrast(e, base, m, intervals[len(means) + i], p, corrected))
+        contrasts.append(_contrast(e, base, m, intervals[len(means) + i], *tested[i], corrected))
     of_means = dict(zip(means, intervals, strict=False))
     return Comparison(baseline, tuple(tests), tuple(contrasts), of_means, level)
 
 
+def p_values(
+    tests: Sequence[Test], differences: np.ndarray, permutations: int, seed: int
+) -> tuple[dict[str, float], dict[str, Counted]]:
+    """(test -> p-value, randomisation test -> how its p was counted) of values per query of one run minus another's."""
+    counts: dict[str, Counted] = {t: counted(differences, permutations, seed) for t in tests if t == "fisher"}
+    return {t: counts[t].p if t in counts else student(differences) for t in tests}, counts
+
+
 def student(differences: np.ndarray) -> float:
     """Two-sided p-value of Student's paired t-test of the mean difference; 1 where nothing differs.
+
+    NaN where it is undefined: of one query, and where all differences are equal and not 0. Without spread t is infinite
+    however few they are, and two equal differences are no evidence; ``fisher`` counts them (p = 0.5).
 
     Args:
         differences: [queries] values of one run minus those of the other.
@@ -142,17 +181,33 @@ def student(differences: np.ndarray) -> float:
     from scipy.special import stdtr
 
     d = _scaled(_flat(differences))
-    if len(d) < 2 or not d.any():
+    if len(d) < 2:
+        return float("nan")
+    if not d.any():
         return 1.0
-    error = d.std(ddof=1) / np.sqrt(len(d))
-    return float(2 * stdtr(len(d) - 1, -abs(d.mean()) / error)) if error > 0 else 0.0
+    error = spread(d) / np.sqrt(len(d))
+    return float(2 * stdtr(len(d) - 1, -abs(d.mean()) / error)) if error > 0 else float("nan")
 
 
-def fisher(differences: np.ndarray, permutations: int = 100_000, seed: int = 0) -> float:
+def spread(differences: np.ndarray) -> float:
+    """Standard deviation of differences; 0 where it is no more than rounding, NaN of one.
+
+    >>> spread(np.array([0.3 - 0.2, 0.4 - 0.3]))
+    0.0
+    """
+    if len(differences) < 2:
+        return float("nan")
+    sd = float(differences.std(ddof=1))
+    return sd if sd > ROUNDING * abs(float(differences.mean())) else 0.0
+
+
+def fisher(differences: np.ndarray, permutations: int = PERMUTATIONS, seed: int = 0) -> float:
     """Two-sided p-value of Fisher's randomisation test: how often do random signs give a mean as large?
 
-    Queries without a difference do not matter. Up to 16 others all sign flips are counted, and p is exact; beyond,
-    ``permutations`` are drawn and p is ``(1 + as large) / (1 + permutations)``, which never understates it.
+    The null hypothesis is that the two runs are exchangeable query by query: which of them reached which of a query's
+    two values is a toss of a coin. Queries without a difference do not matter. Up to 16 others all sign flips are
+    counted, and p is exact (one query: 1); beyond, ``permutations`` are drawn and p is ``(1 + as large) / (1 +
+    permutations)``, which never understates it: by default no p is below 1e-5. ``counted`` tells how p came about.
 
     Args:
         differences: [queries] values of one run minus those of the other.
@@ -162,43 +217,83 @@ def fisher(differences: np.ndarray, permutations: int = 100_000, seed: int = 0) 
     >>> fisher(np.array([1.0, 2.0, 3.0]))  # only + + + and - - - of 8 are as large
     0.25
     """
+    return counted(differences, permutations, seed).p
+
+
+def counted(differences: np.ndarray, permutations: int = PERMUTATIONS, seed: int = 0) -> Counted:
+    """The p-value of ``fisher`` with the number of permutations that it was counted over."""
     d = _flat(differences)
     d = d[d != 0]
     if not len(d):
-        return 1.0
+        return Counted(1.0)
     bound = abs(d.sum()) - 1e-12 * np.abs(d).sum()  # sums of the same numbers differ by rounding
     if len(d) <= EXACT:
         flips = (np.arange(2 ** len(d))[:, None] >> np.arange(len(d))) & 1
-        return float((np.abs((1 - 2 * flips) @ d) >= bound).mean())
-    rng = np.random.default_rng(seed)
-    larger = 0
-    step = max(1, CELLS // len(d))
-    for start in range(0, permutations, step):
-        rows = min(step, permutations - start)
-        drawn = np.unpackbits(rng.integers(0, 256, (rows, -(-len(d) // 8)), np.uint8), axis=1, count=len(d))
-        # flipping the signs of a set takes twice its sum away
-        larger += int((np.abs(d.sum() - 2 * (drawn @ d)) >= bound).sum())
-    return (1 + larger) / (1 + permutations)
+        return Counted(float((np.abs((1 - 2 * flips) @ d) >= bound).mean()))
+
+    def as_large() -> Iterator[np.ndarray]:
+        rng = np.random.default_rng(seed)
+        step = max(1, CELLS // len(d))
+        for start in range(0, permutations, step):
+            rows = min(step, permutations - start)
+            drawn = np.unpackbits(rng.integers(0, 256, (rows, -(-len(d) // 8)), np.uint8), axis=1, count=len(d))
+            # flipping the signs of a set takes twice its sum away
+            yield np.abs(d.sum() - 2 * (drawn @ d)) >= bound
+
+    return tail(as_large(), permutations)
+
+
+def tail(as_large: Iterable[np.ndarray], most: int, least: int = 0, enough: int | None = None) -> Counted:
+    """The p-value of a randomisation test from its permutations, drawn until enough are as large as what was observed.
+
+    After ``least`` permutations no more are drawn where ``enough`` were as large, or from the one on that makes them
+    enough. p is ``(1 + as large) / (1 + drawn)`` of those before that one; under the null hypothesis the chance of a p up to
+    a level is at most that level, whatever these numbers are.
+
+    Args:
+        as_large: blocks of [permutations] bool, whether the statistic is as large; taken only as far as needed.
+        most: permutations that are drawn at most.
+        least: ... at least.
+        enough: how many must be as large to stop; None: all are drawn.
+
+    Source: J. Besag and P. Clifford, "Sequential Monte Carlo p-values", Biometrika 1991.
+    """
+    larger = drawn = 0
+    for block in as_large:
+        for part in np.split(block, [max(0, least - drawn)]):  # what is drawn in any case, and beyond
+            if enough is not None and drawn >= least:
+                if larger >= enough:
+                    return Counted((1 + larger) / (1 + drawn), drawn, most)
+                ends = np.flatnonzero(part)[: enough - larger]
+                if larger + len(ends) == enough:
+                    before = drawn + int(ends[-1])
+                    return Counted(enough / (1 + before), before, most)
+            larger, drawn = larger + int(part.sum()), drawn + len(part)
+    return Counted((1 + larger) / (1 + drawn), drawn, most)
 
 
 def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
     """p-values corrected for their number, so that the chance of any false discovery stays below the level.
+
+    An undefined p-value (NaN) counts as a comparison and stays NaN.
 
     Source: S. Holm, "A Simple Sequentially Rejective Multiple Test Procedure", 1979.
 
     >>> holm([0.01, 0.04, 0.03]).tolist()
     [0.03, 0.06, 0.06]
     """
-    p = _flat(p)
+    undefined = np.isnan(p)
+    p = _flat(np.where(undefined, 1.0, p))
     order = np.argsort(p)
     raised = p[order] * np.arange(len(p), 0, -1)
     adjusted = np.empty(len(p))
     adjusted[order] = np.minimum(np.maximum.accumulate(raised), 1.0)
-    return adjusted
+    return np.where(undefined, np.nan, adjusted)
 
 
 def bootstrap(values: np.ndarray, level: float = 0.95, resamples: int = 10_000, seed: int = 0) -> tuple[float, float]:
-    """Interval of the mean by the bootstrap, bias-corrected and accelerated (BCa).
+    """Interval of the mean by the bootstrap, bias-corrected and accelerated (BCa); NaN for one query, which tells nothing
+    about others.
 
     Args:
         values: [queries].
@@ -229,7 +324,8 @@ def bootstraps(
 
 
 def _constant(x: np.ndarray) -> tuple[float, float]:
-    value = float(x[0]) if len(x) else float("nan")
+    """The interval of equal values: every draw has their mean. Of one value, or none, there is no interval."""
+    value = float(x[0]) if len(x) > 1 else float("nan")
     return value, value
 
 
@@ -278,16 +374,27 @@ def _contrast(
     measure: str,
     interval: tuple[float, float],
     p: dict[str, float],
+    counts: dict[str, Counted],
     adjusted: dict[str, float],
 ) -> Contrast:
     d = run.values[measure] - base.values[measure]
-    scaled, mean = _scaled(d), float(d.mean())
-    spread = float(scaled.std(ddof=1)) if len(d) > 1 else 0.0
     wins, losses = int((d > 1e-9).sum()), int((d < -1e-9).sum())
-    effect = float(scaled.mean()) / spread if spread > 0 else float(np.sign(mean) * np.inf) if mean else 0.0
+    scaled = _scaled(d)
     return Contrast(
-        run.run, base.run, measure, mean, *interval, effect, wins, len(d) - wins - losses, losses, p, adjusted
-    )
+        run.run, base.run, measure, float(d.mean()), *interval, effect_size(float(scaled.mean()), spread(scaled)),
+        wins, len(d) - wins - losses, losses, p, adjusted, counts,
+    )  # fmt: skip
+
+
+def effect_size(difference: float, sd: float) -> float:
+    """Cohen's d of paired samples; 0 where nothing differs, NaN where differences are without spread.
+
+    >>> effect_size(0.5, 0.25), effect_size(0.5, 0.0), effect_size(0.0, 0.0)
+    (2.0, nan, 0.0)
+    """
+    if sd > 0:
+        return difference / sd
+    return 0.0 if difference == 0 and sd == 0 else float("nan")
 
 
 def _scaled(x: np.ndarray) -> np.ndarray:

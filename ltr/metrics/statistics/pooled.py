@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from ltr.metrics.measures.focus import kendall, top_count
 from ltr.metrics.measures.label_measures import LabelMeasure
-from ltr.metrics.measures.labels import LabelledLists
 
 #: array cells (resamples x documents) that are worked on at a time
 CELLS = 2_000_000
@@ -135,9 +132,7 @@ class Resampled:
     def _ndcg(self, w: np.ndarray) -> np.ndarray:
         n = int(w.sum(axis=1).max())
         cutoff = min(self.measure.cutoff or n, n)
-        # discounts up to each place; beyond the cutoff nothing is added
-        until = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, cutoff + 2))), np.zeros(n - cutoff)])
-        until[cutoff + 1 :] = until[cutoff]
+        until = discounts_until(cutoff, n)
         ideal = self._dcg(Falling(self.gains), w, until)
         found = np.stack([self._dcg(falling, w, until) for falling in self.by_prediction], axis=1)
         return np.where(ideal[:, None] > 0, found / np.where(ideal > 0, ideal, 1.0)[:, None], 0.0)
@@ -150,45 +145,18 @@ class Resampled:
         return (gains * (until[ends] - until[ends - sums.astype(np.int64)])).sum(axis=1)
 
 
+def discounts_until(cutoff: int, n: int) -> np.ndarray:
+    """[n + 1] sums of nDCG's discounts over the first 0 to n places; beyond the cutoff nothing is added.
+
+    >>> discounts_until(1, 3).tolist()
+    [0.0, 1.0, 1.0, 1.0]
+    """
+    until = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, cutoff + 2))), np.zeros(n - cutoff)])
+    until[cutoff + 1 :] = until[cutoff]
+    return until
+
+
 def drawn_lists(n_lists: int, resamples: int, seed: int) -> np.ndarray:
     """[resamples, lists] how often each list is drawn when as many lists are drawn with replacement."""
     rng = np.random.default_rng(seed)
     return np.stack([np.bincount(rng.integers(0, n_lists, n_lists), minlength=n_lists) for _ in range(resamples)])
-
-
-def swaps(n_lists: int, permutations: int, seed: int, exact: int = 10) -> tuple[np.ndarray, bool]:
-    """([permutations, lists] 0 or 1: whether two systems change places on a list, whether these are all ways).
-
-    Args:
-        n_lists: number of lists.
-        permutations: how many to draw.
-        seed: of the draws.
-        exact: up to so many lists all ways are given.
-    """
-    if n_lists <= exact:
-        return (np.arange(2**n_lists)[:, None] >> np.arange(n_lists)) & 1, True
-    return np.random.default_rng(seed).integers(0, 2, (permutations, n_lists)), False
-
-
-def swapped(
-    measure: LabelMeasure, first: np.ndarray, second: np.ndarray, truth: LabelledLists, flips: np.ndarray
-) -> Iterator[np.ndarray]:
-    """Blocks of [rows] differences of seed means (first - second) when the systems change places on some lists.
-
-    Both systems' documents lie in one pool, of which each side takes one per document: nothing is sorted anew.
-
-    Args:
-        measure: a pooled measure.
-        first: [seeds, documents] predictions of one system.
-        second: [seeds, documents] of the other.
-        truth: the labels.
-        flips: [rows, lists] 1 where the systems change places.
-    """
-    two = np.concatenate([first, second], axis=1)
-    pool = Resampled(measure, two, np.tile(truth.labels, 2), np.tile(truth.gains, 2))
-    owner = np.repeat(np.arange(len(truth)), np.diff(truth.offsets))
-    rows = max(1, CELLS // two.shape[1])
-    for start in range(0, len(flips), rows):
-        flip = flips[start : start + rows][:, owner]
-        one = np.concatenate([1 - flip, flip], axis=1)
-        yield pool.values(one).mean(axis=1) - pool.values(1 - one).mean(axis=1)

@@ -9,29 +9,39 @@ import numpy as np
 from ltr.errors import DataError, ShapeError
 from ltr.metrics.measures.label_measures import LabelMeasure
 from ltr.metrics.measures.labels import LabelledLists, per_list
-from ltr.metrics.statistics.paired import Test
-from ltr.metrics.statistics.pooled import Resampled, drawn_lists, swapped, swaps
+from ltr.metrics.statistics.paired import PERMUTATIONS, ROUNDING, Counted, Test, tail
+from ltr.metrics.statistics.pooled import Resampled, drawn_lists
 from ltr.metrics.statistics.samples import Paired, PerQuery, predictions_of
+from ltr.metrics.swapping import EXACT, Exchanged, exchanges
 
 #: bootstrap draws of pooled measures (each recomputes the measure), by the measure's name before ``_``
 POOLED_DRAWS = {"rmse": 2000, "mae": 2000, "kendall": 200}
 #: ... of all others, which rank
 RANKED_DRAWS = 500
-#: permutations of pooled measures, likewise
-POOLED_PERMUTATIONS = {"kendall": 200}
-RANKED_PERMUTATIONS = 1000
-#: where fewer permutations are as large, p comes from the normal tail of the permutation distribution
-COUNTED = 10
+#: permutations of pooled measures at most, likewise: what an exchange costs decides
+POOLED_PERMUTATIONS = {"rmse": PERMUTATIONS, "mae": PERMUTATIONS, "kendall": 1000}
+RANKED_PERMUTATIONS = 10_000
+#: so many are drawn in any case (Kendall: 200), and then on until so many are as large
+LEAST, LEAST_KENDALL, ENOUGH = 1000, 200, 20
 
 
 class Pooled:
     """Predictions of a system whose documents are pooled to measure them.
 
     Intervals resample whole lists and recompute the measure, top share included (cluster bootstrap, percentiles): 2,000
-    draws for errors, 500 where ranks are needed, 200 for Kendall's tau. The randomisation test lets two systems change
-    places list by list, 1,000 times (Kendall 200; up to 10 lists all ways). p is ``(1 + as large) / (1 + permutations)``
-    where at least 10 are as large, and the normal tail at the permutations' standard deviation beyond, so that Holm's
-    correction over a large table has more than the smallest p of so few permutations to work on.
+    draws for errors, 500 where ranks are needed, 200 for Kendall's tau.
+
+    The randomisation test lets two systems change places list by list, all seeds at once, and measures both mixtures. Its
+    null hypothesis is that the systems are exchangeable list by list: which of them predicted a list is a toss of a coin.
+    What changes places is what the measure sees. For errors these are the predictions themselves. For measures of order
+    (Spearman, Kendall, precision of the top, nDCG) these are each seed's pooled ranks, equal predictions at their mean
+    rank, among the documents that the measure looks at (see ``Exchanged``): offset and scale of a system's scores are no
+    part of the hypothesis, and no strictly increasing change of them changes p.
+
+    p is ``(1 + as large) / (1 + drawn)``: 1,000 exchanges are drawn (Kendall 200) and, where fewer than 20 are as large, on
+    until 20 are or 100,000 (errors), 10,000 (order), 1,000 (Kendall) have been drawn. So p is never below 1e-5, 1e-4, 1e-3,
+    and after Holm's correction over m comparisons never below m times that. Up to 10 lists all ways are counted, and p is
+    exact.
 
     Args:
         system: name of the system.
@@ -110,32 +120,28 @@ class Pooled:
         difference = float(self.seed_means.mean() - baseline.seed_means.mean())
         drawn = self.drawn(resamples, seed) - baseline.drawn(resamples, seed)
         error = float(np.nanstd(drawn, ddof=1)) if _usable(drawn, len(self.truth)) else float("nan")
-        p: dict[str, float] = {}
-        for test in tests:
-            if test == "student":
-                p[test] = _t_tail(difference, error, len(self.truth))
-            else:
-                p[test] = self._randomised(baseline, difference, permutations, seed)
-        return Paired(difference, *_percentiles(drawn, level, len(self.truth)), error, None, p)
+        counts: dict[str, Counted] = {
+            t: self._randomised(baseline, difference, permutations, seed) for t in tests if t == "fisher"
+        }
+        p: dict[str, float] = {
+            t: counts[t].p if t in counts else _t_tail(difference, error, len(self.truth)) for t in tests
+        }
+        ends = _percentiles(drawn, level, len(self.truth))
+        return Paired(difference, *ends, error, None, p, counts)
 
-    def _randomised(self, baseline: Pooled, difference: float, permutations: int | None, seed: int) -> float:
+    def _randomised(self, baseline: Pooled, difference: float, permutations: int | None, seed: int) -> Counted:
         if np.isnan(difference):
-            return float("nan")
-        n = permutations or POOLED_PERMUTATIONS.get(self.measure.name.partition("_")[0], RANKED_PERMUTATIONS)
-        flips, exact = swaps(len(self.truth), n, seed)
-        blocks = swapped(self.measure, self.predictions, baseline.predictions, self.truth, flips)
-        found = np.concatenate(list(blocks))
-        found = np.where(np.isnan(found), np.inf, found)  # whatever cannot be computed speaks for chance
-        larger = int((np.abs(found) >= abs(difference) - 1e-12).sum())
-        if exact:
-            return larger / len(found)
-        counted = (1 + larger) / (1 + len(found))
-        if larger >= COUNTED:
-            return counted
-        from scipy.special import ndtr
-
-        spread = np.sqrt(np.mean(found[np.isfinite(found)] ** 2))
-        return float(min(2 * ndtr(-abs(difference) / spread), (1 + COUNTED) / (1 + len(found)))) if spread else counted
+            return Counted(float("nan"))
+        kind = self.measure.name.partition("_")[0]
+        most = permutations or POOLED_PERMUTATIONS.get(kind, RANKED_PERMUTATIONS)
+        exchanged = Exchanged(self.measure, self.predictions, baseline.predictions, self.truth)
+        # values of one size that are summed in another order differ by rounding
+        bound = abs(difference) - 1e-12 * float(np.abs([self.seed_means, baseline.seed_means]).max())
+        # whatever cannot be computed speaks for chance
+        as_large = (~(np.abs(exchanged.differences(block)) < bound) for block in exchanges(len(self.truth), most, seed))
+        if len(self.truth) <= EXACT:
+            return Counted(float(np.mean(next(as_large))))
+        return tail(as_large, most, LEAST_KENDALL if kind == "kendall" else LEAST, ENOUGH)
 
 
 #: what a system scored, of either sort
@@ -174,10 +180,11 @@ def _percentiles(drawn: np.ndarray, level: float, n: int) -> tuple[float, float]
 
 
 def _t_tail(difference: float, error: float, n: int) -> float:
+    """Two-sided p of a difference over its standard error; 1 where nothing differs, NaN where it is undefined."""
     from scipy.special import stdtr
 
     if np.isnan(difference) or np.isnan(error):
         return float("nan")
-    if error == 0:
-        return 0.0 if difference else 1.0
+    if error <= ROUNDING * abs(difference):  # without spread t is infinite however few lists there are
+        return float("nan") if difference else 1.0
     return float(2 * stdtr(n - 1, -abs(difference) / error))

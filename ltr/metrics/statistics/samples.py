@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -11,15 +11,16 @@ from ltr.errors import DataError, ShapeError
 from ltr.metrics.engine import Evaluation
 from ltr.metrics.measures.labels import LabelEvaluation, LabelledLists
 from ltr.metrics.measures.measure import AnyMeasure, parse
-from ltr.metrics.statistics.paired import Test, bootstrap, fisher, student
+from ltr.metrics.statistics.paired import PERMUTATIONS, Counted, Test, bootstrap, p_values, spread
 
-#: draws of the bootstrap and permutations for values per query
-DRAWS, PERMUTATIONS = 10_000, 100_000
+#: draws of the bootstrap for values per query
+DRAWS = 10_000
 
 
 @dataclass(frozen=True)
 class Paired:
-    """Two samples compared: difference with interval, its standard error, (wins, ties, losses) by value, p-values."""
+    """Two samples compared: difference with interval, its standard error, (wins, ties, losses) by value, p-values
+    and how those of randomisation tests were counted."""
 
     difference: float
     low: float
@@ -27,6 +28,7 @@ class Paired:
     error: float
     counts: tuple[int, int, int] | None
     p: dict[str, float]
+    counted: dict[str, Counted] = field(default_factory=dict)
 
 
 class PerQuery:
@@ -93,7 +95,7 @@ class PerQuery:
         return isinstance(other, PerQuery) and self.query_ids == other.query_ids
 
     def interval(self, level: float, resamples: int | None, seed: int) -> tuple[float, float]:
-        """Bootstrap interval (BCa) over queries, of the mean over seeds."""
+        """Bootstrap interval (BCa) over queries, of the mean over seeds; NaN for a single query."""
         return bootstrap(self.values.mean(axis=0), level, resamples or DRAWS, seed)
 
     def paired(
@@ -109,11 +111,9 @@ class PerQuery:
         d = self.values.mean(axis=0) - baseline.values.mean(axis=0)
         low, high = bootstrap(d, level, resamples or DRAWS, seed)
         larger, smaller = int((d > 1e-9).sum()), int((d < -1e-9).sum())
-        p: dict[str, float] = {
-            t: student(d) if t == "student" else fisher(d, permutations or PERMUTATIONS, seed) for t in tests
-        }
-        error = float(d.std(ddof=1) / np.sqrt(len(d))) if len(d) > 1 else float("nan")
-        return Paired(float(d.mean()), low, high, error, (larger, len(d) - larger - smaller, smaller), p)
+        p, counts = p_values(tests, d, permutations or PERMUTATIONS, seed)
+        error = spread(d) / float(np.sqrt(len(d)))
+        return Paired(float(d.mean()), low, high, error, (larger, len(d) - larger - smaller, smaller), p, counts)
 
 
 def predictions_of(system: str, predictions: np.ndarray, truth: LabelledLists) -> np.ndarray:

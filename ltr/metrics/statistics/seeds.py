@@ -16,7 +16,7 @@ import numpy as np
 from ltr.errors import ConfigError, DataError
 from ltr.io.names import suggestion
 from ltr.metrics.measures.measure import AnyMeasure
-from ltr.metrics.statistics.paired import Test, holm
+from ltr.metrics.statistics.paired import Counted, Test, effect_size, holm
 from ltr.metrics.statistics.pooled_samples import Pooled, Sample, sample
 from ltr.metrics.statistics.samples import PerQuery, detectable
 
@@ -43,7 +43,7 @@ class Summary:
         system: name of the system.
         measure: what was measured.
         mean: over seeds and queries (pooled measures: mean of the seeds' values).
-        low: lower end of the bootstrap interval over queries, of the mean over seeds.
+        low: lower end of the bootstrap interval over queries, of the mean over seeds; NaN for one query.
         high: its upper end.
         seed_sd: standard deviation of the seeds' means; NaN for one seed.
         seed_min: the lowest of the seeds' means.
@@ -84,14 +84,16 @@ class SeedContrast:
         low: lower end of the bootstrap interval of the difference, over queries.
         high: its upper end.
         effect: difference / standard deviation of the queries' differences (Cohen's d of paired samples); for pooled
-            measures that standard deviation is the bootstrap standard error times the root of the number of lists.
+            measures that standard deviation is the bootstrap standard error times the root of the number of lists. 0 where
+            nothing differs, NaN without spread.
         wins: queries on which the system is better, by the measure's direction; None for pooled measures.
         ties: queries on which both are equal.
         losses: queries on which the baseline is better.
         detectable: smallest difference that a test of this size would find, see ``detectable``.
         n_queries: number of queries (lists).
-        p: test -> two-sided p-value.
+        p: test -> two-sided p-value; NaN where the test is undefined.
         adjusted: test -> p-value after Holm's correction; empty before ``corrected``.
+        counted: randomisation test -> how its p was counted.
     """
 
     data: str
@@ -109,6 +111,7 @@ class SeedContrast:
     n_queries: int
     p: dict[str, float]
     adjusted: dict[str, float] = field(default_factory=dict)
+    counted: dict[str, Counted] = field(default_factory=dict)
 
     @property
     def better(self) -> bool | None:
@@ -158,11 +161,13 @@ def contrast(
     Args:
         scored: the system's values.
         baseline: the baseline's, of the same measure, data and queries; pooled measures take the same number of seeds.
-        tests: ``"fisher"`` (randomisation: the systems change places on random queries) and ``"student"`` (paired t-test;
-            pooled: the difference over its bootstrap standard error, as t with lists - 1 degrees of freedom).
+        tests: ``"fisher"`` (randomisation: the systems change places on random queries; null hypothesis: they are
+            exchangeable query by query, see ``fisher`` and ``Pooled``) and ``"student"`` (paired t-test; pooled: the
+            difference over its bootstrap standard error, as t with lists - 1 degrees of freedom).
         level: coverage of the interval.
         resamples: draws of the bootstrap; see ``summarise``.
-        permutations: random changes of place; default: 100,000 for values per query, see ``Pooled`` for pooled measures.
+        permutations: random changes of place, at most; default: 100,000 for values per query, see ``Pooled`` for pooled
+            measures.
         seed: of draws and permutations; the same seed gives the same figures.
 
     Raises:
@@ -187,8 +192,9 @@ def contrast(
     sd = paired.error * np.sqrt(scored.n_queries)
     return SeedContrast(
         scored.data, scored.system, baseline.system, scored.measure,
-        paired.difference, paired.low, paired.high, _effect(paired.difference, sd),
+        paired.difference, paired.low, paired.high, effect_size(paired.difference, sd),
         wins, ties, losses, detectable(paired.error, scored.n_queries), scored.n_queries, paired.p,
+        counted=paired.counted,
     )  # fmt: skip
 
 
@@ -222,18 +228,11 @@ def corrected(contrasts: Sequence[SeedContrast]) -> list[SeedContrast]:
     for test in tests:
         at = [i for i, c in enumerate(contrasts) if test in c.p]
         p = np.array([contrasts[i].p[test] for i in at])
-        for i, raw, value in zip(at, p.tolist(), holm(np.nan_to_num(p, nan=1.0)).tolist(), strict=True):
-            adjusted[i][test] = raw if np.isnan(raw) else value
+        for i, value in zip(at, holm(p).tolist(), strict=True):
+            adjusted[i][test] = value
     return [replace(c, adjusted=found) for c, found in zip(contrasts, adjusted, strict=True)]
 
 
 def _check_level(level: float) -> None:
     if not 0 < level < 1:
         raise ConfigError(f"seeds: the level of an interval must be between 0 and 1, got {level}")
-
-
-def _effect(difference: float, sd: float) -> float:
-    """Cohen's d; without any spread infinite, or 0 where nothing differs."""
-    if np.isnan(sd) or sd > 0:
-        return difference / sd
-    return float(np.sign(difference) * np.inf) if difference else 0.0

@@ -10,7 +10,7 @@ from scipy import stats
 
 from ltr.errors import ConfigError, DataError, ShapeError
 from ltr.metrics.engine import Evaluation
-from ltr.metrics.statistics.paired import bootstrap, bootstraps, compare, fisher, holm, student
+from ltr.metrics.statistics.paired import Counted, bootstrap, bootstraps, compare, counted, fisher, holm, student, tail
 
 
 def sample(n: int, shift: float = 0.0, seed: int = 0) -> np.ndarray:
@@ -27,8 +27,70 @@ def test_student_is_scipys(n, shift):
 
 def test_student_where_the_spread_is_zero():
     assert student(np.zeros(5)) == 1.0
-    assert student(np.full(5, 0.25)) == 0.0
-    assert student(np.array([0.3])) == 1.0
+    assert np.isnan(student(np.array([0.3])))
+    assert np.isnan(student(np.array([0.5, 0.5])))  # t is infinite, and two equal differences are no evidence
+    assert fisher(np.array([0.5, 0.5])) == 0.5
+    assert np.isnan(student(np.full(5, 0.25)))
+    assert np.isnan(student(np.array([0.3 - 0.2, 0.4 - 0.3])))  # what differs is rounding
+
+
+def test_what_is_undefined_is_never_significant_and_counts_as_a_comparison():
+    """Two queries won by the same margin: Student's test is undefined; the other measure keeps its p, times two."""
+    base = Evaluation("a", ["q1", "q2"], {"mrr": np.array([0.5, 0.5]), "map": np.array([0.25, 0.5])})
+    ours = Evaluation("b", ["q1", "q2"], {"mrr": np.array([1.0, 1.0]), "map": np.array([0.5, 1.0])})
+    mrr, of_map = compare([base, ours], tests=("student", "fisher"), resamples=50).contrasts
+    assert np.isnan([mrr.p["student"], mrr.adjusted["student"], mrr.effect]).all()
+    assert of_map.adjusted["student"] == pytest.approx(2 * of_map.p["student"])
+    assert (mrr.p["fisher"], mrr.adjusted["fisher"]) == (0.5, 1.0)
+
+
+def test_of_one_query_there_is_no_interval_no_effect_and_no_t():
+    base, ours = (Evaluation(name, ["q"], {"mrr": np.array([value])}) for name, value in (("a", 0.25), ("b", 0.5)))
+    found = compare([base, ours], tests=("student", "fisher"), resamples=50)
+    (c,) = found.contrasts
+    assert np.isnan([*found.intervals["a", "mrr"], c.low, c.high, c.effect, c.p["student"]]).all()
+    assert (c.difference, c.p["fisher"]) == (0.25, 1.0)
+
+
+def test_a_counted_p_says_over_how_many():
+    few, many = np.full(10, 0.5), np.full(100, 0.5)
+    assert counted(few) == Counted(2 / 1024)
+    assert not counted(few).bound
+    found = counted(many, permutations=999)
+    assert found == Counted(1 / 1000, 999, 999)
+    assert (found.bound, found.least) == (True, 0.001)
+    assert not counted(sample(40, 0.15), permutations=999).bound
+
+
+def blocks(*rows: str):
+    return (np.array([letter == "x" for letter in row]) for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("rows", "least", "enough", "expected"),
+    [
+        (["..x.", "...."], 0, None, (2 / 9, 8)),
+        # the third as large is the last drawn: two before it, of six
+        (["x.x.", "..x.", "x..."], 0, 3, (3 / 7, 6)),
+        (["x.x.", "..x.", "x..."], 4, 3, (3 / 7, 6)),
+        # enough among those that are drawn in any case: all of them count
+        (["xxx.", "xxxx"], 4, 3, (4 / 5, 4)),
+        (["xxx.", "xxxx"], 6, 3, (6 / 7, 6)),
+        (["....", "..x."], 2, 3, (2 / 9, 8)),
+    ],
+)
+def test_permutations_are_drawn_until_enough_are_as_large(rows, least, enough, expected):
+    p, drawn, most = tail(blocks(*rows), 8, least, enough)
+    assert (p, drawn, most) == (pytest.approx(expected[0]), expected[1], 8)
+
+
+def test_stopping_early_keeps_the_level():
+    """Under the null hypothesis the observed statistic is one more draw: its p is at most a level as often as that."""
+    rng = np.random.default_rng(0)
+    found = np.array([tail(iter(rng.random((50, 100)) >= u), 5000, 200, 10).p for u in rng.random(2000)])
+    for level in (0.005, 0.02, 0.05, 0.2, 0.5):
+        assert (found <= level).mean() <= level + 3 * np.sqrt(level / 2000)
+        assert (found <= level).mean() >= 0.8 * level - 3 * np.sqrt(level / 2000)
 
 
 @pytest.mark.parametrize("n", [2, 7, 12])
@@ -136,8 +198,8 @@ def test_no_figure_but_the_difference_depends_on_the_scale():
 
 def test_bootstrap_where_there_is_no_spread():
     assert bootstrap(np.full(5, 0.25)) == (0.25, 0.25)
-    assert bootstrap(np.array([0.5])) == (0.5, 0.5)
-    assert np.isnan(bootstrap(np.array([]))).all()
+    for few in ([0.5], []):  # one query tells nothing about others
+        assert np.isnan(bootstrap(np.array(few))).all()
 
 
 @pytest.mark.parametrize("level", [0, 1, 95])

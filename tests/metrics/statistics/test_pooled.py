@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from ltr.metrics.measures.label_measures import LabelMeasure
-from ltr.metrics.measures.labels import LabelledLists
-from ltr.metrics.statistics.pooled import Resampled, drawn_lists, swapped, swaps
+from ltr.metrics.statistics.pooled import Resampled, drawn_lists
 
 RNG = np.random.default_rng(5)
 N = 60
@@ -53,27 +52,3 @@ def test_drawing_lists():
     assert drawn.mean(axis=0) == pytest.approx(np.ones(7), abs=0.1)
     assert (drawn == drawn_lists(7, 2000, seed=1)).all()
     assert (drawn != drawn_lists(7, 2000, seed=2)).any()
-
-
-def test_all_ways_to_change_places_where_they_are_few():
-    flips, exact = swaps(3, 500, seed=0)
-    assert exact
-    assert sorted(map(tuple, flips.tolist())) == [(a, b, c) for a in (0, 1) for b in (0, 1) for c in (0, 1)]
-    flips, exact = swaps(40, 500, seed=0)
-    assert (flips.shape, exact) == ((500, 40), False)
-    assert set(np.unique(flips)) == {0, 1}
-
-
-@pytest.mark.parametrize("text", ["rmse_top.2", "spearman", "ndcg_pooled@10", "precision_top.2", "kendall_rest.5"])
-def test_changing_places_recomputes_both_systems(text, monkeypatch):
-    monkeypatch.setattr("ltr.metrics.statistics.pooled.CELLS", 700)
-    truth = LabelledLists(list("abc"), [0, 25, 26, N], LABELS, GAINS)
-    other = PREDICTIONS[:, ::-1]
-    measure = LabelMeasure.parse(text)
-    flips, _ = swaps(3, 8, seed=0)
-    found = np.concatenate(list(swapped(measure, PREDICTIONS, other, truth, flips)))
-    for value, flip in zip(found, flips, strict=True):
-        change = np.repeat(flip, np.diff(truth.offsets)).astype(bool)
-        a, b = np.where(change, other, PREDICTIONS), np.where(change, PREDICTIONS, other)
-        means = [np.mean([measure.pooled(p, LABELS, GAINS) for p in side]) for side in (a, b)]
-        assert value == pytest.approx(means[0] - means[1], abs=1e-12)

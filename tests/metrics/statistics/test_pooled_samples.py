@@ -102,13 +102,16 @@ def test_many_lists_change_places_at_random():
     assert found.p["fisher"] == pytest.approx(expected, abs=0.03)
 
 
-def test_beyond_what_permutations_can_count_p_comes_from_the_normal_tail():
-    strong = contrast(pooled(GOOD), pooled(POOR, "poor"), permutations=200).p["fisher"]
-    longer = contrast(pooled(GOOD), pooled(POOR, "poor"), permutations=3000).p["fisher"]
-    assert strong < 1 / 201
-    assert abs(math.log10(strong) - math.log10(longer)) < 1.5
+def test_p_is_counted_and_never_a_tail_beyond_what_was_drawn():
+    strong = contrast(pooled(GOOD), pooled(POOR, "poor"))
+    assert strong.p["fisher"] == 1 / 100_001
+    assert strong.counted["fisher"] == (1 / 100_001, 100_000, 100_000)
+    assert contrast(pooled(GOOD), pooled(POOR, "poor"), permutations=200).p["fisher"] == 1 / 201
+    ranked = contrast(pooled(GOOD, measure="spearman"), pooled(POOR, "poor", "spearman"), permutations=3000)
+    assert ranked.counted["fisher"].bound
     same = contrast(pooled(GOOD), pooled(GOOD, "again"), ("fisher", "student"))
     assert same.p == {"fisher": 1.0, "student": 1.0}
+    assert same.counted["fisher"].drawn == 1000  # more would tell nothing
     assert same.effect == 0
     assert same.better is None
 

@@ -111,9 +111,25 @@ def test_wins_follow_the_direction():
 
 def test_of_a_single_query_nothing_is_claimed():
     found = contrast(per_query([[0.5]]), per_query([[0.25]], "base"), ("student", "fisher"))
-    assert found.p == {"student": 1.0, "fisher": 1.0}
-    assert math.isnan(found.detectable)
+    assert found.p["fisher"] == 1.0
+    undefined = (found.p["student"], found.low, found.high, found.detectable, found.effect)
+    assert all(math.isnan(v) for v in undefined)
+    alone = summarise(per_query([[0.5]]))
+    assert (alone.mean, math.isnan(alone.low), math.isnan(alone.high)) == (0.5, True, True)
+
+
+def test_differences_without_spread_are_no_evidence_for_student():
+    found = contrast(per_query([[0.5, 0.75]]), per_query([[0.25, 0.5]], "base"), ("student", "fisher"))
+    assert math.isnan(found.p["student"])
     assert math.isnan(found.effect)
+    assert found.p["fisher"] == 0.5
+    # the error of constant predictions of constant labels is the same on all resamples
+    truth = LabelledLists(["a", "b", "c"], [0, 2, 4, 6], np.zeros(6))
+    far, near = (Pooled(name, "rmse", np.full((1, 6), value), truth) for name, value in (("far", 2.0), ("near", 1.0)))
+    found = contrast(far, near, ("student", "fisher"))
+    assert math.isnan(found.p["student"])
+    assert found.p["fisher"] == 0.25  # the three lists change places in eight ways, two of which are as large
+    assert contrast(far, far, ("student",)).p == {"student": 1.0}
 
 
 RANX = """
