@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from math import log2
 
 import numpy as np
@@ -15,7 +16,6 @@ from ltr.integrations.lightgbm import LambdaMART
 from ltr.io.runs import Run
 from ltr.metrics import evaluate, evaluate_labels
 from ltr.metrics.measures.labels import LabelledLists
-from ltr.training.scored import gains_of
 from tests.integrations.toy import made, written
 
 lightgbm = pytest.importorskip("lightgbm")
@@ -137,16 +137,28 @@ def test_grades_of_dev_beyond_those_of_train_are_measured(tmp_path):
 def test_real_labels_are_monitored_by_measures_of_labels(tmp_path, monitor):
     data = made(written(tmp_path / "fold", real=True), labels="real")
     if monitor == "ndcg_label@10":
-        data.gains = lambda labels, part: np.exp(labels)  # the unit of the file, were labels logarithms
+        learnt = data.labels_of("dev")  # were these logarithms, the file would hold
+        data.labels_of = {"dev": replace(learnt, read=np.exp(learnt.learnt))}.get
     ranker = LambdaMART(**SMALL, early_stopping=5, objective="regression")
     ranker.fit(data, monitor)
     whole = data.whole("dev")
-    labels = whole.labels.numpy()
-    truth = LabelledLists(whole.query_ids, whole.list_offsets.numpy(), labels, gains_of(labels, data, "dev"))
+    labels = data.labels_of("dev")
+    truth = LabelledLists(whole.query_ids, whole.list_offsets.numpy(), labels.learnt, labels.read)
     wanted = evaluate_labels(ranker.predict(data, "dev"), truth, monitor)[monitor]
     assert ranker.best_value == pytest.approx(wanted, abs=1e-12)
     values = [row[f"dev/{monitor}"] for row in ranker.course]
     assert ranker.best_value == (np.nanmin(values) if monitor == "rmse" else np.nanmax(values))
+
+
+def test_negative_gains_are_refused_before_the_first_round(tmp_path):
+    data = made(written(tmp_path / "fold", real=True), labels="real")
+    known = data.labels_of("dev")
+    data.labels_of = {"dev": replace(known, read=known.read - 1e6)}.get
+    ranker = LambdaMART(**SMALL, objective="regression")
+    with pytest.raises(
+        DataError, match=r"^LambdaMART: dev: ndcg_label@10 sums up labels as gains, which must be 0 or more"
+    ):
+        ranker.fit(data, "ndcg_label@10")
 
 
 def test_undefined_values_are_reported_and_never_chosen(tmp_path):

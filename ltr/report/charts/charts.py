@@ -182,14 +182,15 @@ def _interval(axis: Axes, forest: Forest, row: ForestRow, place: float, column: 
     kind = verdict(forest, row)
     color = {"better": STYLES[0][0], "worse": STYLES[1][0], "unclear": MUTED}[kind]
     beside: Any = {"xycoords": axis.get_yaxis_transform(), "textcoords": "offset points", "va": "center", "fontsize": 8}
-    interval = f"{signed(row.difference)} [{signed(row.low)}, {signed(row.high)}]"
+    whole = math.isfinite(row.low) and math.isfinite(row.high)
+    interval = signed(row.difference) + (f" [{signed(row.low)}, {signed(row.high)}]" if whole else "")
     axis.annotate(interval, (1, place), (9, 0), **beside)
-    if row.p is not None:
+    if row.p is not None and not math.isnan(row.p):
         p = f"p {row.p:.3f}" if row.p >= 0.0005 else f"p {row.p:.0e}" if row.p >= 1e-6 else "p < 1e-06"
         axis.annotate(p, (1, place), (16 + column, 0), **beside)
     if not math.isfinite(row.difference):
         return
-    if math.isfinite(row.low) and math.isfinite(row.high):
+    if whole:
         axis.plot([row.low, row.high], [place, place], color=color, linewidth=2, solid_capstyle="butt")
     shape = {"better": "o", "worse": "s", "unclear": "o"}[kind]
     fill = "none" if kind == "unclear" else color

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
+
 from ltr.io.runs import Run
 from ltr.io.trec import Qrels
 from ltr.metrics.engine import Evaluation
-from ltr.metrics.statistics.paired import Comparison
+from ltr.metrics.statistics.paired import Comparison, Contrast
 from ltr.report.page.page import Forest, ForestRow, Queries, Section
 from ltr.report.page.queries import clipped, extremes, notable, rankings
 from ltr.report.tables.results import ALPHA, contrasts_table, means_table
@@ -58,7 +60,7 @@ def forests(comparison: Comparison) -> list[Forest]:
             measure,
             comparison.baseline,
             [
-                ForestRow(c.run, c.difference, c.low, c.high, max(c.adjusted.values(), default=None))
+                ForestRow(c.run, c.difference, c.low, c.high, _weakest(c))
                 for c in comparison.contrasts
                 if c.measure == measure
             ],
@@ -67,6 +69,12 @@ def forests(comparison: Comparison) -> list[Forest]:
         )
         for measure in dict.fromkeys(c.measure for c in comparison.contrasts)
     ]
+
+
+def _weakest(contrast: Contrast) -> float | None:
+    """The largest of the tests' corrected p-values, NaN where one is undefined; None without tests."""
+    found = list(contrast.adjusted.values())
+    return float(np.max(found)) if found else None
 
 
 def differences_table(

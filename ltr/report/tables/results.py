@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from ltr.metrics.engine import Evaluation
 from ltr.metrics.measures.labels import LabelEvaluation
 from ltr.metrics.measures.measure import AnyMeasure, parse
-from ltr.metrics.statistics.paired import Comparison, Contrast
+from ltr.metrics.statistics.paired import Comparison, Contrast, Counted
+from ltr.metrics.statistics.seeds import SeedContrast
+from ltr.metrics.swapping import ORDERS
 from ltr.report.tables.table import Cell, Table
 
 #: test -> (its mark, its name in notes)
@@ -69,7 +71,8 @@ def contrasts_table(comparison: Comparison, title: str = "") -> Table:
     """One row per run and measure: difference to the baseline with interval, effect, wins, p-values."""
     rows = [[c.run, c.measure, *_contrast_cells(comparison, c)] for c in comparison.contrasts]
     columns = ["run", "measure", *_contrast_columns(comparison)]
-    return Table(columns, rows, title or f"Against {comparison.baseline}")
+    notes = [*interval_notes(comparison), *p_notes(comparison.contrasts)]
+    return Table(columns, rows, title or f"Against {comparison.baseline}", notes=notes)
 
 
 def long_table(evaluations: Sequence[Evaluation], comparison: Comparison, *, intervals: bool = True) -> Table:
@@ -80,8 +83,9 @@ def long_table(evaluations: Sequence[Evaluation], comparison: Comparison, *, int
         for m, mean in e.means.items():
             low, high = comparison.intervals[e.run, m] if intervals else (None, None)
             rows.append([e.run, m, Cell(mean, low, high), *_contrast_cells(comparison, comparison.contrast(e.run, m))])
-    notes = [note for note in _notes(comparison, intervals) if not note.startswith("†")]
-    return Table(columns, rows, header=conventions(evaluations), notes=[*notes, f"baseline: {comparison.baseline}"])
+    notes = _notes(comparison, intervals, marked=False)
+    notes += [*p_notes(comparison.contrasts), f"baseline: {comparison.baseline}"]
+    return Table(columns, rows, header=conventions(evaluations), notes=notes)
 
 
 def label_table(evaluations: Sequence[LabelEvaluation], title: str = "") -> Table:
@@ -120,8 +124,58 @@ def _contrast_columns(comparison: Comparison) -> list[str]:
 def _contrast_cells(comparison: Comparison, c: Contrast | None) -> list[Cell | int | float | None]:
     if c is None:
         return [None] * len(_contrast_columns(comparison))
-    p = [value for t in comparison.tests for value in (c.p[t], c.adjusted[t])]
+    p = [cell for t in comparison.tests for cell in p_cells(c, t)]
     return [Cell(c.difference, c.low, c.high), Cell(c.effect, digits=2), c.wins, c.ties, c.losses, *p]
+
+
+def p_cells(contrast: Contrast | SeedContrast, test: str) -> list[Cell | float | None]:
+    """The p-value of a test and its corrected value, None where there are none; at the least that could be counted with ≤."""
+    bound = test in contrast.counted and contrast.counted[test].bound
+    values = (contrast.p.get(test), contrast.adjusted.get(test))
+    return [Cell(p, bound=True) if p is not None and bound and p < 1 else p for p in values]
+
+
+def p_notes(contrasts: Sequence[Contrast | SeedContrast]) -> list[str]:
+    """What p-values mean: the null hypothesis, how they were counted, the smallest that could come out, what nan is."""
+    notes = []
+    if counts := [(parse(c.measure), c.counted["fisher"]) for c in contrasts if "fisher" in c.counted]:
+        notes += [_hypothesis([measure for measure, _ in counts]), *_counted(counts)]
+    if any(math.isnan(p) for c in contrasts for p in c.p.values()):
+        notes.append("nan: undefined, such as Student's test of one query or of equal differences; never significant")
+    return notes
+
+
+def _hypothesis(measures: Sequence[AnyMeasure]) -> str:
+    pooled = list(dict.fromkeys(m for m in measures if not m.per_query))
+    ranks = [str(m) for m in pooled if m.name.partition("_")[0] in ORDERS]
+    values = [str(m) for m in pooled if str(m) not in ranks]
+    exchanged = [f"predictions ({', '.join(values)})"] if values else []
+    exchanged += [f"each seed's pooled ranks ({', '.join(ranks)})"] if ranks else []
+    where = f"; of pooled measures on each list, by {' or '.join(exchanged)}" if exchanged else ""
+    return f"p fisher: the null hypothesis is that both are exchangeable on each query{where}"
+
+
+def _counted(counts: Sequence[tuple[AnyMeasure, Counted]]) -> list[str]:
+    """How many permutations the p-values were counted over, and so what the least of them can be."""
+    groups: dict[int, list[tuple[AnyMeasure, Counted]]] = {}
+    for measure, count in counts:
+        if count.drawn:
+            groups.setdefault(count.most, []).append((measure, count))
+    notes = []
+    for most, members in sorted(groups.items(), reverse=True):
+        drawn = sorted({count.drawn for _, count in members})
+        numbers = f"{drawn[0]:,}" if len(drawn) == 1 else f"{drawn[0]:,} to {drawn[-1]:,}"
+        of = f" ({', '.join(dict.fromkeys(str(m) for m, _ in members))})" if len(groups) > 1 else ""
+        least = Cell(1 / (1 + most), bound=True)
+        after = Cell(min(1.0, len(counts) / (1 + most)), bound=True)
+        corrected = f", and the least after Holm's correction {after.shown(4)}" if len(counts) > 1 else ""
+        notes.append(
+            f"p fisher{of}: (1 + as large) / (1 + drawn), {numbers} of at most {most:,} random permutations drawn; the least "
+            f"p is {least.shown(4)}{corrected}"
+        )
+    if any(not count.drawn for _, count in counts):
+        notes.append("p fisher where few queries (lists) differ: all ways were counted, p is exact")
+    return notes
 
 
 def _marks(comparison: Comparison | None, run: str, measure: str) -> str:
@@ -129,13 +183,20 @@ def _marks(comparison: Comparison | None, run: str, measure: str) -> str:
     return "".join(TESTS[t][0] for t, p in contrast.adjusted.items() if p < ALPHA) if contrast else ""
 
 
-def _notes(comparison: Comparison | None, intervals: bool) -> list[str]:
+def _notes(comparison: Comparison | None, intervals: bool, marked: bool = True) -> list[str]:
     if not comparison:
         return []
-    notes = [f"[low, high]: {comparison.level:.0%} bootstrap interval (BCa) over queries"] if intervals else []
-    if comparison.contrasts:
+    notes = interval_notes(comparison) if intervals else []
+    if comparison.contrasts and marked:
         marks = ", ".join(f"{TESTS[t][0]} {TESTS[t][1]}" for t in comparison.tests)
         n = len(comparison.contrasts)
         corrected = f"Holm-corrected over {n} comparisons" if n > 1 else "one comparison"
         notes.append(f"{marks}: differs from {comparison.baseline}, p < {ALPHA:g}, {corrected}")
     return notes
+
+
+def interval_notes(comparison: Comparison) -> list[str]:
+    """What the intervals are, or why there are none."""
+    if all(math.isnan(low) for low, _ in comparison.intervals.values()):
+        return ["no intervals: one query tells nothing about others"]
+    return [f"[low, high]: {comparison.level:.0%} bootstrap interval (BCa) over queries"]

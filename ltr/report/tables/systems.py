@@ -8,7 +8,7 @@ from typing import Any
 
 from ltr.metrics.measures.measure import AnyMeasure, Measure
 from ltr.metrics.statistics.seeds import SeedContrast, Summary
-from ltr.report.tables.results import ALPHA, TESTS, best_of
+from ltr.report.tables.results import ALPHA, TESTS, best_of, p_cells, p_notes
 from ltr.report.tables.table import Cell, Table
 
 #: (name of the data set, name of the system)
@@ -62,7 +62,7 @@ def contrasts_over_seeds(contrasts: Sequence[SeedContrast], title: str = "") -> 
     several = len({c.data for c in contrasts}) > 1
     rows = []
     for c in contrasts:
-        p = [value for t in tests for value in (c.p.get(t), c.adjusted.get(t))]
+        p = [cell for t in tests for cell in p_cells(c, t)]
         difference = Cell(c.difference, c.low, c.high, marks(c))
         where = [c.data] if several else []
         effect = Cell(c.effect, digits=2)
@@ -75,6 +75,7 @@ def contrasts_over_seeds(contrasts: Sequence[SeedContrast], title: str = "") -> 
         *_significance(contrasts),
         *_directions({str(c.measure): c.measure for c in contrasts}.values()),
     ]
+    notes += p_notes(contrasts)
     if any(c.wins is None for c in contrasts):
         notes.append("wins, ties, losses: of queries; measures that pool the documents of all lists have none")
     baselines = dict.fromkeys(c.baseline for c in contrasts)
@@ -105,8 +106,7 @@ def _cell(s: Summary | None, best: bool, signs: str) -> Cell:
     if s is None:
         return Cell(None)
     spread = None if math.isnan(s.seed_sd) else s.seed_sd
-    low, high = (None, None) if math.isnan(s.low) else (s.low, s.high)
-    return Cell(s.mean, low, high, signs, best, spread=spread)
+    return Cell(s.mean, s.low, s.high, signs, best, spread=spread)
 
 
 def _notes(summaries: Sequence[Summary], contrasts: Sequence[SeedContrast]) -> list[str]:
@@ -115,6 +115,8 @@ def _notes(summaries: Sequence[Summary], contrasts: Sequence[SeedContrast]) -> l
         pooled = any(not s.measure.per_query for s in summaries)
         how = "BCa; pooled measures: lists resampled, percentiles" if pooled else "BCa"
         notes.append(f"[low, high]: {level:.0%} bootstrap interval ({how}) over queries, of the mean over seeds")
+    if any(s.n_queries == 1 for s in summaries):
+        notes.append("no interval of one query, which tells nothing about others")
     seeds = sorted({s.n_seeds for s in summaries if s.n_seeds > 1})
     if seeds:
         counts = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"

@@ -27,12 +27,13 @@ class Cell:
 
     Args:
         value: text or number; None is shown as an empty cell.
-        low: lower end of its interval.
-        high: upper end of its interval.
+        low: lower end of its interval; None or NaN where there is none.
+        high: upper end of its interval, likewise.
         marks: signs of significance after it, such as ``"†"``.
         best: whether it is the best of its column (bold where there is bold).
         digits: digits after the point, those of the table by default.
         spread: how much the value varies otherwise, such as over seeds; shown behind ±.
+        bound: whether the true value may be smaller; shown as ≤ and rounded up.
     """
 
     value: str | float | int | None
@@ -42,12 +43,19 @@ class Cell:
     best: bool = False
     digits: int | None = None
     spread: float | None = None
+    bound: bool = False
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Both ends, where both are numbers."""
+        ends = self.low, self.high
+        return None if any(end is None or math.isnan(end) for end in ends) else ends  # type: ignore[return-value]
 
     def shown(self, digits: int) -> str:
         """Value, interval and spread, without marks."""
         digits = digits if self.digits is None else self.digits
-        text = _number(self.value, digits)
-        if self.low is not None and self.high is not None:
+        text = f"≤{_number(_above(self.value, digits), digits)}" if self.bound else _number(self.value, digits)
+        if self.interval:
             text += f" [{_number(self.low, digits)}, {_number(self.high, digits)}]"
         return text if self.spread is None else f"{text} ± {_number(self.spread, digits)}"
 
@@ -155,7 +163,7 @@ class Table:
         for row in self._cells():
             line: list[Any] = []
             for c, interval, spread, marks in zip(row, with_interval, with_spread, with_marks, strict=True):
-                line += [c.value, *([c.low, c.high] if interval else [])]
+                line += [c.value, *((c.interval or (None, None)) if interval else ())]
                 line += [*([c.spread] if spread else []), *([c.marks] if marks else [])]
             writer.writerow(["" if v is None else v for v in line])
         return out.getvalue().rstrip("\n")
@@ -212,7 +220,7 @@ class Table:
         return [[show(c) for c in row] for row in self._cells()]
 
     def _with_interval(self) -> list[bool]:
-        return [any(row[j].low is not None for row in self._cells()) for j in range(len(self.columns))]
+        return [any(row[j].interval for row in self._cells()) for j in range(len(self.columns))]
 
     def _with_spread(self) -> list[bool]:
         return [any(row[j].spread is not None for row in self._cells()) for j in range(len(self.columns))]
@@ -233,7 +241,7 @@ class Table:
 #: signs of significance in LaTeX
 MARKS = {"†": r"\dagger", "‡": r"\ddagger", "*": r"\ast", "§": r"\S"}
 _ESCAPES = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$"}
-_ESCAPES |= {"±": r"$\pm$"}
+_ESCAPES |= {"±": r"$\pm$", "≤": r"$\leq$"}
 _ESCAPES |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
 
 
@@ -254,6 +262,12 @@ def _number(value: Any, digits: int) -> str:
         return str(value)
     small = 0 < abs(float(value)) < 0.5 * 10**-digits
     return f"{value:.1e}" if small else f"{value:.{digits}f}"
+
+
+def _above(value: Any, digits: int) -> float:
+    """A positive number rounded up to the digits that are shown of it."""
+    step = 10.0 ** (-digits if value >= 0.5 * 10**-digits else math.floor(math.log10(value)) - 1)
+    return math.ceil(value / step - 1e-9) * step
 
 
 def _plain(value: Any) -> Any:

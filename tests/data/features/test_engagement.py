@@ -54,11 +54,16 @@ def test_a_table_becomes_lists_in_the_order_of_their_first_rows(written, name):
 
 
 @pytest.mark.parametrize("settings", [{}, {"standardise_label": True}, {"transform": "none"}])
-def test_gains_turn_labels_back_into_amounts(written, settings):
+def test_amounts_stay_as_they_were_read(written, settings):
     data = made(written(), dev=written(), **settings)
-    labels = data.whole("train").labels.numpy()
-    np.testing.assert_allclose(data.gains(labels, "dev"), [10, 100, 0, 59, 3.5], rtol=1e-5, atol=1e-5)
-    assert (data.gains(labels, "dev") >= 0).all()
+    labels, known = data.whole("train").labels.numpy(), data.labels_of("dev")
+    assert known.read.tolist() == [10, 100, 0, 59, 3.5]
+    assert known.learnt.astype(np.float32).tolist() == labels.tolist()
+    np.testing.assert_allclose(data.back(known.learnt), known.read, atol=1e-12)
+    assert data.mean_label == pytest.approx(labels.mean(), abs=1e-6)
+    plain = "seconds" if settings.get("transform") else "log(1 + seconds)"
+    assert known.unit == ("standardised log(1 + seconds)" if "standardise_label" in settings else plain)
+    assert known.read_unit == "seconds"
     assert data.dev_qrels is data.test_qrels is None
     plain = np.array([10, 100, 0, 59, 3.5]) if settings.get("transform") else np.log1p([10, 100, 0, 59, 3.5])
     if "standardise_label" in settings:
@@ -71,9 +76,7 @@ def test_what_is_learnt_is_standardised_by_train_alone(written, tmp_path):
     data = made(written(), dev=written(other, "dev.csv"), standardise_label=True)
     assert data.whole("train").labels.mean().item() == pytest.approx(0, abs=1e-6)
     assert data.whole("dev").labels.mean().item() > 1
-    np.testing.assert_allclose(
-        data.gains(data.whole("dev").labels.numpy(), "dev"), np.array([10, 100, 0, 59, 3.5]) * 50, rtol=1e-4, atol=1e-4
-    )
+    assert data.labels_of("dev").read.tolist() == [500, 5000, 0, 2950, 175]
     with pytest.raises(ConfigError, match="standardise_label takes mean and deviation from train, which is not set"):
         EngagementData(dev=written(), standardise_label=True, **NAMES).whole("dev")
 
@@ -157,7 +160,7 @@ def test_an_svmlight_file_with_amounts(svmlight):
     data = EngagementData(train=str(svmlight))
     whole = data.whole("train")
     assert whole.features.tolist() == [[60, 0, 2], [20, 1, 0], [0, 4, 0]]
-    np.testing.assert_allclose(data.gains(whole.labels.numpy(), "train"), [30.5, 0, 9], rtol=1e-5, atol=1e-5)
+    assert data.labels_of("train").read.tolist() == [30.5, 0, 9]
     assert whole.doc_ids == ["v1", "v2", "v1"]
     assert data.feature_names == ("1", "2", "3")
     narrow = EngagementData(train=str(svmlight), duration="1", use_duration=False)

@@ -112,7 +112,9 @@ def test_grades_are_judgements(fold):
     data = made(fold)
     assert data.dev_qrels["v3"] == {"v3-7": 0, "v3-8": 1, "v3-9": 2, "v3-10": 0}
     assert data.dev_run is data.test_run is None
-    assert data.gains(np.array([1.5]), "dev").tolist() == [1.5]
+    known = data.labels_of("dev")
+    assert known.read.tolist() == known.learnt.tolist() == data.whole("dev").labels.tolist()
+    assert (known.unit, data.back) == ("grades", None)
 
 
 def test_real_labels_are_no_judgements(tmp_path):

@@ -166,9 +166,21 @@ def test_standardised_labels_know_no_unit_and_give_their_gains_back(data, folder
             raw = np.array(list(labels.values()))
             own = np.array([found[query][doc] for doc in labels])
             np.testing.assert_allclose(own, (raw - values.mean()) / values.std(), rtol=1e-5, atol=1e-6)
-            np.testing.assert_allclose(scaled.gains(own, part), raw, rtol=1e-5, atol=1e-5)
+    known = scaled.labels_of("dev")
+    teacher = read_run(run)
+    expected = np.concatenate([teacher[q][1][:4] for q in known.query_ids])
+    assert known.read.dtype == np.float64
+    assert known.read.tolist() == expected.tolist(), "the teacher's own digits"
+    np.testing.assert_allclose(known.learnt, (expected - values.mean()) / values.std(), rtol=1e-5)
+    np.testing.assert_allclose(scaled.back(known.learnt), expected, rtol=1e-12)
+    assert (known.unit, known.read_unit) == ("standardised teacher's scores", "teacher's scores")
+    assert scaled.mean_label == pytest.approx(0, abs=1e-6)
+    assert plain.mean_label == pytest.approx(values.mean(), rel=1e-6)
+    assert plain.back is None
     assert scaled.signature != plain.signature
-    assert scaled.gains(np.array([1.0]), "test") == [1.0]  # judged, not scaled
+    judged = data(**both, standardise_labels=True, stage="test", test=f"{folder}/dev").labels_of("test")
+    assert judged.read.tolist() == judged.learnt.tolist(), "judged, not scaled"
+    assert judged.unit == "grades"
 
 
 def test_labels_that_cannot_be_standardised(data, unjudged, tmp_path):

@@ -15,6 +15,7 @@ from ltr.experiments.publishing.results import FIRST, per_query, per_seed, resul
 from ltr.experiments.spec.reading import read_spec
 from ltr.io.runs import Run
 from ltr.metrics import evaluate, evaluate_labels
+from ltr.metrics.measures.focus import top_share
 from ltr.report.page.page import render
 from tests.cli.feature_files import write_log
 from tests.experiments.here import Here
@@ -305,7 +306,16 @@ def test_seconds_are_measured_by_their_labels(engagement, tmp_path):
     assert (found.failures, found.missing) == ([], [])
     (one,) = found.data
     assert one.truth.qrels is None
-    assert one.truth.labels == pytest.approx(np.log1p(one.truth.gains), rel=1e-5)
+    assert one.truth.labels.tolist() == np.log1p(one.truth.gains).tolist(), "in full precision"
+    assert one.conventions.count("(log(1 + seconds))") == 1
+    constant, order = "constant (mean of train)", "random order"
+    off = (one.truth.labels - one.truth.mean)[top_share(one.truth.labels, 0.2)]
+    assert summary(found, constant, "rmse_top.2").mean == pytest.approx(np.sqrt((off**2).mean()))
+    assert summary(found, order, "spearman").mean == 0
+    tied = evaluate_labels(np.zeros(len(one.truth.labels)), one.truth.lists, "ndcg_label@2")["ndcg_label@2"]
+    assert summary(found, order, "ndcg_label@2").mean == tied
+    assert not any((s.system, str(s.measure)) == (order, "rmse_top.2") for s in one.summaries)
+    assert constant in (tmp_path / "runs" / "results.txt").read_text()
     for system in one.systems:
         for measure in engagement["measures"]:
             if system.name == "Huber" and measure.startswith("rmse"):  # it learnt labels in another unit

@@ -48,6 +48,12 @@ def test_a_forest_has_an_interval_and_a_mark_per_row():
     ]
 
 
+def test_what_is_undefined_is_left_out_beside_a_forest():
+    nan = float("nan")
+    (axis,) = draw_forest(Forest("m", "b", [ForestRow("one query", 0.1, nan, nan, nan)])).axes
+    assert [text.get_text() for text in axis.texts] == ["+0.1000"]
+
+
 @pytest.mark.parametrize(("p", "shown"), [(0.0004, "p 4e-04"), (1e-200, "p < 1e-06"), (0.0, "p < 1e-06")])
 def test_small_p_values_are_told(p, shown):
     (axis,) = draw_forest(Forest("m", "b", [ForestRow("a", 0.1, 0.0, 0.2, p)])).axes

@@ -79,3 +79,11 @@ def test_documents_are_those_of_the_queries_that_differ(section):
         Document("d2", 2.0, None, "of d2"),
         Document("d1", 1.0, 2, "of d1"),
     ]
+
+
+def test_an_undefined_test_leaves_a_forest_undecided():
+    base, ours = (
+        Evaluation(name, ["q1", "q2"], {"mrr": np.array(v)}) for name, v in (("a", [0.0, 0]), ("b", [0.5, 0.5]))
+    )
+    for tests in (["student", "fisher"], ["fisher", "student"]):
+        assert np.isnan(forests(compare([base, ours], tests=tests, resamples=20))[0].rows[0].p)

@@ -74,6 +74,46 @@ def test_contrasts_are_told_in_full():
     assert (row["p student"], row["p student (Holm)"]) == (contrast.p["student"], contrast.adjusted["student"])
 
 
+def many(n: int):
+    """Two runs on n queries, the second always better, by margins that differ."""
+    qrels = {f"q{i}": {"a": 1} for i in range(n)}
+    runs = [
+        Run.from_dict({q: {"a": 0.0, "b": b, "c": b * (i % 2)} for i, q in enumerate(qrels)}, name)
+        for name, b in (("bad", 1.0), ("good", -1.0))
+    ]
+    return [evaluate(run, qrels, ["mrr", "ndcg@10"]) for run in runs]
+
+
+def test_the_rule_of_counted_p_values_is_told_with_the_least_that_they_can_be():
+    table = contrasts_table(compare(many(40), tests=("fisher",), resamples=50))
+    assert list(table.notes) == [
+        "[low, high]: 95% bootstrap interval (BCa) over queries",
+        "p fisher: the null hypothesis is that both are exchangeable on each query",
+        "p fisher: (1 + as large) / (1 + drawn), 100,000 of at most 100,000 random permutations drawn; the least p is "
+        "≤1.0e-05, and the least after Holm's correction ≤2.0e-05",
+    ]
+    first = table.text().splitlines()[3].split()
+    assert first[-2:] == ["≤1.0e-05", "≤2.0e-05"]
+    assert table.content()["rows"][0]["p fisher"] == 1 / 100_001
+    few = contrasts_table(compare(many(8), tests=("fisher",), resamples=50))
+    assert few.notes[-1] == "p fisher where few queries (lists) differ: all ways were counted, p is exact"
+    assert "≤" not in few.text()
+
+
+def test_one_query_has_no_interval_and_no_t():
+    evaluations = many(1)
+    comparison = compare(evaluations, tests=("student", "fisher"), resamples=50)
+    means, differences = means_table(evaluations, comparison), contrasts_table(comparison)
+    assert "[" not in means.text().replace("[low, high]", "")
+    assert means.notes[0] == differences.notes[0] == "no intervals: one query tells nothing about others"
+    assert differences.notes[-1] == (
+        "nan: undefined, such as Student's test of one query or of equal differences; never significant"
+    )
+    row = differences.text().splitlines()[3].split()
+    assert row[:4] == ["good", "mrr", "0.1667", "nan"]
+    assert long_table(evaluations, comparison).content()["rows"][1]["p student"] is None
+
+
 def test_the_long_table_holds_means_and_contrasts():
     evaluations = measured(BAD, GOOD)
     table = long_table(evaluations, compare(evaluations, resamples=200))

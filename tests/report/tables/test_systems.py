@@ -8,8 +8,10 @@ from dataclasses import replace
 import pytest
 
 from ltr.metrics.measures.measure import parse
+from ltr.metrics.statistics.paired import Counted
 from ltr.metrics.statistics.seeds import SeedContrast, Summary
 from ltr.report.tables.systems import contrasts_over_seeds, summaries_table, systems_table
+from ltr.report.tables.table import Cell
 
 
 def summary(system, measure, mean, data="toy", **others):
@@ -134,3 +136,24 @@ def test_every_figure_has_a_column_for_programs():
         {"data": "toy", "system": "base", "measure": "ndcg@10", "mean": 0.5, "low": 0.4, "high": 0.7, "seed sd": 0.05,
          "seed min": 0.44, "seed max": 0.57, "seed low": 0.2, "seed high": 0.8, "seeds": 3, "queries": 40}
     )  # fmt: skip
+
+
+def test_the_note_tells_what_changes_places_and_how_often():
+    found = [
+        contrast("ours", "ndcg@10", 0.1, {"fisher": 1 / 100_001}, counted={"fisher": Counted(1 / 100_001, 100_000, 100_000)}),
+        contrast("ours", "rmse_top.2", 0.1, {"fisher": 0.04}, counted={"fisher": Counted(0.04, 1000, 100_000)}),
+        contrast("ours", "spearman", 0.1, {"fisher": 0.002}, counted={"fisher": Counted(0.002, 9980, 10_000)}),
+        contrast("ours", "kendall", 0.1, {"fisher": 0.25}, counted={"fisher": Counted(0.25)}),
+    ]  # fmt: skip
+    table = contrasts_over_seeds(found)
+    assert list(table.notes)[4:] == [
+        "p fisher: the null hypothesis is that both are exchangeable on each query; of pooled measures on each list, by "
+        "predictions (rmse_top.2) or each seed's pooled ranks (spearman, kendall)",
+        "p fisher (ndcg@10, rmse_top.2): (1 + as large) / (1 + drawn), 1,000 to 100,000 of at most 100,000 random "
+        "permutations drawn; the least p is ≤1.0e-05, and the least after Holm's correction ≤4.0e-05",
+        "p fisher (spearman): (1 + as large) / (1 + drawn), 9,980 of at most 10,000 random permutations drawn; the least p "
+        "is ≤0.0001, and the least after Holm's correction ≤0.0004",
+        "p fisher where few queries (lists) differ: all ways were counted, p is exact",
+    ]
+    assert [row[-2] for row in table.rows] == [Cell(1 / 100_001, bound=True), 0.04, 0.002, 0.25]
+    assert "no interval of one query" in systems_table([summary("a", "rmse", 0.5, n_queries=1)]).notes[1]

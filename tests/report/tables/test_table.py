@@ -145,3 +145,23 @@ def test_a_spread_stands_behind_its_value():
     assert table.csv().splitlines() == ["run,mrr,mrr spread", "a,0.5,0.25", "b,0.75,"]
     assert table.content()["rows"][0]["mrr"] == {"value": 0.5, "spread": 0.25}
     assert r"0.50 $\pm$ 0.25" in table.latex()
+
+
+def test_a_bound_is_rounded_up():
+    cells = [Cell(1 / 100_001, bound=True), Cell(182 / 100_001, bound=True), Cell(0.001, bound=True), Cell(0.25)]
+    table = Table(["p"], [[c] for c in cells])
+    assert table.text().split("\n")[2:] == ["≤1.0e-05", " ≤0.0019", " ≤0.0010", "  0.2500"]
+    assert r"$\leq$0.0019" in table.latex()
+    assert table.csv().split("\n")[1] == str(1 / 100_001)
+    assert table.content()["rows"][0] == {"p": 1 / 100_001}
+
+
+def test_an_interval_that_is_undefined_is_left_out():
+    nan = float("nan")
+    table = Table(["run", "mrr"], [["a", Cell(0.5, nan, nan)]])
+    assert table.text().split("\n")[2] == "a    0.5000"
+    assert table.csv() == "run,mrr\na,0.5"
+    assert table.content()["rows"] == [{"run": "a", "mrr": 0.5}]
+    both = Table(["mrr"], [[Cell(0.5, nan, nan)], [Cell(0.5, 0.25, 0.75)]])
+    assert both.csv().split("\n")[1:] == ["0.5,,", "0.5,0.25,0.75"]
+    assert both.content()["rows"][0] == {"mrr": {"value": 0.5, "low": None, "high": None}}
