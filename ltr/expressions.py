@@ -16,9 +16,9 @@ from dataclasses import dataclass, is_dataclass
 from typing import Any, NoReturn
 
 from ltr.errors import ConfigError, LtrError
+from ltr.io.declarations import exported
 from ltr.io.imports import imported
 from ltr.io.names import suggestion
-from ltr.io.sources import exported
 
 #: packages whose public classes go by their short names
 PACKAGES = ("ltr.links", "ltr.losses", "ltr.scorers", "ltr.data")
