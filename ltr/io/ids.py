@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -27,10 +27,19 @@ def fault(name: str) -> str:
     return f"must have at most {LONGEST_ID:,} bytes, has {size:,}" if size > LONGEST_ID else ""
 
 
+def query_fault(name: str) -> str:
+    """``fault`` for an id of a query, which stands at the beginning of lines.
+
+    >>> query_fault("q#1"), query_fault("#1")
+    ('', 'must not begin with #, which marks a comment')
+    """
+    return "must not begin with #, which marks a comment" if name.startswith("#") else fault(name)
+
+
 def check_ids(run: Run) -> None:
     """Raise DataError for an id of a run that could not be read again from a TREC file."""
     for query_id in run:
-        _check(f"run {run.name}: query", query_id)
+        _check(f"run {run.name}: query", query_id, query_fault)
     for at in np.flatnonzero(_doubtful(run.doc_bytes)).tolist():
         _check(f"run {run.name}: document", run.doc_bytes[at].decode())
 
@@ -38,13 +47,13 @@ def check_ids(run: Run) -> None:
 def check_judged(qrels: Mapping[str, Mapping[str, int]]) -> None:
     """Raise DataError for an id of judgements that could not be read again from a TREC file."""
     for query_id, docs in qrels.items():
-        _check("judgements: query", query_id)
+        _check("judgements: query", query_id, query_fault)
         for doc_id in docs:
             _check("judgements: document", doc_id)
 
 
-def _check(who: str, name: str) -> None:
-    if wrong := fault(name):
+def _check(who: str, name: str, wrong_with: Callable[[str], str] = fault) -> None:
+    if wrong := wrong_with(name):
         raise DataError(f"{who} id {shown(name)} {wrong} to be written in TREC form")
 
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import codecs
-import gzip
 import os
 import re
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from ltr.errors import DataError
 from ltr.io.decimals import MARGIN, read_decimals, words_of
 from ltr.io.ids import LONGEST_ID
 from ltr.io.runs import THREADS
+from ltr.io.sources import Source
 
 #: bytes taken apart at a time: arrays stay in the processor's cache (4 MB: 1.3 x slower)
 BLOCK = 2**20
@@ -28,6 +28,10 @@ TAB, NEWLINE, RETURN, SPACE = 9, 10, 13, 32
 FIRST = np.array([256**n - 1 for n in range(9)], np.uint64)
 #: white space that splits lines or fields in text, but not here
 OTHER_SPACE = re.compile(r"[^\S \t\r\n]")
+#: a comment in the first line of some text, or in another
+COMMENT, COMMENTS = re.compile(rb"[ \t\r]*#[^\n]*"), re.compile(rb"\n[ \t\r]*#[^\n]*")
+#: bytes that ids may take in all, if that is more than ``WASTE`` times their own: all take the room of the longest
+HEAVY, WASTE = 2**28, 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,35 +43,55 @@ class Columns:
         sizes: [stretches] number of lines of each.
         docs: [lines] document ids, bytes of a width that is a multiple of 8.
         scores: [lines] finite or not.
+        filled: bytes of all document ids together, without what fills them up.
     """
 
     queries: list[bytes]
     sizes: np.ndarray
     docs: np.ndarray
     scores: np.ndarray
+    filled: int
 
 
-def read_columns(path: Path) -> Columns:
-    """The columns of a run file (.gz too): blocks of lines, taken apart by as many threads as there are processors.
+def read_columns(path: str | os.PathLike | Source) -> Columns:
+    """The columns of a run file (packed too): blocks of lines, taken apart by as many threads as there are processors.
 
     Raises:
-        ValueError: for anything but lines of six fields whose fifth is a number; it is for a slower reader to say where.
+        ValueError: for anything but lines of six fields whose fifth is a number, and for ids that would take too much
+            memory; it is for a slower reader to say where.
     """
+    source = Source.of(path, "run")
     queries: list[bytes] = []
     sizes = [np.zeros(0, np.int64)]
     docs, scores, at = np.empty(0, "S8"), np.empty(0), 0
     # room that is not written to costs nothing, while every new page does: one array of the whole size, 5 % to spare
-    room = 1.05 * path.stat().st_size / BLOCK
-    for part in _apart(path):
+    room = 1.05 * source.size / BLOCK
+    filled = 0
+    for part in _apart(source):
         queries += part.queries
         sizes.append(part.sizes)
         n, width = len(part.scores), max(docs.itemsize, part.docs.itemsize)
+        filled += part.filled
+        refuse_heavy(at + n, filled, width, "")
         if at + n > len(scores) or width > docs.itemsize:
             size = max(at + n, 3 * at // 2, int(room * n))
             docs, scores = _moved(docs[:at], size, width), _moved(scores[:at], size, 8)
         docs[at : at + n], scores[at : at + n] = part.docs, part.scores
         at += n
-    return Columns(queries, np.concatenate(sizes), docs[:at], scores[:at])
+    return Columns(queries, np.concatenate(sizes), docs[:at], scores[:at], filled)
+
+
+def refuse_heavy(n: int, size: int, longest: int, where: str) -> None:
+    """Raise DataError where one id would make ``n`` ids of ``size`` bytes together take many times the room.
+
+    >>> refuse_heavy(1000, 20_000, 1000, "")
+    """
+    room = n * longest
+    if room > HEAVY and room > WASTE * size:
+        raise DataError(
+            f"{where}a document id has {longest:,} bytes, and each of the {n:,} ids would take as much room: "
+            f"{room / 1e9:.1f} GB where {max(size, 1) / 1e9:.2f} would do; shorten this id, here and wherever it stands"
+        )
 
 
 def _moved(old: np.ndarray, size: int, width: int) -> np.ndarray:
@@ -77,12 +101,12 @@ def _moved(old: np.ndarray, size: int, width: int) -> np.ndarray:
     return new
 
 
-def _apart(path: Path) -> Iterator[Columns]:
+def _apart(source: Source) -> Iterator[Columns]:
     """The columns of each block, in order, a few blocks ahead."""
     n_threads = min(os.cpu_count() or 1, THREADS)
     waiting: deque[Future[Columns]] = deque()
     with ThreadPoolExecutor(n_threads, "ltr-run") as pool:
-        for block, end in _blocks(path):
+        for block, end in _blocks(source):
             waiting.append(pool.submit(taken_apart, block, end))
             if len(waiting) > 2 * n_threads:
                 yield waiting.popleft().result()
@@ -90,9 +114,9 @@ def _apart(path: Path) -> Iterator[Columns]:
             yield waiting.popleft().result()
 
 
-def _blocks(path: Path) -> Iterator[tuple[bytearray, int]]:
+def _blocks(source: Source) -> Iterator[tuple[bytearray, int]]:
     """(bytes, where they end) of whole lines, between margins."""
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb", buffering=0) as file:
+    with source.opened(buffering=0) as file:
         rest = (file.read(len(codecs.BOM_UTF8)) or b"").removeprefix(codecs.BOM_UTF8)
         while True:
             block = bytearray(MARGIN + len(rest) + BLOCK + MARGIN)
@@ -120,11 +144,14 @@ def taken_apart(block: bytearray, end: int) -> Columns:
     Raises:
         ValueError: for anything but lines of six fields whose fifth is a number.
     """
+    if block.find(b"#", MARGIN, end) >= 0:
+        _blank_comments(block, end)
     if not block.isascii() and OTHER_SPACE.search(block[MARGIN:end].decode()):
         raise ValueError("white space beyond ASCII")
     text = np.frombuffer(block, np.uint8)
     (query, query_end), (doc, doc_end), (score, score_end) = _places(text, end)
-    if max((query_end - query).max(initial=0), (doc_end - doc).max(initial=0)) > LONGEST_ID:
+    length = doc_end - doc
+    if max((query_end - query).max(initial=0), length.max(initial=0)) > LONGEST_ID:
         raise ValueError("an id that every line would need the room of")
     words = words_of(text)
     names = _ids(words, query, query_end)
@@ -137,7 +164,18 @@ def taken_apart(block: bytearray, end: int) -> Columns:
         np.diff(np.append(begins, len(query))),
         docs.reshape(-1).view(f"S{8 * docs.shape[1]}"),
         read_decimals(text, score, score_end),
+        int(length.sum()),
     )
+
+
+def _blank_comments(block: bytearray, end: int) -> None:
+    """Write blanks over comments. Raises ValueError for one that has the fields of data, which is to be told."""
+    first = COMMENT.match(block, MARGIN, end)
+    for found in (*([first] if first else []), *COMMENTS.finditer(block, MARGIN, end)):
+        if len(found[0].decode(errors="replace").split()) == FIELDS:
+            raise ValueError("a comment that looks like data")
+        begin = found.start() + (found is not first)
+        block[begin : found.end()] = b" " * (found.end() - begin)
 
 
 def _places(text: np.ndarray, end: int) -> list[tuple[np.ndarray, np.ndarray]]:

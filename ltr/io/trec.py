@@ -5,21 +5,21 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import logging
 import math
 import os
 import re
-import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import IO
 
 import numpy as np
 
 from ltr.errors import DataError
-from ltr.io.files import existing_file, replacing
+from ltr.io.files import replacing
 from ltr.io.ids import LONGEST_ID, check_ids, check_judged, fault, shown
-from ltr.io.run_lines import Columns, read_columns
+from ltr.io.run_lines import Columns, read_columns, refuse_heavy
 from ltr.io.runs import Run
+from ltr.io.sources import BROKEN, Source
 
 #: judgements: query id -> document id -> grade; a negative grade (spam, not assessable) counts as not judged
 Qrels = dict[str, dict[str, int]]
@@ -28,25 +28,34 @@ Qrels = dict[str, dict[str, int]]
 LARGEST_GRADE = 2**53
 #: ``int`` alone would take 1_0 and the digits of other scripts
 WHOLE = re.compile(r"[+-]?[0-9]+")
-
-#: what unpacking says of a file that is no gzip, or not all of one
-BROKEN = (gzip.BadGzipFile, EOFError, zlib.error)
+#: a whole number that was written as a real one
+GRADE = re.compile(r"[+-]?[0-9]+(\.0*)?")
+#: what parts words for C
+C_SPACE = re.compile(r"[ \t\n\v\f\r]+")
+#: how Python keeps bytes that are no UTF-8
+NO_TEXT = re.compile("[\udc80-\udcff]")
 
 RUN_LINE = "a run line has 6 fields (query_id Q0 doc_id rank score tag)"
 QRELS_LINE = "a judgement line has 4 fields (query_id 0 doc_id grade)"
 
+log = logging.getLogger("ltr")
 
-def opened(path: str | os.PathLike, what: str = "input") -> IO[str]:
-    """A text file, decompressed when its name ends in .gz; ``what`` it is stands in the error when it is missing.
+
+@contextlib.contextmanager
+def opened(path: str | os.PathLike | Source, what: str = "input") -> Iterator[IO[str]]:
+    """A text file, unpacked where it is packed; ``what`` it is stands in the error when it is missing.
 
     The mark that editors of Windows put before UTF-8 text is no part of it.
     """
-    path = existing_file(path, what)
-    return gzip.open(path, "rt", encoding="utf-8-sig") if path.suffix == ".gz" else open(path, encoding="utf-8-sig")
+    with Source.of(path, what).text() as lines:
+        yield lines
 
 
-def read_run(path: str | os.PathLike, name: str | None = None) -> Run:
-    """Read ``query_id Q0 doc_id rank score tag`` lines (.gz too); ranks in the file are ignored, scores decide.
+def read_run(path: str | os.PathLike | Source, name: str | None = None) -> Run:
+    """Read ``query_id Q0 doc_id rank score tag`` lines (.gz, .bz2, .xz, .zst too); not ranks, but scores decide.
+
+    As for trec_eval, a tag may have several words, and a line that begins with ``#`` is a comment. Pipes and ``-``,
+    standard input, are read once.
 
     Args:
         path: the file.
@@ -54,14 +63,15 @@ def read_run(path: str | os.PathLike, name: str | None = None) -> Run:
 
     Raises:
         DataError: naming file and line, for a line without six fields, a score that is no finite number, an id of more
-            than 1024 bytes, or a document listed twice for a query; for an empty file.
+            than 1024 bytes, or a document listed twice for a query; for an id that would make all others take more
+            memory than there should be; for an empty file.
     """
-    path = existing_file(path, "run")
-    name = stem(path) if name is None else name
+    source = Source.of(path, "run")
+    name = stem(source.path) if name is None else name
     try:
-        return _grouped(read_columns(path), name)
+        return _grouped(read_columns(source), name)
     except (ValueError, DataError, *BROKEN):  # unusual white space, or something is wrong: the slow reader knows where
-        return _read_run_by_line(path, name)
+        return _read_run_by_line(source, name)
 
 
 def stem(path: str | os.PathLike) -> str:
@@ -71,7 +81,7 @@ def stem(path: str | os.PathLike) -> str:
     ('bm25', 'bm25')
     """
     name = os.path.basename(path)
-    for ending in (".gz", ".trec", ".txt", ".run"):
+    for ending in (".gz", ".bz2", ".xz", ".zst", ".trec", ".txt", ".run"):
         name = name.removesuffix(ending)
     return name.removeprefix("run.") or "run"
 
@@ -91,17 +101,35 @@ def _grouped(columns: Columns, name: str) -> Run:
     return Run([q.decode() for q in number], offsets, docs, scores, name, copy=False)
 
 
-def _read_run_by_line(path: Path, name: str) -> Run:
+def _read_run_by_line(source: Source, name: str) -> Run:
     scores: dict[str, dict[str, float]] = {}
-    for number, fields in _lines(path, "run", 6, RUN_LINE):
+    n, size, longest, where = 0, 0, 0, 0
+    for number, fields in _lines(source, 6, RUN_LINE, _wrong_tag):
         score = _real(fields[4])
         if not math.isfinite(score):
-            raise DataError(f"{path}:{number}: the score must be a finite number, got {shown(fields[4])}")
+            raise DataError(f"{source}:{number}: the score must be a finite number, got {shown(fields[4])}")
         docs = scores.setdefault(fields[0], {})
         if fields[2] in docs:
-            raise DataError(f"{path}:{number}: document {fields[2]} is listed twice for query {fields[0]}")
+            raise DataError(f"{source}:{number}: document {fields[2]} is listed twice for query {fields[0]}")
         docs[fields[2]] = score
+        length = len(fields[2]) if fields[2].isascii() else len(fields[2].encode())
+        n, size = n + 1, size + length
+        if length > longest:
+            longest, where = length, number
+    refuse_heavy(n, size, longest, f"{source}:{where}: ")
     return Run.from_dict(scores, name)
+
+
+def _wrong_tag(fields: list[str]) -> str:
+    """What speaks against more than six fields being a tag of several words; empty where nothing does.
+
+    An id with a blank in it moves all that follows: what stands at the place of rank and score tells, or that a number
+    stands at the tag's, which then is the score.
+    """
+    whole = WHOLE.fullmatch(fields[3]) and math.isfinite(_real(fields[4]))
+    if whole and math.isnan(_real(fields[5])):
+        return ""
+    return "; a tag may have several words, an id must be one; here one seems to hold a blank"
 
 
 def _real(text: str) -> float:
@@ -112,32 +140,75 @@ def _real(text: str) -> float:
         return math.nan
 
 
-def _lines(path: Path, what: str, n: int, form: str) -> Iterator[tuple[int, list[str]]]:
-    """(line number, fields) of each line that is not blank, or DataError."""
-    number = 0
+def _lines(
+    source: Source, n: int, form: str, wrong: Callable[[list[str]], str] | None
+) -> Iterator[tuple[int, list[str]]]:
+    """(line number, fields) of each line that is neither blank nor a comment, or DataError.
+
+    Args:
+        n: fields of a line.
+        form: what a line is, for the error.
+        wrong: what speaks against more fields than that; None where nothing may stand behind them.
+    """
+    number, doubtful, first = 0, 0, 0
     empty = True
-    with opened(path, what) as lines:
-        try:
+    try:
+        with source.text("surrogateescape") as lines:
             for number, line in enumerate(lines, 1):
                 fields = line.split()
-                if fields and len(fields) != n:
-                    hint = {4: "; 4 fields are judgements", 6: "; 6 fields are a run"}.get(len(fields), "")
-                    raise DataError(f"{path}:{number}: {form}, got {len(fields)}: {line.strip()[:80]!r}{hint}")
-                if fields:
-                    empty = False
-                    if "\0" in line or len(line) > LONGEST_ID // 4:  # a letter has at most four bytes
-                        _check_fields(path, number, fields)
-                    yield number, fields
-        except (UnicodeDecodeError, *BROKEN) as error:
-            raise DataError(f"{path}: after line {number}: not UTF-8 text, or not whole gzip: {error}") from error
+                if len(fields) != n or fields[0][0] == "#" or not line.isascii():
+                    if not fields:
+                        continue
+                    if NO_TEXT.search(line):
+                        raise DataError(
+                            f"{source}:{number}: the text must be UTF-8, got {_shown_line(line)}; convert the file"
+                        )
+                    if fields[0][0] == "#":
+                        doubtful += len(fields) == n
+                        first = first or number * (len(fields) == n)
+                        continue
+                    _check_number(f"{source}:{number}", fields, n, form, wrong, line)
+                empty = False
+                if "\0" in line or len(line) > LONGEST_ID // 4:  # a letter has at most four bytes
+                    _check_fields(source, number, fields)
+                yield number, fields
+    except BROKEN as error:
+        raise DataError(
+            f"{source}: after line {number}: the packed file is not whole ({error}); fetch or pack it again"
+        ) from error
     if empty:
-        raise DataError(f"{path}: the file is empty; {form}")
+        raise DataError(f"{source}: the file is empty; {form}")
+    if doubtful:
+        log.warning(
+            "%s:%d: lines that begin with # are comments, as for trec_eval; %d of them have the %d fields of data",
+            *(source, first, doubtful, n),
+        )
 
 
-def _check_fields(path: Path, number: int, fields: list[str]) -> None:
+def _check_number(
+    where: str, fields: list[str], n: int, form: str, wrong: Callable[[list[str]], str] | None, line: str
+) -> None:
+    """Raise DataError for a number of fields that cannot be."""
+    got = len(fields)
+    hint = {4: "; 4 fields are judgements", 6: "; 6 fields are a run"}.get(got, "")
+    if got == n:
+        return
+    if got > n and wrong is not None:
+        # white space that trec_eval does not know would have it see other fields, were there more than needed
+        hint = wrong(fields)
+        if not hint and C_SPACE.split(line.strip())[:n] == fields[:n]:
+            return
+    raise DataError(f"{where}: {form}, got {got}: {_shown_line(line)}{hint}")
+
+
+def _shown_line(line: str) -> str:
+    return repr(line.strip()[:80]).replace("\\udc", "\\x")  # bytes as they are
+
+
+def _check_fields(source: Source, number: int, fields: list[str]) -> None:
     for what, name in (("query", fields[0]), ("document", fields[2])):
         if wrong := fault(name):
-            raise DataError(f"{path}:{number}: {what} id {shown(name)} {wrong}")
+            raise DataError(f"{source}:{number}: {what} id {shown(name)} {wrong}")
 
 
 def write_run(path: str | os.PathLike, run: Run, tag: str | None = None) -> None:
@@ -186,26 +257,31 @@ def compressed(path: str | os.PathLike) -> Iterator[gzip.GzipFile]:
         yield packed
 
 
-def read_qrels(path: str | os.PathLike) -> Qrels:
-    """Read ``query_id 0 doc_id grade`` lines (.gz too).
+def read_qrels(path: str | os.PathLike | Source) -> Qrels:
+    """Read ``query_id 0 doc_id grade`` lines (.gz, .bz2, .xz, .zst too); lines that begin with ``#`` are comments.
 
-    Grades are whole numbers. Negative ones, TREC's mark for spam and pages that could not be assessed, are kept here
+    Grades are whole numbers, which may be written as ``1.0``. Negative ones, TREC's mark for spam and pages that could not be assessed, are kept here
     and count as not judged when a run is measured.
 
     Raises:
         DataError: naming file and line, for a line without four fields, a grade that is no whole number or beyond
             2^53, or a document judged twice with different grades; for an empty file.
     """
-    path = existing_file(path, "judgements")
+    source = Source.of(path, "judgements")
     qrels: Qrels = {}
-    for number, fields in _lines(path, "judgements", 4, QRELS_LINE):
-        grade = int(fields[3]) if WHOLE.fullmatch(fields[3]) and len(fields[3]) < 40 else None
+    for number, fields in _lines(source, 4, QRELS_LINE, None):
+        short = len(fields[3]) < 40
+        grade = int(fields[3]) if short and WHOLE.fullmatch(fields[3]) else None
+        if grade is None and short and GRADE.fullmatch(fields[3]):
+            grade = int(fields[3].partition(".")[0])
         if grade is None or abs(grade) > LARGEST_GRADE:
-            raise DataError(f"{path}:{number}: the grade must be a whole number, got {shown(fields[3])}{_hint(fields)}")
+            raise DataError(
+                f"{source}:{number}: the grade must be a whole number, got {shown(fields[3])}{_hint(fields)}"
+            )
         docs = qrels.setdefault(fields[0], {})
         if docs.setdefault(fields[2], grade) != grade:
             raise DataError(
-                f"{path}:{number}: document {fields[2]} of query {fields[0]} is judged {grade} here and "
+                f"{source}:{number}: document {fields[2]} of query {fields[0]} is judged {grade} here and "
                 f"{docs[fields[2]]} above"
             )
     return qrels
@@ -213,7 +289,7 @@ def read_qrels(path: str | os.PathLike) -> Qrels:
 
 def _hint(fields: list[str]) -> str:
     """End of the message: what to do with real-valued labels; nothing where it is no real number either."""
-    if WHOLE.fullmatch(fields[3]):
+    if GRADE.fullmatch(fields[3]):
         return "; it can be 2^53 at most, to be told from its neighbours"
     real = math.isfinite(_real(fields[3]))
     line = f"{fields[0]} Q0 {fields[2]} 1 {fields[3]} labels"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ltr.errors import DataError
 from ltr.io import run_lines, trec
 from ltr.io.run_lines import read_columns
+from ltr.io.sources import Source
 from ltr.io.trec import Run, read_run, write_run
 
 LETTERS = st.text(st.sampled_from("ab1.é\u2003\x85\x0b\x1c\x00\x7f"), min_size=1, max_size=3)
@@ -46,7 +47,7 @@ def test_what_is_taken_apart_is_what_single_lines_say(tmp_path_factory, text, bl
             found = trec._grouped(read_columns(path), "a")
         except (ValueError, DataError):
             return
-    slow = trec._read_run_by_line(path, "a")
+    slow = trec._read_run_by_line(Source(path), "a")
     assert found.query_ids == slow.query_ids
     assert found.to_dict() == slow.to_dict()
 

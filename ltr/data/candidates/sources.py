@@ -13,6 +13,7 @@ from ltr.data.collections.ids import Ids
 from ltr.errors import ConfigError, DataError
 from ltr.io.names import suggestion
 from ltr.io.runs import Run
+from ltr.io.sources import Source
 from ltr.io.trec import opened, read_run
 
 
@@ -70,16 +71,21 @@ def candidates(collection: Collection, source: str | os.PathLike = "bm25", k: in
         return _of_queries(Run.from_dict(judged, name="qrels"), collection, "qrels").top(k)
     if Path(name).is_file():
         return _of_file(Path(name), collection, k)
+    if Path(name).exists() and not Path(name).is_dir():
+        raise DataError(
+            f"candidates: {name} is a pipe or a device, which can be read once only; write the run to a file and name that"
+        )
     known = ["bm25", "scoreddocs", "qrels", *collection.runs]
     raise DataError(f"candidates: {name!r} is no file and no known source; {suggestion(name, known)}")
 
 
 def _of_file(path: Path, collection: Collection, k: int) -> Run:
-    run = _of_queries(read_run(path), collection, str(path)).top(k)
+    source = Source(path, "run")
+    run = _of_queries(read_run(source), collection, str(path)).top(k)
     gone = collection.missing(Ids(run.doc_bytes))
     if gone:
         raise DataError(
-            f"{path}:{_line_with(path, gone[0])}: document {gone[0]} is not in {collection.name} "
+            f"{path}:{_line_with(source, gone[0])}: document {gone[0]} is not in {collection.name} "
             f"({len(gone)} such documents); the run must speak of this collection's documents"
         )
     return run
@@ -98,6 +104,10 @@ def _of_queries(run: Run, collection: Collection, what: str) -> Run:
     return Run(kept, offsets, docs, scores, run.name)
 
 
-def _line_with(path: Path, doc_id: str) -> int:
-    with opened(path) as lines:
-        return next(number for number, line in enumerate(lines, 1) if line.split()[2:3] == [doc_id])
+def _line_with(source: Source, doc_id: str) -> int:
+    with opened(source) as lines:
+        return next(
+            number
+            for number, line in enumerate(lines, 1)
+            if line.split()[2:3] == [doc_id] and line.split()[0][0] != "#"
+        )
