@@ -40,7 +40,7 @@ def check_ids(run: Run) -> None:
     """Raise DataError for an id of a run that could not be read again from a TREC file."""
     for query_id in run:
         _check(f"run {run.name}: query", query_id, query_fault)
-    for at in np.flatnonzero(_doubtful(run.doc_bytes)).tolist():
+    for at in np.flatnonzero(doubtful(run.doc_bytes)).tolist():
         _check(f"run {run.name}: document", run.doc_bytes[at].decode())
 
 
@@ -62,7 +62,7 @@ def shown(name: str) -> str:
     return repr(name) if len(name) <= 80 else f"{name[:80]!r}..."
 
 
-def _doubtful(ids: np.ndarray) -> np.ndarray:
+def doubtful(ids: np.ndarray) -> np.ndarray:
     """[entries] whether an id must be looked at by itself: what is plain ASCII without blanks is one word."""
     letters = ids.view(np.uint8).reshape(len(ids), -1)
     found = (letters >= 128).any(axis=1) | ((letters <= 32) & (letters > 0)).any(axis=1) | (letters[:, 0] == 0)

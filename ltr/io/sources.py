@@ -69,6 +69,14 @@ class Source:
         name = self.path.name.lower()
         return next((name.removesuffix(end) for end in PACKED.values() if name.endswith(end)), name)
 
+    @property
+    def state(self) -> tuple[int, ...]:
+        """What changes whenever a regular file does; what was kept never changes."""
+        if not self.regular:
+            return ()
+        facts = self.path.stat()
+        return facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
+
     def digest(self) -> str:
         """16 hexadecimal digits of the content; see ``ltr.io.digests.digest``."""
         if self.regular:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
+import codecs
+import contextlib
 import hashlib
 import json
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,17 +20,21 @@ from ltr.data.features.table import FeatureTable
 from ltr.data.lists.ragged import offsets_of
 from ltr.errors import ConfigError, DataError
 from ltr.io.cached import cached
-from ltr.io.files import existing, replacing
+from ltr.io.files import replacing
+from ltr.io.ids import doubtful, fault, query_fault, shown
+from ltr.io.run_lines import refuse_heavy
 from ltr.io.runs import as_bytes, duplicate
-from ltr.io.trec import BROKEN
+from ltr.io.sources import BROKEN, Source
 
 #: part of the cache's key: a change of what is stored gives new folders
-FORMAT = 1
+FORMAT = 2
 #: bytes that are read and parsed at a time
 BLOCK = 2**25
 #: largest feature index without a declared number: features are kept as a full matrix
 MOST = 1_000_000
 LARGEST = float(np.finfo(np.float32).max)
+#: bytes of a matrix, and how many times more numbers than the file holds, from which on an index must be a mistake
+HEAVY, SPARSE = 2**28, 50
 
 LINE = "a line reads LABEL qid:LIST 1:VALUE 2:VALUE ... # comment"
 DOC_ID = re.compile(rb"\bdocid\s*=\s*(\S+)")
@@ -38,13 +43,13 @@ log = logging.getLogger(__name__)
 
 
 def read_svmlight(path: str | os.PathLike, n_features: int | None = None) -> FeatureTable:
-    """The lists of an SVMlight file (.gz too), as MSLR-WEB, Yahoo, Istella and LETOR 4 are given out.
+    """The lists of an SVMlight file (.gz, .bz2, .xz, .zst too), as MSLR-WEB, Yahoo, Istella and LETOR 4 are given out.
 
     A feature that a line leaves out is 0. Values are those of Python's ``float``, kept as float32; for numbers beyond
     its range (Istella writes 1.79769313486232E308 for "no value") the largest float32 stands, and a warning counts them. A document's id is
     what its comment gives as ``docid = ID``, else the comment's first word where these are distinct in every list,
-    else ``LIST-LINE``. The file is parsed once; then its arrays are mapped from the user's cache, under a key of path,
-    size and time of change.
+    else ``LIST-LINE``. The file is parsed once; then its arrays are mapped from the user's cache, under a key of its
+    content. Pipes and ``-``, standard input, are read once.
 
     Args:
         path: the file.
@@ -53,20 +58,26 @@ def read_svmlight(path: str | os.PathLike, n_features: int | None = None) -> Fea
     Raises:
         DataError: naming file, line and value, for a label or value that is no finite number, a line without ``qid:``,
             feature indices that do not rise, are below 1 or beyond ``n_features``, a list in two blocks, a ``docid``
-            twice in a list; for an empty file.
+            twice in a list, an id that is no UTF-8; for an index that would make the matrix many times larger than what
+            the file holds; for an empty file.
         ConfigError: ``n_features`` below 1.
     """
     if n_features is not None and n_features < 1:
         raise ConfigError(f"n_features must be at least 1, got {n_features}")
-    path = existing(path, "features")
-    facts = path.stat()
-    identity = json.dumps([FORMAT, str(path.resolve()), facts.st_size, facts.st_mtime_ns, n_features])
-    key = hashlib.sha256(identity.encode()).hexdigest()[:20]
-    about, arrays = cached("svmlight", key, lambda empty: _Reader(path, n_features).write(empty), _mapped)
+    source = Source.of(path, "features")
+    before, digest = source.state, source.digest()
+    key = hashlib.sha256(json.dumps([FORMAT, digest, n_features]).encode()).hexdigest()[:20]
+
+    def build(empty: Path) -> None:
+        _Reader(source, n_features).write(empty)
+        if source.state != before:
+            raise DataError(f"{source}: the file changed while it was read; read it again when it is complete")
+
+    about, arrays = cached("svmlight", key, build, _mapped)
     if about["clipped"]:
-        log.warning("%s: %d values beyond float32 are kept as %g", path, about["clipped"], LARGEST)
+        log.warning("%s: %d values beyond float32 are kept as %g", source, about["clipped"], LARGEST)
     queries = [query_id.decode() for query_id in arrays.pop("query_ids").tolist()]
-    return FeatureTable(source=str(path), query_ids=queries, digest=about["digest"], **arrays)
+    return FeatureTable(source=str(source), query_ids=queries, digest=about["digest"], **arrays)
 
 
 def _mapped(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -80,7 +91,7 @@ def _mapped(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 class _Reader:
     """Parses one file, block by block."""
 
-    path: Path
+    source: Source
     n_features: int | None
     #: lines before the current block
     done: int = 0
@@ -96,13 +107,17 @@ class _Reader:
     doc_ids: list[bytes] = field(default_factory=list)
     #: documents with ``docid =``
     n_given: int = 0
+    #: documents and values up to now; the largest index and its line
+    n_docs: int = 0
+    n_values: int = 0
+    widest: tuple[int, int] = (0, 0)
 
     def write(self, folder: Path) -> None:
         """Parse the file and write its arrays."""
         for block in self._blocks():
             self._parse(block)
         if not self.lines:
-            raise DataError(f"{self.path}: the file holds no document; {LINE}")
+            raise DataError(f"{self.source}: the file holds no document; {LINE}")
         n_docs = sum(map(len, self.lines))
         lines = np.concatenate(self.lines)
         offsets = offsets_of(np.diff([*self.starts, n_docs]))
@@ -120,13 +135,13 @@ class _Reader:
             np.save(folder / f"{name}.npy", array)
         self._write_features(folder / "features.npy", n_docs)
         with replacing(folder / "facts.json") as file:
-            json.dump({"digest": self.digest.hexdigest(), "clipped": self.clipped, "source": str(self.path)}, file)
+            json.dump({"digest": self.digest.hexdigest(), "clipped": self.clipped, "source": str(self.source)}, file)
 
     def _write_features(self, path: Path, n_docs: int) -> None:
         """One matrix of blocks that may know fewer columns; a block's memory is free once it is written."""
         width = self.n_features or max(block.shape[1] for block in self.features)
         if not width:
-            raise DataError(f"{self.path}: no line holds a feature; {LINE}")
+            raise DataError(f"{self.source}: no line holds a feature; {LINE}")
         whole = np.lib.format.open_memmap(path, "w+", np.float32, (n_docs, width))
         at = 0
         while self.features:
@@ -137,12 +152,12 @@ class _Reader:
 
     def _blocks(self) -> Iterator[bytes]:
         """Whole lines of the file, about ``BLOCK`` bytes at a time."""
-        opened = gzip.open if self.path.suffix == ".gz" else open
-        rest = b""
-        with opened(self.path, "rb") as file:
-            while piece := self._read(file):
+        rest, mark = b"", codecs.BOM_UTF8
+        with self._opened() as file:
+            while piece := file.read(BLOCK):
                 self.digest.update(piece)
-                piece = rest + piece
+                piece = rest + piece.removeprefix(mark)
+                mark = b""
                 cut = piece.rfind(b"\n") + 1
                 rest = piece[cut:]
                 if cut:
@@ -150,11 +165,15 @@ class _Reader:
         if rest:
             yield rest
 
-    def _read(self, file: Any) -> bytes:
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[Any]:
         try:
-            return file.read(BLOCK)
+            with self.source.opened() as file:
+                yield file
         except BROKEN as error:
-            raise DataError(f"{self.path}: not whole gzip after line {self.done}: {error}") from error
+            raise DataError(
+                f"{self.source}: the packed file is not whole after line {self.done} ({error}); fetch or pack it again"
+            ) from error
 
     def _parse(self, block: bytes) -> None:
         from ltr.data.features import svmlight_kernel as kernel
@@ -172,19 +191,36 @@ class _Reader:
             text, len(text), most, rows, row_ends, labels, columns, values, slow
         )
         if wrong:
-            _refuse(kernel, f"{self.path}:{self.done + lines + 1}", block, wrong, at, most)
+            _refuse(kernel, f"{self.source}:{self.done + lines + 1}", block, wrong, at, most)
         rows, row_ends, labels, values = rows[:n], row_ends[:n], labels[:n], values[:n_values]
         for row, begin in _by_python(block, slow[:n_slow], labels, values):
-            if not np.isfinite(labels[row]):
-                where = f"{self.path}:{self.done + int(rows[row, 0]) + 1}"
+            if not abs(labels[row]) <= LARGEST:
+                where = f"{self.source}:{self.done + int(rows[row, 0]) + 1}"
                 _refuse(kernel, where, block, kernel.LABEL, begin, most)
         if n:
             self._keep(block, rows, labels)
             self.clipped += int((np.abs(values) > LARGEST).sum())
+            self._refuse_giant(rows, row_ends, columns[:n_values])
             dense = np.zeros((n, self.n_features or int(columns[:n_values].max(initial=-1)) + 1), np.float32)
             kernel.spread(row_ends, columns, values.clip(-LARGEST, LARGEST), dense)
             self.features.append(dense)
         self.done += lines
+
+    def _refuse_giant(self, rows: np.ndarray, row_ends: np.ndarray, columns: np.ndarray) -> None:
+        """Raise DataError for an index that makes a matrix of hardly anything but zeros, before it takes the memory."""
+        self.n_docs, self.n_values = self.n_docs + len(rows), self.n_values + len(columns)
+        if len(columns) and columns.max() >= self.widest[0]:
+            at = int(columns.argmax())
+            row = int(np.searchsorted(row_ends, at, "right"))
+            self.widest = int(columns[at]) + 1, self.done + 1 + int(rows[row, 0])
+        size = self.n_docs * (self.n_features or self.widest[0])
+        if 4 * size > HEAVY and size > SPARSE * self.n_values:
+            index, line = self.widest
+            raise DataError(
+                f"{self.source}:{line}: the largest feature index up to here, {index}, makes a matrix of "
+                f"{4 * size / 1e9:.1f} GB, of which the file fills {self.n_values / size:.2%}; mend the index, or number "
+                "the features anew without gaps (declared with n_features, indices beyond are refused)"
+            )
 
     def _keep(self, block: bytes, rows: np.ndarray, labels: np.ndarray) -> None:
         """Remember labels, lists and ids of a block's documents."""
@@ -207,9 +243,11 @@ class _Reader:
     def _refuse_split(self, lines: np.ndarray) -> None:
         first: dict[bytes, int] = {}
         for query_id, start in zip(self.query_ids, self.starts, strict=True):
+            if wrong := _fault(query_id, query_fault):
+                raise DataError(f"{self.source}:{lines[start]}: qid {wrong}")
             if query_id in first:
                 raise DataError(
-                    f"{self.path}:{lines[start]}: qid {query_id.decode()} is split in two blocks, the first of which begins "
+                    f"{self.source}:{lines[start]}: qid {query_id.decode()} is split in two blocks, the first of which begins "
                     f"at line {lines[first[query_id]]}; sort the lines by qid"
                 )
             first[query_id] = start
@@ -218,16 +256,34 @@ class _Reader:
         """[documents] ids that comments give, or None where they do not name every document of a list apart."""
         if not all(self.doc_ids):
             return None
+        longest = max(range(len(self.doc_ids)), key=lambda i: len(self.doc_ids[i]))
+        size = sum(map(len, self.doc_ids))
+        refuse_heavy(len(lines), size, len(self.doc_ids[longest]), f"{self.source}:{lines[longest]}: ")
         ids = as_bytes(np.array(self.doc_ids))
+        for row in np.flatnonzero(doubtful(ids)).tolist():
+            if wrong := _fault(self.doc_ids[row], fault):
+                if self.n_given < len(ids):  # words of a comment that was not meant to name anything
+                    return None
+                raise DataError(f"{self.source}:{lines[row]}: docid {wrong}")
         twice = duplicate(offsets, ids)
         if twice is None:
             return ids
         if self.n_given < len(ids):
             return None
         raise DataError(
-            f"{self.path}:{lines[twice]}: docid {self.doc_ids[twice].decode()} stands in its list twice; every document of a "
+            f"{self.source}:{lines[twice]}: docid {self.doc_ids[twice].decode()} stands in its list twice; every document of a "
             "list needs an id of its own"
         )
+
+
+def _fault(name: bytes, of: Callable[[str], str]) -> str:
+    """An id and what it must be and is not; empty for a good one."""
+    try:
+        text = name.decode()
+    except UnicodeDecodeError:
+        return f"{name[:80]!r} must be UTF-8; convert the file"
+    wrong = of(text)
+    return f"{shown(text)} {wrong}" if wrong else ""
 
 
 def _by_python(block: bytes, slow: np.ndarray, labels: np.ndarray, values: np.ndarray) -> Iterator[tuple[int, int]]:
@@ -247,7 +303,7 @@ def _refuse(kernel: Any, where: str, block: bytes, wrong: int, at: int, most: in
     if wrong == kernel.ENTRY and re.match(r"-\d+:", word):
         wrong = kernel.INDEX
     message = {
-        kernel.LABEL: f"the label must be a finite number, got {word!r}",
+        kernel.LABEL: f"the label must be a finite number within float32, got {word!r}",
         kernel.NO_QID: f"{LINE}; no qid: stands behind the label, got {_line(block, at)!r}",
         kernel.ENTRY: f"a feature is written INDEX:VALUE with a whole index from 1, got {word!r}",
         kernel.INDEX: f"feature indices begin at 1, got {word!r}; add 1 to all of them where a file counts from 0",

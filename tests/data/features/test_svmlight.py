@@ -1,11 +1,15 @@
 """The SVMlight reader: Python's floats exactly, ids, one parse per file, and errors by file, line and value."""
 
+import bz2
 import gzip
 import logging
+import lzma
 import math
 import os
 import subprocess
 import sys
+import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -166,7 +170,7 @@ def test_a_file_is_parsed_once_until_it_changes(written, monkeypatch):
 
 @pytest.mark.parametrize("name", ["facts.json", "labels.npy", "features.npy", "query_ids.npy"])
 def test_what_is_damaged_in_the_cache_is_parsed_anew(written, cache, caplog, name):
-    path = written(LETOR)
+    path = written(f"{LETOR}# {name}\n")  # content of its own
     first = read_svmlight(path)
     folder = max((cache / "svmlight").iterdir(), key=lambda place: place.stat().st_mtime_ns)
     for damage in ((folder / name).unlink, lambda: (folder / name).write_bytes(b"")):
@@ -175,6 +179,30 @@ def test_what_is_damaged_in_the_cache_is_parsed_anew(written, cache, caplog, nam
         again = read_svmlight(path)
         assert (again.features.tolist(), again.labels.tolist()) == (first.features.tolist(), first.labels.tolist())
         assert "is damaged" in caplog.text
+
+
+def test_the_content_counts_and_not_the_time(written, tmp_path):
+    path = written("1 qid:a 1:7\n")
+    facts = path.stat()
+    assert read_svmlight(path).labels.tolist() == [1.0]
+    path.write_text("5 qid:a 1:7\n")
+    os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    assert read_svmlight(path).labels.tolist() == [5.0]
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_kept(written, monkeypatch, cache):
+    path = written("1 qid:a 1:70\n")
+    parse = svmlight._Reader._parse
+
+    def changing(self, block):
+        parse(self, block)
+        path.write_text("1 qid:a 1:70\n2 qid:a 1:71\n")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(svmlight._Reader, "_parse", changing)
+        with pytest.raises(DataError, match=r"train.txt: the file changed while it was read; read it again when"):
+            read_svmlight(path)
+    assert read_svmlight(path).n_docs == 2
 
 
 def test_a_file_that_is_refused_leaves_nothing_in_the_cache(written, cache):
@@ -199,9 +227,9 @@ def test_reading_from_the_cache_needs_no_compiler(written):
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("x qid:a 1:1", r"the label must be a finite number, got 'x'"),
-        ("nan qid:a 1:1", r"the label must be a finite number, got 'nan'"),
-        ("1e999 qid:a 1:1", r"the label must be a finite number, got '1e999'"),
+        ("x qid:a 1:1", r"the label must be a finite number within float32, got 'x'"),
+        ("nan qid:a 1:1", r"the label must be a finite number within float32, got 'nan'"),
+        ("1e999 qid:a 1:1", r"the label must be a finite number within float32, got '1e999'"),
         ("1 1:0.5 2:3", r"a line reads LABEL qid:LIST .*; no qid: stands behind the label, got '1 1:0.5 2:3'"),
         ("1 qid: 1:0.5", r".*; no qid: stands behind the label, got '1 qid: 1:0.5'"),
         ("1", r".*; no qid: stands behind the label, got '1'"),
@@ -230,6 +258,84 @@ def test_a_bad_line_is_named(written, monkeypatch, line, sentence):
 def test_an_index_that_would_make_a_giant_matrix(written):
     with pytest.raises(DataError, match=r"txt:1: feature indices end at n_features, 1000000, got '1000001:1'"):
         read_svmlight(written("1 qid:a 1000001:1\n"))
+
+
+def test_an_index_that_would_leave_the_matrix_empty_is_refused_before_it_takes_the_memory(written, monkeypatch):
+    lines = [f"0 qid:{i // 10} 1:1 2:{i}\n" for i in range(200)]
+    lines[150] = "0 qid:15 1:1 999999:3\n"
+    sentence = r"train.txt:151: the largest feature index up to here, 999999, makes a matrix of 0.[68] GB, of which the file fills 0.00%"
+    for size in (2**25, 100):
+        monkeypatch.setattr(svmlight, "BLOCK", size)
+        tracemalloc.start()
+        with pytest.raises(DataError, match=sentence):
+            read_svmlight(written("".join(lines)))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < (2**27 if size == 2**25 else 2**29)
+    lines[150] = "0 qid:15 1:1 400:3\n"
+    assert read_svmlight(written("".join(lines))).n_features == 400
+
+
+def test_an_index_beyond_many_rows_blames_the_line_even_where_it_came_first(written, monkeypatch):
+    monkeypatch.setattr(svmlight, "HEAVY", 2**12)
+    monkeypatch.setattr(svmlight, "BLOCK", 64)
+    text = "0 qid:a 999:1\n" + "0 qid:a 1:1 2:1\n" * 100
+    with pytest.raises(DataError, match=r"train.txt:1: the largest feature index up to here, 999, makes a matrix"):
+        read_svmlight(written(text))
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("0 qid:é 1:1", r"qid b'\\xe9' must be UTF-8; convert the file"),
+        ("0 qid:a 1:1 # docid = é", r"docid b'\\xe9' must be UTF-8; convert the file"),
+        ("0 qid:a\xa0b 1:1", r"qid b'a\\xa0b' must be UTF-8"),
+    ],
+)
+def test_ids_that_are_no_utf8(tmp_path, line, sentence):
+    path = tmp_path / "train.txt"
+    path.write_bytes(f"1 qid:0 1:1 # docid = x\n{line}\n".encode("latin-1"))
+    with pytest.raises(DataError, match=rf"train.txt:2: {sentence}"):
+        read_svmlight(path)
+
+
+def test_a_comment_that_is_no_utf8_names_nothing(tmp_path):
+    (tmp_path / "train.txt").write_bytes("1 qid:0 1:1 # Größe\n".encode("latin-1"))
+    assert read_svmlight(tmp_path / "train.txt").named is None
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("0 qid:a\u2003b 1:1", r"qid 'a\\u2003b' must be one word"),
+        ("0 qid:" + "a" * 1025 + " 1:1", r"qid 'a+'\.\.\. must have at most 1,024 bytes"),
+        ("0 qid:b 1:1 # docid = x\0y", r"docid 'x\\x00y' must not hold the character NUL"),
+        ("1e39 qid:b 1:1", r"the label must be a finite number within float32, got '1e39'"),
+        ("-1e400 qid:b 1:1", r"the label must be a finite number within float32, got '-1e400'"),
+    ],
+)
+def test_what_no_run_could_hold_is_refused_at_once(written, line, sentence):
+    with pytest.raises(DataError, match=rf"train.txt:2: {sentence}"):
+        read_svmlight(written(f"1 qid:0 1:1 # docid = x\n{line}\n"))
+
+
+def test_one_long_docid_among_many_is_refused_before_it_takes_the_memory(written, monkeypatch):
+    monkeypatch.setattr("ltr.io.run_lines.HEAVY", 2**14)
+    text = "".join(f"1 qid:0 1:1 # docid = x{i}\n" for i in range(100))
+    with pytest.raises(DataError, match=r"train.txt:101: a document id has 900 bytes, and each of the 101 ids"):
+        read_svmlight(written(text + "1 qid:0 1:1 # docid = " + "x" * 900))
+
+
+@pytest.mark.parametrize("pack", [bytes, bz2.compress, lzma.compress])
+def test_a_pipe_is_read_once_and_known_by_its_content(tmp_path, pack):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for label in (1, 2):
+        data = pack(f"\ufeff{label} qid:a 1:1\n".encode())
+        writer = threading.Thread(target=pipe.write_bytes, args=(data,))
+        writer.start()
+        assert read_svmlight(pipe).labels.tolist() == [label]
+        writer.join(10)
 
 
 def test_a_list_in_two_blocks(written):
@@ -262,7 +368,7 @@ def test_a_file_without_features(written):
 def test_a_damaged_gzip(written):
     path = written(LETOR * 50, "train.txt.gz")
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(DataError, match=r"train.txt.gz: not whole gzip after line \d+"):
+    with pytest.raises(DataError, match=r"train.txt.gz: the packed file is not whole after line \d+ \(.*; fetch or"):
         read_svmlight(path)
 
 
