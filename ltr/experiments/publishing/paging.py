@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ltr.experiments.publishing.results import DataResults, Results, System, baseline_of, per_query
+from ltr.experiments.publishing.results import DataResults, Results, System, baseline_of
 from ltr.experiments.spec.building import build
 from ltr.expressions import value_of
 from ltr.metrics.measures.measure import parse
@@ -38,7 +38,7 @@ def page_of(found: Results, signature: str) -> Page:
         sections=[_section(found, one) for one in found.data],
         links=link_pictures(_losses(found)),
         configuration=spec.yaml(),
-        missing=found.missing,
+        missing=[*found.notes, *found.missing],
         failures=found.failures,
     )
 
@@ -130,14 +130,16 @@ def _curves(found: Results, one: DataResults) -> list[Curves]:
 
 def _queries(found: Results, one: DataResults) -> Queries | None:
     """Values per query (mean over seeds), with texts and rankings of the biggest differences where there are texts."""
-    frame = per_query(Results(found.spec, [one], [], [], []))
-    if not len(frame):
+    ids, measured = one.per_query()
+    if not measured:
         return None
-    names = [c for c in frame.columns if c not in ("data", "system", "seed", "query_id")]
-    ids = list(dict.fromkeys(frame["query_id"]))
-    means = frame.groupby(["system", "query_id"], sort=False)[names].mean()
     systems = [s.name for s in one.systems]
-    values = {m: {s: means.loc[s][m].reindex(ids).to_numpy() for s in systems} for m in names}
+    names = list(dict.fromkeys(measure for by in measured.values() for measure in by))
+    none = np.full(len(ids), np.nan)
+    values = {
+        measure: {s: measured[s][measure].mean(axis=0) if measure in measured.get(s, {}) else none for s in systems}
+        for measure in names
+    }
     smaller = [m for m in names if not parse(m).larger_is_better]
     first = next((s for s in one.systems if s.group is not None), one.systems[0])
     baseline = baseline_of(found.spec, one, first)

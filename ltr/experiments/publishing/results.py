@@ -12,10 +12,21 @@ from ltr.experiments.cells.truth import Truth
 from ltr.experiments.spec.plan import Group
 from ltr.experiments.spec.spec import Spec
 from ltr.io.runs import Run
-from ltr.metrics import evaluate, evaluate_labels
-from ltr.metrics.measures.labels import LabelledLists
+from ltr.metrics import evaluate
+from ltr.metrics.measures.labels import conventions as conventions_of_labels
 from ltr.metrics.measures.measure import AnyMeasure, Measure, measures
-from ltr.metrics.statistics.seeds import PerQuery, Sample, SeedContrast, Summary, contrast, corrected, sample, summarise
+from ltr.metrics.statistics.pooled_samples import draw_together
+from ltr.metrics.statistics.seeds import (
+    PerQuery,
+    Pooled,
+    Sample,
+    SeedContrast,
+    Summary,
+    contrast,
+    corrected,
+    sample,
+    summarise,
+)
 from ltr.report.tables.table import Cell
 
 #: name of the candidates as they came, where there is a first stage
@@ -51,6 +62,7 @@ class DataResults:
         name: of the data set in the spec.
         truth: its test part.
         systems: those with a finished seed, in the order of the spec; the first stage before them.
+        samples: name of a system -> what it reached on each measure: measured once, for tables, page and files.
         summaries: one per system and measure.
         conventions: how it was measured.
     """
@@ -58,6 +70,7 @@ class DataResults:
     name: str
     truth: Truth
     systems: list[System]
+    samples: dict[str, list[Sample]] = field(default_factory=dict)
     summaries: list[Summary] = field(default_factory=list)
     conventions: str = ""
 
@@ -68,6 +81,22 @@ class DataResults:
         """A run per seed."""
         return [self.truth.run(scores, system.name) for scores in system.scores]
 
+    def per_query(self) -> tuple[list[str], dict[str, dict[str, np.ndarray]]]:
+        """The queries, and system -> measure -> [seeds, queries] values of the measures that have one for each query.
+
+        Measures may know other queries, in another order (judged ones and labelled ones): NaN where one has no value.
+        """
+        known = {s.name: [x for x in self.samples[s.name] if isinstance(x, PerQuery)] for s in self.systems}
+        ids = list(dict.fromkeys(q for sampled in known.values() for x in sampled for q in x.query_ids))
+        found: dict[str, dict[str, np.ndarray]] = {}
+        for system, sampled in known.items():
+            for one in sampled:
+                place = {q: i for i, q in enumerate(one.query_ids)}
+                at = np.array([place.get(q, -1) for q in ids])
+                values = np.where(at >= 0, one.values[:, at], np.nan)
+                found.setdefault(system, {})[str(one.measure)] = values
+        return ids, found
+
 
 @dataclass(eq=False)
 class Results:
@@ -77,6 +106,7 @@ class Results:
         data: results by data set.
         contrasts: with Holm's correction over all of them.
         missing: what is not finished, a line each.
+        notes: what is to be said of the data, a line each.
         failures: (cell, reason).
     """
 
@@ -85,6 +115,7 @@ class Results:
     contrasts: list[SeedContrast]
     missing: list[str]
     failures: list[tuple[str, str]]
+    notes: list[str] = field(default_factory=list)
 
     def costs(self) -> dict[tuple[str, str], dict[str, float]]:
         """(data set, system) -> seconds of a training (mean over seeds) and peak memory."""
@@ -117,8 +148,9 @@ def results(spec: Spec, groups: Sequence[Group], truths: dict[str, Truth]) -> Re
     for name, truth in truths.items():
         own = [g for g in groups if g.data_name == name]
         one = DataResults(name, truth, _systems(own, truth))
-        samples = {s.name: _samples(one, s, chosen) for s in one.systems}
-        one.summaries = [summarise(sampled) for by in samples.values() for sampled in by]
+        one.samples = {s.name: _samples(one, s, chosen) for s in one.systems}
+        _draw(one.samples)
+        one.summaries = [summarise(sampled) for by in one.samples.values() for sampled in by]
         one.conventions = _conventions(one, chosen)
         contrasts += _contrasts(spec, one, chosen)
         data.append(one)
@@ -129,18 +161,16 @@ def per_query(found: Results) -> pd.DataFrame:
     """One row per data set, system, seed and query, one column per measure that has values per query."""
     frames = []
     for one in found.data:
-        for system in one.systems:
-            sampled = [s for s in _samples(one, system, measures(found.spec.measures)) if isinstance(s, PerQuery)]
-            if not sampled:
-                continue
-            n = len(sampled[0].query_ids)
+        ids, measured = one.per_query()
+        seeds = {system.name: system.seeds for system in one.systems}
+        for name, values in measured.items():
             columns: dict[str, object] = {
                 "data": one.name,
-                "system": system.name,
-                "seed": np.repeat(system.seeds, n),
-                "query_id": sampled[0].query_ids * len(system.seeds),
+                "system": name,
+                "seed": np.repeat(seeds[name], len(ids)),
+                "query_id": ids * len(seeds[name]),
             }
-            frames.append(pd.DataFrame({**columns, **{str(s.measure): s.values.ravel() for s in sampled}}))
+            frames.append(pd.DataFrame({**columns, **{measure: v.ravel() for measure, v in values.items()}}))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
@@ -149,7 +179,7 @@ def per_seed(found: Results) -> pd.DataFrame:
     rows = []
     for one in found.data:
         for system in one.systems:
-            for sampled in _samples(one, system, measures(found.spec.measures)):
+            for sampled in one.samples[system.name]:
                 for seed, value in zip(system.seeds, sampled.seed_means.tolist(), strict=True):
                     rows.append((one.name, system.name, str(sampled.measure), seed, value))
     return pd.DataFrame(rows, columns=["data", "system", "measure", "seed", "value"])
@@ -195,18 +225,33 @@ def _samples(one: DataResults, system: System, chosen: Sequence[AnyMeasure]) -> 
     return found
 
 
+def _draw(samples: dict[str, list[Sample]]) -> None:
+    """Let all systems draw the resamples of each pooled measure together."""
+    by_measure: dict[str, list[Pooled]] = {}
+    for sampled in samples.values():
+        for one in sampled:
+            if isinstance(one, Pooled):
+                by_measure.setdefault(str(one.measure), []).append(one)
+    for own in by_measure.values():
+        draw_together(own)
+
+
 def _contrasts(spec: Spec, one: DataResults, chosen: Sequence[AnyMeasure]) -> list[SeedContrast]:
     found = []
+    # a system that lacks a seed is compared on those that both have; all others with what was measured already
+    known = {(s.name, tuple(s.seeds)): one.samples[s.name] for s in one.systems}
     for system in one.systems:
         base = baseline_of(spec, one, system)
         if base is None or base is system:
             continue
-        common = [s for s in system.seeds if s in base.seeds]
+        common = tuple(s for s in system.seeds if s in base.seeds)
         if not common:
             continue
-        ours, theirs = _samples(one, system.only(common), chosen), _samples(one, base.only(common), chosen)
-        bases = {str(sampled.measure): sampled for sampled in theirs}
-        for sampled in ours:
+        for side in (system, base):
+            if (side.name, common) not in known:
+                known[side.name, common] = _samples(one, side.only(common), chosen)
+        bases = {str(sampled.measure): sampled for sampled in known[base.name, common]}
+        for sampled in known[system.name, common]:
             if str(sampled.measure) in bases:
                 found.append(contrast(sampled, bases[str(sampled.measure)], spec.tests))  # type: ignore[arg-type]
     return found
@@ -216,15 +261,14 @@ def _conventions(one: DataResults, chosen: Sequence[AnyMeasure]) -> str:
     """The line that makes two tables comparable."""
     if not one.systems:
         return ""
-    system = one.systems[-1]
     judged = [m for m in chosen if isinstance(m, Measure)]
     labelled = [m for m in chosen if not isinstance(m, Measure)]
     parts = []
     if judged and one.truth.qrels:
+        system = one.systems[-1].only(one.systems[-1].seeds[:1])
         parts.append(evaluate(one.runs(system)[0], one.truth.qrels, judged).conventions)
     if labelled:
-        lists: LabelledLists = one.truth.lists
-        parts.append(evaluate_labels(system.scores[0], lists, labelled).conventions)
+        parts.append(conventions_of_labels(labelled, one.truth.lists))
     return "; ".join(parts)
 
 

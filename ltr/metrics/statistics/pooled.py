@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ltr.metrics.measures.focus import kendall, top_count
@@ -9,6 +11,12 @@ from ltr.metrics.measures.label_measures import LabelMeasure
 
 #: array cells (resamples x documents) that are worked on at a time
 CELLS = 2_000_000
+
+#: documents beyond twice the number wanted that are looked at first, for measures of the highest ones
+MORE = 64
+
+#: documents' numbers -> [resamples, documents] how often each counts
+Take = Callable[[np.ndarray], np.ndarray]
 
 
 class Falling:
@@ -28,17 +36,37 @@ class Falling:
 
     def sums(self, weights: np.ndarray) -> np.ndarray:
         """[resamples, groups] sums over each group of [resamples, documents]."""
-        return np.add.reduceat(weights[:, self.order], self.starts, axis=1)
+        return _grouped(weights[:, self.order], self.starts)
 
     def ranks(self, weights: np.ndarray) -> np.ndarray:
         """[resamples, documents] mean rank of each document (from 1 at the top) where each counts ``weights`` times."""
         sums = self.sums(weights)
         return (np.cumsum(sums, axis=1) - (sums - 1) / 2)[:, self.group]
 
+    def head(self, take: Take, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The groups from the top that hold ``counts`` documents in every resample; nothing below them is looked at.
+
+        Returns:
+            (documents from the top, [resamples, documents] their weights, starts of their groups).
+        """
+        reach = min(len(self.order), 2 * int(counts.max(initial=0)) + MORE)
+        while True:
+            groups = int(np.searchsorted(self.starts, reach))
+            end = int(self.starts[groups]) if groups < len(self.starts) else len(self.order)
+            weights = take(self.order[:end])
+            if end == len(self.order) or (weights.sum(axis=1) >= counts).all():
+                return self.order[:end], weights, self.starts[:groups]
+            reach = min(len(self.order), 2 * end)
+
     def first(self, weights: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(sums over each group, the group that holds place ``counts`` from the top), for each resample."""
         sums = self.sums(weights)
         return sums, np.argmax(np.cumsum(sums, axis=1) >= counts[:, None], axis=1)
+
+
+def _grouped(ordered: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """[resamples, groups] sums over groups of columns that stand together."""
+    return ordered if len(starts) == ordered.shape[1] else np.add.reduceat(ordered, starts, axis=1)
 
 
 class Resampled:
@@ -79,10 +107,10 @@ class Resampled:
     def _values(self, w: np.ndarray) -> np.ndarray:
         name = self.measure.name.partition("_")[0]
         if name == "ndcg":
-            return self._ndcg(w)
+            return self.ndcg(lambda docs: w[:, docs], w.sum(axis=1))
         inside = self._region(w)
         if name == "precision":
-            return self._precision(w, inside)
+            return self.precision(lambda docs: w[:, docs], inside, (w * inside).sum(axis=1))
         w = w * inside
         with np.errstate(invalid="ignore", divide="ignore"):
             if name in ("rmse", "mae"):
@@ -105,42 +133,60 @@ class Resampled:
         n = w.sum(axis=1)
         middle = (n + 1) / 2
         ys = self.by_label.ranks(w) - middle[:, None]
-        spread = np.einsum("rd,rd->r", w, ys**2)
+        spread = _squares(n, self.by_label.sums(w))
+        ys *= w
         columns = []
         for falling in self.by_prediction:
-            xs = falling.ranks(w) - middle[:, None]
-            both = np.einsum("rd,rd,rd->r", w, xs, ys)
-            columns.append(both / np.sqrt(np.einsum("rd,rd->r", w, xs**2) * spread))
+            sums = falling.sums(w)
+            xs = np.cumsum(sums, axis=1) - (sums - 1) / 2 - middle[:, None]
+            both = np.einsum("rg,rg->r", xs, falling.sums(ys))
+            columns.append(both / np.sqrt(_squares(n, sums) * spread))
         return np.stack(columns, axis=1)
 
     def _kendall(self, w: np.ndarray) -> np.ndarray:
         drawn = [np.repeat(np.arange(w.shape[1]), row.astype(np.int64)) for row in w]
         return np.array([[kendall(p[at], self.labels[at]) for p in self.predictions] for at in drawn])
 
-    def _precision(self, w: np.ndarray, inside: np.ndarray) -> np.ndarray:
-        n = (w * inside).sum(axis=1)
-        rows = np.arange(len(w))
+    def precision(self, take: Take, inside: np.ndarray, n: np.ndarray) -> np.ndarray:
+        """[resamples, seeds] share of the region among as many highest predictions.
+
+        Args:
+            take: the weights.
+            inside: [resamples or 1, documents] whether a document is in the region.
+            n: [resamples] weight of the region.
+        """
+        rows = np.arange(len(n))
         columns = []
         for falling in self.by_prediction:
-            sums, last = falling.first(w, n)
-            right = falling.sums(w * inside)
-            above = np.cumsum(sums, axis=1)[rows, last] - sums[rows, last]
+            docs, weights, starts = falling.head(take, n)
+            sums, right = (_grouped(w, starts) for w in (weights, weights * inside[:, docs]))
+            ends = np.cumsum(sums, axis=1)
+            last = np.argmax(ends >= n[:, None], axis=1)
+            above = ends[rows, last] - sums[rows, last]
             found = np.cumsum(right, axis=1)[rows, last] - right[rows, last]
             columns.append((found + (n - above) * right[rows, last] / sums[rows, last]) / n)
         return np.stack(columns, axis=1)
 
-    def _ndcg(self, w: np.ndarray) -> np.ndarray:
-        n = int(w.sum(axis=1).max())
-        cutoff = min(self.measure.cutoff or n, n)
-        until = discounts_until(cutoff, n)
-        ideal = self._dcg(Falling(self.gains), w, until)
-        found = np.stack([self._dcg(falling, w, until) for falling in self.by_prediction], axis=1)
+    def ndcg(self, take: Take, n: np.ndarray) -> np.ndarray:
+        """[resamples, seeds] nDCG of all documents as one list.
+
+        Args:
+            take: the weights.
+            n: [resamples] weight of all documents.
+        """
+        most = int(n.max())
+        cutoff = min(self.measure.cutoff or most, most)
+        until = discounts_until(cutoff, most)
+        counts = np.minimum(n, cutoff)
+        ideal = self._dcg(Falling(self.gains), take, counts, until)
+        found = np.stack([self._dcg(falling, take, counts, until) for falling in self.by_prediction], axis=1)
         return np.where(ideal[:, None] > 0, found / np.where(ideal > 0, ideal, 1.0)[:, None], 0.0)
 
-    def _dcg(self, falling: Falling, w: np.ndarray, until: np.ndarray) -> np.ndarray:
+    def _dcg(self, falling: Falling, take: Take, counts: np.ndarray, until: np.ndarray) -> np.ndarray:
         """[resamples] discounted gains, those of a group of equal documents shared among them."""
-        sums = falling.sums(w)
-        gains = falling.sums(w * self.gains) / np.where(sums > 0, sums, 1.0)
+        docs, weights, starts = falling.head(take, counts)
+        sums = _grouped(weights, starts)
+        gains = _grouped(weights * self.gains[docs], starts) / np.where(sums > 0, sums, 1.0)
         ends = np.cumsum(sums, axis=1).astype(np.int64)
         return (gains * (until[ends] - until[ends - sums.astype(np.int64)])).sum(axis=1)
 
@@ -154,6 +200,9 @@ def discounts_until(cutoff: int, n: int) -> np.ndarray:
     until = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, cutoff + 2))), np.zeros(n - cutoff)])
     until[cutoff + 1 :] = until[cutoff]
     return until
+def _squares(n: np.ndarray, sums: np.ndarray) -> np.ndarray:
+    """[resamples] sum of the squared, centred ranks of ``n`` documents in groups of equal ones of [resamples, groups]."""
+    return (n**3 - np.einsum("rg,rg,rg->r", sums, sums, sums)) / 12  # a third power takes ten times as long
 
 
 def drawn_lists(n_lists: int, resamples: int, seed: int) -> np.ndarray:

@@ -90,13 +90,13 @@ class Pooled:
 
     def drawn(self, resamples: int | None, seed: int) -> np.ndarray:
         """[resamples] means over seeds on resampled lists; the same lists for all systems with the same seed."""
-        n = resamples or POOLED_DRAWS.get(self.measure.name.partition("_")[0], RANKED_DRAWS)
+        n = self._draws(resamples)
         if (n, seed) not in self._drawn:
-            t = self.truth
-            weights = np.repeat(drawn_lists(len(t), n, seed), np.diff(t.offsets), axis=1)
-            found = Resampled(self.measure, self.predictions, t.labels, t.gains).values(weights)
-            self._drawn[n, seed] = found.mean(axis=1)
+            draw_together([self], resamples, seed)
         return self._drawn[n, seed]
+
+    def _draws(self, resamples: int | None) -> int:
+        return resamples or POOLED_DRAWS.get(self.measure.name.partition("_")[0], RANKED_DRAWS)
 
     def interval(self, level: float, resamples: int | None, seed: int) -> tuple[float, float]:
         """Bootstrap interval over lists (percentiles), of the mean over seeds; NaN for a single list."""
@@ -142,6 +142,23 @@ class Pooled:
         if len(self.truth) <= EXACT:
             return Counted(float(np.mean(next(as_large))))
         return tail(as_large, most, LEAST_KENDALL if kind == "kendall" else LEAST, ENOUGH)
+
+
+def draw_together(samples: Sequence[Pooled], resamples: int | None = None, seed: int = 0) -> None:
+    """Draw the resamples of several systems at once, each to keep its own: what depends on the labels alone is worked out once.
+
+    Args:
+        samples: of one measure and the same lists.
+        resamples, seed: see ``Pooled.drawn``, which gives what was drawn.
+    """
+    one = samples[0]
+    n, t = one._draws(resamples), one.truth
+    weights = np.repeat(drawn_lists(len(t), n, seed), np.diff(t.offsets), axis=1)
+    predictions = np.concatenate([s.predictions for s in samples])
+    found = Resampled(one.measure, predictions, t.labels, t.gains).values(weights)
+    ends = np.cumsum([len(s.predictions) for s in samples])[:-1]
+    for each, values in zip(samples, np.split(found, ends, axis=1), strict=True):
+        each._drawn[n, seed] = values.mean(axis=1)
 
 
 #: what a system scored, of either sort

@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from scipy import stats
 
 from ltr.experiments.cells.runner import loaded, run
 from ltr.experiments.cells.store import Store
+from ltr.experiments.publishing import results as measuring
 from ltr.experiments.publishing.paging import page_of
 from ltr.experiments.publishing.publish import publish, tables_of
 from ltr.experiments.publishing.results import FIRST, per_query, per_seed, results
@@ -16,6 +19,7 @@ from ltr.experiments.spec.reading import read_spec
 from ltr.io.runs import Run
 from ltr.metrics import evaluate, evaluate_labels
 from ltr.metrics.measures.focus import top_share
+from ltr.metrics.statistics import pooled_samples
 from ltr.report.page.page import render
 from tests.cli.feature_files import write_log
 from tests.experiments.here import Here
@@ -165,6 +169,54 @@ def test_values_per_query_and_per_seed(measured):
                 assert own[measure].tolist() == pytest.approx(by_hand[seed].tolist())
                 (value,) = means[(means.system == name) & (means.seed == seed) & (means.measure == measure)]["value"]
                 assert value == pytest.approx(by_hand[seed].mean())
+
+
+def test_each_system_is_measured_once(values, tmp_path, monkeypatch):
+    """The table, the page, the files and the contrasts share what was measured and drawn."""
+    values["measures"] = ["mrr@10", "spearman", "ndcg_label@3"]
+    spec = read_spec(write(tmp_path / "spec.yaml", values))
+    groups = run(spec, Pretend({"toy": judged()}), lambda _: None)
+    asked = Counter()
+
+    def counting(module, name):
+        real = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *a, **k: (asked.update([name]), real(*a, **k))[1])
+
+    counting(measuring, "evaluate")
+    counting(measuring, "sample")
+    counting(measuring, "contrast")
+    counting(pooled_samples, "Resampled")
+    publish(spec, groups, lambda _: None)
+    assert asked == {
+        "evaluate": 1 + 3 * 2 + 1,  # the first stage, three losses with two seeds, and the line of conventions
+        "sample": 4 * 2,
+        "contrast": 2 * 3,
+        "Resampled": 1,  # all systems draw together
+    }
+
+
+def test_measures_of_other_queries_stand_beside_the_right_ones(measured, values):
+    """Judgements name queries in their own order, and some that have no list; label measures go by lists."""
+    truth = judged()
+    order = list(reversed(truth.qrels))
+    truth = replace(truth, qrels={"lonely": {"d1": 1}, **{q: truth.qrels[q] for q in order}})
+    values["measures"] = ["mrr@10", "ndcg_label@3"]
+    found = measured({"toy": truth})
+    frame = per_query(found)
+    own = frame[(frame.system == "MSE") & (frame.seed == 1)].set_index("query_id")
+    assert own.index.tolist() == ["lonely", *order]
+    scores = found.data[0].system("MSE").scores[1]
+    labelled = dict(
+        zip(truth.query_ids, evaluate_labels(scores, truth.lists, "ndcg_label@3").values["ndcg_label@3"], strict=True)
+    )
+    assert own["ndcg_label@3"][order].tolist() == [labelled[q] for q in order]
+    assert np.isnan(own["ndcg_label@3"]["lonely"])
+    assert own["mrr@10"]["lonely"] == 0
+    queries = page_of(found, "signed").sections[0].queries
+    shown = dict(zip(queries.query_ids, queries.values["ndcg_label@3"]["MSE"], strict=True))
+    both = found.data[0].system("MSE").scores
+    by_hand = np.mean([evaluate_labels(s, truth.lists, "ndcg_label@3").values["ndcg_label@3"] for s in both], axis=0)
+    assert [shown[q] for q in truth.query_ids] == pytest.approx(by_hand.tolist())
 
 
 def test_a_baseline_that_has_not_finished(measured):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ltr.metrics.measures.label_measures import LabelMeasure
-from ltr.metrics.statistics.pooled import Resampled, drawn_lists
+from ltr.metrics.statistics.pooled import Falling, Resampled, drawn_lists
 
 RNG = np.random.default_rng(5)
 N = 60
@@ -52,3 +52,24 @@ def test_drawing_lists():
     assert drawn.mean(axis=0) == pytest.approx(np.ones(7), abs=0.1)
     assert (drawn == drawn_lists(7, 2000, seed=1)).all()
     assert (drawn != drawn_lists(7, 2000, seed=2)).any()
+
+
+@pytest.mark.parametrize("text", [t for t in TEXTS if t.startswith(("ndcg", "precision"))])
+def test_only_the_highest_documents_are_looked_at(text, monkeypatch):
+    measure = LabelMeasure.parse(text)
+    whole = Resampled(measure, PREDICTIONS, LABELS, GAINS).values(WEIGHTS)
+    monkeypatch.setattr("ltr.metrics.statistics.pooled.MORE", 0)
+    np.testing.assert_array_equal(Resampled(measure, PREDICTIONS, LABELS, GAINS).values(WEIGHTS), whole)
+
+
+def test_the_head_holds_what_every_resample_needs(monkeypatch):
+    monkeypatch.setattr("ltr.metrics.statistics.pooled.MORE", 0)
+    falling = Falling(np.array([5.0, 9.0, 7.0, 7.0, 1.0, 3.0]))
+    weights = np.array([[1, 1, 1, 1, 1, 1], [3, 0, 1, 0, 1, 1]])
+    docs, taken, starts = falling.head(lambda docs: weights[:, docs], np.array([1, 1]))
+    assert (docs.tolist(), starts.tolist()) == ([1, 2, 3], [0, 1]), "equal documents stay together"
+    assert taken.tolist() == [[1, 1, 1], [0, 1, 0]]
+    docs, _, _ = falling.head(lambda docs: weights[:, docs], np.array([1, 2]))
+    assert docs.tolist() == [1, 2, 3, 0], "four are looked at, and hold 1 + 3 of the second resample"
+    docs, _, _ = falling.head(lambda docs: weights[:, docs], np.array([9, 9]))
+    assert len(docs) == 6, "more than there are"

@@ -8,6 +8,7 @@ from scipy import stats
 
 from ltr.metrics.measures.labels import LabelledLists, evaluate_labels
 from ltr.metrics.statistics.paired import fisher
+from ltr.metrics.statistics.pooled_samples import draw_together
 from ltr.metrics.statistics.samples import detectable
 from ltr.metrics.statistics.seeds import PerQuery, Pooled, contrast, sample, summarise
 
@@ -61,6 +62,17 @@ def test_draws_follow_the_measure():
     }
     assert sizes == {"mae_top.2": 2000, "spearman": 500, "kendall_top.2": 200}
     assert len(pooled(GOOD).drawn(70, 0)) == 70
+
+
+@pytest.mark.parametrize("text", ["rmse_top.2", "spearman", "precision_top.2", "ndcg_pooled@20"])
+def test_systems_that_draw_together_draw_what_each_draws_alone(text):
+    together = [pooled(GOOD, measure=text), pooled(POOR[:2], measure=text)]
+    draw_together(together)
+    for one, predictions in zip(together, (GOOD, POOR[:2]), strict=True):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("ltr.metrics.statistics.pooled_samples.Resampled", None)  # drawn already
+            found = one.drawn(None, 0)
+        np.testing.assert_allclose(found, pooled(predictions, measure=text).drawn(None, 0), rtol=1e-13)
 
 
 def test_a_pooled_contrast_is_paired():
