@@ -200,6 +200,8 @@ def discounts_until(cutoff: int, n: int) -> np.ndarray:
     until = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, cutoff + 2))), np.zeros(n - cutoff)])
     until[cutoff + 1 :] = until[cutoff]
     return until
+
+
 def _squares(n: np.ndarray, sums: np.ndarray) -> np.ndarray:
     """[resamples] sum of the squared, centred ranks of ``n`` documents in groups of equal ones of [resamples, groups]."""
     return (n**3 - np.einsum("rg,rg,rg->r", sums, sums, sums)) / 12  # a third power takes ten times as long

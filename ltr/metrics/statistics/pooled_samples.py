@@ -12,7 +12,7 @@ from ltr.metrics.measures.labels import LabelledLists, per_list
 from ltr.metrics.statistics.paired import PERMUTATIONS, ROUNDING, Counted, Test, tail
 from ltr.metrics.statistics.pooled import Resampled, drawn_lists
 from ltr.metrics.statistics.samples import Paired, PerQuery, predictions_of
-from ltr.metrics.swapping import EXACT, Exchanged, exchanges
+from ltr.metrics.statistics.swapping import EXACT, Exchanged, exchanges
 
 #: bootstrap draws of pooled measures (each recomputes the measure), by the measure's name before ``_``
 POOLED_DRAWS = {"rmse": 2000, "mae": 2000, "kendall": 200}

@@ -10,7 +10,7 @@ from ltr.metrics.measures.labels import LabelEvaluation
 from ltr.metrics.measures.measure import AnyMeasure, parse
 from ltr.metrics.statistics.paired import Comparison, Contrast, Counted
 from ltr.metrics.statistics.seeds import SeedContrast
-from ltr.metrics.swapping import ORDERS
+from ltr.metrics.statistics.swapping import ORDERS
 from ltr.report.tables.table import Cell, Table
 
 #: test -> (its mark, its name in notes)

@@ -83,7 +83,10 @@ WRONG = [
     (change("losses/Selective/search/center", {"low": 0}), r"spec.yaml:\d+: search of 'center': a search needs"),
     (change("scorers/tiny/class_path", "CrossEncodr"), r"spec.yaml:\d+: scorers 'tiny': .*did you mean 'CrossEncoder'"),
     (change("scorers/tiny/init_args", {"modle": "x"}), "CrossEncoder takes no 'modle'; did you mean 'model'"),
-    (change("scorers/tiny/init_args/layers", "three"), r"spec.yaml:\d+: scorers 'tiny': part.layers: must be a whole number or null"),
+    (
+        change("scorers/tiny/init_args/layers", "three"),
+        r"spec.yaml:\d+: scorers 'tiny': part.layers: must be a whole number or null",
+    ),
     (change("scorers/tiny/class_path", "ltr.data.TextData"), "ltr.data.TextData is no Scorer"),
     (change("scorers/tiny", "CrossEncoder"), r"scorers 'tiny': .*write CrossEncoder\(...\), with parentheses"),
     (change("scorers/tiny", ["CrossEncoder"]), r"a class_path and init_args are needed, got \['CrossEncoder'\]"),

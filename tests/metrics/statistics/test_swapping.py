@@ -9,7 +9,7 @@ from ltr.metrics.measures.labels import LabelledLists
 from ltr.metrics.statistics.pooled import Falling
 from ltr.metrics.statistics.pooled_samples import Pooled
 from ltr.metrics.statistics.seeds import contrast
-from ltr.metrics.swapping import Exchanged, exchanges, mean_ranks
+from ltr.metrics.statistics.swapping import Exchanged, exchanges, mean_ranks
 
 RNG = np.random.default_rng(5)
 SIZES = [9, 1, 0, 14, 3, 8, 6, 4, 2, 12, 1, 5, 7]
@@ -45,7 +45,7 @@ def expected(measure: LabelMeasure, first: np.ndarray, second: np.ndarray, flip:
 @pytest.mark.parametrize("text", ORDERS + VALUES)
 @pytest.mark.parametrize("cells", [1, 2_000_000])
 def test_changing_places_measures_both_mixtures_anew(text, cells, monkeypatch):
-    monkeypatch.setattr("ltr.metrics.swapping.CELLS", cells)
+    monkeypatch.setattr("ltr.metrics.statistics.swapping.CELLS", cells)
     measure = LabelMeasure.parse(text)
     flips = next(exchanges(LISTS, 6, seed=0))
     found = Exchanged(measure, ONE, OTHER, TRUTH).differences(flips)
