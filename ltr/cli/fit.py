@@ -58,7 +58,7 @@ def _next(cli: Any, best: Path) -> str:
 
     if isinstance(cli.model.scorer, FeatureScorer):
         return f"in Python: ltr.inference.FeatureRanker.load({str(best)!r}).scores(features)"
-    mixed = " --interpolate" if cli.run_folder.interpolate == "dev" else ""
+    mixed = " --interpolate" if cli.run_folder.interpolate is not None else ""
     return f"ltr rerank --model {best} --dataset {cli.datamodule.dev} --query 'your question'{mixed}"
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from ltr.errors import ConfigError
 from ltr.integrations.flat import FlatLists
 from ltr.io.runs import Run, as_bytes
-from ltr.metrics import LabelledLists, LabelMeasure, evaluate, evaluate_labels
+from ltr.metrics import LabelMeasure, evaluate, evaluate_labels
 from ltr.metrics.measures.measure import parse
-from ltr.training.scored import gains_of
+from ltr.training.scored import labels_known, truth_of
 
 
 class DevMonitor:
@@ -28,7 +28,8 @@ class DevMonitor:
         values: what was measured so far, in order; NaN where the measure is undefined.
 
     Raises:
-        ConfigError: an unknown measure, or one that the labels of the data do not allow.
+        ConfigError: an unknown measure, or one of judgements where the labels are real values.
+        DataError: negative labels, and a measure that sums them up as gains.
     """
 
     def __init__(self, data: Any, dev: FlatLists, monitor: str):
@@ -36,7 +37,9 @@ class DevMonitor:
         self.values: list[float] = []
         self.query_ids, self.offsets = dev.batch.query_ids, dev.batch.list_offsets.numpy()
         if isinstance(self.measure, LabelMeasure):
-            self.truth = LabelledLists(self.query_ids, self.offsets, dev.labels, gains_of(dev.labels, data, "dev"))
+            known = labels_known(data, "dev")
+            self.truth = truth_of("dev", self.query_ids, self.offsets, dev.batch.doc_ids, dev.labels, known)
+            self.truth.check([self.measure], f"{dev.owner}: dev")
             return
         if data.dev_qrels is None:
             raise ConfigError(

@@ -1,9 +1,21 @@
-"""The nearest known name, for error messages."""
+"""Names that users write: the nearest known one, for error messages, and the word for none."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Literal
+
+
+def unless_off(name: str | Literal[False] | None) -> str | None:
+    """A setting's name, or None where it is switched off: ``null`` is the word for that, and ``off`` is understood.
+
+    In a YAML file ``off`` is the boolean, and reaches us as False.
+
+    >>> unless_off("dev"), unless_off("off"), unless_off(False), unless_off(None)
+    ('dev', None, None, None)
+    """
+    return None if name is False or name == "off" else name
 
 #: names at most that a message lists
 MOST = 10

@@ -46,7 +46,9 @@ def fit(trainer: pl.Trainer, module: RankingModule, data: pl.LightningDataModule
             "no validation took place, so there is no best model; let training reach an epoch's end or set "
             f"trainer.val_check_interval (the weights as they are now lie in {run.folder / 'last'})"
         )
-    _try_average(trainer, module, data, run)
+    averaged = _try_average(trainer, module, data, run)
+    if trainer.is_global_zero and not averaged:
+        run.warn_if_first_is_best()
     trainer.strategy.barrier()  # the first process writes what all read
     if "dev" not in module.truths:  # resumed after its last validation
         trainer.validate(module, datamodule=data, verbose=False)
@@ -68,11 +70,12 @@ def load_weights(module: RankingModule, folder: Path) -> None:
     load_model(module.scorer.saved, folder / "model.safetensors", device=str(module.device))
 
 
-def _try_average(trainer: pl.Trainer, module: RankingModule, data: pl.LightningDataModule, run: RunFolder) -> None:
+def _try_average(trainer: pl.Trainer, module: RankingModule, data: pl.LightningDataModule, run: RunFolder) -> bool:
+    """Whether the mean of the best weights became the best model."""
     # only the first process kept weights, and all must validate their mean together
     run.averager.kept = trainer.strategy.broadcast(run.averager.kept)
     if not run.averager.load_mean(module.scorer):
-        return
+        return False
     trainer.validate(module, datamodule=data, verbose=False)
     assert module.validated is not None
     value = module.values[run.monitor]
@@ -87,10 +90,11 @@ def _try_average(trainer: pl.Trainer, module: RankingModule, data: pl.LightningD
             run.keep_best(trainer, module, module.validated)
             best = {"measure": f"dev/{run.monitor}", "value": value, "averaged": len(run.averager.kept)}
             records.write_manifest(run.folder, best=best)
+    return better
 
 
 def _choose_interpolation(data: pl.LightningDataModule, run: RunFolder) -> float | None:
-    if run.interpolate == "off":
+    if run.interpolate is None:
         return None
     dev = read_run(run.folder / "dev" / "best.trec")
     weight, value = best_weight(data.dev_run, dev, data.dev_qrels, run.monitor)  # type: ignore[attr-defined]
@@ -108,7 +112,9 @@ def _report(
     for part, trained in (("dev", dev), ("test", tested)):
         if trained is not None:
             first, qrels = getattr(data, f"{part}_run"), getattr(data, f"{part}_qrels")
-            results.append(Results.of(part, first, trained, weight, qrels, module.measures, module.truths[part]))
+            known = [getattr(data, name, None) for name in ("mean_label", "back")] if module.labelled else [None, None]
+            truth = module.truths[part]
+            results.append(Results.of(part, first, trained, weight, qrels, module.measures, truth, *known))
     with replacing(run.folder / records.RESULTS) as file:
         file.write("\n\n".join(r.text() for r in results) + "\n")
     return results

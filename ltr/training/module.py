@@ -34,7 +34,7 @@ from ltr.metrics.measures.measure import measures as parse_measures
 from ltr.scorers.base import Scorer
 from ltr.training import memory, schedules
 from ltr.training.matching import fit_to_data
-from ltr.training.scored import ScoredLists, distributed, gathered, labels_by_list, labels_of
+from ltr.training.scored import ScoredLists, distributed, gathered, labels_by_list, labels_known, labels_of
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ class RankingModule(pl.LightningModule):
         parsed = parse_measures(measures)
         self.measures = [str(m) for m in parsed]
         self._judged = [m for m in parsed if isinstance(m, Measure)]
-        self._labelled = [m for m in parsed if isinstance(m, LabelMeasure)]
+        self.labelled = [m for m in parsed if isinstance(m, LabelMeasure)]
         #: what the last validation or test gave: values of all measures by their text, and what they were made of
         self.values: dict[str, float] = {}
         self.evaluation: Evaluation | None = None
@@ -120,12 +120,17 @@ class RankingModule(pl.LightningModule):
         """Refuse measures that the data cannot give, and fit scorers on features to them, before anything is computed."""
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         for part in {"fit": ("dev", "test"), "validate": ("dev",), "test": ("test",)}.get(stage, ()):
-            there = getattr(data, part, "") is not None
-            if there and self._judged and getattr(data, f"{part}_qrels", {}) is None:
+            if getattr(data, part, "") is None:
+                continue
+            if self._judged and getattr(data, f"{part}_qrels", {}) is None:
                 raise ConfigError(
                     f"RankingModule: measure {self._judged[0]} needs judgements, and the labels of {part} are real values; "
                     "let model.measures name measures of labels only, such as spearman, rmse_top.2 or ndcg_label@10"
                 )
+            known = labels_known(data, part) if self.labelled else None
+            if known is not None:
+                truth = LabelledLists(known.query_ids, known.offsets, known.learnt, known.read)
+                truth.check(self.labelled, f"RankingModule: model.measures: {part}")
         # before the optimiser is made: scorers on features build their layers once they know how many there are
         fit_to_data(self.scorer, data)
 
@@ -264,7 +269,8 @@ class RankingModule(pl.LightningModule):
     def validation_step(self, batch: Lists, batch_idx: int) -> None:
         # Lightning has moved the batch and set the precision already
         self._scored.extend(score(self.scorer, [batch], device=self.device, precision=None))
-        self._labels.extend(labels_by_list(batch))
+        if not hasattr(self.trainer.datamodule, "labels_of"):  # type: ignore[attr-defined]
+            self._labels.extend(labels_by_list(batch))
 
     test_step = validation_step
 
@@ -285,8 +291,8 @@ class RankingModule(pl.LightningModule):
         if self._judged:
             self.evaluation = evaluate(self.validated, getattr(data, f"{part}_qrels"), self._judged)
             self.values |= self.evaluation.means
-        if self._labelled:
-            self.label_evaluation = evaluate_labels(found.scores, found.truth, self._labelled, part)
+        if self.labelled:
+            self.label_evaluation = evaluate_labels(found.scores, found.truth, self.labelled, part)
             self.values |= self.label_evaluation.means
         for name in self.measures:
             self.log(f"{part}/{name}", self.values[name], prog_bar=True)

@@ -40,7 +40,7 @@ def check_interpolation(measure: AnyMeasure, data: Any) -> None:
     if not isinstance(measure, Measure) or getattr(data, "dev_run", None) is None:
         raise ConfigError(
             f"RunFolder: interpolate: dev mixes the first stage's scores in by what {measure} says of the dev ranking, "
-            "which takes a measure of judgements and a first stage; set run.interpolate to off"
+            "which takes a measure of judgements and a first stage; set run.interpolate to null"
         )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from ltr.io.merging import renamed
 from ltr.io.trec import Qrels, Run
@@ -19,6 +21,7 @@ from ltr.metrics import (
     measures,
 )
 from ltr.metrics.statistics.paired import compare
+from ltr.metrics.yardsticks import yardsticks
 from ltr.report.tables.results import contrasts_table, label_table, long_table, means_table
 from ltr.report.tables.table import Table
 
@@ -37,6 +40,8 @@ class Results:
         qrels: judgements of the part's queries; None where the labels are real values.
         measures: what the tables show.
         truth: the labels of what was scored, for measures of labels.
+        mean: of the training labels, in their unit; None where it is not known.
+        back: turns predictions into the unit of the gains; None where labels are learnt as they were read.
     """
 
     part: str
@@ -44,6 +49,8 @@ class Results:
     qrels: Qrels | None
     measures: list[str] = field(default_factory=list)
     truth: LabelledLists | None = None
+    mean: float | None = None
+    back: Callable[[np.ndarray], np.ndarray] | None = None
 
     @classmethod
     def of(
@@ -55,18 +62,22 @@ class Results:
         qrels: Qrels | None,
         measures: list[str],
         truth: LabelledLists | None = None,
+        mean: float | None = None,
+        back: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> Results:
         """The first stage, the trained model, and both mixed with the first stage's ``weight``."""
         runs = [] if first is None else [renamed(first, FIRST)]
         runs.append(renamed(trained, TRAINED))
         if weight is not None and first is not None:
             runs.append(interpolate(first, trained, weight, name=f"interpolated ({weight:.2f} x first)"))
-        return cls(part, runs, qrels, measures, truth)
+        return cls(part, runs, qrels, measures, truth, mean, back)
 
     def text(self, runs: Sequence[Run] | None = None, measures: Sequence[str] | None = None, title: str = "") -> str:
         """Means with intervals, and below them each run against the first stage: differences, wins, paired tests.
 
-        Measures of labels stand in a table of their own, for the trained model: only its scores are in their unit.
+        Measures of labels stand in a table of their own, for the trained model: only its scores are in their unit. Below it
+        stands what a constant and a random order reach, and, where labels were transformed, the errors in the unit in which
+        they were read.
 
         Args:
             runs: the runs to show; default: all.
@@ -79,23 +90,33 @@ class Results:
             tables.append(means_table(evaluations, comparison, title or self.part))
             if comparison.contrasts:
                 tables.append(contrasts_table(comparison, f"Against {comparison.baseline}"))
-        if labels := self._labels(measures, title if title and not tables else self.part):
-            tables.append(labels)
+        tables += self._labels(measures, title if title and not tables else self.part)
         return "\n\n".join(table.text() for table in tables)
 
     def content(self) -> dict[str, Any]:
-        """The same as plain values, ready for JSON; measures of labels under ``labels``."""
+        """The same as plain values, ready for JSON; measures of labels under ``labels`` and ``labels_as_read``."""
         evaluations, labels = self._evaluations(None, None), self._labels(None, self.part)
         found = long_table(evaluations, compare(evaluations)).content() if evaluations else {}
-        return found | ({"labels": labels.content()} if labels else {})
+        return found | {name: t.content() for name, t in zip(("labels", "labels_as_read"), labels, strict=False)}
 
     def _evaluations(self, runs: Sequence[Run] | None, texts: Sequence[str] | None) -> list[Evaluation]:
         chosen = [m for m in measures(texts or self.measures) if isinstance(m, Measure)]
         return [evaluate(run, self.qrels, chosen) for run in runs or self.runs] if chosen and self.qrels else []
 
-    def _labels(self, texts: Sequence[str] | None, title: str) -> Table | None:
+    def _labels(self, texts: Sequence[str] | None, title: str) -> list[Table]:
+        """The measures of labels in the unit that is learnt; then those that have a unit, in that of the labels as read."""
         chosen = [m for m in measures(texts or self.measures) if isinstance(m, LabelMeasure)]
         trained = next((run for run in self.runs if run.name == TRAINED), None)
-        if not chosen or self.truth is None or trained is None:
-            return None
-        return label_table([evaluate_labels(self.truth.predictions(trained), self.truth, chosen, trained.name)], title)
+        truth = self.truth
+        if not chosen or truth is None or trained is None:
+            return []
+        predictions = truth.predictions(trained)
+        rows = [evaluate_labels(predictions, truth, chosen, trained.name), *yardsticks(truth, chosen, self.mean)]
+        tables = [label_table(rows, title)]
+        exact = [m for m in chosen if m.kind.in_unit]
+        if exact and self.back is not None and not np.array_equal(truth.labels, truth.gains):
+            read = LabelledLists(truth.query_ids, truth.offsets, truth.gains, None, truth.doc_ids, truth.gain_unit)
+            mean = None if self.mean is None else float(self.back(np.array([self.mean]))[0])
+            rows = [evaluate_labels(self.back(predictions), read, exact, trained.name), *yardsticks(read, exact, mean)]
+            tables.append(label_table(rows, f"{title}, labels and predictions in {truth.gain_unit or 'the unit read'}"))
+        return tables

@@ -12,11 +12,13 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.trainer.states import RunningStage
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 
-from ltr.errors import ConfigError
+from ltr.errors import ConfigError, LtrError
 from ltr.io.files import disk_errors, replacing
+from ltr.io.names import unless_off
 from ltr.io.trec import Run, write_run
 from ltr.training import records
 from ltr.training.averaging import Averager
@@ -45,7 +47,7 @@ class RunFolder(pl.Callback):
         average: when above 1, the mean of the weights of so many best validations is tried at the end, and kept as
             ``best`` if dev likes it better.
         interpolate: ``dev`` finds the weight with which the first stage's scores are mixed in (on the dev run, for the
-            monitored measure) and stores it with the model; ``off`` does not.
+            monitored measure) and stores it with the model; null does not.
         overwrite: whether a folder that holds another training may be replaced.
     """
 
@@ -56,7 +58,7 @@ class RunFolder(pl.Callback):
         mode: Mode | None = None,
         patience: int | None = None,
         average: int = 0,
-        interpolate: Literal["off", "dev"] = "off",
+        interpolate: Literal["dev", "off", False] | None = None,
         overwrite: bool = False,
     ):
         if patience is not None and patience < 1:
@@ -68,7 +70,7 @@ class RunFolder(pl.Callback):
         self.folder = Path(folder or time.strftime("runs/%Y-%m-%d-%H%M%S"))
         self.monitor = monitor.removeprefix("dev/")
         self.mode, self.patience, self.average = mode, patience, average
-        self.interpolate, self.overwrite = interpolate, overwrite
+        self.interpolate, self.overwrite = unless_off(interpolate), overwrite
         self.resumed = False
         #: the resolved configuration as text, where the training was started from one
         self.config: str | None = None
@@ -78,6 +80,7 @@ class RunFolder(pl.Callback):
         self.bad_rounds = 0
         self.averager = Averager(self.folder / "averaging", average)
         self.interruption = Interruption()
+        self._measured: list[str] = []
         self._random: Tensor | None = None
         self._rows: list[dict[str, Any]] = []
         self._started: float | None = None
@@ -95,8 +98,8 @@ class RunFolder(pl.Callback):
             raise ConfigError("RunFolder: validation decides which weights are best; name a collection as data.dev")
         if hasattr(pl_module.scorer, "check_length") and hasattr(data, "max_length"):
             pl_module.scorer.check_length(data.max_length)  # type: ignore[operator]
-        known = [*pl_module.measures] if isinstance(pl_module, RankingModule) else []
-        measure, self.mode = monitored(self.monitor, self.mode, known)
+        self._measured = [*pl_module.measures] if isinstance(pl_module, RankingModule) else []
+        measure, self.mode = monitored(self.monitor, self.mode, self._measured)
         self.monitor, self.averager.larger = str(measure), self.mode == "max"
         if self.interpolate == "dev":
             check_interpolation(measure, data)
@@ -194,6 +197,19 @@ class RunFolder(pl.Callback):
             return not math.isnan(value)
         return value > self.best_value if self.mode == "max" else value < self.best_value
 
+    def warn_if_first_is_best(self) -> None:
+        """Warn where the first of several validations stayed the best: what was learnt afterwards is in no kept model."""
+        steps = [row["step"] for row in self._rows if f"dev/{self.monitor}" in row]
+        if len(steps) < 2 or self.best_step != steps[0]:
+            return
+        log.warning(
+            "RunFolder: the first of %d validations stayed the best by dev/%s (%.4f, step %d), so best/ holds what was learnt "
+            "until then and nothing later. Monitor what the loss improves (run.monitor, one of: %s), lower model.lr, or "
+            "validate sooner (trainer.val_check_interval); %s has the course of all measures",
+            *(len(steps), self.monitor, self.best_value, self.best_step, ", ".join(self._measured)),
+            self.folder / records.METRICS,
+        )
+
     def keep_best(self, trainer: pl.Trainer, module: RankingModule, run: Run) -> None:
         """Save the module's scorer as ``best/`` and its dev run as ``dev/best.trec``."""
         write_run(self.folder / "dev" / "best.trec", run, tag="best")
@@ -211,6 +227,7 @@ class RunFolder(pl.Callback):
             return
         if not isinstance(exception, KeyboardInterrupt) or trainer.global_step == 0:
             if trainer.is_global_zero:
+                self._keep_trained(trainer, pl_module, exception)
                 records.write_manifest(self.folder, status="failed", step=trainer.global_step)
             return
         self._save_checkpoint(trainer)
@@ -218,6 +235,17 @@ class RunFolder(pl.Callback):
             records.write_metrics(self.folder, self._rows)
             records.write_manifest(self.folder, status="interrupted", step=trainer.global_step)
         _say(f"interrupted at step {trainer.global_step}; continue: ltr fit --resume {self.folder}")
+
+    def _keep_trained(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
+        """Save as ``last/`` what was learnt where a validation that followed cannot be measured."""
+        validating = trainer.state.stage == RunningStage.VALIDATING and trainer.global_step > 0
+        if validating and isinstance(exception, LtrError):
+            assert isinstance(module, RankingModule)
+            self.save_model(trainer, module, "last")
+            log.warning(
+                "RunFolder: the validation at step %d failed; the weights of that step lie in %s",
+                *(trainer.global_step, self.folder / "last"),
+            )
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero:

@@ -11,6 +11,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ltr.batch import Lists
+from ltr.data.part_labels import PartLabels
 from ltr.errors import LtrError
 from ltr.inference.scoring import Scored
 from ltr.io.trec import Run
@@ -37,26 +38,23 @@ class ScoredLists:
 
     @classmethod
     def of(cls, part: str, scored: Sequence[Scored], labels: Sequence[np.ndarray], data: Any) -> ScoredLists:
-        """From what ``score`` yields and the labels of each list.
+        """From what ``score`` yields.
 
         Args:
             part: ``"dev"`` or ``"test"``.
             scored: of each list.
-            labels: [docs] of each list.
-            data: the data module; its ``gains`` turns labels back where they were transformed.
+            labels: [docs] of each list, as the batches had them; used only of data without ``labels_of``.
+            data: the data module.
         """
         place = {query_id: i for i, query_id in enumerate(getattr(data, f"{part}_query_ids", None) or ())}
         order = sorted(range(len(scored)), key=lambda i: place.get(scored[i].query_id, len(place)))
         lists = [scored[i] for i in order]
-        flat = _flat([labels[i] for i in order])
-        truth = LabelledLists(
-            [one.query_id for one in lists],
-            np.cumsum([0, *(len(one.scores) for one in lists)]),
-            flat,
-            gains_of(flat, data, part),
-            [doc_id for one in lists for doc_id in one.doc_ids],
-        )
-        return cls(part, _flat([one.scores for one in lists]), truth)
+        query_ids = [one.query_id for one in lists]
+        offsets = np.cumsum([0, *(len(one.scores) for one in lists)])
+        doc_ids = [doc_id for one in lists for doc_id in one.doc_ids]
+        known = labels_known(data, part)
+        flat = _flat([labels[i] for i in order]) if known is None else None
+        return cls(part, _flat([one.scores for one in lists]), truth_of(part, query_ids, offsets, doc_ids, flat, known))
 
     @property
     def run(self) -> Run:
@@ -79,6 +77,47 @@ def distributed() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
+def labels_known(data: Any, part: str) -> PartLabels | None:
+    """What a data module says of the labels of a part, as they were read; None where it knows no more than its batches."""
+    of = getattr(data, "labels_of", None)
+    return None if of is None else of(part)
+
+
+def truth_of(
+    part: str,
+    query_ids: list[str],
+    offsets: np.ndarray,
+    doc_ids: list[str],
+    labels: np.ndarray | None,
+    known: PartLabels | None,
+) -> LabelledLists:
+    """Lists that were scored, with the labels that their predictions are measured against.
+
+    Args:
+        part: ``"dev"`` or ``"test"``, for errors.
+        query_ids: one per list.
+        offsets: [lists + 1].
+        doc_ids: one per document.
+        labels: [documents] of the batches, which are labels and gains where nothing else is known.
+        known: all labels of the part; those of a document are found by its list and its place in it.
+
+    Raises:
+        LtrError: a list that the data do not know, or that has another number of documents there.
+    """
+    if known is None:
+        return LabelledLists(query_ids, offsets, np.zeros(0) if labels is None else labels, None, doc_ids)
+    place = {query_id: i for i, query_id in enumerate(known.query_ids)}
+    lengths, sizes = np.diff(known.offsets), np.diff(offsets)
+    for query_id, size in zip(query_ids, sizes.tolist(), strict=True):
+        held = int(lengths[place[query_id]]) if query_id in place else 0
+        if held != size:
+            raise LtrError(f"{part}: list {query_id} was scored with {size} documents, and the data label {held} of it")
+    starts = known.offsets[[place[query_id] for query_id in query_ids]]
+    rows = np.repeat(starts - offsets[:-1], sizes) + np.arange(offsets[-1])
+    learnt, read = known.learnt[rows], known.read[rows]
+    return LabelledLists(query_ids, offsets, learnt, read, doc_ids, known.unit, known.read_unit)
+
+
 def labels_of(batch: Lists, purpose: str = "training") -> Tensor:
     """[documents] labels of a batch. Raises LtrError where it has none."""
     if batch.labels is None:
@@ -90,16 +129,6 @@ def labels_by_list(batch: Lists) -> list[np.ndarray]:
     """[docs] labels of each list of a batch that is validated or tested."""
     labels = labels_of(batch, "validation").detach().float().cpu().numpy()
     return np.split(labels, batch.list_offsets[1:-1].tolist()) if len(batch) else []
-
-
-def gains_of(labels: np.ndarray, data: Any, part: str) -> np.ndarray | None:
-    """What the data say that labels of a part are worth; None where that is the labels themselves."""
-    if not hasattr(data, "gains"):
-        return None
-    gains = np.asarray(data.gains(labels, part), np.float64)
-    # labels were float32 in their batch: turned back, no seconds may come out a little below 0
-    rounding = 1e-6 * np.abs(gains).max(initial=0.0)
-    return np.where((gains < 0) & (gains > -rounding), 0.0, gains)
 
 
 def _flat(parts: Sequence[np.ndarray]) -> np.ndarray:

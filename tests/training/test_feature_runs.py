@@ -92,7 +92,7 @@ def test_amounts_are_learnt_and_given_back(log_file, tmp_path):
 
 def test_there_is_no_first_stage_to_mix_in(fold, tmp_path):
     with pytest.raises(
-        ConfigError, match=r"interpolate: dev mixes the first stage's scores in .* set run.interpolate to off"
+        ConfigError, match=r"interpolate: dev mixes the first stage's scores in .* set run.interpolate to null"
     ):
         run(tmp_path / "run", letor(fold), interpolate="dev")
 

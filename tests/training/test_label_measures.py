@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from ltr.errors import ConfigError, LtrError
+from ltr.data.part_labels import PartLabels
+from ltr.errors import ConfigError, DataError, LtrError
 from ltr.inference.scoring import Scored
 from ltr.losses import MSE
 from ltr.metrics import LabelledLists, evaluate_labels
@@ -29,8 +30,8 @@ def module(measures=TEXTS, scorer=None, **settings):
     return RankingModule(scorer or Bag(), MSE(), **{"lr": 0.05, "measures": measures, **settings})
 
 
-def real(gains=None, dev=DEV):
-    return Fixed(BATCHES, dev).real_valued(gains)
+def real(read=None, dev=DEV):
+    return Fixed(BATCHES, dev).real_valued(read)
 
 
 def test_validation_measures_labels():
@@ -64,29 +65,73 @@ def test_judgements_and_labels_are_measured_together():
 
 
 def test_gains_come_from_the_data():
-    made = module(["ndcg_label@2"])
-    trainer().fit(made, datamodule=real(gains=lambda labels, part: np.expm1(labels)))
+    made, read = module(["ndcg_label@2"]), np.expm1(DEV.labels.double().numpy())
+    trainer().fit(made, datamodule=real(read))
     truth = made.scored_lists.truth
-    np.testing.assert_allclose(truth.gains, np.expm1(truth.labels), rtol=1e-6)
+    assert truth.gains.tolist() == read.tolist()
     plain = LabelledLists(truth.query_ids, truth.offsets, truth.labels)
     found, other = (evaluate_labels(made.scored_lists.scores, t, "ndcg_label@2").means for t in (truth, plain))
     assert made.values == found != other
 
 
-def test_rounding_makes_no_negative_gain():
-    class Standardised:
-        def gains(self, labels, part):
-            return labels * 30.0 + 20.0
+class Known:
+    """Data that know the labels of lists a and b as they were read."""
 
-    labels = np.array([-20.0 / 30.0, 2.0, -1.0], np.float32)
-    below = np.nextafter(labels, np.float32(-9))
-    gains = [
-        ScoredLists.of("dev", [Scored("a", ["x", "y", "z"], np.ones(3))], [y], Standardised()).truth.gains
-        for y in (labels, below)
-    ]
-    for found in gains:
-        assert found[0] >= 0
-        assert found[1:] == pytest.approx([80.0, -10.0])  # what is really negative stays
+    dev_query_ids = ("b", "a")
+
+    def labels_of(self, part):
+        learnt = np.array([1 / 3, 0.1, 2 / 3])
+        return PartLabels(("a", "b"), np.array([0, 1, 3]), learnt, 30 * learnt, "standardised seconds", "seconds")
+
+
+def test_labels_of_batches_do_not_count_where_the_data_know_them():
+    scored = [Scored("a", ["x"], np.ones(1)), Scored("b", ["y", "z"], np.array([2.0, 3.0]))]
+    truth = ScoredLists.of("dev", scored, [], Known()).truth
+    assert (truth.query_ids, truth.doc_ids) == (["b", "a"], ["y", "z", "x"])
+    assert truth.labels.tolist() == [0.1, 2 / 3, 1 / 3], "to the last digit: no float32 on the way"
+    assert truth.gains.tolist() == [3.0, 20.0, 10.0]
+    assert (
+        "rmse; errors in the unit of the labels (standardised seconds)"
+        in evaluate_labels(np.ones(3), truth, "rmse").conventions
+    )
+    assert (
+        "gain: the label before its transform, seconds" in evaluate_labels(np.ones(3), truth, "ndcg_label").conventions
+    )
+    assert ScoredLists.of("dev", scored[:1], [], Known()).truth.labels.tolist() == [1 / 3], "a part of the lists"
+
+
+@pytest.mark.parametrize(
+    ("one", "held"), [(Scored("c", ["x"], np.ones(1)), 0), (Scored("b", ["y"], np.ones(1)), 2)], ids=["list", "size"]
+)
+def test_lists_that_the_data_do_not_know_are_not_measured(one, held):
+    with pytest.raises(
+        LtrError, match=f"dev: list {one.query_id} was scored with 1 documents, and the data label {held}"
+    ):
+        ScoredLists.of("dev", [one], [], Known())
+
+
+def test_negative_gains_are_refused_before_training(tmp_path):
+    read = DEV.labels.double().numpy() - 1.5
+    made, loop = module(["rmse", "ndcg_label@5"]), trainer()
+    with pytest.raises(
+        DataError,
+        match=r"RankingModule: model.measures: dev: ndcg_label@5 sums up labels as gains, which must be 0 or more, got -1 "
+        r"\(document 1 of list q0\); take another measure, such as spearman",
+    ):
+        loop.fit(made, datamodule=real(read))
+    assert loop.global_step == 0
+    module_without = module(["rmse", "spearman"])
+    trainer().fit(module_without, datamodule=real(read))
+    assert set(module_without.values) == {"rmse", "spearman"}
+
+
+def test_an_epoch_is_not_lost_to_a_validation_that_cannot_be_measured(tiny_model, tmp_path, caplog):
+    dev = lists([3, 2], [0.5, -1.25, 0.0, 2.0, 0.1], seed=9)  # and the data say nothing of these labels beforehand
+    with caplog.at_level("WARNING", logger="ltr"), pytest.raises(DataError, match="a gain must not be negative"):
+        run(tiny_model, tmp_path / "run", "ndcg_label@2", data=real(dev=dev), epochs=1)
+    assert read_manifest(tmp_path / "run")["status"] == "failed"
+    assert "the validation at step 4 failed; the weights of that step lie in" in caplog.text
+    assert CrossEncoder(str(tmp_path / "run" / "last"))
 
 
 def test_scored_lists_stand_in_the_order_of_the_data():
@@ -170,6 +215,24 @@ def test_the_weights_of_the_smallest_errors_are_averaged(tiny_model, tmp_path):
     assert [value for value, _ in callback.averager.kept] == [1.0, 2.0]
 
 
+@pytest.mark.parametrize(
+    ("monitor", "values", "warned"),
+    [
+        ("rmse", [1.0, 3.0, 2.0], True),
+        ("rmse", [3.0, 1.0, 2.0], False),
+        ("rmse", [1.0], False),
+        ("spearman_top.5", [0.4, 0.1, 0.2], True),
+        ("spearman_top.5", [math.nan, 0.1, 0.2], False),
+    ],
+)
+def test_a_first_validation_that_stays_the_best_is_told(tiny_model, tmp_path, caplog, monitor, values, warned):
+    with caplog.at_level("WARNING", logger="ltr"):
+        bests(tiny_model, tmp_path / "a", monitor, values)
+    said = f"the first of {len(values)} validations stayed the best by dev/{monitor} ({values[0]:.4f}, step 4)"
+    assert (said in caplog.text) == warned
+    assert ("lower model.lr" in caplog.text) == warned
+
+
 def test_an_undefined_value_is_never_the_best(tiny_model, tmp_path):
     callback = bests(tiny_model, tmp_path / "run", "spearman_top.5", [math.nan, 0.1, math.nan, 0.2], average=3)
     assert callback.saved == [1, 3]
@@ -211,9 +274,14 @@ def test_a_mode_against_the_measure_is_refused(tiny_model, tmp_path):
 def test_interpolation_needs_a_first_stage_and_judgements(tiny_model, tmp_path):
     for measures, data in ((["rmse"], real()), (["rmse"], Fixed(BATCHES, lists([2], [1, 0])))):
         with pytest.raises(
-            ConfigError, match=r"interpolate: dev mixes .* by what rmse says .* set run.interpolate to off"
+            ConfigError, match=r"interpolate: dev mixes .* by what rmse says .* set run.interpolate to null"
         ):
             run(tiny_model, tmp_path / "run", "rmse", data=data, measures=measures, interpolate="dev")
+
+
+@pytest.mark.parametrize("word", [None, "off", False])
+def test_one_meaning_of_every_word_for_no_interpolation(tmp_path, word):
+    assert RunFolder(str(tmp_path), interpolate=word).interpolate is None
 
 
 def test_the_table_of_a_training_on_real_values(tiny_model, tmp_path):
@@ -222,6 +290,10 @@ def test_the_table_of_a_training_on_real_values(tiny_model, tmp_path):
     assert text.startswith("dev\n3 lists, 9 documents; pooled over all documents: rmse")
     row = next(line for line in text.splitlines() if line.startswith("trained")).split()
     assert float(row[1]) == pytest.approx(callback.best_value, abs=1e-4)
+    constant, order = (next(x.split() for x in text.splitlines() if x.startswith(n)) for n in ("constant", "random"))
+    labels = DEV.labels.numpy()
+    assert float(constant[-1]) == pytest.approx(np.sqrt(((labels - 0.5) ** 2).mean()), abs=1e-4), "the toy's mean is .5"
+    assert order[2] == "0.0000", "a random order correlates with nothing"
     assert results[0].content()["labels"]["rows"][0]["rmse"] == pytest.approx(callback.best_value, rel=1e-5)
     assert "first stage" not in text
     assert read_manifest(tmp_path / "run")["best"]["measure"] == "dev/rmse"

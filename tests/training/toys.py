@@ -1,10 +1,12 @@
 """A scorer and data small enough to train in milliseconds, of the contract's real types."""
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import nn
 
 from ltr.batch import TextLists, TokenRows
+from ltr.data.part_labels import PartLabels
 from ltr.io.trec import Run
 from ltr.scorers.base import Scorer
 
@@ -61,11 +63,13 @@ class Fixed(pl.LightningDataModule):
     def describe(self):
         return f"toy data: {len(self.batches)} batches"
 
-    def real_valued(self, gains=None):
-        """The same with the labels of dev as real values: no judgements, no first stage."""
-        self.dev_qrels = self.dev_run = None
-        if gains is not None:
-            self.gains = gains
+    def real_valued(self, read=None):
+        """The same with the labels of dev as real values: no judgements, no first stage; ``read`` as the source has them."""
+        self.dev_qrels, self.dev_run, self.mean_label = None, None, 0.5
+        if read is not None:
+            dev = self.dev_batch
+            known = PartLabels(dev.query_ids, dev.list_offsets.numpy(), dev.labels.double().numpy(), np.array(read))
+            self.labels_of = {"dev": known}.get
         return self
 
     def train_dataloader(self):

@@ -27,8 +27,8 @@ class EngagementData(FeatureData):
     share of one such as ``log.csv[:80%]`` and ``log.csv[80%:]``, which have no list in common. The columns of an SVMlight
     file are named by a ``features.txt`` beside it (``1<TAB>duration`` on each line), else ``1``, ``2`` and so on.
 
-    What is learnt is ``log(1 + amount)``, standardised on request; ``gains(labels, part)`` turns it back into amounts,
-    which is what nDCG with the label as gain sums up. There are no judgements: monitor measures of labels.
+    What is learnt is ``log(1 + amount)``, standardised on request; nDCG with the label as gain sums up the amounts as they
+    were read. There are no judgements: monitor measures of labels.
 
     Args:
         train: file to train on.
@@ -38,7 +38,8 @@ class EngagementData(FeatureData):
             Take items where they recur in many lists: a scorer that has seen them in training looks better than it is.
         list_id: column of the list (a session, a query, a topic); rows need not stand together.
         item_id: column of the document; null gives ``LIST-LINE``.
-        label: column of the amount, 0 or more.
+        label: column of the amount, 0 or more; its name is the unit that tables of results name. (An SVMlight file has no
+            such column: there it is the unit alone.)
         features: columns in order; null takes all other columns of numbers.
         weight: column of the importance, such as how many sessions an amount was measured in, scaled to a mean of 1 over
             its file; null for 1. Not for SVMlight files.
@@ -129,6 +130,10 @@ class EngagementData(FeatureData):
             labels = self._plain("train").labels if self.standardise_label else np.zeros(0)
             self._target = Target.fit(labels, log1p, self.standardise_label)
         return self._target
+
+    @property
+    def unit(self) -> str:
+        return self.label
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from ltr.data.lists.batching import EvalBatches, TrainBatches
 from ltr.data.lists.loaders import Loader, TrainLoader
 from ltr.data.lists.ragged import Ragged
 from ltr.data.lists.sampling import Drawn, Pool
+from ltr.data.part_labels import PartLabels
 from ltr.errors import ConfigError
 from ltr.io.trec import Qrels
 
@@ -90,9 +92,10 @@ class FeatureData(pl.LightningDataModule):
         """How the file's labels become what is learnt; None where they are taken as they are."""
         return None
 
-    def gains(self, labels: np.ndarray, part: str) -> np.ndarray:
-        """[documents] labels of a part's batches back in the unit of the file."""
-        return labels if self.target is None else self.target.back(labels)
+    @property
+    def unit(self) -> str:
+        """The unit of the files' labels, in words; empty where it is not known."""
+        return ""
 
     # ------------------------------------------------------------------ what Lightning calls
 
@@ -152,6 +155,22 @@ class FeatureData(pl.LightningDataModule):
         """
         table = self._table(part)
         return FeatureEncoder(table)[table.drawn()]
+
+    def labels_of(self, part: str) -> PartLabels:
+        """The labels of a part in file order, in full precision: what is learnt, and what the file says."""
+        table, target = self._plain(part), self.target
+        unit = self.unit if target is None else target.unit(self.unit)
+        return PartLabels(table.query_ids, table.offsets, self._table(part).labels, table.labels, unit, self.unit)
+
+    @property
+    def mean_label(self) -> float | None:
+        """The mean of what is learnt over the training documents; None without a train part."""
+        return None if self.train is None else float(self._table("train").labels.mean())
+
+    @property
+    def back(self) -> Callable[[np.ndarray], np.ndarray] | None:
+        """Turns predictions into the unit of the files; None where they are in that unit."""
+        return None if self.target is None else self.target.back
 
     @property
     def dev_query_ids(self) -> list[str]:

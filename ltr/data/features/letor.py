@@ -89,6 +89,10 @@ class LetorData(FeatureData):
         return self.labels == "grades"
 
     @property
+    def unit(self) -> str:
+        return "grades" if self.has_grades else ""
+
+    @property
     def settings(self) -> dict[str, Any]:
         return {**super().settings, "labels": self.labels}
 

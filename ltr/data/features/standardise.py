@@ -83,6 +83,15 @@ class Target:
         wide = np.asarray(labels, np.float64)
         return ((np.log1p(wide) if self.log1p else wide) - self.mean) / self.std
 
+    def unit(self, of: str) -> str:
+        """The unit of what is learnt, in words, from that of the amounts.
+
+        >>> Target(log1p=True, mean=3.0, std=2.0).unit("seconds")
+        'standardised log(1 + seconds)'
+        """
+        plain = f"log(1 + {of or 'label'})" if self.log1p else of
+        return f"standardised {plain or 'labels'}" if (self.mean, self.std) != (0.0, 1.0) else plain
+
     def back(self, values: np.ndarray) -> np.ndarray:
         """[documents] float64 amounts, from what is learnt or predicted; never negative."""
         plain = np.asarray(values, np.float64) * self.std + self.mean

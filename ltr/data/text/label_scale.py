@@ -34,15 +34,15 @@ class LabelScale:
         return cls(float(values.mean()), deviation)
 
     def scaled(self, labels: np.ndarray) -> np.ndarray:
-        """[documents] labels in units of the deviation."""
-        return ((np.asarray(labels, np.float64) - self.mean) / self.deviation).astype(np.float32)
+        """[documents] float64 labels in units of the deviation."""
+        return (np.asarray(labels, np.float64) - self.mean) / self.deviation
 
-    def undone(self, labels: np.ndarray) -> np.ndarray:
-        """[documents] the labels that ``scaled`` was given, to rounding."""
-        return np.asarray(labels, np.float64) * self.deviation + self.mean
+    def back(self, predictions: np.ndarray) -> np.ndarray:
+        """[documents] float64 predictions of scaled labels, in the unit of the labels."""
+        return np.asarray(predictions, np.float64) * self.deviation + self.mean
 
     def part(self, part: TrainPart | EvalPart) -> TrainPart | EvalPart:
         """A part of the data with scaled labels."""
         if isinstance(part, EvalPart):
-            return replace(part, lists=part.lists._replace(labels=self.scaled(part.lists.labels)))
-        return replace(part, pool=replace(part.pool, rest_labels=self.scaled(part.pool.rest_labels)))
+            return replace(part, lists=part.lists._replace(labels=self.scaled(part.labels).astype(np.float32)))
+        return replace(part, pool=replace(part.pool, rest_labels=self.scaled(part.pool.rest_labels).astype(np.float32)))

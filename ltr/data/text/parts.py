@@ -63,7 +63,7 @@ class EvalPart:
             labels.
         doc_ids: document number -> id.
         lists: all lists, in the order of the run; labels are the judgements (0 where there is none) or the teacher's
-            scores.
+            scores, in the unit that is learnt.
     """
 
     collection: Collection
@@ -76,6 +76,11 @@ class EvalPart:
     def query_ids(self) -> Sequence[str]:
         """A query for each list."""
         return self.run.query_ids
+
+    @property
+    def labels(self) -> np.ndarray:
+        """[documents] float64 judgements or the teacher's scores, as they were read."""
+        return (self.run.scores if self.qrels is None else self.lists.labels).astype(np.float64)
 
 
 def eval_part(
@@ -171,8 +176,9 @@ def refuse_two_sources(name: str, source: str | None, teacher: str | None) -> No
     if source is not None and teacher is not None:
         prefix = "" if name == "train" else f"{name}_"
         raise ConfigError(
-            f"TextData: a teacher's run gives documents and labels; leave {name}_candidates out, "
-            f"got {name}_candidates {source} and {prefix}teacher {teacher}"
+            f"TextData: a teacher's run gives documents and labels, so {name}_candidates must be null beside it, got "
+            f"{name}_candidates {source} and {prefix}teacher {teacher}; set data.{name}_candidates=null, or "
+            f"data.{prefix}teacher=null"
         )
 
 

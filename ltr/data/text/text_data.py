@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytorch_lightning as pl
@@ -16,6 +17,7 @@ from ltr.data.collections.collection import Collection, load
 from ltr.data.lists.batching import EvalBatches, TrainBatches, check_batch_size
 from ltr.data.lists.loaders import Loader, TrainLoader
 from ltr.data.lists.sampling import Drawn, Sampling, epoch_entries
+from ltr.data.part_labels import PartLabels
 from ltr.data.text import parts as text_parts
 from ltr.data.text.label_scale import LabelScale
 from ltr.data.text.parts import EvalPart, TrainPart
@@ -25,6 +27,7 @@ from ltr.data.tokens.pairs import PairTemplate, check_lengths, load_tokenizer
 from ltr.data.tokens.passage_encoder import passage_encoder
 from ltr.data.tokens.passages import Reading, check_stride
 from ltr.errors import ConfigError
+from ltr.io.names import unless_off
 from ltr.io.trec import Qrels, Run
 
 
@@ -38,12 +41,13 @@ class TextData(pl.LightningDataModule):
         train: collection to train on, such as ``msmarco-passage/train/judged``, ``pydocs/train`` or ``folder/train``.
         dev: collection to validate on.
         test: collection to test on when training is over.
-        train_candidates: where negatives come from: ``bm25`` (default), ``scoreddocs``, ``qrels`` (judged documents),
-            the name of a folder's run, or a TREC run file; ``docpairs`` trains on the data set's own triples.
+        train_candidates: where negatives come from: ``bm25``, ``scoreddocs``, ``qrels`` (judged documents), the name of a
+            folder's run, or a TREC run file; ``docpairs`` trains on the data set's own triples. Null takes bm25, or none
+            beside a teacher.
         dev_candidates: what is reranked in validation, likewise (not ``docpairs``).
         test_candidates: what is reranked in the test; default: as ``dev_candidates``.
         teacher: a TREC run whose documents and scores are the training lists and their labels (distillation, real-valued
-            labels of any kind).
+            labels of any kind); then train_candidates must be null.
         dev_teacher: likewise for validation, instead of ``dev_candidates``; then only measures of labels apply.
         test_teacher: likewise for the test, instead of ``test_candidates``.
         standardise_labels: take the mean of the teacher's training scores from all its scores and divide by their
@@ -69,9 +73,9 @@ class TextData(pl.LightningDataModule):
         train: str | None = None,
         dev: str | None = None,
         test: str | None = None,
-        train_candidates: str | None = None,
-        dev_candidates: str = "bm25",
-        test_candidates: str | None = None,
+        train_candidates: str | Literal[False] | None = None,
+        dev_candidates: str | Literal[False] | None = "bm25",
+        test_candidates: str | Literal[False] | None = None,
         teacher: str | None = None,
         dev_teacher: str | None = None,
         test_teacher: str | None = None,
@@ -98,6 +102,9 @@ class TextData(pl.LightningDataModule):
         counts = {"dev_top": dev_top, "train_queries": train_queries, "dev_queries": dev_queries}
         counts |= {"train_epoch_lists": train_epoch_lists, "eval_tokens_per_batch": eval_tokens_per_batch}
         text_parts.check_counts(counts, seed=seed, workers=workers)
+        # a saved configuration of a teacher's dev holds bm25, the default
+        train_candidates, test_candidates = unless_off(train_candidates), unless_off(test_candidates)
+        dev_candidates = unless_off(dev_candidates) or "bm25"
         text_parts.refuse_two_sources("dev", dev_candidates if dev_candidates != "bm25" else None, dev_teacher)
         text_parts.refuse_two_sources("test", test_candidates, test_teacher)
         self.train, self.dev, self.test = train, dev, test
@@ -198,9 +205,29 @@ class TextData(pl.LightningDataModule):
         """The order of the test lists."""
         return self._eval_part("test").run.query_ids
 
-    def gains(self, labels: np.ndarray, part: str) -> np.ndarray:
-        """[documents] labels of a part (train, dev, test) as the teacher gave them, the gains of ``ndcg_label``."""
-        return labels if self._scale is None or self._teacher(part) is None else self._scale.undone(labels)
+    def labels_of(self, part: str) -> PartLabels:
+        """The labels of dev or test in full precision: what is learnt, and what the judgements or the teacher say."""
+        found, taught = self._eval_part(part), self._teacher(part) is not None
+        read, unit = found.labels, "teacher's scores" if taught else "grades"
+        scaled = taught and self._scale is not None
+        learnt = self._scale.scaled(read) if scaled else read  # type: ignore[union-attr]
+        return PartLabels(
+            found.query_ids, found.run.offsets, learnt, read, f"standardised {unit}" if scaled else unit, unit
+        )
+
+    @property
+    def mean_label(self) -> float | None:
+        """The mean of the labels that training lists are drawn from; None without a train part."""
+        if self.train is None:
+            return None
+        part = self._part("train")
+        assert isinstance(part, TrainPart)
+        return float(np.concatenate([part.pool.first_labels, part.pool.rest_labels]).mean(dtype=np.float64))
+
+    @property
+    def back(self) -> Callable[[np.ndarray], np.ndarray] | None:
+        """Turns predictions into the unit of the teacher's scores; None where they are in that unit."""
+        return None if self._scale is None else self._scale.back
 
     @property
     def trained_on(self) -> tuple[str, ...]:

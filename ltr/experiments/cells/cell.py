@@ -19,7 +19,7 @@ from ltr.experiments.cells.memory import Meter
 from ltr.experiments.cells.truth import Truth
 from ltr.experiments.spec.building import build
 from ltr.metrics import LabelledLists
-from ltr.training.scored import gains_of
+from ltr.training.scored import labels_known, truth_of
 
 Config = dict[str, Any]
 
@@ -186,9 +186,10 @@ def _outside(task: Task) -> Outcome:
     if task.test:
         data.setup("test")
         whole = data.whole("test")
-        labels = whole.labels.numpy()
-        gains = gains_of(labels, data, "test")
-        lists = LabelledLists(whole.query_ids, whole.list_offsets.numpy(), labels, gains, whole.doc_ids)
+        known = labels_known(data, "test")
+        lists = truth_of(
+            "test", whole.query_ids, whole.list_offsets.numpy(), whole.doc_ids, whole.labels.numpy(), known
+        )
         _attach(outcome, data, lists, ranker.predict(data, "test"))
     return outcome
 

@@ -31,10 +31,13 @@ class Truth:
         query_ids: [lists].
         offsets: [lists + 1]; the documents of list i are ``offsets[i]:offsets[i + 1]``.
         doc_ids: [documents], in the order of their ids inside a list.
-        labels: [documents] as the loss sees them.
-        gains: [documents] labels in the unit of engagement, the gain of nDCG on labels.
+        labels: [documents] in the unit that the loss sees.
+        gains: [documents] labels as they were read, the gain of nDCG on labels.
         qrels: judgements of the queries; None where labels are real values.
         first: [documents] scores of the first stage; None where there is none.
+        unit: of the labels, in words; empty where it is not known.
+        gain_unit: of the gains.
+        mean: of the training labels, in the unit of the labels; None where it is not known.
     """
 
     query_ids: list[str]
@@ -44,6 +47,9 @@ class Truth:
     gains: np.ndarray
     qrels: Qrels | None
     first: np.ndarray | None = None
+    unit: str = ""
+    gain_unit: str = ""
+    mean: float | None = None
 
     @classmethod
     def of(cls, data: Any, lists: LabelledLists) -> tuple[Truth, np.ndarray]:
@@ -60,13 +66,16 @@ class Truth:
         doc_ids = [lists.doc_ids[i] for i in order]
         offsets = np.concatenate([[0], np.cumsum(np.diff(lists.offsets)[ranked])])
         first = _first(data.test_run, query_ids, offsets, doc_ids)
-        labels, gains = lists.labels[order].astype(np.float32), lists.gains[order]
-        return cls(query_ids, offsets, doc_ids, labels, gains, data.test_qrels, first), order
+        labels, gains, mean = lists.labels[order], lists.gains[order], getattr(data, "mean_label", None)
+        told = lists.unit, lists.gain_unit, mean
+        return cls(query_ids, offsets, doc_ids, labels, gains, data.test_qrels, first, *told), order
 
     @property
     def lists(self) -> LabelledLists:
         """What label measures take."""
-        return LabelledLists(self.query_ids, self.offsets, self.labels, self.gains, self.doc_ids)
+        return LabelledLists(
+            self.query_ids, self.offsets, self.labels, self.gains, self.doc_ids, self.unit, self.gain_unit
+        )
 
     def run(self, scores: np.ndarray, name: str) -> Run:
         """The test part ranked by ``scores`` [documents]."""
@@ -74,24 +83,23 @@ class Truth:
 
     @property
     def signature(self) -> str:
-        """16 hexadecimal digits that change with lists, judgements or gains (to four digits)."""
+        """16 hexadecimal digits that change with lists, judgements or gains."""
         found = hashlib.sha256()
-        for part in (self.query_ids, self.doc_ids, self.qrels, [f"{gain:.3e}" for gain in self.gains.tolist()]):
+        for part in (self.query_ids, self.doc_ids, self.qrels):
             found.update(json.dumps(part, sort_keys=True).encode())
         found.update(self.offsets.astype(np.int64).tobytes())
+        found.update(np.add(self.gains, 0.0, dtype=np.float64).tobytes())  # -0.0 becomes 0.0
         return found.hexdigest()[:16]
 
     def same_as(self, other: Truth) -> bool:
         """Whether lists, judgements and gains are the same; labels may stand in another unit."""
         ids = all(getattr(self, name) == getattr(other, name) for name in ("query_ids", "doc_ids", "qrels"))
-        rounding = 1e-4 * float(np.abs(self.gains).max(initial=0.0))
-        return (
-            ids and np.array_equal(self.offsets, other.offsets) and np.allclose(self.gains, other.gains, 1e-4, rounding)
-        )
+        return ids and np.array_equal(self.offsets, other.offsets) and np.array_equal(self.gains, other.gains)
 
     def dump(self) -> bytes:
         """As bytes for a file (numpy's npz, without pickled objects)."""
-        facts = {"query_ids": self.query_ids, "doc_ids": self.doc_ids, "qrels": self.qrels}
+        names = ("query_ids", "doc_ids", "qrels", "unit", "gain_unit", "mean")
+        facts = {name: getattr(self, name) for name in names}
         arrays = {"offsets": self.offsets, "labels": self.labels, "gains": self.gains}
         if self.first is not None:
             arrays["first"] = self.first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -27,6 +28,7 @@ from ltr.metrics.statistics.seeds import (
     sample,
     summarise,
 )
+from ltr.metrics.yardsticks import yardsticks
 from ltr.report.tables.table import Cell
 
 #: name of the candidates as they came, where there is a first stage
@@ -63,7 +65,7 @@ class DataResults:
         truth: its test part.
         systems: those with a finished seed, in the order of the spec; the first stage before them.
         samples: name of a system -> what it reached on each measure: measured once, for tables, page and files.
-        summaries: one per system and measure.
+        summaries: one per system and measure; below them a constant's and a random order's, for measures of real labels.
         conventions: how it was measured.
     """
 
@@ -151,6 +153,7 @@ def results(spec: Spec, groups: Sequence[Group], truths: dict[str, Truth]) -> Re
         one.samples = {s.name: _samples(one, s, chosen) for s in one.systems}
         _draw(one.samples)
         one.summaries = [summarise(sampled) for by in one.samples.values() for sampled in by]
+        one.summaries += _yardsticks(one, chosen)
         one.conventions = _conventions(one, chosen)
         contrasts += _contrasts(spec, one, chosen)
         data.append(one)
@@ -216,7 +219,7 @@ def _samples(one: DataResults, system: System, chosen: Sequence[AnyMeasure]) -> 
     other_unit = system.group is not None and not system.group.plain
     for measure in chosen:
         if not isinstance(measure, Measure):
-            if other_unit and measure.name.startswith(("rmse", "mae")):
+            if other_unit and measure.kind.in_unit:
                 continue
             found.append(sample(system.name, measure, system.scores, lists, one.name))
         elif evaluated:
@@ -234,6 +237,30 @@ def _draw(samples: dict[str, list[Sample]]) -> None:
                 by_measure.setdefault(str(one.measure), []).append(one)
     for own in by_measure.values():
         draw_together(own)
+
+
+def _yardsticks(one: DataResults, chosen: Sequence[AnyMeasure]) -> list[Summary]:
+    """What predictors that know nothing reach on measures of labels: figures without chance, so without intervals."""
+    if not one.systems:
+        return []
+    labelled = [m for m in chosen if not isinstance(m, Measure)]
+    return [
+        Summary(
+            *(one.name, e.run, measure, e.means[str(measure)]),
+            low=math.nan,
+            high=math.nan,
+            seed_sd=math.nan,
+            seed_min=e.means[str(measure)],
+            seed_max=e.means[str(measure)],
+            seed_low=math.nan,
+            seed_high=math.nan,
+            n_seeds=1,
+            n_queries=len(e.query_ids),
+        )
+        for e in yardsticks(one.truth.lists, labelled, one.truth.mean)
+        for measure in labelled
+        if str(measure) in e.means
+    ]
 
 
 def _contrasts(spec: Spec, one: DataResults, chosen: Sequence[AnyMeasure]) -> list[SeedContrast]:

@@ -28,6 +28,20 @@ def mae(predictions: np.ndarray, labels: np.ndarray) -> float:
     return float(np.abs(predictions - labels).mean()) if len(labels) else float("nan")
 
 
+def r2(predictions: np.ndarray, labels: np.ndarray) -> float:
+    """R², the coefficient of determination; NaN where all labels are equal or there is none.
+
+    ``1 - sum (label - prediction)² / sum (label - mean of the labels)²``: 1 for exact predictions, 0 for the mean of these
+    labels, below 0 for anything worse than it. It has no unit, so that tables of other labels can be compared with it.
+
+    >>> r2(np.array([1.0, 2.0, 6.0]), np.array([0.0, 2.0, 4.0]))  # 1 - (1 + 0 + 4) / (4 + 0 + 4)
+    0.375
+    """
+    if not len(labels) or not np.ptp(labels) > 0:
+        return float("nan")
+    return float(1 - ((labels - predictions) ** 2).sum() / ((labels - labels.mean()) ** 2).sum())
+
+
 def spearman(predictions: np.ndarray, labels: np.ndarray) -> float:
     """Spearman's rank correlation, ties at their mean rank; NaN where one side is constant or there are fewer than two.
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ltr.errors import ConfigError
 from ltr.io.names import suggestion
-from ltr.metrics.measures.focus import STATISTICS, ndcg_of_labels, precision_of_top, top_share
+from ltr.metrics.measures.focus import STATISTICS, ndcg_of_labels, precision_of_top, r2, top_share
 from ltr.metrics.measures.syntax import taken_apart, written
 
 
@@ -22,6 +22,7 @@ class LabelKind:
         region: ``"top"``, ``"rest"`` or ``""`` for all documents; ``top`` and ``rest`` take a share.
         cutoff: whether ``@k`` may be given.
         per_query: whether it has a value for each list; else the documents of all lists are pooled.
+        in_unit: whether predictions must be in the unit of the labels; else only their order counts.
     """
 
     text: str
@@ -29,6 +30,7 @@ class LabelKind:
     region: str = ""
     cutoff: bool = False
     per_query: bool = False
+    in_unit: bool = False
 
 
 _WHAT = {
@@ -37,6 +39,7 @@ _WHAT = {
     "spearman": "Spearman's rank correlation, ties at their mean rank",
     "kendall": "Kendall's rank correlation tau-b",
 }
+_ERRORS = ("rmse", "mae")
 _WHERE = {
     "": "over all documents",
     "top": "over the documents whose label is in the top share of all labels",
@@ -44,10 +47,11 @@ _WHERE = {
 }
 #: the measures of real-valued labels
 LABEL_KINDS = {
-    f"{what}_{region}".rstrip("_"): LabelKind(f"{text} {where}", what not in ("rmse", "mae"), region)
+    f"{what}_{region}".rstrip("_"): LabelKind(f"{text} {where}", what not in _ERRORS, region, in_unit=what in _ERRORS)
     for region, where in _WHERE.items()
     for what, text in _WHAT.items()
 } | {
+    "r2": LabelKind("R², the share of the labels' variance that is explained, over all documents", in_unit=True),
     "precision_top": LabelKind("share of the top labels among as many highest predictions", region="top"),
     "ndcg_label": LabelKind("nDCG of each list with the label as gain", cutoff=True, per_query=True),
     "ndcg_pooled": LabelKind("nDCG of all documents as one list, with the label as gain", cutoff=True),
@@ -60,8 +64,8 @@ class LabelMeasure:
 
     All but ``ndcg_label`` pool the documents of all lists. The top share is ``ltr.metrics.measures.focus.top_share``: ``top.2``
     are the documents whose label is among the highest 20 % of all labels, ``rest.2`` all others. Undefined values are
-    NaN: a correlation where all predictions or all labels are equal, anything over no documents (``rest`` where all
-    labels are equal). A NaN is reported, and never chosen as best.
+    NaN: a correlation where all predictions or all labels are equal, R² where all labels are, anything over no documents
+    (``rest`` where all labels are equal). A NaN is reported, and never chosen as best.
 
     Args:
         name: one of ``LABEL_KINDS``.
@@ -120,6 +124,11 @@ class LabelMeasure:
         """Whether it has a value for each list; else it pools the documents of all lists."""
         return self.kind.per_query
 
+    @property
+    def correlates(self) -> bool:
+        """Whether it is a rank correlation, 0 for a random order."""
+        return self.name.startswith(("spearman", "kendall"))
+
     def __str__(self) -> str:
         return written(self.name, self.share, 1, self.cutoff)
 
@@ -133,6 +142,8 @@ class LabelMeasure:
         """
         if self.kind.cutoff:
             return float(ndcg_of_labels(predictions, gains, self.cutoff or len(gains))[0])
+        if self.name == "r2":
+            return r2(predictions, labels)
         if not self.kind.region:
             return STATISTICS[self.name](predictions, labels)
         assert self.share is not None

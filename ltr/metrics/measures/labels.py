@@ -23,6 +23,8 @@ class LabelledLists:
         labels: [documents], finite, in the unit that a model predicts (such as log1p seconds).
         gains: [documents] what nDCG sums up (such as seconds), not negative; default: the labels.
         doc_ids: one per document, where runs are to be looked up.
+        unit: of the labels, in words, such as ``log(1 + seconds)``; empty where it is not known.
+        gain_unit: of the gains.
 
     Raises:
         ShapeError: when these do not fit together.
@@ -39,7 +41,10 @@ class LabelledLists:
         labels: Sequence[float] | np.ndarray,
         gains: Sequence[float] | np.ndarray | None = None,
         doc_ids: Sequence[str] = (),
+        unit: str = "",
+        gain_unit: str = "",
     ):
+        self.unit, self.gain_unit = unit, gain_unit
         self.query_ids, self.doc_ids = list(query_ids), list(doc_ids)
         self.offsets = np.asarray(offsets, np.int64)
         self.labels = np.asarray(labels, np.float64)
@@ -71,6 +76,18 @@ class LabelledLists:
 
     def __repr__(self) -> str:
         return f"LabelledLists({len(self)} lists, {len(self.labels)} documents)"
+
+    def check(self, measures: Iterable[LabelMeasure], who: str) -> None:
+        """Raise DataError, in the name of ``who``, where a measure cannot be taken of any predictions of these lists."""
+        asked = next((measure for measure in measures if measure.kind.cutoff), None)
+        if asked is not None and (self.gains < 0).any():
+            at = int(np.argmax(self.gains < 0))
+            list_number = int(np.searchsorted(self.offsets, at, "right")) - 1
+            raise DataError(
+                f"{who}: {asked} sums up labels as gains, which must be 0 or more, got {self.gains[at]:g} (document "
+                f"{at - int(self.offsets[list_number]) + 1} of list {self.query_ids[list_number]}); take another measure, "
+                "such as spearman or rmse_top.2, or shift the labels"
+            )
 
     def predictions(self, run: Run) -> np.ndarray:
         """[documents] a run's scores, in the order of the labels.
@@ -169,10 +186,16 @@ def conventions(measures: Sequence[LabelMeasure], truth: LabelledLists) -> str:
             f"{written('top', share, 1, 0)}: labels >= {truth.labels[focus].min():.6g} ({focus.sum():,} documents), rest: others"
         )
     if any(not m.larger_is_better for m in measures):
-        parts.append("errors in the unit of the labels, smaller is better")
+        unit = f" ({truth.unit})" if truth.unit else ""
+        parts.append(f"errors in the unit of the labels{unit}, smaller is better")
+    if any(m.name == "r2" for m in measures):
+        parts.append(
+            "r2: 1 - squared errors / squared deviations from the mean of these labels; below 0: worse than it"
+        )
     if any(m.kind.cutoff for m in measures):
         gain = "the label" if np.array_equal(truth.gains, truth.labels) else "the label before its transform"
-        parts.append(f"gain: {gain}; tied predictions share their mean gain")
-    if any(m.name.startswith(("spearman", "kendall")) for m in measures):
+        unit = f", {truth.gain_unit}" if truth.gain_unit else ""
+        parts.append(f"gain: {gain}{unit}; tied predictions share their mean gain")
+    if any(m.correlates for m in measures):
         parts.append("correlations: nan where one side is constant")
     return "; ".join(parts)

@@ -117,6 +117,8 @@ class Resampled:
                 error = np.abs(self.predictions - self.labels)
                 total = w @ (error**2 if name == "rmse" else error).T / w.sum(axis=1, keepdims=True)
                 return np.sqrt(total) if name == "rmse" else total
+            if name == "r2":
+                return self._r2(w)
             return self._spearman(w) if name == "spearman" else self._kendall(w)
 
     def _region(self, w: np.ndarray) -> np.ndarray:
@@ -128,6 +130,13 @@ class Resampled:
         _, last = self.by_label.first(w, counts)
         top = self.by_label.group <= last[:, None]
         return ~top if self.measure.kind.region == "rest" else top
+
+    def _r2(self, w: np.ndarray) -> np.ndarray:
+        means = w @ self.labels / w.sum(axis=1)
+        spread = np.einsum("rd,rd->r", w, (self.labels - means[:, None]) ** 2)
+        differing = (self.by_label.sums(w) > 0).sum(axis=1) > 1
+        found = 1 - w @ ((self.predictions - self.labels) ** 2).T / spread[:, None]
+        return np.where(differing[:, None], found, np.nan)
 
     def _spearman(self, w: np.ndarray) -> np.ndarray:
         n = w.sum(axis=1)

@@ -92,14 +92,15 @@ def label_table(evaluations: Sequence[LabelEvaluation], title: str = "") -> Tabl
     """One row per set of predictions, one column per measure of real-valued labels; the best in bold by direction.
 
     Args:
-        evaluations: of the same labels by the same measures.
+        evaluations: of the same labels; the first by all measures, others (such as ``yardsticks``) by some of them.
         title: above the table.
     """
     rows = []
     for e in evaluations:
         cells: list[Cell | str] = [e.run]
-        for text, value in e.means.items():
-            others = [other.means[text] for other in evaluations]
+        for text in evaluations[0].means:
+            others = [other.means[text] for other in evaluations if text in other.means]
+            value = e.means.get(text)
             cells.append(Cell(value, best=len(others) > 1 and value == best_of(parse(text), others)))
         rows.append(cells)
     return Table(["run", *evaluations[0].means], rows, title, evaluations[0].conventions)

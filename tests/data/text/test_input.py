@@ -44,7 +44,10 @@ def test_configuration_from_the_command_line(sampling):
         ({"train": None, "dev": None}, "name a collection to train, dev or test on, got none"),
         ({"tokenizer": None}, "tokenizer is not set; give the model's hub id or folder"),
         ({"max_length": 14}, "leave room for the document"),
-        ({"teacher": "x"}, "leave train_candidates out, got train_candidates first and teacher x"),
+        (
+            {"teacher": "x"},
+            "train_candidates must be null beside it, got train_candidates first and teacher x; set data.train_candidates=null",
+        ),
         ({"train_candidates": "bm25", "sampling": Sampling(top=None)}, "BM25 would rank the whole collection"),
         ({"train_epoch_lists": 99}, "train_epoch_lists: an epoch has at most one list per query, 12, got 99"),
     ],

@@ -82,10 +82,13 @@ def test_the_signature_knows_the_teachers(data, unjudged, tmp_path):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"dev_teacher": "x"}, "leave dev_candidates out, got dev_candidates first and dev_teacher x"),
+        (
+            {"dev_teacher": "x"},
+            "dev_candidates must be null beside it, got dev_candidates first and dev_teacher x; set data.dev_candidates=null",
+        ),
         (
             {"test_candidates": "bm25", "test_teacher": "x"},
-            "leave test_candidates out, got test_candidates bm25 and test_teacher x",
+            "test_candidates must be null beside it, got test_candidates bm25 and test_teacher x; set data.test_candidates=null",
         ),
     ],
 )
@@ -160,7 +163,7 @@ def test_standardised_labels_know_no_unit_and_give_their_gains_back(data, folder
     plain, scaled = data(**both), data(**both, standardise_labels=True)
     of_train = read_run(run).to_dict()
     values = np.concatenate([list(of_train[q].values()) for q in load(f"{folder}/train").queries if q in of_train])
-    for part, loader in (("train", "train_dataloader"), ("dev", "val_dataloader")):
+    for loader in ("train_dataloader", "val_dataloader"):
         found = lists_of(getattr(scaled, loader)())
         for query, labels in lists_of(getattr(plain, loader)()).items():
             raw = np.array(list(labels.values()))
@@ -181,6 +184,14 @@ def test_standardised_labels_know_no_unit_and_give_their_gains_back(data, folder
     judged = data(**both, standardise_labels=True, stage="test", test=f"{folder}/dev").labels_of("test")
     assert judged.read.tolist() == judged.learnt.tolist(), "judged, not scaled"
     assert judged.unit == "grades"
+
+
+@pytest.mark.parametrize("word", [None, "off", False])
+def test_candidates_are_switched_off_beside_a_teacher(data, unjudged, word):
+    run = str(unjudged / "run.big.trec")
+    made = data(train_candidates=word, teacher=run, dev_candidates=word, dev_teacher=run, dev_top=4)
+    assert (made.train_candidates, made.dev_candidates) == (None, "bm25")
+    assert made.dev_qrels is None
 
 
 def test_labels_that_cannot_be_standardised(data, unjudged, tmp_path):

@@ -98,6 +98,19 @@ def value(text, p=PREDICTIONS, y=LABELS, gains=None):
     return LabelMeasure.parse(text).pooled(p, y, y if gains is None else gains)
 
 
+def test_r2_by_hand():
+    """Labels 0, 2, 4 about their mean 2: 8 squared in all; predictions miss by 1, 0 and 2: 5."""
+    labels = np.array([0.0, 2.0, 4.0])
+    assert value("r2", np.array([1.0, 2.0, 6.0]), labels) == 1 - 5 / 8
+    assert value("r2", labels, labels) == 1
+    assert value("r2", np.full(3, 2.0), labels) == 0
+    assert value("r2", np.full(3, 4.0), labels) == 1 - 20 / 8, "worse than the mean"
+    assert math.isnan(value("r2", labels, np.ones(3)))
+    assert LabelMeasure.parse("r2").larger_is_better
+    with pytest.raises(ConfigError, match=r"measure r2 takes no share, got 0.2"):
+        LabelMeasure.parse("r2.2")
+
+
 def test_regions_agree_with_scipy():
     bar = np.sort(LABELS)[::-1][40]  # 41 = 20 % of 205
     for region, part in (("", LABELS >= 0), ("_top.2", bar <= LABELS), ("_rest.2", bar > LABELS)):

@@ -16,7 +16,7 @@ WEIGHTS = RNG.integers(0, 4, (12, N))
 TEXTS = ["rmse", "mae", "spearman", "kendall", "ndcg_pooled", "ndcg_pooled@1", "ndcg_pooled@7", "ndcg_pooled@999"]
 TEXTS += [f"{name}_{part}.{share}" for name in ("rmse", "mae", "spearman", "kendall") for part in ("top", "rest")
           for share in (2, 55)]  # fmt: skip
-TEXTS += ["precision_top.1", "precision_top.4"]
+TEXTS += ["precision_top.1", "precision_top.4", "r2"]
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -41,7 +41,7 @@ def test_each_document_once_is_the_measure(text):
 def test_what_a_resample_leaves_undefined_is_nan():
     weights = np.array([[2.0, 0.0, 1.0], [1.0, 1.0, 1.0]])
     labels, predictions = np.array([1.0, 2.0, 1.0]), np.array([[3.0, 1.0, 2.0]])
-    for text in ("spearman", "rmse_rest.2", "kendall"):
+    for text in ("spearman", "rmse_rest.2", "kendall", "r2"):
         found = Resampled(LabelMeasure.parse(text), predictions, labels, labels).values(weights)
         assert np.isnan(found[:, 0]).tolist() == [True, False]
 
