@@ -17,6 +17,7 @@ def unless_off(name: str | Literal[False] | None) -> str | None:
     """
     return None if name is False or name == "off" else name
 
+
 #: names at most that a message lists
 MOST = 10
 

@@ -20,8 +20,8 @@ from ltr.metrics import (
     interpolate,
     measures,
 )
+from ltr.metrics.measures.yardsticks import yardsticks
 from ltr.metrics.statistics.paired import compare
-from ltr.metrics.yardsticks import yardsticks
 from ltr.report.tables.results import contrasts_table, label_table, long_table, means_table
 from ltr.report.tables.table import Table
 

@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ltr.batch import Lists
-from ltr.data.part_labels import PartLabels
+from ltr.data.labels import PartLabels
 from ltr.errors import LtrError
 from ltr.inference.scoring import Scored
 from ltr.io.trec import Run

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from ltr.data.part_labels import PartLabels
+from ltr.data.labels import PartLabels
 from ltr.errors import ConfigError, DataError, LtrError
 from ltr.inference.scoring import Scored
 from ltr.losses import MSE

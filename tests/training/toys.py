@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from ltr.batch import TextLists, TokenRows
-from ltr.data.part_labels import PartLabels
+from ltr.data.labels import PartLabels
 from ltr.io.trec import Run
 from ltr.scorers.base import Scorer
 

@@ -15,11 +15,11 @@ from ltr.batch import FeatureLists
 from ltr.data.collections.shares import sliced
 from ltr.data.features.standardise import Normalisation, Target
 from ltr.data.features.table import FeatureEncoder, FeatureTable
+from ltr.data.labels import PartLabels
 from ltr.data.lists.batching import EvalBatches, TrainBatches
 from ltr.data.lists.loaders import Loader, TrainLoader
 from ltr.data.lists.ragged import Ragged
 from ltr.data.lists.sampling import Drawn, Pool
-from ltr.data.part_labels import PartLabels
 from ltr.errors import ConfigError
 from ltr.io.trec import Qrels
 

@@ -14,10 +14,10 @@ import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
 from ltr.data.collections.collection import Collection, load
+from ltr.data.labels import PartLabels
 from ltr.data.lists.batching import EvalBatches, TrainBatches, check_batch_size
 from ltr.data.lists.loaders import Loader, TrainLoader
 from ltr.data.lists.sampling import Drawn, Sampling, epoch_entries
-from ltr.data.part_labels import PartLabels
 from ltr.data.text import parts as text_parts
 from ltr.data.text.label_scale import LabelScale
 from ltr.data.text.parts import EvalPart, TrainPart

@@ -16,6 +16,7 @@ from ltr.io.runs import Run
 from ltr.metrics import evaluate
 from ltr.metrics.measures.labels import conventions as conventions_of_labels
 from ltr.metrics.measures.measure import AnyMeasure, Measure, measures
+from ltr.metrics.measures.yardsticks import yardsticks
 from ltr.metrics.statistics.pooled_samples import draw_together
 from ltr.metrics.statistics.seeds import (
     PerQuery,
@@ -28,7 +29,6 @@ from ltr.metrics.statistics.seeds import (
     sample,
     summarise,
 )
-from ltr.metrics.yardsticks import yardsticks
 from ltr.report.tables.table import Cell
 
 #: name of the candidates as they came, where there is a first stage

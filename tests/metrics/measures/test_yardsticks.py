@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ltr.metrics import LabelledLists, LabelMeasure, evaluate_labels
-from ltr.metrics.yardsticks import CONSTANT, RANDOM, yardsticks
+from ltr.metrics.measures.yardsticks import CONSTANT, RANDOM, yardsticks
 
 TRUTH = LabelledLists(["a"], [0, 4], [3.0, 1.0, 0.0, 0.0], [7.0, 1.0, 0.0, 0.0])
 TEXTS = ["rmse", "r2", "mae_top.25", "spearman", "kendall", "precision_top.25", "ndcg_label@2", "ndcg_pooled"]
