@@ -12,9 +12,10 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, TextIO, Union, get_args, get_origin
 
 from ltr.errors import ConfigError
+from ltr.io.files import is_stdout, is_stream
 
 
 def run(function: Callable, argv: Sequence[str], prog: str, short: dict[str, str] | None = None) -> Any:
@@ -53,11 +54,16 @@ def check_outputs(outputs: Mapping[str, str | os.PathLike | None], inputs: Itera
     Raises:
         ConfigError: naming option and file.
     """
+    inputs = list(inputs)
     taken = {os.path.realpath(path): "an input of this command" for path in inputs if path}
+    folders = {path: os.path.realpath(path) for path in inputs if path and os.path.isdir(path)}
     for option, path in outputs.items():
-        if not path:
+        if not path or is_stream(path):
             continue
         place = os.path.realpath(path)
+        for folder, inside in folders.items():
+            if os.path.lexists(place) and place.startswith(os.path.join(inside, "")):
+                raise ConfigError(f"{option} {path} would overwrite a part of {folder}, an input; give another file")
         if place in taken:
             raise ConfigError(f"{option} {path} would overwrite {taken[place]}; give another file")
         taken[place] = f"what {option} writes"
@@ -66,6 +72,11 @@ def check_outputs(outputs: Mapping[str, str | os.PathLike | None], inputs: Itera
         above = next(folder for folder in Path(place).parents if os.path.exists(folder))
         if not above.is_dir():
             raise ConfigError(f"{option} {path}: {above} is a file, and nothing can be written below it")
+
+
+def beside_output(path: str | os.PathLike | None) -> TextIO:
+    """Where a command says what it wrote: on standard output, unless that is what it wrote."""
+    return sys.stderr if path and is_stdout(path) else sys.stdout
 
 
 def talk() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from ltr.cli.command import run
+from ltr.cli.command import beside_output, run
 from ltr.errors import ConfigError
 
 
@@ -57,7 +57,7 @@ def plot(
         figure = draw_links(values, ends, target or (), same_budget)
     else:
         figure = draw_losses(values, ends, labels or ())
-    print(f"wrote {save(figure, output)}")
+    print(f"wrote {save(figure, output)}", file=beside_output(output))
 
 
 def main(argv: Sequence[str]) -> None:

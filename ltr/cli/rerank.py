@@ -7,10 +7,11 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
-from ltr.cli.command import at_least, check_outputs, talk
+from ltr.cli.command import at_least, beside_output, check_outputs, talk
 from ltr.cli.command import run as run_command
 from ltr.cli.judged import inputs_of
 from ltr.errors import ConfigError, DataError
+from ltr.io.files import is_stream
 
 if TYPE_CHECKING:
     from ltr.inference.reranker import Ranked, Reranker
@@ -67,7 +68,7 @@ def rerank(
     talk()
     _check(dataset, run, output, query)
     at_least(1, depth=depth, top_k=top_k, stride=stride, max_passages=max_passages)
-    check_outputs({"--output": output}, [run, *inputs_of(dataset)])
+    check_outputs({"--output": output}, [run, model, *inputs_of(dataset)])
     from ltr.inference.reranker import Reranker
 
     reranker = Reranker.load(
@@ -140,12 +141,14 @@ def _whole_run(
     try:
         written = rerank_run(reranker, collection, first, output, top_k, mixing, progress=show)
     except KeyboardInterrupt:
-        print("\nwhat is finished is kept; the same command goes on from here", file=sys.stderr)
+        if not is_stream(output):
+            print("\nwhat is finished is kept; the same command goes on from here", file=sys.stderr)
         raise
-    print(f"{output}: {written:,} documents for {len(first):,} queries of {dataset}")
-    if collection.has_qrels:
+    said = beside_output(output)
+    print(f"{output}: {written:,} documents for {len(first):,} queries of {dataset}", file=said)
+    if collection.has_qrels and not is_stream(output):
         compared = f"{source} {output}" if Path(source).is_file() else output
-        print(f"next: ltr evaluate --run {compared} --dataset {dataset}")
+        print(f"next: ltr evaluate --run {compared} --dataset {dataset}", file=said)
 
 
 def _stream(reranker: Reranker, lines: Iterable[str | bytes], top_k: int | None, mixing: bool | float) -> Iterable[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ltr.cli.command import check_outputs, run, talk
+from ltr.cli.command import beside_output, check_outputs, run, talk
 from ltr.cli.judged import inputs_of
 
 
@@ -36,7 +36,7 @@ def retrieve(
     from ltr.data.candidates.sources import retrieve as search
     from ltr.data.collections.collection import load
     from ltr.data.collections.folder import read_queries
-    from ltr.io.files import existing_file
+    from ltr.io.files import existing_file, is_stream
     from ltr.io.trec import write_run
 
     texts = None
@@ -47,9 +47,10 @@ def retrieve(
     write_run(output, found)
     empty = sum(len(found[q][0]) == 0 for q in found)
     without = f"; queries without a word in common with any document: {empty}" if empty else ""
-    print(f"{output}: {len(found.scores):,} documents for {len(found):,} queries of {dataset}{without}")
-    if collection.has_qrels and not queries:
-        print(f"next: ltr evaluate --run {output} --dataset {dataset}")
+    said = beside_output(output)
+    print(f"{output}: {len(found.scores):,} documents for {len(found):,} queries of {dataset}{without}", file=said)
+    if collection.has_qrels and not queries and not is_stream(output):
+        print(f"next: ltr evaluate --run {output} --dataset {dataset}", file=said)
 
 
 def main(argv: list[str]) -> None:

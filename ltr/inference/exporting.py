@@ -15,6 +15,7 @@ from ltr.errors import ConfigError, DataError, LtrError
 from ltr.inference.export_place import check_place, describe
 from ltr.inference.reranker import Reranker
 from ltr.inference.scoring import Scored, score
+from ltr.io.files import building
 from ltr.io.trec import Qrels, Run
 from ltr.scorers.base import Scorer
 from ltr.scorers.cpu.calibration import kept, quantised_products, recorded
@@ -33,7 +34,6 @@ from ltr.scorers.cpu.quantised import (
     working,
 )
 from ltr.scorers.text.cross_encoder import CrossEncoder
-from ltr.scorers.text.saving import building
 
 #: lists on which each product is tried alone; there are as many trials as products
 HARM_LISTS = 5

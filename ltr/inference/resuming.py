@@ -15,10 +15,10 @@ from typing import IO
 from ltr.data.collections.collection import Collection
 from ltr.errors import DataError
 from ltr.inference.reranker import Ranked, Reranker, check_query
-from ltr.io.files import disk_errors, make_folder_of, replacing
+from ltr.io.files import disk_errors, is_stream, only_writer, replacing, take_place
 from ltr.io.ids import check_ids
 from ltr.io.runs import Run
-from ltr.io.trec import compressed
+from ltr.io.trec import compressed, plain_or_compressed
 
 log = logging.getLogger(__name__)
 
@@ -62,54 +62,61 @@ def rerank_run(
         "options": f"{top_k} {interpolate} {reranker.settings} {reranker.precision} {block_docs}",
     }
     lines = {q: min(len(first[q][0]), top_k or len(first[q][0])) for q in first}
+    if is_stream(output):  # nothing can stand beside it: lines go out as they are ready
+        blocks = blocks_of(first, block_docs)
+        with plain_or_compressed(output) as file:
+            for block in _shown(blocks, blocks, first, progress):
+                ranked = _ranked(reranker, collection, first, block, top_k, interpolate)
+                file.writelines(_lines(block, ranked, tag_of(output)))
+                file.flush()
+        return sum(lines.values())
     with claimed(output):
         partial = PartialRun(output, signature, lines)
-        for block in _shown(partial, first, block_docs, progress):
+        blocks = blocks_of(first, block_docs)
+        rest = partial.remaining(blocks)
+        if len(rest) < len(blocks):
+            done = sum(len(first[q][0]) for block in blocks[: len(blocks) - len(rest)] for q in block)
+            log.info("going on with %s: %d of %d documents are done", partial.path, done, len(first.scores))
+        for block in _shown(rest, blocks, first, progress):
             partial.append(block, _ranked(reranker, collection, first, block, top_k, interpolate))
         partial.finish()
     return sum(lines.values())
 
 
-def _shown(partial: PartialRun, first: Run, block_docs: int, progress: bool) -> Iterator[Sequence[str]]:
+def _shown(
+    blocks: Sequence[Sequence[str]], every: Sequence[Sequence[str]], first: Run, progress: bool
+) -> Iterator[Sequence[str]]:
     """The blocks that are to be done, with a bar over all documents."""
     from tqdm import tqdm
 
-    every = blocks_of(first, block_docs)
-    blocks = partial.remaining(every)
     whole, rest = (sum(len(first[q][0]) for block in some for q in block) for some in (every, blocks))
-    if rest < whole:
-        log.info("going on with %s: %d of %d documents are done", partial.path, whole - rest, whole)
     with tqdm(desc="reranking", total=whole, initial=whole - rest, unit=" docs", disable=not progress) as bar:
         for block in blocks:
             yield block
             bar.update(sum(len(first[q][0]) for q in block))
 
 
-@contextlib.contextmanager
-def claimed(output: str | os.PathLike) -> Iterator[None]:
-    """Hold what becomes ``output``; the system lets it go when the process ends, however it does.
+def claimed(output: str | os.PathLike) -> contextlib.AbstractContextManager[None]:
+    """Hold what becomes ``output``. Raises DataError where another process does, or where it cannot be written."""
+    place = _behind_link(output)
+    busy = f"rerank: another process is writing {output}; wait for it, or choose another --output"
+    return only_writer(place, f"{place}.partial.lock", busy)
 
-    Raises:
-        DataError: another process holds it, or the place cannot be written.
-    """
-    from filelock import FileLock, Timeout
 
-    make_folder_of(output)
-    place = f"{os.fspath(output)}.partial.lock"
-    lock = FileLock(place, timeout=0)
-    try:
-        with disk_errors(output):
-            lock.acquire()
-    except Timeout:
-        raise DataError(
-            f"rerank: another process is writing {output}; wait for it, or choose another --output"
-        ) from None
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):  # where the system minds that it is open
-            os.unlink(place)
-        lock.release()
+def _behind_link(output: str | os.PathLike) -> Path:
+    """What a link points to is written, and the link stays."""
+    return Path(os.path.realpath(output)) if os.path.islink(output) else Path(output)
+
+
+def tag_of(output: str | os.PathLike) -> str:
+    """The last field of a run's lines: its name."""
+    return "_".join(Path(output).name.removesuffix(".gz").removesuffix(".trec").split()) or "run"
+
+
+def _lines(block: Sequence[str], ranked: Sequence[Sequence[Ranked]], tag: str) -> Iterator[str]:
+    for query_id, documents in zip(block, ranked, strict=True):
+        for one in documents:
+            yield f"{query_id} Q0 {one.id} {one.rank} {one.score:.9g} {tag}\n"
 
 
 def _ranked(
@@ -161,12 +168,11 @@ class PartialRun:
     """
 
     def __init__(self, output: str | os.PathLike, signature: Mapping[str, str], lines: Mapping[str, int]):
-        self.output = Path(output)
+        self.output = _behind_link(output)
         self.path = self.output.with_name(f"{self.output.name}.partial")
         self.manifest = self.output.with_name(f"{self.output.name}.partial.json")
         self.signature, self.lines = dict(signature), lines
-        name = self.output.name.removesuffix(".gz").removesuffix(".trec")
-        self.tag = "_".join(name.split()) or "run"
+        self.tag = tag_of(output)
         if self.output.is_dir():  # which would show at the very end
             raise DataError(f"rerank: {self.output} is a folder; give a file")
         if self.path.exists():
@@ -192,8 +198,7 @@ class PartialRun:
     def append(self, block: Sequence[str], ranked: Sequence[Sequence[Ranked]]) -> None:
         """Add the finished queries of a block, and see to it that they reach the disk."""
         with disk_errors(self.output), open(self.path, "a", encoding="utf-8", newline="\n") as file:
-            for query_id, documents in zip(block, ranked, strict=True):
-                file.writelines(self._line(query_id, one) for one in documents)
+            file.writelines(_lines(block, ranked, self.tag))
             file.flush()
             os.fsync(file.fileno())
 
@@ -205,11 +210,8 @@ class PartialRun:
             self.path.unlink()
         else:
             with disk_errors(self.output):
-                os.replace(self.path, self.output)
+                take_place(self.path, self.output)
         self.manifest.unlink(missing_ok=True)
-
-    def _line(self, query_id: str, one: Ranked) -> str:
-        return f"{query_id} Q0 {one.id} {one.rank} {one.score:.9g} {self.tag}\n"
 
     def _block_size(self, file: IO[bytes], block: Sequence[str]) -> int | None:
         """Bytes of a block that stands at the file's position, or None where it is not whole."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ltr.io.files import cache_folder, disk_errors, to_disk
+from ltr.io.files import building, cache_folder, clear_leftovers, disk_errors
 
 T = TypeVar("T")
 
@@ -93,13 +92,7 @@ def _building(place: Path) -> Any:
 
 def _build(place: Path, build: Callable[[Path], None]) -> None:
     """Build a folder; to be called with its lock held."""
-    beside = place.with_name(f".{place.name}.part")
     with disk_errors(place):
-        shutil.rmtree(beside, ignore_errors=True)  # what a killed process left
-        beside.mkdir()
-        try:
+        clear_leftovers(place.parent, [place.name])
+        with building(place) as beside:
             build(beside)
-            to_disk(beside)
-            os.rename(beside, place)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)

@@ -224,7 +224,7 @@ def write_run(path: str | os.PathLike, run: Run, tag: str | None = None) -> None
     """
     tag = "_".join((tag or run.name).split()) or "run"
     check_ids(run)
-    with _writing(path) as file, np.errstate(over="ignore"):  # beyond float32 a score is written in full
+    with plain_or_compressed(path) as file, np.errstate(over="ignore"):  # beyond float32 a score is written in full
         for query_id in run:
             docs, scores = run[query_id]
             short = (scores.astype(np.float32) == scores).tolist()
@@ -237,7 +237,7 @@ def write_run(path: str | os.PathLike, run: Run, tag: str | None = None) -> None
 
 
 @contextlib.contextmanager
-def _writing(path: str | os.PathLike) -> Iterator[IO[str]]:
+def plain_or_compressed(path: str | os.PathLike) -> Iterator[IO[str]]:
     """``replacing`` for text that is compressed when the name ends in .gz."""
     if not os.fspath(path).endswith(".gz"):
         with replacing(path) as file:
@@ -308,7 +308,7 @@ def write_qrels(path: str | os.PathLike, qrels: Mapping[str, Mapping[str, int]])
         DataError: for an id with white space or of more than 1024 bytes, which no reader would take.
     """
     check_judged(qrels)
-    with _writing(path) as file:
+    with plain_or_compressed(path) as file:
         for query_id, docs in qrels.items():
             file.writelines(f"{query_id} 0 {doc_id} {grade}\n" for doc_id, grade in docs.items())
 

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from ltr.io.files import disk_errors
+from ltr.io.files import beside
 
 
 class Averager:
@@ -36,8 +36,8 @@ class Averager:
         if (value, step) in ranked[: self.n]:
             self.folder.mkdir(parents=True, exist_ok=True)
             weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-            with disk_errors(self._path(step)):
-                save_file(_without_shared(weights), self._path(step))
+            with beside(self._path(step)) as part:
+                save_file(_without_shared(weights), part)
         for _, dropped in ranked[self.n :]:
             self._path(dropped).unlink(missing_ok=True)
         self.kept = ranked[: self.n]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from typing import Literal
 
 import pytest
 
-from ltr.cli.command import at_least, check_outputs, parser_of, run, talk
+from ltr.cli.command import at_least, beside_output, check_outputs, parser_of, run, talk
 from ltr.errors import ConfigError
 
 
@@ -161,6 +163,26 @@ def test_places_where_no_file_can_be(tmp_path):
         with pytest.raises(ConfigError, match=rf"{below}: {tmp_path}/file is a file, and nothing can be written below"):
             check_outputs({"--output": below}, [])
     check_outputs({"--output": tmp_path / "new" / "x.trec"}, [])
+
+
+def test_a_part_of_a_folder_that_is_read_is_not_overwritten(tmp_path):
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").touch()
+    (tmp_path / "link").symlink_to(model)
+    for place in (model / "config.json", tmp_path / "link" / "config.json"):
+        with pytest.raises(
+            ConfigError, match=rf"^--output {place} would overwrite a part of {tmp_path}/link, an input;"
+        ):
+            check_outputs({"--output": place}, [tmp_path / "link"])
+    check_outputs({"--output": model / "new.trec", "--per-query": tmp_path / "config.json"}, [model])
+
+
+def test_devices_and_standard_output_may_be_given_twice(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    check_outputs({"--output": os.devnull, "--per-query": os.devnull, "--html": "-", "--page": "-"}, [os.devnull, "-"])
+    assert beside_output("-") is beside_output("/dev/fd/1") is sys.stderr
+    assert beside_output(None) is beside_output("a.trec") is beside_output(os.devnull) is sys.stdout
 
 
 def test_help_comes_from_the_docstring():

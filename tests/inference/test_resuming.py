@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -279,6 +280,7 @@ def test_two_processes_do_not_write_one_file(tmp_path, reranker, collection, fir
     out = tmp_path / "new" / "out.trec"
     code = f"""
 import sys
+import threading
 from ltr.inference.resuming import claimed
 with claimed({str(out)!r}):
     print("held", flush=True)
@@ -379,3 +381,26 @@ def test_the_models_signature_follows_its_content(home, tmp_path):
     (tmp_path / "copy" / "ltr.json").write_text(json.dumps({**settings, "max_length": 50}))
     assert model_signature(tmp_path / "copy") != before
     assert model_signature("some/hub-id") == "some/hub-id"
+
+
+def test_what_no_file_can_stand_beside_gets_the_lines_as_they_are_ready(
+    tmp_path, finished, reranker, collection, first
+):
+    """A device must not get .partial files beside it, nor a pipe's reader wait for ever."""
+    place, found = tmp_path / "out.trec", []
+    os.mkfifo(place)
+    reader = threading.Thread(target=lambda: found.append(place.read_bytes()), daemon=True)
+    reader.start()
+    assert rerank_run(reranker, collection, first, place, block_docs=4) == 11
+    reader.join(timeout=20)
+    assert found == [finished]
+    assert os.listdir(tmp_path) == ["out.trec"]
+
+
+def test_where_a_link_points_the_run_is_written_and_the_link_stays(tmp_path, finished, reranker, collection, first):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "out.trec").symlink_to(tmp_path / "far" / "real.trec")
+    assert rerank_run(reranker, collection, first, tmp_path / "out.trec", block_docs=4) == 11
+    assert (tmp_path / "out.trec").is_symlink()
+    assert (tmp_path / "far" / "real.trec").read_bytes() == finished
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["far", "out.trec", "real.trec"]

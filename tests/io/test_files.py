@@ -4,11 +4,26 @@ import errno
 import os
 import resource
 import stat
+import subprocess
+import sys
+import threading
 
 import pytest
 
 from ltr.errors import DataError
-from ltr.io.files import cache_folder, disk_errors, existing, existing_file, make_folder_of, replacing
+from ltr.io.files import (
+    building,
+    cache_folder,
+    clear_leftovers,
+    disk_errors,
+    existing,
+    existing_file,
+    is_stdout,
+    is_stream,
+    make_folder_of,
+    only_writer,
+    replacing,
+)
 
 
 def test_new_content_takes_the_place_of_the_old(tmp_path):
@@ -196,3 +211,173 @@ def test_a_folder_or_no_name_is_no_file(tmp_path):
         existing_file("", "run")
     with pytest.raises(DataError, match=r"run: no file .*b; the folder"):
         existing_file(tmp_path / "b", "run")
+
+
+# ---------------------------------------------------------------- devices, pipes, links
+
+
+def written(path, text="one\n"):
+    with replacing(path) as file:
+        file.write(text)
+
+
+def test_a_device_stays_a_device(tmp_path):
+    """A regular file in the place of /dev/null would swallow the disk: what is no file is written through."""
+    place = tmp_path / "null"
+    place.symlink_to(os.devnull)
+    before = sorted(os.listdir("/dev"))
+    for path in (place, os.devnull):
+        written(path)
+        assert stat.S_ISCHR(os.stat(path).st_mode)
+        assert is_stream(path)
+    assert place.is_symlink()
+    assert [name for name in os.listdir("/dev") if "null" in name] == [name for name in before if "null" in name]
+
+
+def test_a_reader_at_the_other_end_of_a_pipe_gets_everything(tmp_path):
+    place = tmp_path / "pipe"
+    os.mkfifo(place)
+    found = []
+    reader = threading.Thread(target=lambda: found.append(place.read_text()), daemon=True)
+    reader.start()
+    written(place)
+    reader.join(timeout=20)
+    assert found == ["one\n"]
+    assert stat.S_ISFIFO(os.stat(place).st_mode)
+    assert os.listdir(tmp_path) == ["pipe"]
+
+
+def test_a_reader_that_went_away_is_told(tmp_path):
+    place = tmp_path / "pipe"
+    os.mkfifo(place)
+
+    def reader():
+        open(place).close()
+
+    def to_nobody():
+        with replacing(place) as file:
+            thread.join()
+            file.write("one\n" * 100_000)
+
+    thread = threading.Thread(target=reader, daemon=True)
+    thread.start()
+    with pytest.raises(DataError, match=r"cannot write .*pipe: Broken pipe; a part may have been written"):
+        to_nobody()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_a_full_device_is_told():
+    with pytest.raises(
+        DataError, match=r"cannot write /dev/full: No space left on device; a part may have been written"
+    ):
+        written("/dev/full")
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+def test_standard_output_keeps_what_stands_there_already(tmp_path, name):
+    """As a file it must neither be replaced nor written from its beginning."""
+    if name != "-" and not os.path.exists(os.path.dirname(name)):
+        pytest.skip(f"this system has no {name}")
+    code = f"""if True:
+        from ltr.io.files import replacing
+        print("before")
+        with replacing({name!r}) as file: file.write("zwei é\\n")
+        with replacing({name!r}, "wb") as file: file.write(b"three\\n")
+        print("after")
+    """
+    place = tmp_path / "out"
+    for how in ("wb", "ab"):
+        with open(place, how) as out:
+            subprocess.run([sys.executable, "-c", code], stdout=out, check=True, cwd=tmp_path)
+    assert place.read_text(encoding="utf-8") == "before\nzwei é\nthree\nafter\n" * 2
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, cwd=tmp_path)
+    assert done.stdout.decode() == "before\nzwei é\nthree\nafter\n"
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_a_link_to_standard_output_is_standard_output(tmp_path):
+    (tmp_path / "link").symlink_to("/dev/stdout")
+    assert is_stdout(tmp_path / "link")
+    assert not is_stdout(tmp_path / "other")
+    assert not is_stream(tmp_path / "other")
+    (tmp_path / "round").symlink_to(tmp_path / "round")
+    assert not is_stream(tmp_path / "round")
+
+
+def test_a_link_stays_and_what_it_points_to_is_replaced(tmp_path):
+    (tmp_path / "far").mkdir()
+    for target in ("far/there", "far/new"):
+        link = tmp_path / f"link to {os.path.basename(target)}"
+        link.symlink_to(target)
+    (tmp_path / "far" / "there").write_text("old")
+    for name in ("there", "new"):
+        written(tmp_path / f"link to {name}")
+        assert (tmp_path / f"link to {name}").is_symlink()
+        assert (tmp_path / "far" / name).read_text() == "one\n"
+    assert sorted(os.listdir(tmp_path)) == ["far", "link to new", "link to there"]
+    assert sorted(os.listdir(tmp_path / "far")) == ["new", "there"]
+
+
+def test_a_file_keeps_its_rights(tmp_path):
+    path = tmp_path / "a"
+    path.touch()
+    os.chmod(path, 0o640)
+    written(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+# ---------------------------------------------------------------- folders and what killed processes leave
+
+
+def test_a_folder_takes_the_place_of_another_with_ordinary_rights(tmp_path):
+    place, plain = tmp_path / "a", tmp_path / "b"
+    plain.mkdir()
+    for text in ("one", "two"):
+        with building(place) as part:
+            (part / "inner").mkdir()
+            (part / "inner" / "file").write_text(text)
+        assert (place / "inner" / "file").read_text() == text
+    assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+    for made in (place, place / "inner"):
+        assert stat.S_IMODE(made.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    for name in (".a.abcd_123.part", ".b.abcdefgh.part", ".mine.part", ".a.part", "a"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / ".best.abcdefgh.old").mkdir()
+    (tmp_path / ".best.abcdefgh.old" / "weights").write_text("old")
+    (tmp_path / ".best.abcdefgh.part").mkdir()
+    clear_leftovers(tmp_path, ["a", "best"])
+    assert sorted(os.listdir(tmp_path)) == [".a.part", ".b.abcdefgh.part", ".mine.part", "a", "best"]
+    assert (tmp_path / "best" / "weights").read_text() == "old"
+    (tmp_path / ".best.abcdefgh.old").mkdir()
+    clear_leftovers(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == [".a.part", ".mine.part", "a", "best"]
+    clear_leftovers(tmp_path / "nowhere")
+
+
+def test_one_writer_at_a_time(tmp_path):
+    def held():
+        return only_writer(tmp_path / "a", tmp_path / ".lock", "a is being written")
+
+    with held():
+        with pytest.raises(DataError, match=r"^a is being written$"), held():
+            pass
+        assert (tmp_path / ".lock").exists()
+    (tmp_path / ".lock").touch()  # what a killed process leaves
+    with held():
+        pass
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_torch_says_of_a_full_disk(tmp_path, small_disk):
+    import torch
+
+    def save():
+        with replacing(tmp_path / "a.ckpt", "wb") as file:
+            torch.save({"a": torch.zeros(4096)}, file)
+
+    with pytest.raises(DataError, match=r"cannot write .*a.ckpt: File too large; nothing was written"):
+        save()
+    assert os.listdir(tmp_path) == []

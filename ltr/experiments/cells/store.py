@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from ltr.errors import ConfigError, DataError
 from ltr.experiments.cells.cell import Outcome, Task, as_values
 from ltr.experiments.cells.truth import Truth
 from ltr.experiments.spec.spec import folder_name
-from ltr.io.files import replacing
+from ltr.io.files import building, clear_leftovers, replacing
 from ltr.training.records import versions
 
 MANIFEST = "manifest.json"
@@ -112,20 +110,13 @@ class Store:
         if outcome.truth is not None:
             self._keep_truth(task, outcome.truth, plain)
         path = self.path(task)
-        path.parent.mkdir(parents=True, exist_ok=True)
         record = {**outcome.record, "params": task.params, "settings": signature(task), "task": as_values(task)}
         record["versions"] = versions()
-        beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{task.run}.", suffix=".part"))
-        try:
+        clear_leftovers(path.parent, [task.run])
+        with building(path) as beside:  # in place of a failed cell that is run again
             for name, content in outcome.files.items():
                 (beside / name).write_bytes(content)
             (beside / MANIFEST).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-            if path.exists():  # a failed cell that is run again
-                shutil.rmtree(path)
-            beside.rename(path)
-        except BaseException:
-            shutil.rmtree(beside, ignore_errors=True)
-            raise
         return Done(path, record)
 
     def truth(self, data_name: str, plain: bool = False) -> Truth | None:

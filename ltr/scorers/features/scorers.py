@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from ltr.batch import FeatureLists
 from ltr.errors import ConfigError, ShapeError
+from ltr.io.files import building
 from ltr.scorers.base import Scorer
-from ltr.scorers.text.saving import building
 from ltr.settings.features import FeatureSettings
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {

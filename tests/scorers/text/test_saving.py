@@ -10,6 +10,7 @@ import torch
 
 from ltr.batch import TextLists, TokenRows
 from ltr.errors import ConfigError, DataError
+from ltr.io import files
 from ltr.scorers.text import saving
 from ltr.scorers.text.cross_encoder import CrossEncoder
 from ltr.settings.texts import ModelSettings
@@ -95,7 +96,7 @@ def test_saving_twice_replaces_and_leaves_nothing_beside(scorer, folder):
 
 
 def test_a_folder_is_on_the_disk_before_it_has_its_name(scorer, folder, monkeypatch):
-    synced, sync, swap = set(), os.fsync, saving._swap
+    synced, sync, swap = set(), os.fsync, files._swap
 
     def noted(handle):
         synced.add(os.fstat(handle).st_ino)
@@ -107,7 +108,7 @@ def test_a_folder_is_on_the_disk_before_it_has_its_name(scorer, folder, monkeypa
         synced.add(None)
 
     monkeypatch.setattr(os, "fsync", noted)
-    monkeypatch.setattr(saving, "_swap", swapped)
+    monkeypatch.setattr(files, "_swap", swapped)
     scorer.save(folder, ModelSettings(60, 20))
     assert None in synced
 
