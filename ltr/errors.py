@@ -30,3 +30,18 @@ class MissingExtra(LtrError, ImportError):
 
     def __init__(self, package: str, extra: str, purpose: str):
         super().__init__(f"{package} is needed {purpose}, and is not installed: pip install 'ltr[{extra}]'")
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked for the end.
+
+    Args:
+        number: of the signal.
+
+    Attributes:
+        status: what the process exits with, as shells say it: 130 for Ctrl-C, 143 for SIGTERM.
+    """
+
+    def __init__(self, number: int):
+        super().__init__(f"signal {number}")
+        self.number, self.status = number, 128 + number

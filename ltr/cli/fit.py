@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ltr.cli.command import talk
-from ltr.errors import ConfigError, DataError
+from ltr.errors import ConfigError
 
 
 def main(argv: list[str]) -> int:
@@ -17,7 +17,8 @@ def main(argv: list[str]) -> int:
     # everything heavy is imported here: only this command pays for it
     cli = build(argv)
     if resume is not None:
-        cli.run_folder.resumed = True
+        cli.run_folder.resumed = (resume / "last.ckpt").exists()
+        cli.run_folder.restarted = not cli.run_folder.resumed
     return train(cli)
 
 
@@ -88,7 +89,7 @@ def _resume(argv: list[str]) -> tuple[list[str], Path | None]:
             rest.append(argument)
     if folder is None:
         return rest, None
-    for name in ("config.yaml", "last.ckpt"):
-        if not (folder / name).exists():
-            raise DataError(f"cannot resume {folder}: it holds no {name}; has it reached its first validation?")
+    from ltr.training.records import check_resumable
+
+    check_resumable(folder)
     return ["--config", str(folder / "config.yaml"), *rest, f"--run.folder={folder}"], folder

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
 
 from ltr import __version__
-from ltr.errors import LtrError
+from ltr.errors import Interrupted, LtrError
 from ltr.io.names import suggestion
 
 #: command -> (module below ltr.cli, one line of help)
@@ -43,8 +48,50 @@ def usage() -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; returns the exit status (0 well, 1 an error that ltr explains, 2 wrong usage)."""
+    """Run one command; returns the exit status.
+
+    0 well, 1 an error that ltr explains, 2 wrong usage, 130 after Ctrl-C, 143 after SIGTERM.
+    """
     argv = sys.argv[1:] if argv is None else list(argv)
+    try:
+        with _terminated():
+            try:
+                return _run(argv)
+            finally:  # argparse leaves by SystemExit, and Python's own flush at the very end would complain
+                if sys.stdout is not None:
+                    sys.stdout.flush()
+    except BrokenPipeError:  # the reader (head, less) went away: not an error of ours
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt as stopped:
+        how = "terminated" if getattr(stopped, "number", None) == signal.SIGTERM else "interrupted"
+        print(f"\nltr{''.join(f' {name}' for name in argv[:1])}: {how}", file=sys.stderr)
+        return getattr(stopped, "status", 130)
+
+
+@contextlib.contextmanager
+def _terminated() -> Iterator[None]:
+    """Let SIGTERM end a command as Ctrl-C does: what is half written is removed."""
+    own = os.getpid()
+
+    def stop(number: int, frame: Any) -> None:
+        if os.getpid() == own:
+            raise Interrupted(number)
+        signal.signal(number, signal.SIG_DFL)  # a forked worker ends at once
+        os.kill(os.getpid(), number)
+
+    here = threading.current_thread() is threading.main_thread()
+    if not here or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _run(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print(usage())
         return 0
@@ -62,9 +109,3 @@ def main(argv: list[str] | None = None) -> int:
             raise
         print(f"ltr {name}: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:  # the reader (head, less) went away: not an error of ours
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        print(f"\nltr {name}: interrupted", file=sys.stderr)
-        return 130

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import math
 from dataclasses import replace
 from pathlib import Path
 
 import pytorch_lightning as pl
 from safetensors.torch import load_model
 
-from ltr.errors import ConfigError
+from ltr.errors import ConfigError, Interrupted
 from ltr.io.files import replacing
 from ltr.io.trec import Run, read_run, write_run
 from ltr.metrics import best_weight
@@ -29,22 +28,40 @@ def fit(trainer: pl.Trainer, module: RankingModule, data: pl.LightningDataModule
     After the training: the mean of the best weights is tried (``run.average``), the interpolation weight is chosen on
     dev (``run.interpolate``), the test collection is scored with the best weights if the data name one.
 
+    A training that ended before its first validation is validated once at its end.
+
+    Raises:
+        Interrupted: a signal asked for the end; what ``--resume`` needs is saved.
+
     Returns:
         The results on dev, then on test where the data name one; nothing on processes other than the first.
     """
+    with run.interruption.listening():
+        try:
+            return _fit(trainer, module, data, run)
+        except SystemExit:
+            if run.interruption.number is None:
+                raise
+            raise Interrupted(run.interruption.number) from None  # Lightning ends an interrupted training so
+        finally:
+            run.release()
+
+
+def _fit(trainer: pl.Trainer, module: RankingModule, data: pl.LightningDataModule, run: RunFolder) -> list[Results]:
     checkpoint = run.folder / records.CHECKPOINT if run.resumed else None
     # weights_only: a checkpoint holds tensors and plain values, and nothing in it may run code
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
-    if run.best_value is None and math.isnan(module.values.get(run.monitor, 0.0)):
-        raise ConfigError(
-            f"dev/{run.monitor} was undefined (nan) at every validation, so there is no best model: it needs scores and "
-            "labels that differ between documents; lower model.lr, train longer, or monitor another measure (the weights "
-            f"as they are now lie in {run.folder / 'last'})"
-        )
+    run.check_interrupted(trainer)
+    if run.validating or not run.judged:  # the end came before any, or within the last
+        log.info("validating the weights at the end of the training")
+        trainer.validate(module, datamodule=data, verbose=False)
+        run.judge(trainer, module)
+        run.write_best(trainer)
     if run.best_value is None:
         raise ConfigError(
-            "no validation took place, so there is no best model; let training reach an epoch's end or set "
-            f"trainer.val_check_interval (the weights as they are now lie in {run.folder / 'last'})"
+            f"dev/{run.monitor} was undefined (nan) or infinite at every validation, so there is no best model: it needs "
+            "scores and labels that differ between documents; lower model.lr, train longer, or monitor another measure "
+            f"(the weights as they are now lie in {run.folder / 'last'})"
         )
     averaged = _try_average(trainer, module, data, run)
     if trainer.is_global_zero and not averaged:

@@ -108,6 +108,8 @@ class RankingModule(pl.LightningModule):
         self._labels: list[np.ndarray] = []
         self._sums: list[Tensor] = []
         self._dead_steps = 0
+        self._resumes = False
+        self._accumulated: dict[str, Any] | None = None
         self._clock, self._docs, self._batch = 0.0, 0, Lists(torch.zeros(1, dtype=torch.int64))
 
     @property
@@ -137,15 +139,7 @@ class RankingModule(pl.LightningModule):
     # ------------------------------------------------------------------ optimiser
 
     def configure_optimizers(self) -> Any:
-        groups = []
-        for part, parameters in self.scorer.parts().items():
-            rate = self.head_lr if part == "head" and self.head_lr is not None else self.lr
-            for decay, chosen in (
-                (self.weight_decay, [p for p in parameters if p.dim() >= 2]),
-                (0.0, [p for p in parameters if p.dim() < 2]),
-            ):
-                if chosen:
-                    groups.append({"params": chosen, "lr": rate, "weight_decay": decay})
+        groups = self._groups()
         if not groups:
             raise ConfigError("RankingModule: the scorer has no trainable parameter; freeze fewer layers")
         # the fused step is much faster; with fp16 it would take scaled gradients out of reach of clipping
@@ -155,6 +149,19 @@ class RankingModule(pl.LightningModule):
             optimizer, lambda step: schedules.factor(step, total, self.warmup, self.schedule)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """The optimiser's parameters, by learning rate and weight decay."""
+        groups = []
+        for part, parameters in self.scorer.parts().items():
+            rate = self.head_lr if part == "head" and self.head_lr is not None else self.lr
+            for decay, chosen in (
+                (self.weight_decay, [p for p in parameters if p.dim() >= 2]),
+                (0.0, [p for p in parameters if p.dim() < 2]),
+            ):
+                if chosen:
+                    groups.append({"params": chosen, "lr": rate, "weight_decay": decay})
+        return groups
 
     def _total_steps(self) -> int:
         """Optimiser steps of the whole training.
@@ -180,6 +187,58 @@ class RankingModule(pl.LightningModule):
 
     def on_train_start(self) -> None:
         self._sums, self._docs, self._clock = [], 0, time.perf_counter()
+        if self._resumes:
+            self._go_on()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if not self._sums:
+            return
+        # between accumulated batches: what they gathered belongs to the next step
+        gradients = {name: p.grad.clone() for name, p in self.named_parameters() if p.grad is not None}
+        sums = torch.stack(self._sums)
+        if distributed():  # the first process takes over what all have gathered
+            for tensor in (sums, *gradients.values()):
+                dist.all_reduce(tensor)
+        checkpoint["accumulated"] = {"sums": sums, "gradients": gradients}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of another model. Raises ConfigError."""
+        own = {name: tuple(tensor.shape) for name, tensor in self.state_dict().items()}
+        held = {name: tuple(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
+        wrong = sorted(name for name in own.keys() | held.keys() if own.get(name) != held.get(name))
+        if wrong:
+            name = wrong[0]
+            raise ConfigError(
+                f"RankingModule: the checkpoint was saved with another scorer or loss: {name} has shape "
+                f"{held.get(name, 'none')} there and {own.get(name, 'none')} here; resume with the settings of model.scorer "
+                "and model.loss that the training began with"
+            )
+        for state in checkpoint.get("optimizer_states", []):
+            then, now = (
+                [len(group["params"]) for group in groups] for groups in (state["param_groups"], self._groups())
+            )
+            if then != now:
+                raise ConfigError(
+                    f"RankingModule: the checkpoint was saved while {sum(then)} tensors were trained, and now {sum(now)} "
+                    "are; resume with the freeze_layers that the training began with"
+                )
+        self._resumes, self._accumulated = True, checkpoint.get("accumulated")
+
+    def _go_on(self) -> None:
+        """Take up what accumulated batches had gathered, and learning rates that were changed since the checkpoint."""
+        accumulated, self._resumes, self._accumulated = self._accumulated, False, None
+        if accumulated is not None and self.trainer.is_global_zero:
+            self._sums = list(accumulated["sums"].to(self.device))
+            for name, parameter in self.named_parameters():
+                if name in accumulated["gradients"]:
+                    parameter.grad = accumulated["gradients"][name].to(parameter)
+        optimizer: Any = self.optimizers(use_pl_optimizer=False)
+        scheduler: Any = self.lr_schedulers()
+        for at, (group, own) in enumerate(zip(optimizer.param_groups, self._groups(), strict=True)):
+            if own["lr"] != scheduler.base_lrs[at]:
+                scheduler.base_lrs[at] = group["initial_lr"] = own["lr"]
+                group["lr"] = own["lr"] * scheduler.lr_lambdas[at](scheduler.last_epoch)
+            group["weight_decay"] = own["weight_decay"]
 
     def training_step(self, batch: Lists, batch_idx: int) -> Tensor:
         self._batch = batch

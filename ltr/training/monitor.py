@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
@@ -33,6 +34,19 @@ def monitored(text: str, mode: Mode | None, measured: Sequence[str]) -> tuple[An
     if mode not in (None, best):
         raise ConfigError(f"RunFolder: the best {measure} is its {best}imum, got mode {mode}; leave mode out")
     return measure, best
+
+
+def is_better(value: float, best: float | None, larger: bool) -> bool:
+    """Whether a value of the monitored measure is better than the best so far (None: there is none yet).
+
+    One that is not a number, or infinite as after a divergence, never is.
+
+    >>> is_better(0.5, None, larger=True), is_better(float("inf"), 0.5, larger=True), is_better(1.0, 2.0, larger=False)
+    (True, False, True)
+    """
+    if best is None or not math.isfinite(value):
+        return math.isfinite(value)
+    return value > best if larger else value < best
 
 
 def check_interpolation(measure: AnyMeasure, data: Any) -> None:

@@ -2,33 +2,50 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
 import shutil
+import signal
 import time
 from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
+import torch.distributed as dist
+import yaml
+from pytorch_lightning.plugins.environments import SLURMEnvironment
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.trainer.states import RunningStage
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 
-from ltr.errors import ConfigError, LtrError
-from ltr.io.files import disk_errors, replacing
+from ltr.errors import ConfigError, DataError, Interrupted, LtrError
+from ltr.io.files import clear_leftovers, disk_errors, only_writer, replacing
 from ltr.io.names import unless_off
 from ltr.io.trec import Run, write_run
 from ltr.training import records
 from ltr.training.averaging import Averager
+from ltr.training.inputs import check_inputs
 from ltr.training.interruption import Interruption
 from ltr.training.matching import settings_of
 from ltr.training.module import RankingModule
-from ltr.training.monitor import Mode, check_callbacks, check_interpolation, monitored
+from ltr.training.monitor import Mode, check_callbacks, check_interpolation, is_better, monitored
+from ltr.training.scored import distributed
 
 log = logging.getLogger(__name__)
 _say = rank_zero_only(log.info)
+
+
+class CheckpointFiles(TorchCheckpointIO):
+    """Writes checkpoints as ltr writes all files: beside their place, to the disk, then renamed."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        with replacing(path, "wb") as file:
+            torch.save(checkpoint, file)
 
 
 class RunFolder(pl.Callback):
@@ -49,6 +66,8 @@ class RunFolder(pl.Callback):
         interpolate: ``dev`` finds the weight with which the first stage's scores are mixed in (on the dev run, for the
             monitored measure) and stores it with the model; null does not.
         overwrite: whether a folder that holds another training may be replaced.
+        save_every_minutes: save what ``--resume`` needs so often, beside every validation; None: at validations and at
+            an interruption only.
     """
 
     def __init__(
@@ -60,6 +79,7 @@ class RunFolder(pl.Callback):
         average: int = 0,
         interpolate: Literal["dev", "off", False] | None = None,
         overwrite: bool = False,
+        save_every_minutes: float | None = 10.0,
     ):
         if patience is not None and patience < 1:
             raise ConfigError(f"RunFolder: patience must be at least 1 validation, got {patience}")
@@ -67,11 +87,16 @@ class RunFolder(pl.Callback):
             raise ConfigError(
                 f"RunFolder: average takes 0 (off) or the weights of at least 2 validations, got {average}"
             )
+        if save_every_minutes is not None and not save_every_minutes > 0:
+            raise ConfigError(f"RunFolder: save_every_minutes must be positive, or null, got {save_every_minutes}")
         self.folder = Path(folder or time.strftime("runs/%Y-%m-%d-%H%M%S"))
         self.monitor = monitor.removeprefix("dev/")
         self.mode, self.patience, self.average = mode, patience, average
         self.interpolate, self.overwrite = unless_off(interpolate), overwrite
+        self.save_every_minutes = save_every_minutes
         self.resumed = False
+        #: whether the training in the folder, which left nothing to continue, is started again
+        self.restarted = False
         #: the resolved configuration as text, where the training was started from one
         self.config: str | None = None
         self._replaces = False
@@ -81,9 +106,14 @@ class RunFolder(pl.Callback):
         self.averager = Averager(self.folder / "averaging", average)
         self.interruption = Interruption()
         self._measured: list[str] = []
-        self._random: Tensor | None = None
+        #: whether a validation has begun and not ended
+        self.validating = False
+        self._random: dict[str, Tensor] = {}
         self._rows: list[dict[str, Any]] = []
         self._started: float | None = None
+        self._seconds = 0.0
+        self._saved: tuple[int, float] = (-1, 0.0)
+        self._claim = contextlib.ExitStack()
 
     # ------------------------------------------------------------------ before step 1
 
@@ -105,27 +135,60 @@ class RunFolder(pl.Callback):
             check_interpolation(measure, data)
         logged = pl_module.logged if isinstance(pl_module, RankingModule) else []
         check_callbacks([c for c in trainer.callbacks if c is not self], logged)  # type: ignore[attr-defined]
+        if trainer.limit_val_batches == 0:
+            raise ConfigError(
+                "RunFolder: validation decides which weights are best, and trainer.limit_val_batches=0 switches it off; "
+                "leave it out, or limit it to some batches"
+            )
+        check_inputs(self.folder, records.PARTS, [vars(data), vars(pl_module.scorer)])
+        if not self.resumed:
+            _refuse_requeued(Path(trainer.default_root_dir))
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+            trainer.strategy.checkpoint_io = CheckpointFiles()
 
     def claim(self) -> None:
-        """Create the folder. Raises ConfigError when another training lies there that may not be replaced."""
-        self._replaces = (self.folder / records.MANIFEST).exists() and not self.resumed
-        if self._replaces and not self.overwrite and not self._failed():
-            raise ConfigError(
-                f"RunFolder: {self.folder} holds another training; continue it with --resume {self.folder}, choose "
-                "another --run.folder, or replace it with --run.overwrite=true"
-            )
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Create the folder and hold it until ``release``, or until the process ends.
 
-    def _failed(self) -> bool:
-        """Whether the training in the folder broke down before it left anything to continue or to use."""
+        Raises:
+            ConfigError: another training lies there that may not be replaced, the training reads what it would replace,
+                or it is resumed with another seed, model or monitor.
+            DataError: another process trains there.
+        """
+        if self.config is not None:
+            settings = yaml.safe_load(self.config)
+            check_inputs(self.folder, records.PARTS, {k: v for k, v in settings.items() if k != "run"})
+            if self.resumed:
+                records.check_changes(self.folder, settings)
+        busy = f"RunFolder: another process is training in {self.folder}; wait for it, or choose another --run.folder"
+        with contextlib.ExitStack() as held:
+            held.enter_context(only_writer(self.folder, self.folder / records.LOCK, busy))
+            there = (self.folder / records.MANIFEST).exists()
+            self._replaces = there and not self.resumed
+            if self._replaces and not (self.overwrite or self.restarted or self._left_nothing()):
+                raise ConfigError(
+                    f"RunFolder: {self.folder} holds another training; continue it with --resume {self.folder}, choose "
+                    "another --run.folder, or replace it with --run.overwrite=true"
+                )
+            if there:
+                clear_leftovers(self.folder, records.PARTS)
+                for part in records.PARTS:
+                    clear_leftovers(self.folder / part)
+            self._claim = held.pop_all()
+
+    def release(self) -> None:
+        """Let other processes train in the folder."""
+        self._claim.close()
+
+    def _left_nothing(self) -> bool:
+        """Whether the training in the folder ended before it left anything to continue or to use."""
         left = any((self.folder / part).exists() for part in (records.CHECKPOINT, "best", "last"))
-        return not left and records.read_manifest(self.folder).get("status") == "failed"
+        return not left and records.read_manifest(self.folder).get("status") != "finished"
 
     def _clear(self) -> None:
         """Remove the training that is to be replaced; whatever else is in the folder is the user's."""
         for part in records.PARTS:
             path = self.folder / part
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.is_global_zero:
@@ -147,19 +210,32 @@ class RunFolder(pl.Callback):
             processes=trainer.world_size,
             precision=str(trainer.precision),
         )
+        if not self.resumed:
+            self._write_config()
+
+    def _write_config(self) -> None:
+        if self.config is not None:
+            with replacing(self.folder / records.CONFIG) as file:
+                file.write(self.config)
 
     # ------------------------------------------------------------------ on the way
 
     def on_train_start(self, trainer: pl.Trainer, *args: Any) -> None:
-        if trainer.world_size == 1:
-            self.interruption.listen()
-        # only now does a resumed trainer know its step
-        if self.resumed and trainer.is_global_zero:
-            self._rows = records.read_metrics(self.folder, until_step=trainer.global_step)
-        # nor does it know before whether its data and settings fit the checkpoint
-        if self.config is not None and trainer.is_global_zero:
-            with replacing(self.folder / records.CONFIG) as file:
-                file.write(self.config)
+        self.interruption.listen()  # Lightning has taken SIGTERM meanwhile
+        self.interruption.wait(True)
+        self._saved = (trainer.global_step if self.resumed else -1, time.monotonic())
+        if not self.resumed:
+            return
+        # a batch that was fetched and not begun when the checkpoint was saved is fetched once more
+        trainer.fit_loop.epoch_loop.batch_progress.total.reset_on_restart()
+        if trainer.is_global_zero:  # only now is it known that its data and settings fit the checkpoint
+            self._write_config()
+        if self.patience is not None and self.bad_rounds >= self.patience:
+            trainer.should_stop = True
+            _say(
+                f"{self.folder} ended at step {trainer.global_step}, since dev/{self.monitor} had not improved for "
+                f"{self.bad_rounds} validations; a larger --run.patience trains on"
+            )
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
         # global_step moves only when the optimiser stepped; accumulated batches in between write no second row
@@ -167,10 +243,37 @@ class RunFolder(pl.Callback):
         if new and trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self._record(trainer, "train/")
 
+    def on_validation_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        if trainer.state.fn != "fit":
+            self.interruption.listen()
+        elif not trainer.sanity_checking:
+            self.validating = True
+            self._record(trainer, "train/")
+            # what an interrupted validation leaves in the counts of a resumed training
+            trainer.fit_loop.epoch_loop.val_loop.batch_progress.total.reset_on_restart()
+
+    def on_test_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        self.interruption.listen()
+
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn != "fit" or trainer.sanity_checking:
             return
         assert isinstance(pl_module, RankingModule)
+        self.judge(trainer, pl_module)
+        self._save_checkpoint(trainer)
+        if self.patience is not None and self.bad_rounds >= self.patience:
+            trainer.should_stop = True
+            best = "nan" if self.best_value is None else f"{self.best_value:.4f}"
+            _say(f"stopping: dev/{self.monitor} has not improved on {best} for {self.bad_rounds} validations")
+
+    @property
+    def judged(self) -> bool:
+        """Whether any validation was complete."""
+        return self.best_value is not None or self.bad_rounds > 0
+
+    def judge(self, trainer: pl.Trainer, pl_module: RankingModule) -> None:
+        """Record what a validation gave, and keep the weights if they are the best."""
+        self.validating = False
         self._record(trainer, "dev/", "train/")
         value = pl_module.values[self.monitor]
         better = self.improves(value)
@@ -185,17 +288,10 @@ class RunFolder(pl.Callback):
             if better:
                 self.keep_best(trainer, pl_module, pl_module.validated)
             records.write_metrics(self.folder, self._rows)
-        self._save_checkpoint(trainer)
-        if self.patience is not None and self.bad_rounds >= self.patience:
-            trainer.should_stop = True
-            best = "nan" if self.best_value is None else f"{self.best_value:.4f}"
-            _say(f"stopping: dev/{self.monitor} has not improved on {best} for {self.bad_rounds} validations")
 
     def improves(self, value: float) -> bool:
-        """Whether a value of the monitored measure is better than the best so far; an undefined one (NaN) never is."""
-        if self.best_value is None or math.isnan(value):
-            return not math.isnan(value)
-        return value > self.best_value if self.mode == "max" else value < self.best_value
+        """Whether a value of the monitored measure is better than the best so far; see ``is_better``."""
+        return is_better(value, self.best_value, self.mode == "max")
 
     def warn_if_first_is_best(self) -> None:
         """Warn where the first of several validations stayed the best: what was learnt afterwards is in no kept model."""
@@ -223,18 +319,43 @@ class RunFolder(pl.Callback):
     # ------------------------------------------------------------------ the end, good or bad
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        if self._started is None or trainer.state.fn != "fit":
+        if self._started is None:
             return
-        if not isinstance(exception, KeyboardInterrupt) or trainer.global_step == 0:
-            if trainer.is_global_zero:
+        stopped = isinstance(exception, (KeyboardInterrupt, SIGTERMException))
+        try:
+            if stopped and self.interruption.safe and trainer.global_step > 0:
+                self._save_checkpoint(trainer)
+            elif trainer.is_global_zero:
                 self._keep_trained(trainer, pl_module, exception)
-                records.write_manifest(self.folder, status="failed", step=trainer.global_step)
+        finally:
+            self._end(trainer, "interrupted" if stopped else "failed")
+
+    def _end(self, trainer: pl.Trainer, status: str) -> None:
+        """Say in the manifest, and to the user, how the training ended and how it goes on."""
+        if not trainer.is_global_zero:
             return
-        self._save_checkpoint(trainer)
-        if trainer.is_global_zero:
-            records.write_metrics(self.folder, self._rows)
-            records.write_manifest(self.folder, status="interrupted", step=trainer.global_step)
-        _say(f"interrupted at step {trainer.global_step}; continue: ltr fit --resume {self.folder}")
+        with contextlib.suppress(DataError):  # what ended the training is told, not that the disk is full for this, too
+            records.write_manifest(
+                self.folder, status=status, step=trainer.global_step, seconds=round(self._elapsed(), 1)
+            )
+        if status != "interrupted":
+            return
+        if not (self.folder / records.CHECKPOINT).exists():
+            _say(f"interrupted before anything was saved; start again: ltr fit --resume {self.folder}")
+        else:
+            lost = trainer.state.fn == "fit" and self._saved[0] != trainer.global_step
+            kept = f", saved at step {self._saved[0]}" if lost else ""
+            _say(f"interrupted at step {trainer.global_step}{kept}; continue: ltr fit --resume {self.folder}")
+
+    def check_interrupted(self, trainer: pl.Trainer) -> None:
+        """Stop where a signal came too late for ``trainer.fit`` to stop. Raises Interrupted."""
+        if self._agreed(trainer, self.interruption.number is not None)[0]:
+            self._end(trainer, "interrupted")
+            raise Interrupted(self.interruption.number or signal.SIGTERM)
+
+    def on_train_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        if self._saved[0] != trainer.global_step:
+            self._save_checkpoint(trainer)
 
     def _keep_trained(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
         """Save as ``last/`` what was learnt where a validation that followed cannot be measured."""
@@ -256,16 +377,26 @@ class RunFolder(pl.Callback):
                 self.folder,
                 status="finished",
                 step=trainer.global_step,
-                seconds=round(time.time() - self._started, 1),
-                best={"measure": f"dev/{self.monitor}", "value": self.best_value, "step": self.best_step},
+                seconds=round(self._elapsed(), 1),
             )
+            self.write_best(trainer)
+
+    def write_best(self, trainer: pl.Trainer) -> None:
+        """Say in the manifest which validation was the best."""
+        if trainer.is_global_zero:
+            best = {"measure": f"dev/{self.monitor}", "value": self.best_value, "step": self.best_step}
+            records.write_manifest(self.folder, best=best)
+
+    def _elapsed(self) -> float:
+        """Seconds of training in all sessions."""
+        return self._seconds + (0.0 if self._started is None else time.time() - self._started)
 
     def _save_checkpoint(self, trainer: pl.Trainer) -> None:
-        beside = self.folder / ".last.ckpt.part"
+        if trainer.is_global_zero:  # a resumed training reads its rows until there
+            records.write_metrics(self.folder, self._rows)
         with disk_errors(self.folder / records.CHECKPOINT):
-            trainer.save_checkpoint(beside)  # every process takes part
-            if trainer.is_global_zero:
-                os.replace(beside, self.folder / records.CHECKPOINT)
+            trainer.save_checkpoint(self.folder / records.CHECKPOINT)  # every process takes part
+        self._saved = (trainer.global_step, time.monotonic())
 
     def _record(self, trainer: pl.Trainer, *prefixes: str) -> None:
         values = {
@@ -287,27 +418,96 @@ class RunFolder(pl.Callback):
             "best_step": self.best_step,
             "bad_rounds": self.bad_rounds,
             "averaging": self.averager.kept,
-            "random": torch.get_rng_state(),
+            # before the first batch of a resumed training it is still the one that was loaded
+            "random": self._random or _random_states(),
+            "seconds": self._elapsed(),
+            "validating": self.validating,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best_value, self.best_step = state_dict["best_value"], state_dict["best_step"]
         self.bad_rounds = state_dict["bad_rounds"]
         self.averager.kept = [tuple(entry) for entry in state_dict["averaging"]]
-        self._random = state_dict["random"]
+        random = state_dict["random"]
+        self._random = {"cpu": random} if isinstance(random, Tensor) else random
+        self._seconds, self.validating = state_dict.get("seconds", 0.0), state_dict.get("validating", False)
+        gone = [p for p in ("best/model.safetensors", "dev/best.trec") if not (self.folder / p).is_file()]
+        if self.resumed and self.best_value is not None and gone:
+            raise DataError(
+                f"cannot resume {self.folder}: {gone[0]} is not there, which belongs to the best weights so far "
+                f"(dev/{self.monitor} {self.best_value:.4f} at step {self.best_step}); put it back, or start anew"
+            )
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        if self.resumed and trainer.is_global_zero:
+            self._rows = records.read_metrics(self.folder, until_step=checkpoint["global_step"])
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        if self.validating:
+            # a validation that is cut off is repeated as a whole: in Lightning's counts its first batch has begun
+            counts = checkpoint["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"]
+            for part in ("total", "current"):
+                counts[part] = {"ready": 1, "started": 1, "processed": 0, "completed": 0}
+            counts["is_last_batch"] = False
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
-        batch_index = args[-1]
-        if batch_index % trainer.accumulate_grad_batches == 0:
-            self.interruption.stop_here()
         # right before the first batch, since making a loader draws numbers too: dropout goes on where it stopped
         # (a checkpoint holds the state of the first process; the others keep their own seed)
-        if self._random is not None and trainer.is_global_zero:
-            torch.set_rng_state(self._random.cpu())
-        self._random = None
+        if self._random and trainer.is_global_zero:
+            _set_random_states(self._random)
+        self._random = {}
+        batch_index = args[-1]
+        if batch_index % trainer.accumulate_grad_batches == 0:
+            self._stop_or_save(trainer)
+
+    def _stop_or_save(self, trainer: pl.Trainer) -> None:
+        """Before a step: stop if a signal came to any process, save if it is time."""
+        every, (step, when) = self.save_every_minutes, self._saved
+        due = every is not None and step != trainer.global_step and time.monotonic() - when > 60 * every
+        stop, save = self._agreed(trainer, self.interruption.number is not None, due)
+        if stop:
+            self.interruption.number = self.interruption.number or signal.SIGTERM
+            self.interruption.stop_here()
+        if save and trainer.global_step > 0:
+            self._save_checkpoint(trainer)
+
+    def _agreed(self, trainer: pl.Trainer, *wishes: bool) -> list[bool]:
+        """Whether any process has each wish, so that all do the same at the same step."""
+        if not distributed():
+            return list(wishes)
+        flags = torch.tensor(wishes, dtype=torch.float32, device=trainer.strategy.root_device)
+        dist.all_reduce(flags, op=dist.ReduceOp.MAX)
+        return (flags > 0).tolist()
 
     def on_validation_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
-        self.interruption.stop_here()
+        if trainer.state.fn == "fit" and not distributed():  # several processes stop together, after it
+            self.interruption.stop_here()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self.interruption.ignore()
+        self.interruption.wait(False)
+
+
+def _refuse_requeued(folder: Path) -> None:
+    """Lightning would start a fresh training on SLURM from a checkpoint that it left of another. Raises ConfigError."""
+    left = sorted(folder.glob("hpc_ckpt_*.ckpt"))
+    if left and SLURMEnvironment.detect():
+        raise ConfigError(
+            f"RunFolder: on SLURM Lightning would start this training from {left[-1]}, which belongs to another; move it "
+            "away, or set trainer.default_root_dir to another folder"
+        )
+
+
+def _random_states() -> dict[str, Tensor]:
+    """The states of the random numbers that dropout draws."""
+    device = {"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_initialized() else {}
+    return {"cpu": torch.get_rng_state(), **device}
+
+
+def _set_random_states(states: dict[str, Tensor]) -> None:
+    torch.set_rng_state(states["cpu"].cpu())
+    if "cuda" in states and torch.cuda.is_initialized():
+        torch.cuda.set_rng_state(states["cuda"].cpu())

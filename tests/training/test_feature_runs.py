@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file
 
 from ltr.data import EngagementData, LetorData
-from ltr.errors import ConfigError
+from ltr.errors import ConfigError, Interrupted
 from ltr.inference import FeatureRanker
 from ltr.losses import MSE, ListNet
 from ltr.scorers import AttentionScorer, CrossEncoder, LinearScorer, MLPScorer, load_scorer
@@ -65,7 +65,7 @@ def test_a_run_that_goes_on_ends_where_an_unbroken_one_does(fold, tmp_path, step
         return MLPScorer(dropout=0.3)
 
     run(tmp_path / "whole", letor(fold), make)
-    with pytest.raises(SystemExit):
+    with pytest.raises(Interrupted):
         run(tmp_path / "cut", letor(fold), make, stop=CtrlC(step))
     assert read_manifest(tmp_path / "cut")["status"] == "interrupted"
     run(tmp_path / "cut", letor(fold), make, resumed=True)

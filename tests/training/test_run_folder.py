@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from ltr.data import Sampling, TextData
-from ltr.errors import ConfigError, DataError
+from ltr.errors import ConfigError, DataError, Interrupted
 from ltr.io.trec import read_run
 from ltr.losses import ListNet
 from ltr.scorers import CrossEncoder
@@ -94,8 +94,9 @@ def test_ctrl_c_keeps_a_checkpoint_and_resuming_gives_what_an_uninterrupted_run_
     validating, tiny_model, tmp_path, caplog
 ):
     run(tiny_model, tmp_path / "whole")
-    with pytest.raises(SystemExit):
+    with pytest.raises(Interrupted) as stopped:
         run(tiny_model, tmp_path / "cut", stop=CtrlC(4, validating))
+    assert stopped.value.status == 130
     assert (tmp_path / "cut" / "last.ckpt").exists()
     assert read_manifest(tmp_path / "cut")["status"] == "interrupted"
     assert not caplog.text.count("began with other data")
@@ -124,7 +125,7 @@ def test_resuming_inside_an_epoch_repeats_no_list_and_loses_none(step, tiny_mode
         return load_file(folder / "last" / "model.safetensors")
 
     whole = train(tmp_path / "whole")
-    with pytest.raises(SystemExit):
+    with pytest.raises(Interrupted):
         train(tmp_path / "cut", stop=CtrlC(step))
     cut = train(tmp_path / "cut", resumed=True)
     for name in whole:
@@ -296,8 +297,9 @@ def test_settings_are_checked():
         RunFolder(average=1)
 
 
-def test_no_validation_is_an_error_with_a_way_out(tiny_model, tmp_path):
+def test_no_validation_at_all_is_refused_before_step_one(tiny_model, tmp_path):
     callback = RunFolder(str(tmp_path / "run"), monitor="mrr@10")
     loop = trainer(callbacks=[callback], limit_val_batches=0)
-    with pytest.raises(ConfigError, match="no validation took place, so there is no best model"):
+    with pytest.raises(ConfigError, match=r"trainer.limit_val_batches=0 switches it off; leave it out"):
         fit(loop, module(tiny_model), Fixed(BATCHES, DEV), callback)
+    assert loop.global_step == 0

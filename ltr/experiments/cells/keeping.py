@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pytorch_lightning as pl
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ltr.training import RankingModule
+from ltr.training.monitor import is_better
 
 
 class KeepBest(pl.Callback):
@@ -42,7 +42,7 @@ class KeepBest(pl.Callback):
         }
         self.rows.append({"step": trainer.global_step, "epoch": trainer.current_epoch, **found})
         value = found[f"dev/{self.monitor}"]
-        if math.isfinite(value) and (self.value is None or self._better(value, self.value)):
+        if is_better(value, self.value, self.larger):
             self.value, self.step, self._waiting = value, trainer.global_step, 0
             assert isinstance(pl_module, RankingModule)
             self._weights = {name: one.detach().clone() for name, one in pl_module.scorer.state_dict().items()}
@@ -50,9 +50,6 @@ class KeepBest(pl.Callback):
             self._waiting += 1
             if self.patience is not None and self._waiting >= self.patience:
                 trainer.should_stop = True
-
-    def _better(self, value: float, than: float) -> bool:
-        return value > than if self.larger else value < than
 
     def restore(self, scorer: torch.nn.Module) -> None:
         """Put the best weights back."""
