@@ -42,7 +42,7 @@ def documents(room: int, times: int, n: int) -> list[str]:
 
 def measured(ranker: Reranker, docs: list[str], repeats: int) -> dict[str, float]:
     """Passages and tokens that are computed for the documents, and the least seconds in which they are ranked."""
-    batches = list(ranker.encoder.batches([_texts(docs)]))
+    batches = list(ranker.reader.batches([_texts(docs)]))
     passages = sum(len(batch.tokens.offsets) - 1 for batch in batches)
     tokens = sum(batch.tokens.ids.numel() for batch in batches)
     clocks, busy = [], []
@@ -107,7 +107,7 @@ def main() -> None:
     query = len(scorer.tokenizer(QUERY, add_special_tokens=False)["input_ids"])
     settings = ModelSettings(args.max_length, query)
     plain = Reranker(scorer, settings, args.device, args.precision)
-    room = args.max_length - plain.encoder.template.overhead - query
+    room = args.max_length - plain.reader.template.overhead - query
     rankers = {}
     for name, options in MODES.items():
         given = {**options, "stride": room} if "stride" in options else options

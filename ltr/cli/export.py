@@ -61,7 +61,7 @@ def export(
     check_place(output)
     exact = opened(model, max_length)
     check_place(output, exact)
-    chosen, others, qrels = _lists(exact.encoder, dataset, run, depth, calibration, queries, seed)
+    chosen, others, qrels = _lists(exact.reader, dataset, run, depth, calibration, queries, seed)
     made = quantise(exact, chosen, tolerance, _bar)
     found = check(made, others, qrels, _bar)
     print(_table(found, tolerance))

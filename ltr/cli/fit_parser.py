@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any, ClassVar, NoReturn
 
-import pytorch_lightning as pl
 import yaml
 from jsonargparse import get_loader, set_loader
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
@@ -15,6 +14,7 @@ import ltr.data
 import ltr.links
 import ltr.losses
 import ltr.scorers
+from ltr.data.base import RankingData
 from ltr.errors import ConfigError, LtrError
 from ltr.expressions import expanded, is_expression
 from ltr.io.imports import with_current_folder
@@ -98,7 +98,7 @@ class FitCLI(LightningCLI):
         with_current_folder()  # jsonargparse imports the classes that a class_path names
         return cls(
             RankingModule,
-            pl.LightningDataModule,
+            RankingData,
             subclass_mode_data=True,
             parser_class=FitParser,
             parser_kwargs={

@@ -12,31 +12,42 @@ _HOMES = {
     "LetorData": "features.letor",
     "load": "collections.collection",
     "retrieve": "candidates.sources",
+    "Part": "base",
+    "RankingData": "base",
     "Reading": "tokens.passages",
+    "TextEncoder": "tokens.reader",
+    "load_tokenizer": "tokens.pairs",
     "Sampling": "lists.sampling",
     "TextData": "text.text_data",
     "TokenStore": "tokens.store",
 }
 
 if TYPE_CHECKING:
+    from ltr.data.base import Part, RankingData
     from ltr.data.candidates.sources import retrieve
     from ltr.data.collections.collection import Collection, load
     from ltr.data.features.engagement import EngagementData
     from ltr.data.features.letor import LetorData
     from ltr.data.lists.sampling import Sampling
     from ltr.data.text.text_data import TextData
+    from ltr.data.tokens.pairs import load_tokenizer
     from ltr.data.tokens.passages import Reading
+    from ltr.data.tokens.reader import TextEncoder
     from ltr.data.tokens.store import TokenStore
 
 __all__ = [
     "Collection",
     "EngagementData",
     "LetorData",
+    "Part",
+    "RankingData",
     "Reading",
     "Sampling",
     "TextData",
+    "TextEncoder",
     "TokenStore",
     "load",
+    "load_tokenizer",
     "retrieve",
 ]
 

@@ -16,7 +16,7 @@ from ltr.scorers.cpu.quantised import FILE
 def describe(exact: Reranker, config: Any, folder: str | Path) -> None:
     """Write what an export holds beside the weights: configuration, tokenizer and settings."""
     config.save_pretrained(folder)
-    exact.encoder.tokenizer.save_pretrained(folder)
+    exact.tokenizer.save_pretrained(folder)
     exact.settings.write(Path(folder))
 
 

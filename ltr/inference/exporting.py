@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ltr.batch import TextLists
+from ltr.data.tokens.pairs import PairTemplate
 from ltr.errors import ConfigError, DataError, LtrError
 from ltr.inference.export_place import check_place, describe
 from ltr.inference.reranker import Reranker
@@ -219,7 +220,7 @@ def quantise(exact: Reranker, lists: Sequence[TextLists], tolerance: Tolerance, 
 
 def _separator(exact: Reranker) -> int | None:
     """The token id that stands behind a query and not before it; None where no token does."""
-    template = exact.encoder.template
+    template = PairTemplate.of(exact.tokenizer)
     return next((token for token in template.between if token not in template.before), None)
 
 

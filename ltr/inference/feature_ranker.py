@@ -39,13 +39,21 @@ class FeatureRanker(Sendable):
         self.target = Target(**settings.target) if settings.target else None
 
     @classmethod
-    def load(cls, folder: str | os.PathLike, device: str = "auto") -> FeatureRanker:
+    def load(cls, folder: str | os.PathLike, device: str = "auto", allow: Sequence[str] = ()) -> FeatureRanker:
         """Open a model folder, such as ``runs/NAME/best``.
+
+        Args:
+            folder: of the model.
+            device: see the class.
+            allow: packages (or classes) that are not part of ltr and may be the model's scorer; see ``load_scorer``.
 
         Raises:
             DataError: no such folder, or files that do not belong together.
         """
-        return cls(load_scorer(folder), FeatureSettings.read(folder), device)
+        scorer = load_scorer(folder, allow)
+        if not isinstance(scorer, FeatureScorer):
+            raise DataError(f"{folder}: {type(scorer).__name__} is no scorer on features; open it with ltr.Reranker")
+        return cls(scorer, FeatureSettings.read(folder), device)
 
     def scores(self, features: Any, sizes: Sequence[int] | None = None) -> np.ndarray:
         """[documents] float32 scores, larger is better.

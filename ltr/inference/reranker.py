@@ -6,21 +6,22 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from ltr.data.tokens.reader import TextEncoder, Texts
+from ltr.data.tokens.reader import Texts
 from ltr.errors import ConfigError, DataError
 from ltr.inference.scoring import Scored, prepared, score
 from ltr.inference.sending import Sendable
 from ltr.io.trec import Run
-from ltr.scorers.cpu.cross_encoder import FusedCrossEncoder
+from ltr.scorers.base import TextScorer
 from ltr.scorers.cpu.quantised import FILE as QUANTISED
 from ltr.scorers.cpu.quantised import load_quantised
+from ltr.scorers.opening import load_scorer
 from ltr.scorers.text.cross_encoder import CrossEncoder
-from ltr.settings.texts import ModelSettings
+from ltr.settings import FILE, ModelSettings, Settings
 
 #: a document: its text, or a mapping with "text" and perhaps "title"
 Document = str | Mapping[str, str]
@@ -66,7 +67,7 @@ class Reranker(Sendable):
 
     def __init__(
         self,
-        scorer: CrossEncoder | FusedCrossEncoder,
+        scorer: TextScorer,
         settings: ModelSettings | None = None,
         device: str | torch.device = "auto",
         precision: str = "auto",
@@ -77,11 +78,15 @@ class Reranker(Sendable):
         self.settings = (settings or default_settings(scorer)).reading(passages, stride, max_passages)
         scorer.check_length(self.settings.max_length)
         self.source = scorer.source
-        self.encoder = TextEncoder(scorer.tokenizer, self.settings)
+        self.reader = scorer.reader(self.settings)
         self.scorer = prepared(scorer, device, precision).eval()
         self.device = next(self.scorer.parameters()).device
-        held = next(self.scorer.parameters()).dtype
-        self.precision = getattr(self.scorer, "precision", str(held).removeprefix("torch."))
+        self.precision = self.scorer.computes_in
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer that texts go through."""
+        return self.scorer.tokenizer
 
     @classmethod
     def load(
@@ -95,6 +100,7 @@ class Reranker(Sendable):
         passages: str | None = None,
         stride: int | None = None,
         max_passages: int | None = None,
+        allow: Sequence[str] = (),
     ) -> Reranker:
         """Open a model that ltr saved, or any cross-encoder with one logit.
 
@@ -106,12 +112,13 @@ class Reranker(Sendable):
             max_length: tokens of query and document together; None as the model was trained.
             max_query_length: tokens of the query; None as the model was trained.
             passages, stride, max_passages: see the class; None as the model was saved.
+            allow: packages (or classes) that are not part of ltr and may be the model's scorer; see ``load_scorer``.
 
         Raises:
             ConfigError: the model cannot be opened, has no trained head, or a length does not fit it.
         """
-        scorer = opened(os.fspath(model), batch_tokens, precision)
-        own = ModelSettings.find(scorer.source) or default_settings(scorer)
+        scorer = opened(os.fspath(model), batch_tokens, precision, allow)
+        own = ModelSettings.find(scorer.source or os.fspath(model)) or default_settings(scorer)
         length = own.max_length if max_length is None else max_length
         if max_query_length is None:
             max_query_length = min(own.max_query_length, max(1, length // 2))
@@ -196,7 +203,7 @@ class Reranker(Sendable):
         labels: Sequence[list[str]],
         progress: str | None,
     ) -> Iterator[Scored]:
-        batches = self.encoder.batches(_texts(queries, docs, names, labels))
+        batches = self.reader.batches(_texts(queries, docs, names, labels))
         return score(self.scorer, batches, self.device, None, progress, total=len(queries))
 
     def _weight(self, interpolate: bool | float, first_scores: object) -> float | None:
@@ -215,7 +222,9 @@ class Reranker(Sendable):
         return weight
 
 
-def opened(model: str, batch_tokens: int | Literal["auto"] | None, precision: str) -> CrossEncoder | FusedCrossEncoder:
+def opened(
+    model: str, batch_tokens: int | Literal["auto"] | None, precision: str, allow: Sequence[str] = ()
+) -> TextScorer:
     """The scorer of a folder or hub id; one on 8-bit integers where ``ltr export`` wrote the folder."""
     if (Path(model) / QUANTISED).is_file():
         if precision != "auto":
@@ -224,6 +233,13 @@ def opened(model: str, batch_tokens: int | Literal["auto"] | None, precision: st
                 "load the model that it was exported from"
             )
         return load_quantised(Path(model), None if batch_tokens == "auto" else batch_tokens)
+    if (Path(model) / FILE).is_file() and Settings.read(model).scorer:
+        own = load_scorer(model, allow)
+        if not isinstance(own, TextScorer):
+            raise ConfigError(
+                f"Reranker: {model} holds {type(own).__name__}, which reads no texts; open it with ltr.FeatureRanker"
+            )
+        return own
     scorer = CrossEncoder(model, batch_tokens=batch_tokens)
     if scorer.new_head:
         raise ConfigError(
@@ -232,7 +248,7 @@ def opened(model: str, batch_tokens: int | Literal["auto"] | None, precision: st
     return scorer
 
 
-def default_settings(scorer: CrossEncoder | FusedCrossEncoder) -> ModelSettings:
+def default_settings(scorer: TextScorer) -> ModelSettings:
     """For a model from elsewhere: what most cross-encoders were trained with, as far as its positions reach."""
     length = min(512, scorer.max_positions or 512)
     return ModelSettings(length, min(64, length // 2))

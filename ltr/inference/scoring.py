@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import logging
 import threading
 from collections.abc import Iterable, Iterator
@@ -22,7 +21,6 @@ from ltr.errors import ConfigError, DataError
 from ltr.io.trec import Run
 from ltr.scorers.base import Scorer
 from ltr.scorers.cpu.cross_encoder import FusedCrossEncoder
-from ltr.scorers.cpu.hardware import multiplies_bf16
 from ltr.scorers.cpu.threads import across_forks, unforked
 from ltr.scorers.memory import is_out_of_memory, released
 
@@ -78,26 +76,7 @@ def prepared(scorer: Scorer, device: str | torch.device = "auto", precision: str
         raise ConfigError(f"precision must be auto, 32 or bf16, got {precision!r}")
     if isinstance(scorer, FusedCrossEncoder) and str(device) == "auto":
         device = "cpu"  # where it was made, whatever else the machine has
-    place = device_of(device)
-    if isinstance(scorer, FusedCrossEncoder):
-        own = {"float32": "32", "bfloat16": "bf16"}.get(scorer.precision, scorer.precision)
-        if precision not in (None, "auto", own):
-            raise ConfigError(
-                f"precision: the scorer was made in {own} and cannot become {precision}; make it anew from its model"
-            )
-        return scorer.to(place)  # refuses any other place
-    if precision == "auto":
-        precision = "bf16" if multiplies_bf16(place) else "32"
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    made = scorer.fused(dtype) if precision and place.type == "cpu" else None
-    if made is not None:
-        return made
-    lowered = getattr(scorer, "lowered", None)
-    if precision == "bf16" and lowered is not None:
-        return lowered(torch.bfloat16).to(place)
-    held = next((p.device for p in scorer.parameters()), place)
-    same = held.type == place.type and place.index in (None, held.index)
-    return scorer if same else copy.deepcopy(scorer).to(place)
+    return scorer.for_scoring(device_of(device), precision)
 
 
 def score(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ltr.batch import FeatureLists
+from ltr.data.features.feature_data import FeatureData
 from ltr.errors import DataError
 
 
@@ -34,7 +34,7 @@ class FlatLists:
     batch: FeatureLists
 
     @classmethod
-    def of(cls, owner: str, data: Any, part: str) -> FlatLists:
+    def of(cls, owner: str, data: FeatureData, part: str) -> FlatLists:
         """A part of a data module, as its ``whole(part)`` gives it.
 
         Raises:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ltr.data.features.feature_data import FeatureData
 from ltr.errors import ConfigError, DataError, LtrError, MissingExtra
 from ltr.experiments.cells.outside import OutsideRanker
 from ltr.integrations.flat import FlatLists
@@ -125,7 +126,7 @@ class LambdaMART(OutsideRanker):
             given["label_gain"] = self.label_gain
         return given
 
-    def fit(self, data: Any, monitor: str = "ndcg@10", seed: int = 0) -> None:
+    def fit(self, data: FeatureData, monitor: str = "ndcg@10", seed: int = 0) -> None:
         """Train on ``data.whole("train")``; choose the number of trees on ``data.whole("dev")``.
 
         Args:
@@ -157,7 +158,7 @@ class LambdaMART(OutsideRanker):
                 "lower min_data_in_leaf if there are few documents"
             )
 
-    def _monitored(self, data: Any, monitor: str) -> tuple[FlatLists, DevMonitor] | None:
+    def _monitored(self, data: FeatureData, monitor: str) -> tuple[FlatLists, DevMonitor] | None:
         """The dev part and its measure; None where there is no dev part."""
         if data.dev is not None:
             dev = FlatLists.of("LambdaMART", data, "dev")
@@ -186,7 +187,7 @@ class LambdaMART(OutsideRanker):
         """The monitored measure after each tree."""
         return self._course
 
-    def predict(self, data: Any, part: str) -> np.ndarray:
+    def predict(self, data: FeatureData, part: str) -> np.ndarray:
         """[documents] float64 scores of a part of the data, in its order.
 
         Raises:

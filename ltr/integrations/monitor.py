@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
+from ltr.data.base import RankingData
 from ltr.errors import ConfigError
 from ltr.integrations.flat import FlatLists
 from ltr.io.runs import Run, as_bytes
 from ltr.metrics import LabelMeasure, evaluate, evaluate_labels
 from ltr.metrics.measures.measure import parse
-from ltr.training.scored import labels_known, truth_of
+from ltr.training.scored import truth_of
 
 
 class DevMonitor:
@@ -32,21 +32,21 @@ class DevMonitor:
         DataError: negative labels, and a measure that sums them up as gains.
     """
 
-    def __init__(self, data: Any, dev: FlatLists, monitor: str):
-        self.measure = parse(monitor)
+    def __init__(self, data: RankingData, dev: FlatLists, monitor: str):
+        self.measure, part = parse(monitor), data.part("dev")
         self.values: list[float] = []
         self.query_ids, self.offsets = dev.batch.query_ids, dev.batch.list_offsets.numpy()
         if isinstance(self.measure, LabelMeasure):
-            known = labels_known(data, "dev")
+            known = part.labels
             self.truth = truth_of("dev", self.query_ids, self.offsets, dev.batch.doc_ids, dev.labels, known)
             self.truth.check([self.measure], f"{dev.owner}: dev")
             return
-        if data.dev_qrels is None:
+        if part.qrels is None:
             raise ConfigError(
                 f"{dev.owner}: {monitor} needs whole-number judgements, and the labels of dev are real values; monitor "
                 "a measure of labels, such as ndcg_label@10 or rmse"
             )
-        self.qrels = data.dev_qrels
+        self.qrels = part.qrels
         self.docs = as_bytes(dev.batch.doc_ids)  # once, not in every round
 
     def __call__(self, predictions: np.ndarray) -> float:

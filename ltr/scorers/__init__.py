@@ -1,12 +1,11 @@
 """Scorers: a batch of lists in, one raw score per document out."""
 
-from ltr.scorers.base import Scorer
+from ltr.scorers.base import Scorer, TextScorer
 from ltr.scorers.features.attention import AttentionScorer
-from ltr.scorers.features.loading import load_scorer
 from ltr.scorers.features.scorers import FeatureScorer, LinearScorer, MLPScorer
+from ltr.scorers.opening import load_scorer
 from ltr.scorers.text.cross_encoder import CrossEncoder
-from ltr.settings.features import FeatureSettings
-from ltr.settings.texts import ModelSettings
+from ltr.settings import FeatureSettings, ModelSettings
 
 __all__ = [
     "AttentionScorer",
@@ -17,5 +16,6 @@ __all__ = [
     "MLPScorer",
     "ModelSettings",
     "Scorer",
+    "TextScorer",
     "load_scorer",
 ]

@@ -1,32 +1,104 @@
-"""What every scorer is: a batch of lists in, one score per document out."""
+"""What every scorer is and can do: the contract between scorers, training and inference."""
 
 from __future__ import annotations
 
-from typing import Any
+import copy
+import inspect
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
+
+from ltr.batch import Lists, TextLists
+from ltr.data.tokens.reader import Reader, TextEncoder
+from ltr.errors import ConfigError, DataError
+from ltr.io.files import building, existing
+from ltr.scorers.hardware import multiplies_bf16
+from ltr.settings import ModelSettings, Settings
+
+#: the weights of a saved model
+WEIGHTS = "model.safetensors"
+
+Own = TypeVar("Own", bound="Scorer")
 
 
 class Scorer(nn.Module):
     """Gives every document of a batch a score: raw (no activation), float32, larger is better.
 
+    A scorer of your own defines ``forward`` and keeps what its constructor takes under the same names; then it trains,
+    saves, opens and scores like those of ltr. What else it defines makes it better: ``parts`` gives the head a learning
+    rate of its own, ``fit_to`` prepares it for its data, ``fewer_tokens`` and ``spare`` let it live with little memory.
+    Scorers of texts derive from ``ltr.scorers.TextScorer``, scorers of numbers from ``ltr.scorers.FeatureScorer``.
+
     Threads may score at once with one scorer: nothing in it changes while it scores.
 
     Shape:
-        ``scorer(batch)`` returns [lists, docs]; places without a document (``~batch.mask``) hold 0.
+        ``scorer(batch)`` returns [lists, docs]; places without a document (``~batch.mask``) hold 0. A scorer that computes
+        a value for each row of the batch returns ``batch.scores(values)``.
     """
+
+    #: the kind of batches that it reads
+    takes: ClassVar[type[Lists]] = Lists
 
     def forward(self, batch: Any) -> Tensor:
         raise NotImplementedError(f"{type(self).__name__} must define forward(batch) -> scores [lists, docs]")
+
+    # ------------------------------------------------------------------ training
 
     def parts(self) -> dict[str, list[nn.Parameter]]:
         """Trainable parameters by part, for learning rates of their own; a part may be empty."""
         return {"encoder": [], "head": [p for p in self.parameters() if p.requires_grad]}
 
-    def fused(self, dtype: torch.dtype) -> Scorer | None:
-        """A scorer for the CPU that gives the same scores from fewer operations, or None where there is none."""
-        return None
+    def fit_to(self, settings: Settings) -> None:
+        """Get ready for data, before the optimiser is made. Default: checks that they give the batches that it reads.
+
+        Args:
+            settings: how the data make their batches.
+
+        Raises:
+            ConfigError: data that it cannot read.
+        """
+        if not issubclass(settings.batch, self.takes):
+            raise ConfigError(
+                f"{type(self).__name__}: reads batches of {self.takes.__name__}, and the data give "
+                f"{settings.batch.__name__}; {_advice(settings.batch)}"
+            )
+
+    def spare(self, retries: int = 0) -> bool:
+        """Need less memory for training from now on, and say so; False where nothing is left to spare.
+
+        Args:
+            retries: how often the batch at hand has failed before.
+        """
+        return False
+
+    # ------------------------------------------------------------------ scoring
+
+    def for_scoring(self, device: torch.device, precision: str | None) -> Scorer:
+        """The scorer on a device and in a precision, made for scoring; a copy where it is not there already.
+
+        Default: float32 stays float32, whatever precision is asked for.
+
+        Args:
+            device: where.
+            precision: ``32``, ``bf16``, ``auto`` (bf16 where the hardware multiplies it), or None for as it is.
+        """
+        held = next((p.device for p in self.parameters()), device)
+        same = held.type == device.type and device.index in (None, held.index)
+        return self if same else copy.deepcopy(self).to(device)
+
+    @property
+    def computes_in(self) -> str:
+        """The precision that most of it computes in, such as ``float32`` or ``bfloat16``."""
+        held = next(self.parameters(), None)
+        return "float32" if held is None else str(held.dtype).removeprefix("torch.")
 
     def fewer_tokens(self, tokens: int | None = None) -> int | None:
         """How many tokens to compute at once when memory does not hold ``tokens``; None where fewer would not help.
@@ -38,7 +110,139 @@ class Scorer(nn.Module):
         """
         return None
 
+    def reader(self, settings: Settings) -> Reader:
+        """What turns texts into its batches. Raises ConfigError for a scorer that reads no texts."""
+        raise ConfigError(
+            f"{type(self).__name__}: reads no texts; derive it from ltr.scorers.TextScorer, or define reader(settings)"
+        )
+
+    # ------------------------------------------------------------------ saving and opening
+
     @property
     def saved(self) -> nn.Module:
         """The module whose weights stand in ``model.safetensors`` of a saved model."""
         return self
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the class was made with, for opening a saved model. Default: what the constructor takes, by name."""
+        names = [name for name in inspect.signature(type(self).__init__).parameters if name != "self"]
+        missing = [name for name in names if not hasattr(self, name)]
+        if missing:
+            raise ConfigError(
+                f"{type(self).__name__}: a saved model must know what it was made with: keep the argument {missing[0]} as "
+                f"self.{missing[0]}, or define the property arguments"
+            )
+        return {name: getattr(self, name) for name in names}
+
+    def check_saving(self) -> None:
+        """Raise ConfigError where the scorer could not be saved and opened again: to be called before any training."""
+        if type(self).save is not Scorer.save:
+            return
+        class_path(type(self))
+        try:
+            json.dumps(self.arguments)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(
+                f"{type(self).__name__}: what it was made with cannot be written as JSON ({error}); take plain values as "
+                "arguments, or define the property arguments, or save and load"
+            ) from error
+
+    def save(self, folder: str | os.PathLike, settings: Settings | None = None) -> None:
+        """Save as a folder of ``model.safetensors`` and ``ltr.json``, which ``ltr.scorers.load_scorer`` opens.
+
+        Written beside and renamed: an interruption leaves what was there.
+        """
+        made = replace(settings or Settings(), scorer=class_path(type(self)), arguments=self.arguments)
+        with building(Path(folder)) as beside:
+            save_model(self.saved, str(beside / WEIGHTS))
+            made.write(beside)
+
+    @classmethod
+    def load(cls: type[Own], folder: str | os.PathLike) -> Own:
+        """Open a model that ``save`` wrote, in evaluation mode; only weights are read, nothing in the folder runs.
+
+        Raises:
+            DataError: no such folder, or files that do not belong together.
+        """
+        settings = Settings.read(folder)
+        return cls._opened(Path(folder), lambda: cls(**settings.arguments))
+
+    @staticmethod
+    def _opened(folder: Path, make: Callable[[], Own]) -> Own:
+        weights = existing(folder / WEIGHTS, f"{folder} is no saved model")
+        try:
+            scorer = make()
+            load_model(scorer.saved, str(weights))
+        except (TypeError, ConfigError, RuntimeError, SafetensorError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise DataError(f"{folder}: ltr.json and {WEIGHTS} do not belong together: {reason}") from error
+        return scorer.eval()
+
+
+class TextScorer(Scorer):
+    """A scorer of texts that reads token ids of query and document together.
+
+    One of your own defines ``tokenizer`` beside ``forward``.
+    """
+
+    takes: ClassVar[type[Lists]] = TextLists
+    #: folder or hub id that the model came from; empty for one without
+    source: str = ""
+
+    @property
+    def tokenizer(self) -> Any:
+        """The fast tokenizer (of transformers) whose ids it reads."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must define tokenizer, such as ltr.data.load_tokenizer(folder)"
+        )
+
+    def fit_to(self, settings: Settings) -> None:
+        super().fit_to(settings)
+        if isinstance(settings, ModelSettings):
+            self.check_length(settings.max_length)
+
+    def reader(self, settings: Settings) -> Reader:
+        assert isinstance(settings, ModelSettings)
+        return TextEncoder(self.tokenizer, settings)
+
+    @property
+    def max_positions(self) -> int | None:
+        """How many tokens query and document may have together; None where there is no bound."""
+        return None
+
+    def check_length(self, max_length: int) -> None:
+        """Raise ConfigError unless the model has positions for ``max_length`` tokens."""
+        if self.max_positions is not None and max_length > self.max_positions:
+            raise ConfigError(
+                f"{type(self).__name__}: max_length can be {self.max_positions} at most, the model's positions; got "
+                f"{max_length}"
+            )
+
+
+def half_or_single(device: torch.device, precision: str | None) -> torch.dtype:
+    """The type that a precision means on a device."""
+    bf16 = precision == "bf16" or (precision == "auto" and multiplies_bf16(device))
+    return torch.bfloat16 if bf16 else torch.float32
+
+
+def class_path(made: type) -> str:
+    """The import path of a class: short for one of ``ltr.scorers``.
+
+    Raises:
+        ConfigError: a class that nobody can import: of a running script, or made inside a function.
+    """
+    if made.__module__ == "__main__" or "<locals>" in made.__qualname__:
+        raise ConfigError(
+            f"{made.__name__}: a saved model names its class, so that it must stand in a module that can be imported, not in "
+            f"{'a running script' if made.__module__ == '__main__' else 'a function'}; move it to one"
+        )
+    return made.__name__ if made.__module__.startswith("ltr.scorers.") else f"{made.__module__}.{made.__qualname__}"
+
+
+def _advice(batch: type[Lists]) -> str:
+    known = {
+        "FeatureLists": "take ltr.scorers.MLPScorer, or derive the scorer from ltr.scorers.FeatureScorer",
+        "TextLists": "take ltr.scorers.CrossEncoder, or derive the scorer from ltr.scorers.TextScorer",
+    }
+    return known.get(batch.__name__, "take a scorer and data that belong together")

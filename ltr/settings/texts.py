@@ -1,21 +1,19 @@
-"""``ltr.json``: what a saved model must know about itself beyond its weights."""
+"""``ltr.json`` of a scorer of texts: how they were prepared."""
 
 from __future__ import annotations
 
-import json
 import os
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
-from ltr.batch import check_passages
-from ltr.errors import ConfigError, DataError
-from ltr.io.files import replacing
-
-FILE = "ltr.json"
+from ltr.batch import Lists, TextLists, check_passages
+from ltr.errors import ConfigError
+from ltr.settings.base import FILE, Settings
 
 
 @dataclass(frozen=True)
-class ModelSettings:
+class ModelSettings(Settings):
     """How texts were prepared when a model was trained, so that it scores them the same way later.
 
     Args:
@@ -38,13 +36,15 @@ class ModelSettings:
     max_length: int = 256
     max_query_length: int = 64
     interpolation: float | None = None
-    trained_on: tuple[str, ...] = ()
     passages: str = "first"
     stride: int | None = None
     max_passages: int | None = None
 
+    batch: ClassVar[type[Lists]] = TextLists
+    packages: ClassVar[tuple[str, ...]] = ("torch", "transformers")
+
     def __post_init__(self):
-        object.__setattr__(self, "trained_on", tuple(self.trained_on))
+        super().__post_init__()
         if not 1 <= self.max_query_length < self.max_length:
             raise ConfigError(
                 "ModelSettings: lengths must satisfy 1 <= max_query_length < max_length, "
@@ -76,40 +76,18 @@ class ModelSettings:
             DataError: naming the file, when it is there and cannot be understood.
         """
         path = Path(folder) / FILE
-        return cls._parse(path) if path.is_file() else cls()
+        return cls.parse(path) if path.is_file() else cls()
 
     @classmethod
     def find(cls, model: str) -> ModelSettings | None:
         """The settings that come with a folder or a hub id, or None for a model that ltr did not save."""
         if Path(model).is_dir():
             path = Path(model) / FILE
-            return cls._parse(path) if path.is_file() else None
+            return cls.parse(path) if path.is_file() else None
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import EntryNotFoundError
 
         try:
-            return cls._parse(Path(hf_hub_download(model, FILE)))
+            return cls.parse(Path(hf_hub_download(model, FILE)))
         except (EntryNotFoundError, OSError):  # not there, or not fetched while there was a network
             return None
-
-    @classmethod
-    def _parse(cls, path: Path) -> ModelSettings:
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(found, dict):
-                raise TypeError(f"a mapping is needed, got {found!r}")
-            return cls(**{f.name: found[f.name] for f in fields(cls) if f.name in found})
-        except (ValueError, TypeError) as error:
-            raise DataError(f"{path}: not the settings of a model saved by ltr: {error}") from error
-
-    def write(self, folder: str | os.PathLike) -> None:
-        """Write them beside the model, with the versions that made it."""
-        import torch
-        import transformers
-
-        from ltr import __version__
-
-        versions = {"ltr": __version__, "torch": str(torch.__version__), "transformers": transformers.__version__}
-        with replacing(Path(folder) / FILE) as file:
-            json.dump({**asdict(self), "versions": versions}, file, indent=2)
-            file.write("\n")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 from safetensors.torch import load_model
 
+from ltr.data.base import PartName, RankingData
 from ltr.errors import ConfigError, Interrupted
 from ltr.io.files import replacing
 from ltr.io.trec import Run, read_run, write_run
@@ -22,7 +23,7 @@ from ltr.training.run_folder import RunFolder
 log = logging.getLogger(__name__)
 
 
-def fit(trainer: pl.Trainer, module: RankingModule, data: pl.LightningDataModule, run: RunFolder) -> list[Results]:
+def fit(trainer: pl.Trainer, module: RankingModule, data: RankingData, run: RunFolder) -> list[Results]:
     """Train, and leave a complete run folder.
 
     After the training: the mean of the best weights is tried (``run.average``), the interpolation weight is chosen on
@@ -47,7 +48,7 @@ def fit(trainer: pl.Trainer, module: RankingModule, data: pl.LightningDataModule
             run.release()
 
 
-def _fit(trainer: pl.Trainer, module: RankingModule, data: pl.LightningDataModule, run: RunFolder) -> list[Results]:
+def _fit(trainer: pl.Trainer, module: RankingModule, data: RankingData, run: RunFolder) -> list[Results]:
     checkpoint = run.folder / records.CHECKPOINT if run.resumed else None
     # weights_only: a checkpoint holds tensors and plain values, and nothing in it may run code
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
@@ -70,7 +71,7 @@ def _fit(trainer: pl.Trainer, module: RankingModule, data: pl.LightningDataModul
     if "dev" not in module.truths:  # resumed after its last validation
         trainer.validate(module, datamodule=data, verbose=False)
     tested = None
-    if getattr(data, "test", None):
+    if data.test is not None:
         load_weights(module, run.folder / "best")
         trainer.test(module, datamodule=data, verbose=False)
         tested = module.validated
@@ -87,7 +88,7 @@ def load_weights(module: RankingModule, folder: Path) -> None:
     load_model(module.scorer.saved, folder / "model.safetensors", device=str(module.device))
 
 
-def _try_average(trainer: pl.Trainer, module: RankingModule, data: pl.LightningDataModule, run: RunFolder) -> bool:
+def _try_average(trainer: pl.Trainer, module: RankingModule, data: RankingData, run: RunFolder) -> bool:
     """Whether the mean of the best weights became the best model."""
     # only the first process kept weights, and all must validate their mean together
     run.averager.kept = trainer.strategy.broadcast(run.averager.kept)
@@ -110,11 +111,14 @@ def _try_average(trainer: pl.Trainer, module: RankingModule, data: pl.LightningD
     return better
 
 
-def _choose_interpolation(data: pl.LightningDataModule, run: RunFolder) -> float | None:
+def _choose_interpolation(data: RankingData, run: RunFolder) -> float | None:
     if run.interpolate is None:
         return None
     dev = read_run(run.folder / "dev" / "best.trec")
-    weight, value = best_weight(data.dev_run, dev, data.dev_qrels, run.monitor)  # type: ignore[attr-defined]
+    part = data.part("dev")
+    assert part.first is not None  # else ``check_interpolation`` refused
+    assert part.qrels is not None
+    weight, value = best_weight(part.first, dev, part.qrels, run.monitor)
     best = run.folder / "best"
     replace(ModelSettings.read(best), interpolation=weight).write(best)
     log.info("interpolation: first stage's weight %.2f gives dev/%s %.4f", weight, run.monitor, value)
@@ -122,16 +126,17 @@ def _choose_interpolation(data: pl.LightningDataModule, run: RunFolder) -> float
 
 
 def _report(
-    module: RankingModule, data: pl.LightningDataModule, run: RunFolder, tested: Run | None, weight: float | None
+    module: RankingModule, data: RankingData, run: RunFolder, tested: Run | None, weight: float | None
 ) -> list[Results]:
     dev = read_run(run.folder / "dev" / "best.trec")
     results = []
-    for part, trained in (("dev", dev), ("test", tested)):
+    parts: tuple[tuple[PartName, Run | None], ...] = (("dev", dev), ("test", tested))
+    for name, trained in parts:
         if trained is not None:
-            first, qrels = getattr(data, f"{part}_run"), getattr(data, f"{part}_qrels")
-            known = [getattr(data, name, None) for name in ("mean_label", "back")] if module.labelled else [None, None]
-            truth = module.truths[part]
-            results.append(Results.of(part, first, trained, weight, qrels, module.measures, truth, *known))
+            part = data.part(name)
+            scale = (data.mean_label, data.back) if module.labelled else (None, None)
+            made = name, part.first, trained, weight, part.qrels, module.measures, module.truths[name]
+            results.append(Results.of(*made, *scale))
     with replacing(run.folder / records.RESULTS) as file:
         file.write("\n\n".join(r.text() for r in results) + "\n")
     return results

@@ -14,6 +14,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ltr.batch import Lists
+from ltr.data.base import PartName, RankingData
 from ltr.errors import ConfigError, LtrError
 from ltr.inference.scoring import Scored, score
 from ltr.io.trec import Run
@@ -33,8 +34,8 @@ from ltr.metrics.measures.focus import NAMES as FOCUS_NAMES
 from ltr.metrics.measures.measure import measures as parse_measures
 from ltr.scorers.base import Scorer
 from ltr.training import memory, schedules
-from ltr.training.matching import fit_to_data
-from ltr.training.scored import ScoredLists, distributed, gathered, labels_by_list, labels_known, labels_of
+from ltr.training.given_data import ranking_data
+from ltr.training.scored import ScoredLists, distributed, gathered, labels_by_list, labels_of
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +89,8 @@ class RankingModule(pl.LightningModule):
             raise ConfigError(f"RankingModule: focus is the top share of the labels in (0, 1), got {focus}")
         self.scorer = scorer
         self.loss = loss
+        #: what is trained on, from ``setup`` on
+        self.data: RankingData
         self.focus = focus
         self.loss.reduction = "none"
         self.lr, self.head_lr, self.weight_decay = lr, head_lr, weight_decay
@@ -106,6 +109,7 @@ class RankingModule(pl.LightningModule):
         self.truths: dict[str, LabelledLists] = {}
         self._scored: list[Scored] = []
         self._labels: list[np.ndarray] = []
+        self._knows_labels = False
         self._sums: list[Tensor] = []
         self._dead_steps = 0
         self._resumes = False
@@ -120,21 +124,23 @@ class RankingModule(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Refuse measures that the data cannot give, and fit scorers on features to them, before anything is computed."""
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        for part in {"fit": ("dev", "test"), "validate": ("dev",), "test": ("test",)}.get(stage, ()):
-            if getattr(data, part, "") is None:
+        self.data = data = ranking_data(self.trainer)
+        for name in ("dev", "test"):
+            if getattr(data, name) is None or name not in {"fit": ("dev", "test")}.get(stage, data.needed(stage)):
                 continue
-            if self._judged and getattr(data, f"{part}_qrels", {}) is None:
+            part = data.part(name)
+            if self._judged and part.qrels is None:
                 raise ConfigError(
-                    f"RankingModule: measure {self._judged[0]} needs judgements, and the labels of {part} are real values; "
-                    "let model.measures name measures of labels only, such as spearman, rmse_top.2 or ndcg_label@10"
+                    f"RankingModule: measure {self._judged[0]} needs judgements, and the data have none for {name} (labels that "
+                    "are real values, or plain loaders); let model.measures name measures of labels only, such as spearman, "
+                    "rmse_top.2 or ndcg_label@10, or let the data's part() give judgements"
                 )
-            known = labels_known(data, part) if self.labelled else None
-            if known is not None:
+            if self.labelled and part.labels is not None:
+                known = part.labels
                 truth = LabelledLists(known.query_ids, known.offsets, known.learnt, known.read)
-                truth.check(self.labelled, f"RankingModule: model.measures: {part}")
+                truth.check(self.labelled, f"RankingModule: model.measures: {name}")
         # before the optimiser is made: scorers on features build their layers once they know how many there are
-        fit_to_data(self.scorer, data)
+        self.scorer.fit_to(data.inputs)
 
     # ------------------------------------------------------------------ optimiser
 
@@ -171,7 +177,7 @@ class RankingModule(pl.LightningModule):
         trainer = self.trainer
         most = trainer.max_steps if trainer.max_steps != -1 else math.inf
         if trainer.max_epochs not in (-1, None):
-            batches = len(trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
+            batches = len(self.data.train_dataloader())
             limit = trainer.limit_train_batches
             batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
             most = min(most, math.ceil(batches / trainer.accumulate_grad_batches) * trainer.max_epochs)
@@ -259,12 +265,9 @@ class RankingModule(pl.LightningModule):
         return total
 
     def backward(self, loss: Tensor, *args: Any, **options: Any) -> None:
-        spare = getattr(self.scorer, "spare", None)
-        if (
-            spare is None or self.trainer.world_size > 1 or self.trainer.precision == "16-mixed"
-        ):  # which scales the loss
+        if self.trainer.world_size > 1 or self.trainer.precision == "16-mixed":  # which scales the loss
             return super().backward(loss, *args, **options)
-        memory.backward(loss, self._cost_again, [p for p in self.parameters() if p.requires_grad], spare)
+        memory.backward(loss, self._cost_again, [p for p in self.parameters() if p.requires_grad], self.scorer.spare)
 
     def _cost_again(self) -> Tensor:
         self._sums.pop()
@@ -322,13 +325,14 @@ class RankingModule(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         self._scored, self._labels = [], []
+        self._knows_labels = self.data.part("test" if self.trainer.testing else "dev").labels is not None
 
     on_test_epoch_start = on_validation_epoch_start
 
     def validation_step(self, batch: Lists, batch_idx: int) -> None:
         # Lightning has moved the batch and set the precision already
         self._scored.extend(score(self.scorer, [batch], device=self.device, precision=None))
-        if not hasattr(self.trainer.datamodule, "labels_of"):  # type: ignore[attr-defined]
+        if not self._knows_labels:
             self._labels.extend(labels_by_list(batch))
 
     test_step = validation_step
@@ -341,14 +345,14 @@ class RankingModule(pl.LightningModule):
     def on_test_epoch_end(self) -> None:
         self._measure("test")
 
-    def _measure(self, part: str) -> None:
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        self.scored_lists = found = ScoredLists.of(part, *gathered(self._scored, self._labels), data)
+    def _measure(self, part: PartName) -> None:
+        known = self.data.part(part)
+        self.scored_lists = found = ScoredLists.of(part, *gathered(self._scored, self._labels), known)
         self.validated, self.truths[part] = found.run, found.truth
         self.evaluation = self.label_evaluation = None
         self.values = {}
         if self._judged:
-            self.evaluation = evaluate(self.validated, getattr(data, f"{part}_qrels"), self._judged)
+            self.evaluation = evaluate(self.validated, known.qrels or {}, self._judged)
             self.values |= self.evaluation.means
         if self.labelled:
             self.label_evaluation = evaluate_labels(found.scores, found.truth, self.labelled, part)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
+from ltr.data.base import RankingData
 from ltr.errors import ConfigError
 from ltr.io.names import suggestion
 from ltr.metrics.measures.measure import AnyMeasure, Measure, parse
@@ -49,9 +50,9 @@ def is_better(value: float, best: float | None, larger: bool) -> bool:
     return value > best if larger else value < best
 
 
-def check_interpolation(measure: AnyMeasure, data: Any) -> None:
+def check_interpolation(measure: AnyMeasure, data: RankingData) -> None:
     """Raise ConfigError where no interpolation weight can be chosen on dev."""
-    if not isinstance(measure, Measure) or getattr(data, "dev_run", None) is None:
+    if not isinstance(measure, Measure) or data.part("dev").first is None:
         raise ConfigError(
             f"RunFolder: interpolate: dev mixes the first stage's scores in by what {measure} says of the dev ranking, "
             "which takes a measure of judgements and a first stage; set run.interpolate to null"

@@ -29,9 +29,9 @@ from ltr.io.names import unless_off
 from ltr.io.trec import Run, write_run
 from ltr.training import records
 from ltr.training.averaging import Averager
+from ltr.training.given_data import ranking_data
 from ltr.training.inputs import check_inputs
 from ltr.training.interruption import Interruption
-from ltr.training.matching import settings_of
 from ltr.training.module import RankingModule
 from ltr.training.monitor import Mode, check_callbacks, check_interpolation, is_better, monitored
 from ltr.training.scored import distributed
@@ -123,17 +123,18 @@ class RunFolder(pl.Callback):
         # a name made of the time may differ from process to process
         self.folder = Path(trainer.strategy.broadcast(str(self.folder)))
         self.averager.folder = self.folder / "averaging"
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        if getattr(data, "dev", "") is None:
+        if not isinstance(pl_module, RankingModule):
+            raise ConfigError(f"RunFolder: keeps trainings of ltr.RankingModule, got {type(pl_module).__name__}")
+        data = ranking_data(trainer)
+        if data.dev is None:
             raise ConfigError("RunFolder: validation decides which weights are best; name a collection as data.dev")
-        if hasattr(pl_module.scorer, "check_length") and hasattr(data, "max_length"):
-            pl_module.scorer.check_length(data.max_length)  # type: ignore[operator]
-        self._measured = [*pl_module.measures] if isinstance(pl_module, RankingModule) else []
+        pl_module.scorer.check_saving()
+        self._measured = [*pl_module.measures]
         measure, self.mode = monitored(self.monitor, self.mode, self._measured)
         self.monitor, self.averager.larger = str(measure), self.mode == "max"
         if self.interpolate == "dev":
             check_interpolation(measure, data)
-        logged = pl_module.logged if isinstance(pl_module, RankingModule) else []
+        logged = pl_module.logged
         check_callbacks([c for c in trainer.callbacks if c is not self], logged)  # type: ignore[attr-defined]
         if trainer.limit_val_batches == 0:
             raise ConfigError(
@@ -193,7 +194,8 @@ class RunFolder(pl.Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.is_global_zero:
             return
-        data = trainer.datamodule  # type: ignore[attr-defined]
+        assert isinstance(pl_module, RankingModule)
+        data = pl_module.data
         if self._replaces:  # not in claim(): by now the data are prepared and the settings checked
             self._clear()
         if self.resumed and records.read_manifest(self.folder).get("data") != data.signature:
@@ -313,8 +315,7 @@ class RunFolder(pl.Callback):
 
     def save_model(self, trainer: pl.Trainer, module: RankingModule, name: str) -> None:
         """Save the scorer as a model folder; the old one stays until the new one is complete."""
-        settings = settings_of(module.scorer, trainer.datamodule)  # type: ignore[attr-defined]
-        module.scorer.save(self.folder / name, settings)  # type: ignore[operator]
+        module.scorer.save(self.folder / name, module.data.inputs)
 
     # ------------------------------------------------------------------ the end, good or bad
 
@@ -362,7 +363,10 @@ class RunFolder(pl.Callback):
         validating = trainer.state.stage == RunningStage.VALIDATING and trainer.global_step > 0
         if validating and isinstance(exception, LtrError):
             assert isinstance(module, RankingModule)
-            self.save_model(trainer, module, "last")
+            try:
+                self.save_model(trainer, module, "last")
+            except DataError:  # the disk that refused the validation's files refuses these
+                return
             log.warning(
                 "RunFolder: the validation at step %d failed; the weights of that step lie in %s",
                 *(trainer.global_step, self.folder / "last"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch.distributed as dist
@@ -17,13 +17,15 @@ from ltr.inference.scoring import Scored
 from ltr.io.trec import Run
 from ltr.metrics.measures.labels import LabelledLists
 
+if TYPE_CHECKING:  # which brings Lightning
+    from ltr.data.base import Part
+
 
 @dataclass(frozen=True, eq=False)
 class ScoredLists:
     """The scores of one part of the data.
 
-    Lists stand in the order of ``data.dev_query_ids`` (``test_query_ids``) where the data have it, else in that in which
-    their loader gave them; documents as in their list. Neither the number of processes nor the batch size changes it.
+    Lists stand in the order that the part has (``Part.query_ids``), else in that in which their loader gave them; documents as in their list. Neither the number of processes nor the batch size changes it.
 
     Attributes:
         part: ``"dev"`` or ``"test"``.
@@ -37,24 +39,24 @@ class ScoredLists:
     truth: LabelledLists
 
     @classmethod
-    def of(cls, part: str, scored: Sequence[Scored], labels: Sequence[np.ndarray], data: Any) -> ScoredLists:
+    def of(cls, name: str, scored: Sequence[Scored], labels: Sequence[np.ndarray], part: Part) -> ScoredLists:
         """From what ``score`` yields.
 
         Args:
-            part: ``"dev"`` or ``"test"``.
+            name: ``"dev"`` or ``"test"``.
             scored: of each list.
-            labels: [docs] of each list, as the batches had them; used only of data without ``labels_of``.
-            data: the data module.
+            labels: [docs] of each list, as the batches had them; used only where the part does not know its labels.
+            part: what the data say of it.
         """
-        place = {query_id: i for i, query_id in enumerate(getattr(data, f"{part}_query_ids", None) or ())}
+        place = {query_id: i for i, query_id in enumerate(part.query_ids or ())}
         order = sorted(range(len(scored)), key=lambda i: place.get(scored[i].query_id, len(place)))
         lists = [scored[i] for i in order]
         query_ids = [one.query_id for one in lists]
         offsets = np.cumsum([0, *(len(one.scores) for one in lists)])
         doc_ids = [doc_id for one in lists for doc_id in one.doc_ids]
-        known = labels_known(data, part)
+        known = part.labels
         flat = _flat([labels[i] for i in order]) if known is None else None
-        return cls(part, _flat([one.scores for one in lists]), truth_of(part, query_ids, offsets, doc_ids, flat, known))
+        return cls(name, _flat([one.scores for one in lists]), truth_of(name, query_ids, offsets, doc_ids, flat, known))
 
     @property
     def run(self) -> Run:
@@ -75,12 +77,6 @@ def gathered(scored: list[Scored], labels: list[np.ndarray]) -> tuple[list[Score
 def distributed() -> bool:
     """Whether several processes work together."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
-
-
-def labels_known(data: Any, part: str) -> PartLabels | None:
-    """What a data module says of the labels of a part, as they were read; None where it knows no more than its batches."""
-    of = getattr(data, "labels_of", None)
-    return None if of is None else of(part)
 
 
 def truth_of(

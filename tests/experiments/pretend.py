@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from ltr.data.base import Part
 from ltr.experiments.cells.cell import Outcome
 from ltr.experiments.cells.truth import Truth
 from ltr.io.runs import Run
@@ -64,7 +65,7 @@ def judged(n=15, seed=0, prefix="q", first=True):
         qrels[query_id] = dict(zip(lists.doc_ids[span], grades[span].tolist(), strict=True))
     scores = rng.normal(size=len(grades))
     run = Run(lists.query_ids, lists.offsets, np.array(lists.doc_ids, object), scores, "bm25") if first else None
-    return Truth.of(SimpleNamespace(test_qrels=qrels, test_run=run), lists)[0]
+    return Truth.of(SimpleNamespace(part=lambda name: Part(qrels=qrels, first=run), mean_label=None), lists)[0]
 
 
 def labelled(n=15, seed=0):
@@ -73,7 +74,7 @@ def labelled(n=15, seed=0):
     lists = _lists(rng, n, "list")
     seconds = rng.gamma(1.0, 60.0, len(lists.labels))
     lists = LabelledLists(lists.query_ids, lists.offsets, np.log1p(seconds), seconds, lists.doc_ids)
-    return Truth.of(SimpleNamespace(test_qrels=None, test_run=None), lists)[0]
+    return Truth.of(SimpleNamespace(part=lambda name: Part(qrels=None, first=None), mean_label=None), lists)[0]
 
 
 def _lists(rng, n, prefix):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from ltr.data.tokens.pairs import PairTemplate
 from ltr.data.tokens.reader import Texts
 from ltr.errors import ConfigError, DataError, LtrError
 from ltr.inference import exporting
@@ -32,7 +33,7 @@ def folder(tmp_path_factory) -> str:
 @pytest.fixture(scope="module")
 def lists(folder):
     draw = np.random.default_rng(0)
-    encoder = Reranker.load(folder, "cpu", "32").encoder
+    encoder = Reranker.load(folder, "cpu", "32").reader
     docs = [[" ".join(draw.choice(WORDS, draw.integers(3, 40))) for _ in range(12)] for _ in range(12)]
     texts = [
         Texts(f"q{i}", " ".join(draw.choice(WORDS, 4)), [f"d{j}" for j in range(12)], own) for i, own in enumerate(docs)
@@ -236,10 +237,11 @@ def test_a_tenth_of_the_tolerance_is_left_for_other_queries(folder, lists, monke
         assert len(quantise(opened(folder), lists[:1], Tolerance(0.9), show).kept) == kept
 
 
-def test_without_a_separator_only_products_are_kept(folder, lists):
+def test_without_a_separator_only_products_are_kept(folder, lists, monkeypatch):
     exact = opened(folder)
-    template = exact.encoder.template
-    exact.encoder.template = dataclasses.replace(template, between=template.before[:1])
+    template = PairTemplate.of(exact.tokenizer)
+    without = dataclasses.replace(template, between=template.before[:1])
+    monkeypatch.setattr(exporting.PairTemplate, "of", lambda tokenizer: without)
     made = quantise(exact, lists[:6], Tolerance(0.999), show)
     assert made.careful == 0
     assert made.kept
@@ -296,7 +298,7 @@ def test_an_exported_model_opens_where_there_is_a_gpu(export, lists, tmp_path, m
 
 def test_models_that_read_passages_are_exported(folder, tmp_path):
     CrossEncoder(folder).save(tmp_path / "long", ModelSettings(24, 8, passages="max"))
-    encoder = Reranker.load(tmp_path / "long", "cpu", "32").encoder
+    encoder = Reranker.load(tmp_path / "long", "cpu", "32").reader
     texts = [
         Texts(f"q{i}", "sort list", ["a", "b", "c"], [" ".join(WORDS[j : j + 25 + i]) for j in range(3)])
         for i in range(4)

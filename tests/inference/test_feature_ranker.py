@@ -18,7 +18,7 @@ FEATURES = np.random.default_rng(0).normal(size=(9, 3)).astype(np.float32)
 def ranker(tmp_path):
     torch.manual_seed(0)
     scorer = AttentionScorer(width=8, layers=1, heads=2)
-    scorer.fit_to(3, True, np.ones(3), np.full(3, 2.0))
+    scorer.fit_to(FeatureSettings(3, True, shift=np.ones(3), scale=np.full(3, 2.0)))
     target = {"log1p": True, "mean": 4.0, "std": 0.5}
     scorer.save(tmp_path / "model", FeatureSettings(feature_names=NAMES, target=target))
     return FeatureRanker.load(tmp_path / "model", device="cpu")

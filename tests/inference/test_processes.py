@@ -38,11 +38,11 @@ def rankers(tmp_path_factory):
         model = CrossEncoder(str(save_tiny(home / f"{name}-base", kind, head=True, **settings)))
         model.save(home / name, ModelSettings(60, 20))
     exact = opened(str(home / "fused"))
-    lists = [exact.encoder.batch([one]) for one in _texts()]
+    lists = [exact.reader.batch([one]) for one in _texts()]
     export = quantise(exact, lists, Tolerance(0.5), lambda values, name: values)
     export.write(home / "int8", Check(1, 1, 0, 1.0, 0.0, 1.0, None, None, 1.0, (), 3), Tolerance(0.5))
     scorer = AttentionScorer(width=8, layers=1, heads=2)
-    scorer.fit_to(3, True, np.ones(3), np.full(3, 2.0))
+    scorer.fit_to(FeatureSettings(3, True, shift=np.ones(3), scale=np.full(3, 2.0)))
     scorer.save(home / "features", FeatureSettings())
     return {
         "32": Reranker.load(home / "fused", "cpu", "32"),

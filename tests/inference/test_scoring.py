@@ -9,7 +9,6 @@ from torch import nn
 
 from ltr.batch import Lists, TextLists, TokenRows
 from ltr.errors import ConfigError, DataError
-from ltr.inference import scoring
 from ltr.inference.scoring import Scored, device_of, grouped, prepared, score, score_run
 from ltr.scorers.base import Scorer
 from ltr.scorers.text.cross_encoder import CrossEncoder
@@ -245,8 +244,8 @@ def test_precision_bf16_scores_nearly_the_same_and_leaves_the_scorer(tiny_model)
 def test_auto_precision_follows_the_hardware(tiny_model, monkeypatch):
     scorer = CrossEncoder(str(tiny_model))
     for native, name in ((True, "bfloat16"), (False, "float32")):
-        monkeypatch.setattr(scoring, "multiplies_bf16", lambda device, native=native: native)
-        assert prepared(scorer, "cpu").precision == name
+        monkeypatch.setattr("ltr.scorers.base.multiplies_bf16", lambda device, native=native: native)
+        assert prepared(scorer, "cpu").computes_in == name
 
 
 def test_architectures_that_cannot_be_fused_are_lowered(tmp_path):

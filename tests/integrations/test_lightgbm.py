@@ -76,7 +76,7 @@ def ndcg_of(data, part, scores):
     """nDCG@10 as ltr measures it."""
     whole = data.whole(part)
     run = Run(whole.query_ids, whole.list_offsets.numpy(), whole.doc_ids, scores)
-    return evaluate(run, getattr(data, f"{part}_qrels"), "ndcg@10")["ndcg@10"]
+    return evaluate(run, data.part(part).qrels, "ndcg@10")["ndcg@10"]
 
 
 @pytest.mark.parametrize("objective", ["lambdarank", "rank_xendcg", "regression", "huber"])

@@ -98,12 +98,15 @@ def test_there_is_no_first_stage_to_mix_in(fold, tmp_path):
 
 
 def test_measures_of_judgements_need_grades(log_file, tmp_path):
-    with pytest.raises(ConfigError, match="measure ndcg@3 needs judgements, and the labels of dev are real values"):
+    with pytest.raises(ConfigError, match="measure ndcg@3 needs judgements, and the data have none for dev"):
         run(tmp_path / "run", EngagementData(train=log_file, dev=log_file))
 
 
 def test_a_cross_encoder_does_not_read_features(fold, tmp_path, tiny_model):
-    with pytest.raises(ConfigError, match="LetorData gives features, which CrossEncoder does not read"):
+    with pytest.raises(
+        ConfigError,
+        match=r"CrossEncoder: reads batches of TextLists, and the data give FeatureLists; take ltr.scorers.MLPScorer",
+    ):
         run(tmp_path / "run", letor(fold), lambda: CrossEncoder(str(tiny_model)))
 
 

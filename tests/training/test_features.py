@@ -50,7 +50,8 @@ def test_the_scorer_holds_the_statistics_of_train(data_file):
 
 def test_a_scorer_of_texts_is_refused(data_file):
     with pytest.raises(
-        ConfigError, match=r"LetorData gives features, which Bag does not read; take ltr.scorers.MLPScorer"
+        ConfigError,
+        match=r"Bag: reads batches of TextLists, and the data give FeatureLists; take ltr.scorers.MLPScorer",
     ):
         trainer().fit(RankingModule(Bag(), ListNet()), datamodule=data(data_file))
 
@@ -58,6 +59,7 @@ def test_a_scorer_of_texts_is_refused(data_file):
 def test_data_without_features_are_refused():
     texts = Fixed([lists([2], [1, 0])], lists([2], [1, 0]))
     with pytest.raises(
-        ConfigError, match=r"MLPScorer scores documents by features, which Fixed does not give; take ltr.data"
+        ConfigError,
+        match=r"MLPScorer: reads batches of FeatureLists, and the data give TextLists; take ltr.scorers.CrossEncoder",
     ):
         trainer().fit(RankingModule(MLPScorer(), ListNet()), datamodule=texts)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from ltr.data.base import Part
 from ltr.data.labels import PartLabels
 from ltr.errors import ConfigError, DataError, LtrError
 from ltr.inference.scoring import Scored
@@ -74,19 +75,15 @@ def test_gains_come_from_the_data():
     assert made.values == found != other
 
 
-class Known:
-    """Data that know the labels of lists a and b as they were read."""
-
-    dev_query_ids = ("b", "a")
-
-    def labels_of(self, part):
-        learnt = np.array([1 / 3, 0.1, 2 / 3])
-        return PartLabels(("a", "b"), np.array([0, 1, 3]), learnt, 30 * learnt, "standardised seconds", "seconds")
+#: a part whose labels of lists a and b are known as they were read
+_LEARNT = np.array([1 / 3, 0.1, 2 / 3])
+_LABELS = PartLabels(("a", "b"), np.array([0, 1, 3]), _LEARNT, 30 * _LEARNT, "standardised seconds", "seconds")
+KNOWN = Part(query_ids=("b", "a"), labels=_LABELS)
 
 
 def test_labels_of_batches_do_not_count_where_the_data_know_them():
     scored = [Scored("a", ["x"], np.ones(1)), Scored("b", ["y", "z"], np.array([2.0, 3.0]))]
-    truth = ScoredLists.of("dev", scored, [], Known()).truth
+    truth = ScoredLists.of("dev", scored, [], KNOWN).truth
     assert (truth.query_ids, truth.doc_ids) == (["b", "a"], ["y", "z", "x"])
     assert truth.labels.tolist() == [0.1, 2 / 3, 1 / 3], "to the last digit: no float32 on the way"
     assert truth.gains.tolist() == [3.0, 20.0, 10.0]
@@ -97,7 +94,7 @@ def test_labels_of_batches_do_not_count_where_the_data_know_them():
     assert (
         "gain: the label before its transform, seconds" in evaluate_labels(np.ones(3), truth, "ndcg_label").conventions
     )
-    assert ScoredLists.of("dev", scored[:1], [], Known()).truth.labels.tolist() == [1 / 3], "a part of the lists"
+    assert ScoredLists.of("dev", scored[:1], [], KNOWN).truth.labels.tolist() == [1 / 3], "a part of the lists"
 
 
 @pytest.mark.parametrize(
@@ -107,7 +104,7 @@ def test_lists_that_the_data_do_not_know_are_not_measured(one, held):
     with pytest.raises(
         LtrError, match=f"dev: list {one.query_id} was scored with 1 documents, and the data label {held}"
     ):
-        ScoredLists.of("dev", [one], [], Known())
+        ScoredLists.of("dev", [one], [], KNOWN)
 
 
 def test_negative_gains_are_refused_before_training(tmp_path):
@@ -135,23 +132,21 @@ def test_an_epoch_is_not_lost_to_a_validation_that_cannot_be_measured(tiny_model
 
 
 def test_scored_lists_stand_in_the_order_of_the_data():
-    class Ordered:
-        dev_query_ids = ("b", "c", "a")
-
+    ordered = Part(query_ids=("b", "c", "a"))
     scored = [Scored("a", ["x"], np.ones(1)), Scored("b", ["y", "z"], np.array([2.0, 3.0]))]
-    found = ScoredLists.of("dev", scored, [np.array([5.0]), np.array([6.0, 7.0])], Ordered())
+    found = ScoredLists.of("dev", scored, [np.array([5.0]), np.array([6.0, 7.0])], ordered)
     assert found.truth.query_ids == ["b", "a"]
     assert found.truth.doc_ids == ["y", "z", "x"]
     assert found.scores.tolist() == [2.0, 3.0, 1.0]
     assert found.truth.labels.tolist() == [6.0, 7.0, 5.0]
     assert found.run["b"][0].tolist() == ["z", "y"]
-    assert ScoredLists.of("dev", scored, [np.ones(1), np.ones(2)], object()).truth.query_ids == ["a", "b"]
+    assert ScoredLists.of("dev", scored, [np.ones(1), np.ones(2)], Part()).truth.query_ids == ["a", "b"]
 
 
 def test_real_values_cannot_be_measured_by_judgements():
     with pytest.raises(
         ConfigError,
-        match=r"measure mrr@10 needs judgements, and the labels of dev are real values; .* measures of labels",
+        match=r"measure mrr@10 needs judgements, and the data have none for dev .* measures of labels",
     ):
         trainer().fit(module(["rmse", "mrr@10"]), datamodule=real())
 
@@ -313,7 +308,7 @@ def test_both_tables_stand_below_each_other(tiny_model, tmp_path):
 
 
 def test_results_without_a_first_stage_compare_nothing():
-    trained = Fixed(BATCHES, lists([3, 2], [0, 2, 1, 1, 0], seed=9)).dev_run
+    trained = Fixed(BATCHES, lists([3, 2], [0, 2, 1, 1, 0], seed=9)).part("dev").first
     text = Results.of("dev", None, trained, None, {"q0": {"d1": 2}, "q1": {"d3": 1}}, ["mrr"]).text(title="Mine")
     assert text.startswith("Mine\n2 queries")
     assert "Against" not in text

@@ -14,6 +14,7 @@ from ltr.errors import ConfigError, DataError, Interrupted
 from ltr.io.trec import read_run
 from ltr.losses import ListNet
 from ltr.scorers import CrossEncoder
+from ltr.settings import ModelSettings
 from ltr.training import RankingModule, RunFolder
 from ltr.training.fitting import fit, load_weights
 from ltr.training.records import read_manifest, read_metrics
@@ -30,13 +31,13 @@ def module(tiny_model, **settings):
 
 
 def run(tiny_model, folder, resumed=False, module_settings=None, stop=None, dev=DEV, **settings):
-    epochs = settings.pop("max_epochs", 2)
+    epochs, data = settings.pop("max_epochs", 2), settings.pop("data", None) or Fixed(BATCHES, dev)
     callback = RunFolder(str(folder), monitor="mrr@10", **settings)
     callback.resumed = resumed
     callback.claim()
     made = module(tiny_model, **(module_settings or {}))
     loop = trainer(max_epochs=epochs, callbacks=[callback, *([stop] if stop else [])], log_every_n_steps=1)
-    return fit(loop, made, Fixed(BATCHES, dev), callback), callback, made, loop
+    return fit(loop, made, data, callback), callback, made, loop
 
 
 def test_everything_is_there_after_a_training(tiny_model, tmp_path, monkeypatch):
@@ -206,12 +207,13 @@ def test_resuming_with_other_data_is_told(tiny_model, tmp_path, caplog, monkeypa
 
 
 def test_settings_are_checked_against_the_data_before_step_one(tiny_model, tmp_path, monkeypatch):
-    monkeypatch.setattr(Fixed, "max_length", 65)
+    monkeypatch.setattr(Fixed, "inputs", ModelSettings(65, 8))
     with pytest.raises(ConfigError, match="reads at most 64 tokens, got texts of up to 65; set max_length to 64"):
         run(tiny_model, tmp_path / "run")
-    monkeypatch.setattr(Fixed, "dev", None, raising=False)
+    data = Fixed(BATCHES, DEV)
+    data.dev = None
     with pytest.raises(ConfigError, match=r"validation decides which weights are best; name a collection as data.dev"):
-        run(tiny_model, tmp_path / "run")
+        run(tiny_model, tmp_path / "run", data=data)
 
 
 def test_an_unknown_monitor_is_an_error_before_step_one(tiny_model, tmp_path):

@@ -6,13 +6,17 @@ import torch
 from torch import nn
 
 from ltr.batch import TextLists, TokenRows
+from ltr.data.base import Part, RankingData
 from ltr.data.labels import PartLabels
 from ltr.io.trec import Run
 from ltr.scorers.base import Scorer
+from ltr.settings import ModelSettings
 
 
 class Bag(Scorer):
     """The score of a document is a linear function of the mean of its tokens' embeddings."""
+
+    takes = TextLists
 
     def __init__(self, vocabulary: int = 50):
         super().__init__()
@@ -44,32 +48,44 @@ def lists(sizes, labels, seed=0, prefix="q"):
     )
 
 
-class Fixed(pl.LightningDataModule):
+class Fixed(RankingData):
     """Serves given batches in order; dev is one batch with its labels as judgements."""
 
-    max_length, max_query_length, trained_on, signature, test = 16, 8, ("toy",), "toy", None
-
     def __init__(self, batches, dev):
-        super().__init__()
+        super().__init__("toy", "toy")
         self.batches, self.dev_batch = batches, dev
-        self.dev_qrels, scores = {}, {}
+        qrels, scores = {}, {}
         labels = iter(dev.labels.tolist())
         docs = iter(dev.doc_ids)
         for query_id, size in zip(dev.query_ids, dev.list_offsets.diff().tolist(), strict=True):
-            self.dev_qrels[query_id] = {next(docs): int(next(labels)) for _ in range(size)}
-            scores[query_id] = {doc: -float(i) for i, doc in enumerate(self.dev_qrels[query_id])}
-        self.dev_run = Run.from_dict(scores, name="first")
+            qrels[query_id] = {next(docs): int(next(labels)) for _ in range(size)}
+            scores[query_id] = {doc: -float(i) for i, doc in enumerate(qrels[query_id])}
+        self.dev_part, self.mean = Part(qrels=qrels, first=Run.from_dict(scores, name="first")), None
+
+    def part(self, name):
+        return self.dev_part if name == "dev" else Part()
+
+    @property
+    def mean_label(self):
+        return self.mean
+
+    @property
+    def inputs(self):
+        return ModelSettings(16, 8, trained_on=("toy",))
+
+    @property
+    def signature(self):
+        return "toy"
 
     def describe(self):
         return f"toy data: {len(self.batches)} batches"
 
     def real_valued(self, read=None):
         """The same with the labels of dev as real values: no judgements, no first stage; ``read`` as the source has them."""
-        self.dev_qrels, self.dev_run, self.mean_label = None, None, 0.5
+        dev, known = self.dev_batch, None
         if read is not None:
-            dev = self.dev_batch
             known = PartLabels(dev.query_ids, dev.list_offsets.numpy(), dev.labels.double().numpy(), np.array(read))
-            self.labels_of = {"dev": known}.get
+        self.dev_part, self.mean = Part(labels=known), 0.5
         return self
 
     def train_dataloader(self):

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 from torch.utils.data import DataLoader, Dataset
 
 from common.texts import Asked
 from ltr.batch import TextLists
+from ltr.data.base import RankingData
 from ltr.data.tokens.pairs import PairTemplate, encode, tokenize
 
 #: tokens of query and passage together, for ltr and all its rivals, and of the query alone
@@ -38,13 +38,11 @@ def batch_of(questions: Sequence[Asked], tokenizer: Any, template: PairTemplate,
     )
 
 
-class Questions(pl.LightningDataModule):
+class Questions(RankingData):
     """Training batches of ``lists`` questions each, in the order in which these stand; nothing to validate on."""
 
-    dev = test = None
-
     def __init__(self, questions: Sequence[Asked], tokenizer: Any, lists: int, max_length: int = MAX_LENGTH):
-        super().__init__()
+        super().__init__("questions")
         self._batches = _Batches(questions, tokenizer, lists, max_length)
 
     def train_dataloader(self) -> DataLoader:

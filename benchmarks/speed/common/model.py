@@ -62,9 +62,9 @@ def train(base: str, folder: Path, steps: int) -> dict[str, float]:
     from common.lists import MAX_LENGTH, MAX_QUERY_LENGTH, Questions
     from ltr.cli.fit import quieten
     from ltr.inference import Reranker
-    from ltr.inference.scoring import multiplies_bf16
     from ltr.losses import ListNet
     from ltr.scorers import CrossEncoder
+    from ltr.scorers.hardware import multiplies_bf16
     from ltr.settings.texts import ModelSettings
     from ltr.training import RankingModule
 

@@ -109,9 +109,9 @@ class EngagementData(FeatureData):
     def read(self, path: str) -> FeatureTable:
         """A whole file with the columns that are features: those of the first part, in every part."""
         features = None if self.features is None else tuple(self.features)
-        first = self._path(self._named()[0])
+        first = self._path(self.named[0])
         if path != first:
-            features = self._source(self._named()[0]).names
+            features = self._source(self.named[0]).names
         covariate, left_out = (self.duration, None) if self.use_duration else (None, self.duration)
         columns = Columns(self.list_id, self.item_id, self.label, features, self.weight, covariate, left_out)
         if not path.endswith(TABLES):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
 from ltr.batch import FeatureLists
+from ltr.data.base import Part, PartName, RankingData
 from ltr.data.collections.shares import sliced
 from ltr.data.features.standardise import Normalisation, Target
 from ltr.data.features.table import FeatureEncoder, FeatureTable
@@ -22,11 +23,10 @@ from ltr.data.lists.ragged import Ragged
 from ltr.data.lists.sampling import Drawn, Pool
 from ltr.errors import ConfigError
 from ltr.io.trec import Qrels
+from ltr.settings import FeatureSettings
 
-PARTS = ("train", "dev", "test")
 
-
-class FeatureData(pl.LightningDataModule):
+class FeatureData(RankingData):
     """Lists of documents with features, to train, validate and test feature scorers on; see the classes built on it.
 
     Batches hold raw features: a scorer normalises them itself, with the statistics of ``normalisation``, which
@@ -52,7 +52,7 @@ class FeatureData(pl.LightningDataModule):
         seed: int,
         workers: int,
     ):
-        super().__init__()
+        super().__init__(parts["train"], parts["dev"], parts["test"])
         name = type(self).__name__
         if not any(parts.values()):
             raise ConfigError(f"{name}: name a file to train, dev or test on, got none")
@@ -64,7 +64,6 @@ class FeatureData(pl.LightningDataModule):
             raise ConfigError(f"{name}: n_features must be at least 1, or null to count them, got {n_features}")
         if seed < 0 or workers < 0:
             raise ConfigError(f"{name}: seed and workers must not be negative, got {seed} and {workers}")
-        self.train, self.dev, self.test = (parts[part] for part in PARTS)
         self.log1p, self.standardise = log1p, standardise
         self.lists_per_batch, self.docs_per_list = lists_per_batch, docs_per_list
         self.eval_docs_per_batch, self.seed, self.workers = eval_docs_per_batch, seed, workers
@@ -101,23 +100,21 @@ class FeatureData(pl.LightningDataModule):
 
     def prepare_data(self) -> None:
         """Parse files that are not in the cache yet, on one process."""
-        for part in self._named():
+        for part in self.named:
             self._source(part)
 
     def setup(self, stage: str | None = None) -> None:
         """Read what a stage needs."""
-        for part in self._needed(stage):
+        for part in self.needed(stage):
             self._table(part)
         if stage == "fit" and self.train is not None:
             self.normalisation  # noqa: B018 (fitted here, before the clock of training runs)
 
     def train_dataloader(self) -> DataLoader:
         """Batches of training lists."""
-        rank, ranks = self._place()
-        # training that resumes asks for its loader when the epoch is known already
-        epoch = self.trainer.current_epoch if self.trainer is not None else 0
-        batches = TrainBatches(self._draw, self.lists_per_batch, None, self.seed, rank, ranks, epoch=epoch)
-        return TrainLoader(FeatureEncoder(self._table("train")), batches, self._done, self.workers)
+        rank, ranks = self.place
+        batches = TrainBatches(self._draw, self.lists_per_batch, None, self.seed, rank, ranks, epoch=self.epoch)
+        return TrainLoader(FeatureEncoder(self._table("train")), batches, lambda: self.batches_done, self.workers)
 
     def val_dataloader(self) -> DataLoader | list[DataLoader]:
         """Batches of dev lists; no loader where ``dev`` is not set."""
@@ -132,12 +129,12 @@ class FeatureData(pl.LightningDataModule):
     @property
     def n_features(self) -> int:
         """Numbers that describe a document: as declared, or the most that any named part has."""
-        return self._declared or max(self._source(part).n_features for part in self._named())
+        return self._declared or max(self._source(part).n_features for part in self.named)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
         """Names of the features, where the files have them."""
-        return self._source(self._named()[0]).names
+        return self._source(self.named[0]).names
 
     @property
     def normalisation(self) -> Normalisation | None:
@@ -172,40 +169,22 @@ class FeatureData(pl.LightningDataModule):
         """Turns predictions into the unit of the files; None where they are in that unit."""
         return None if self.target is None else self.target.back
 
-    @property
-    def dev_query_ids(self) -> list[str]:
-        """The dev lists in file order: what is measured stands in this order too."""
-        return list(self._table("dev").query_ids)
+    def part(self, name: PartName) -> Part:
+        """Lists in file order; judgements where labels are grades, and no first stage."""
+        return Part(list(self._table(name).query_ids), self._judged(name), None, self.labels_of(name))
 
     @property
-    def test_query_ids(self) -> list[str]:
-        """The test lists in file order."""
-        return list(self._table("test").query_ids)
-
-    @property
-    def dev_qrels(self) -> Qrels | None:
-        """Judgements of the dev lists; None where labels are no grades."""
-        return self._judged("dev")
-
-    @property
-    def test_qrels(self) -> Qrels | None:
-        """Judgements of the test lists; None where labels are no grades."""
-        return self._judged("test")
-
-    @property
-    def dev_run(self) -> None:
-        """None: there is no first stage."""
-        return None
-
-    @property
-    def test_run(self) -> None:
-        """None: there is no first stage."""
-        return None
-
-    @property
-    def trained_on(self) -> tuple[str, ...]:
-        """Names of the files that training uses."""
-        return () if self.train is None else (self.train,)
+    def inputs(self) -> FeatureSettings:
+        how = self.normalisation
+        return FeatureSettings(
+            self.n_features,
+            log1p=how is not None and how.log1p,
+            feature_names=self.feature_names,
+            target={} if self.target is None else asdict(self.target),
+            shift=None if how is None else how.shift,
+            scale=None if how is None else how.scale,
+            trained_on=self.trained_on,
+        )
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -216,7 +195,7 @@ class FeatureData(pl.LightningDataModule):
     @property
     def signature(self) -> str:
         """16 hexadecimal digits that change whenever files, shares or settings of the data do."""
-        shares = {part: (sliced(getattr(self, part)) or (None, 0, 1))[1:] for part in self._named()}
+        shares = {part: (sliced(getattr(self, part)) or (None, 0, 1))[1:] for part in self.named}
         facts = {part: [self._source(part).digest, *share] for part, share in shares.items()}
         return hashlib.sha256(json.dumps([facts, self.settings], sort_keys=True).encode()).hexdigest()[:16]
 
@@ -245,16 +224,6 @@ class FeatureData(pl.LightningDataModule):
         return "\n".join(lines)
 
     # ------------------------------------------------------------------ how it works
-
-    def _named(self) -> tuple[str, ...]:
-        return tuple(part for part in PARTS if getattr(self, part) is not None)
-
-    def _needed(self, stage: str | None) -> tuple[str, ...]:
-        needed = {"fit": ("train", "dev"), "validate": ("dev",), "test": ("test",)}.get(stage or "", PARTS)
-        return tuple(part for part in self._named() if part in needed)
-
-    def _place(self) -> tuple[int, int]:
-        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
 
     def _path(self, part: str) -> str:
         """The file that a part is, or is a share of."""
@@ -315,10 +284,6 @@ class FeatureData(pl.LightningDataModule):
     def _eval_loader(self, part: str) -> DataLoader:
         table = self._table(part)
         lists, sizes = table.drawn(), np.diff(table.offsets)
-        rank, ranks = self._place()
+        rank, ranks = self.place
         batches = EvalBatches(lists, sizes, sizes, self.eval_docs_per_batch, rank, ranks)
         return Loader(FeatureEncoder(table), batches, self.workers)
-
-    def _done(self) -> int:
-        """Batches of the current epoch that training has finished, when it resumes."""
-        return self.trainer.fit_loop.epoch_loop.batch_progress.current.completed if self.trainer is not None else 0

@@ -10,9 +10,9 @@ from dataclasses import asdict
 from typing import Any, Literal
 
 import numpy as np
-import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
+from ltr.data.base import Part, PartName, RankingData
 from ltr.data.collections.collection import Collection, load
 from ltr.data.labels import PartLabels
 from ltr.data.lists.batching import EvalBatches, TrainBatches, check_batch_size
@@ -28,10 +28,10 @@ from ltr.data.tokens.passage_encoder import passage_encoder
 from ltr.data.tokens.passages import Reading, check_stride
 from ltr.errors import ConfigError
 from ltr.io.names import unless_off
-from ltr.io.trec import Qrels, Run
+from ltr.settings import ModelSettings
 
 
-class TextData(pl.LightningDataModule):
+class TextData(RankingData):
     """Queries and documents to train, validate and test a cross-encoder on.
 
     Texts are tokenised once into a cache; from then on only integers move. Batches are global: however many processes
@@ -95,7 +95,7 @@ class TextData(pl.LightningDataModule):
         workers: int = 0,
         reading: Reading = Reading(),  # noqa: B008 (frozen; shown as the default)
     ):
-        super().__init__()
+        super().__init__(train, dev, test)
         check_batch_size(lists_per_batch, tokens_per_batch)
         if train is dev is test is None:
             raise ConfigError("TextData: name a collection to train, dev or test on, got none")
@@ -107,7 +107,6 @@ class TextData(pl.LightningDataModule):
         dev_candidates = unless_off(dev_candidates) or "bm25"
         text_parts.refuse_two_sources("dev", dev_candidates if dev_candidates != "bm25" else None, dev_teacher)
         text_parts.refuse_two_sources("test", test_candidates, test_teacher)
-        self.train, self.dev, self.test = train, dev, test
         self.train_candidates, self.teacher = train_candidates, teacher
         self.dev_teacher, self.test_teacher = dev_teacher, test_teacher
         if standardise_labels and teacher is None:
@@ -138,7 +137,7 @@ class TextData(pl.LightningDataModule):
         check_lengths(template, self.max_length, self.max_query_length)
         check_stride(template, self.reading.stride, self.max_length, self.max_query_length)
         show = sys.stderr.isatty()
-        for name in self._named():
+        for name in self.named:
             part = self._part(name, progress=show)
             collection = part.collection
             reach = self.max_length if name == "train" else self.reading.reach(self.max_length)
@@ -148,22 +147,19 @@ class TextData(pl.LightningDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         """Open the token cache for what a stage needs."""
-        needed = {"fit": ("train", "dev"), "validate": ("dev",), "test": ("test",)}.get(stage or "", self._named())
-        for name in self._named():
-            if name in needed and name not in self._encoders:
+        for name in self.needed(stage):
+            if name not in self._encoders:
                 args = self._part(name), self._tokenizer, self.max_length, self.max_query_length
                 plain = name == "train" or self.reading.passages == "first"
                 self._encoders[name] = encoder_of(*args) if plain else passage_encoder(*args, self.reading)
 
     def train_dataloader(self) -> DataLoader:
         """Batches of training lists."""
-        rank, ranks = self._place()
-        # training that resumes asks for its loader when the epoch is known already
-        epoch = self.trainer.current_epoch if self.trainer is not None else 0
+        rank, ranks = self.place
         batches = TrainBatches(
-            self._draw, self.lists_per_batch, self.tokens_per_batch, self.seed, rank, ranks, epoch=epoch
+            self._draw, self.lists_per_batch, self.tokens_per_batch, self.seed, rank, ranks, epoch=self.epoch
         )
-        return TrainLoader(self._encoder("train"), batches, self._done, self.workers)
+        return TrainLoader(self._encoder("train"), batches, lambda: self.batches_done, self.workers)
 
     def val_dataloader(self) -> DataLoader | list[DataLoader]:
         """Batches of dev candidates; no loader where ``dev`` is not set."""
@@ -175,35 +171,15 @@ class TextData(pl.LightningDataModule):
 
     # ------------------------------------------------------------------ what others read
 
-    @property
-    def dev_run(self) -> Run | None:
-        """The candidates of dev, as the first stage ranked them; None with a teacher, who is no first stage."""
-        return None if self.dev_teacher else self._eval_part("dev").run
+    def part(self, name: PartName) -> Part:
+        """The candidates and judgements of dev or test; with a teacher, who is no first stage, neither."""
+        found, taught = self._eval_part(name), self._teacher(name) is not None
+        return Part(list(found.run.query_ids), found.qrels, None if taught else found.run, self.labels_of(name))
 
     @property
-    def dev_qrels(self) -> Qrels | None:
-        """Judgements of the chosen dev queries; None with a teacher, whose scores are the labels."""
-        return self._eval_part("dev").qrels
-
-    @property
-    def dev_query_ids(self) -> list[str]:
-        """The order of the dev lists, whatever batches they come in."""
-        return self._eval_part("dev").run.query_ids
-
-    @property
-    def test_run(self) -> Run | None:
-        """The candidates of test, as the first stage ranked them; None with a teacher."""
-        return None if self.test_teacher else self._eval_part("test").run
-
-    @property
-    def test_qrels(self) -> Qrels | None:
-        """Judgements of the test queries; None with a teacher."""
-        return self._eval_part("test").qrels
-
-    @property
-    def test_query_ids(self) -> list[str]:
-        """The order of the test lists."""
-        return self._eval_part("test").run.query_ids
+    def inputs(self) -> ModelSettings:
+        lengths = self.max_length, self.max_query_length
+        return ModelSettings(*lengths, trained_on=self.trained_on, **asdict(self.reading))
 
     def labels_of(self, part: str) -> PartLabels:
         """The labels of dev or test in full precision: what is learnt, and what the judgements or the teacher say."""
@@ -230,26 +206,21 @@ class TextData(pl.LightningDataModule):
         return None if self._scale is None else self._scale.back
 
     @property
-    def trained_on(self) -> tuple[str, ...]:
-        """Names of the collections that training uses."""
-        return () if self.train is None else (self.train,)
-
-    @property
     def signature(self) -> str:
         """16 hexadecimal digits that change whenever collections, candidates or settings of the data do."""
         facts: dict[str, Any] = {"sampling": asdict(self.sampling)}
-        for name in self._named():
+        for name in self.named:
             collection = self._collection(name)
             sources = [getattr(self, f"{name}_candidates"), self._teacher(name)]
             facts[name] = [
                 collection.signature,
                 *(text_parts.source_signature(collection, source) for source in sources),
             ]
-        for name in (
+        for setting in (
             *("max_length", "max_query_length", "lists_per_batch", "tokens_per_batch", "seed"),
             *("dev_top", "train_queries", "dev_queries", "train_epoch_lists", "standardise_labels"),
         ):
-            facts[name] = getattr(self, name)
+            facts[setting] = getattr(self, setting)
         if self.reading != Reading():  # data without it keep the signature that they had
             facts["reading"] = asdict(self.reading)
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
@@ -273,12 +244,6 @@ class TextData(pl.LightningDataModule):
         return "\n".join(lines)
 
     # ------------------------------------------------------------------ how it works
-
-    def _named(self) -> tuple[str, ...]:
-        return tuple(name for name in ("train", "dev", "test") if getattr(self, name) is not None)
-
-    def _place(self) -> tuple[int, int]:
-        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
 
     @property
     def _tokenizer(self) -> Any:
@@ -350,10 +315,6 @@ class TextData(pl.LightningDataModule):
     def _eval_loader(self, name: str) -> DataLoader:
         encoder, lists = self._encoder(name), self._eval_part(name).lists
         tokens = encoder.tokens(lists)
-        rank, ranks = self._place()
+        rank, ranks = self.place
         batches = EvalBatches(lists, tokens, tokens / np.diff(lists.offsets), self.eval_tokens_per_batch, rank, ranks)
         return Loader(encoder, batches, self.workers)
-
-    def _done(self) -> int:
-        """Batches of the current epoch that training has finished, when it resumes."""
-        return self.trainer.fit_loop.epoch_loop.batch_progress.current.completed if self.trainer is not None else 0

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from ltr.batch import TextLists
+from ltr.batch import Lists, TextLists
 from ltr.data.lists.ragged import Ragged, offsets_of
 from ltr.data.tokens.pairs import PairTemplate, backend_of, check_lengths, encode, tokens_of
 from ltr.data.tokens.passages import Cutting, check_stride, encode_passages, inside_words
@@ -33,6 +33,14 @@ class Texts(NamedTuple):
     query: str
     doc_ids: Sequence[str]
     docs: Sequence[str]
+
+
+class Reader(Protocol):
+    """What turns texts into the batches of a scorer."""
+
+    def batches(self, lists: Iterable[Texts]) -> Iterator[Lists]:
+        """Encoded lists, some at a time."""
+        ...
 
 
 class TextEncoder:

@@ -10,16 +10,20 @@ import time
 import traceback
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ltr.errors import ConfigError, LtrError
 from ltr.experiments.cells.memory import Meter
 from ltr.experiments.cells.truth import Truth
-from ltr.experiments.spec.building import build
+from ltr.experiments.spec.building import build, takes
 from ltr.metrics import LabelledLists
-from ltr.training.scored import labels_known, truth_of
+from ltr.training.scored import truth_of
+
+if TYPE_CHECKING:
+    from ltr.data.base import RankingData
+    from ltr.training import RankingModule
 
 Config = dict[str, Any]
 
@@ -120,7 +124,7 @@ def run_task(task: Task) -> Outcome:
     return outcome
 
 
-def parts_of(task: Task) -> tuple[Any, Any]:
+def parts_of(task: Task) -> tuple[RankingData, RankingModule]:
     """The data module and the training module of a cell, freshly seeded."""
     import pytorch_lightning as pl
 
@@ -186,7 +190,7 @@ def _outside(task: Task) -> Outcome:
     if task.test:
         data.setup("test")
         whole = data.whole("test")
-        known = labels_known(data, "test")
+        known = data.part("test").labels
         lists = truth_of(
             "test", whole.query_ids, whole.list_offsets.numpy(), whole.doc_ids, whole.labels.numpy(), known
         )
@@ -194,7 +198,7 @@ def _outside(task: Task) -> Outcome:
     return outcome
 
 
-def _attach(outcome: Outcome, data: Any, lists: LabelledLists, scores: np.ndarray) -> None:
+def _attach(outcome: Outcome, data: RankingData, lists: LabelledLists, scores: np.ndarray) -> None:
     """Add the test part and its scores, both in the truth's order."""
     truth, order = Truth.of(data, lists)
     buffer = io.BytesIO()
@@ -212,8 +216,7 @@ def _tokenizer(task: Task) -> Config:
     """The tokenizer is the model's, unless the data name their own."""
     model = ((task.scorer or {}).get("init_args") or {}).get("model")
     own = (task.data.get("init_args") or {}).get("tokenizer")
-    is_text = str(task.data["class_path"]).rpartition(".")[2] == "TextData"
-    return {"tokenizer": model} if is_text and model and not own else {}
+    return {"tokenizer": model} if takes("data", task.data, "tokenizer") and model and not own else {}
 
 
 def _quieten() -> None:

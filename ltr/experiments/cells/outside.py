@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from ltr.data.features.feature_data import FeatureData
 
 
 class OutsideRanker(ABC):
     """A ranker that trains by itself on a data module's features, such as LightGBM's LambdaMART."""
 
     @abstractmethod
-    def fit(self, data: Any, monitor: str, seed: int) -> None:
+    def fit(self, data: FeatureData, monitor: str, seed: int) -> None:
         """Train on ``data.whole("train")`` and choose on ``data.whole("dev")`` by the measure ``monitor``."""
 
     @abstractmethod
-    def predict(self, data: Any, part: str) -> np.ndarray:
+    def predict(self, data: FeatureData, part: str) -> np.ndarray:
         """[documents] scores of a part of the data, in its order."""
 
     @property

@@ -8,7 +8,7 @@ import json
 import zipfile
 import zlib
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from ltr.errors import DataError
 from ltr.io.runs import Run
 from ltr.io.trec import Qrels
 from ltr.metrics import LabelledLists
+
+if TYPE_CHECKING:
+    from ltr.data.base import RankingData
 
 #: what numpy and zipfile raise for a file that is no npz, is cut short or damaged
 _UNREADABLE = (
@@ -52,7 +55,7 @@ class Truth:
     mean: float | None = None
 
     @classmethod
-    def of(cls, data: Any, lists: LabelledLists) -> tuple[Truth, np.ndarray]:
+    def of(cls, data: RankingData, lists: LabelledLists) -> tuple[Truth, np.ndarray]:
         """The truth, and [documents] the places in ``lists`` of its documents.
 
         Args:
@@ -65,10 +68,11 @@ class Truth:
         query_ids = [lists.query_ids[i] for i in ranked]
         doc_ids = [lists.doc_ids[i] for i in order]
         offsets = np.concatenate([[0], np.cumsum(np.diff(lists.offsets)[ranked])])
-        first = _first(data.test_run, query_ids, offsets, doc_ids)
-        labels, gains, mean = lists.labels[order], lists.gains[order], getattr(data, "mean_label", None)
+        part = data.part("test")
+        first = _first(part.first, query_ids, offsets, doc_ids)
+        labels, gains, mean = lists.labels[order], lists.gains[order], data.mean_label
         told = lists.unit, lists.gain_unit, mean
-        return cls(query_ids, offsets, doc_ids, labels, gains, data.test_qrels, first, *told), order
+        return cls(query_ids, offsets, doc_ids, labels, gains, part.qrels, first, *told), order
 
     @property
     def lists(self) -> LabelledLists:

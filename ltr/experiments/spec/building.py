@@ -47,6 +47,11 @@ def build(kind: str, config: Config, **arguments: Any) -> Any:
         raise _explained(error) from error
 
 
+def takes(kind: str, config: Config, argument: str) -> bool:
+    """Whether the class of a config takes an argument."""
+    return argument in inspect.signature(_class(kind, str(config["class_path"]))).parameters
+
+
 def settings_of(what: str) -> list[str]:
     """What a spec may set of the training module (``model``) or of Lightning's trainer (``trainer``)."""
     import pytorch_lightning as pl
@@ -134,9 +139,8 @@ def _known(kind: str) -> list[str]:
 
 def _base(kind: str) -> type:
     """The class that a part of this kind must be of."""
-    import pytorch_lightning as pl
-
+    from ltr.data.base import RankingData
     from ltr.experiments.cells.outside import OutsideRanker
     from ltr.scorers.base import Scorer
 
-    return {"data": pl.LightningDataModule, "scorers": Scorer, "rankers": OutsideRanker}[kind]
+    return {"data": RankingData, "scorers": Scorer, "rankers": OutsideRanker}[kind]

@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 
 from ltr.batch import TextLists
 from ltr.errors import ConfigError
-from ltr.scorers.base import Scorer
+from ltr.scorers.base import TextScorer
 from ltr.scorers.cpu.layers import ACTIVATIONS, FusedLayer, layer_of
 from ltr.scorers.cpu.threads import in_threads, threads_for
 from ltr.scorers.text.heads import head_of
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 TOKENS = 4096
 
 
-class FusedCrossEncoder(Scorer):
+class FusedCrossEncoder(TextScorer):
     """Scores as the cross-encoder that it was made from does, on a CPU and without gradients.
 
     Args:
@@ -87,6 +87,19 @@ class FusedCrossEncoder(Scorer):
     def check_length(self, max_length: int) -> None:
         """Raise ConfigError unless the model has positions for ``max_length`` tokens."""
         check_length(self.model.config, self.source, max_length)
+
+    @property
+    def computes_in(self) -> str:
+        return self.precision
+
+    def for_scoring(self, device: torch.device, precision: str | None) -> FusedCrossEncoder:
+        """As it is: it stays on the CPU, in the precision that it was made in. Raises ConfigError for another."""
+        own = {"float32": "32", "bfloat16": "bf16"}.get(self.precision, self.precision)
+        if precision not in (None, "auto", own):
+            raise ConfigError(
+                f"precision: the scorer was made in {own} and cannot become {precision}; make it anew from its model"
+            )
+        return self.to(device)  # refuses any other place
 
     def forward(self, batch: TextLists, tokens: int | None = None) -> Tensor:
         """The scores; ``tokens``: most tokens that a thread computes at once this time, None for ``batch_tokens``."""

@@ -31,9 +31,9 @@ from torch.nn.functional import linear
 
 from ltr.errors import ConfigError
 from ltr.scorers.cpu.cross_encoder import FusedCrossEncoder, activation_of, heads_of, unknown, without_layers
-from ltr.scorers.cpu.hardware import multiplies_bf16, multiplies_int8
 from ltr.scorers.cpu.layers import ACTIVATIONS, FirstTokens, FusedLayer, Product, activated
 from ltr.scorers.cpu.threads import unforked
+from ltr.scorers.hardware import multiplies_bf16, multiplies_int8
 
 log = logging.getLogger(__name__)
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import torch
-from safetensors.torch import save_model
 from torch import Tensor, nn
 
-from ltr.batch import FeatureLists
+from ltr.batch import FeatureLists, Lists
 from ltr.errors import ConfigError, ShapeError
-from ltr.io.files import building
 from ltr.scorers.base import Scorer
-from ltr.settings.features import FeatureSettings
+from ltr.settings import FeatureSettings, Settings
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -25,8 +23,9 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "tanh": nn.Tanh,
     "elu": nn.ELU,
 }
-WEIGHTS = "model.safetensors"
 Activation = Literal["relu", "gelu", "silu", "tanh", "elu"]
+
+OwnFeatures = TypeVar("OwnFeatures", bound="FeatureScorer")
 
 
 class FeatureScorer(Scorer):
@@ -40,6 +39,7 @@ class FeatureScorer(Scorer):
         n_features: numbers that describe a document; None waits for ``fit_to``.
     """
 
+    takes: ClassVar[type[Lists]] = FeatureLists
     shift: Tensor
     scale: Tensor
 
@@ -64,31 +64,25 @@ class FeatureScorer(Scorer):
 
     # ------------------------------------------------------------------ what others call
 
-    def fit_to(
-        self, n_features: int, log1p: bool = False, shift: np.ndarray | None = None, scale: np.ndarray | None = None
-    ) -> None:
+    def fit_to(self, settings: Settings) -> None:
         """Build the layers and take over how features are normalised; a scorer that is fitted keeps what it has.
 
-        Args:
-            n_features: numbers that describe a document.
-            log1p: whether sign(x) log(1 + abs(x)) comes first.
-            shift: [features] what is subtracted then.
-            scale: [features] by what is divided then.
-
         Raises:
-            ConfigError: the layers take another number of features.
+            ConfigError: data without features, or the layers take another number of them.
         """
-        if self.n_features not in (None, n_features):
+        super().fit_to(settings)
+        assert isinstance(settings, FeatureSettings)
+        if self.n_features not in (None, settings.n_features):
             raise ConfigError(
-                f"{type(self).__name__}: its layers take {self.n_features} features, got data with {n_features}; take the "
-                "data that it was trained on, or a fresh scorer"
+                f"{type(self).__name__}: its layers take {self.n_features} features, got data with {settings.n_features}; "
+                "take the data that it was trained on, or a fresh scorer"
             )
         if self.n_features is None:
-            self._build(n_features)
+            self._build(settings.n_features)
         if self.fitted:
             return
-        self.fitted, self.log1p = True, log1p
-        for buffer, values in ((self.shift, shift), (self.scale, scale)):
+        self.fitted, self.log1p = True, settings.log1p
+        for buffer, values in ((self.shift, settings.shift), (self.scale, settings.scale)):
             if values is not None:
                 buffer.copy_(torch.from_numpy(np.asarray(values, np.float32)))
 
@@ -116,29 +110,26 @@ class FeatureScorer(Scorer):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What the class was made with, ``n_features`` left out."""
-        return {}
+        return {name: value for name, value in super().arguments.items() if name != "n_features"}
 
-    def save(self, folder: str | os.PathLike, settings: FeatureSettings | None = None) -> None:
-        """Save as a folder of ``model.safetensors`` (weights and statistics) and ``ltr.json`` (all else).
-
-        ``load_scorer`` opens it. Written beside and renamed: an interruption leaves what was there.
-
-        Raises:
-            ConfigError: a scorer that has no layers yet.
-        """
+    def save(self, folder: str | os.PathLike, settings: Settings | None = None) -> None:
         if self.n_features is None:
             raise ConfigError(f"{type(self).__name__}: there is nothing to save before the number of features is known")
-        made = replace(
-            settings or FeatureSettings(),
-            scorer=type(self).__name__,
-            arguments=self.arguments,
-            n_features=self.n_features,
-            log1p=self.log1p,
-        )
-        with building(Path(folder)) as beside:
-            save_model(self, str(beside / WEIGHTS))
-            made.write(beside)
+        known = settings if isinstance(settings, FeatureSettings) else FeatureSettings()
+        super().save(folder, replace(known, n_features=self.n_features, log1p=self.log1p))
+
+    @classmethod
+    def load(cls: type[OwnFeatures], folder: str | os.PathLike) -> OwnFeatures:
+        settings = FeatureSettings.read(folder)
+
+        def make() -> OwnFeatures:
+            scorer = cls(**settings.arguments)
+            if scorer.n_features is None:
+                scorer._build(settings.n_features)
+            scorer.log1p, scorer.fitted = settings.log1p, True
+            return scorer
+
+        return cls._opened(Path(folder), make)
 
     def _build(self, n_features: int) -> None:
         if n_features < 1:
@@ -194,10 +185,6 @@ class MLPScorer(FeatureScorer):
         check_dropout("MLPScorer", dropout)
         self.hidden, self.dropout, self.activation = list(hidden), dropout, activation
         super().__init__(n_features)
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        return {"hidden": self.hidden, "dropout": self.dropout, "activation": self.activation}
 
     def layers(self, n_features: int) -> tuple[nn.Module, nn.Module]:
         steps: list[nn.Module] = []

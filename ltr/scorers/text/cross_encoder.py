@@ -17,9 +17,8 @@ from torch.utils.checkpoint import checkpoint
 from ltr.batch import TextLists, TokenRows
 from ltr.errors import ConfigError
 from ltr.io.models import located
-from ltr.scorers.base import Scorer
+from ltr.scorers.base import Scorer, TextScorer, half_or_single
 from ltr.scorers.cpu import cross_encoder as fused
-from ltr.scorers.cpu.cross_encoder import FusedCrossEncoder
 from ltr.scorers.cpu.threads import across_forks
 from ltr.scorers.memory import is_out_of_memory, released
 from ltr.scorers.text import loading, packed, saving
@@ -27,7 +26,7 @@ from ltr.scorers.text import memory_budget as budget
 from ltr.scorers.text.heads import encoder_of, head_of, in_head
 from ltr.scorers.text.microbatches import padded, plan
 from ltr.scorers.views import plain
-from ltr.settings.texts import ModelSettings
+from ltr.settings import ModelSettings, Settings
 
 #: held while a number of tokens is looked for: two trials at once would measure each other
 _PROBING = across_forks(threading.Lock())
@@ -35,7 +34,7 @@ _PROBING = across_forks(threading.Lock())
 log = logging.getLogger(__name__)
 
 
-class CrossEncoder(Scorer):
+class CrossEncoder(TextScorer):
     """Scores each document by a transformer that reads the query and the document together.
 
     Wraps transformers' ``AutoModelForSequenceClassification`` with one logit. A backbone without a scoring head
@@ -130,14 +129,20 @@ class CrossEncoder(Scorer):
     def saved(self) -> nn.Module:
         return self.network
 
-    def save(self, folder: str | os.PathLike, settings: ModelSettings) -> None:
+    def save(self, folder: str | os.PathLike, settings: Settings | None = None) -> None:
         """Save as a standard sequence-classification folder with tokenizer and ``ltr.json``.
 
         It opens unchanged in transformers and in sentence-transformers' CrossEncoder, with the same scores. Written
         beside and renamed: an interruption leaves what was there.
         """
-        self.check_length(settings.max_length)
-        saving.save(self.network, self.tokenizer, settings, Path(folder))
+        known = settings if isinstance(settings, ModelSettings) else ModelSettings()
+        self.check_length(known.max_length)
+        saving.save(self.network, self.tokenizer, known, Path(folder))
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike) -> CrossEncoder:
+        """Open a saved folder (or a hub id), in evaluation mode."""
+        return cls(os.fspath(folder)).eval()
 
     def forward(self, batch: TextLists, tokens: int | None = None) -> Tensor:
         """The scores; ``tokens``: most tokens computed at once this time, None for ``batch_tokens``."""
@@ -228,11 +233,18 @@ class CrossEncoder(Scorer):
                 parameter.data = parameter.data.to(dtype)
         return copied
 
-    def fused(self, dtype: torch.dtype) -> FusedCrossEncoder | None:
-        if next(self.model.parameters()).device.type != "cpu":
-            return None
-        tokens = None if self.batch_tokens == "auto" else self.batch_tokens  # its own number was found by trying
-        return fused.fused(self.network, dtype, self.source, tokens, self.batch_docs, self.revision)
+    def for_scoring(self, device: torch.device, precision: str | None) -> Scorer:
+        """On a CPU a ``FusedCrossEncoder`` where the architecture is known: same scores, fewer operations."""
+        dtype = half_or_single(device, precision)
+        here = next(self.model.parameters()).device.type
+        if precision is not None and device.type == here == "cpu":
+            tokens = None if self.batch_tokens == "auto" else self.batch_tokens  # its own number was found by trying
+            made = fused.fused(self.network, dtype, self.source, tokens, self.batch_docs, self.revision)
+            if made is not None:
+                return made
+        if precision is not None and dtype == torch.bfloat16:
+            return self.lowered(dtype).to(device)
+        return super().for_scoring(device, precision)
 
     def _scores_of(self, batch: TextLists, docs: Tensor) -> Tensor:
         network = self.network

@@ -49,7 +49,7 @@ def test_a_table_becomes_lists_in_the_order_of_their_first_rows(written, name):
     assert data.feature_names == ("words", "fresh", "length", "sessions")
     assert whole.features.tolist() == [[3, 1, 60, 1], [7, 1, 90.5, 2], [5, 0, 30, 3], [2, 1, 10, 3], [9, 0, 5, 1]]
     np.testing.assert_allclose(whole.labels, np.log1p([10, 100, 0, 59, 3.5]), rtol=1e-6)
-    assert data.dev_run is None
+    assert data.part("train").first is None
     assert whole.weights is None
 
 
@@ -64,7 +64,7 @@ def test_amounts_stay_as_they_were_read(written, settings):
     plain = "seconds" if settings.get("transform") else "log(1 + seconds)"
     assert known.unit == ("standardised log(1 + seconds)" if "standardise_label" in settings else plain)
     assert known.read_unit == "seconds"
-    assert data.dev_qrels is data.test_qrels is None
+    assert data.part("dev").qrels is None
     plain = np.array([10, 100, 0, 59, 3.5]) if settings.get("transform") else np.log1p([10, 100, 0, 59, 3.5])
     if "standardise_label" in settings:
         plain = (plain - plain.mean()) / plain.std()

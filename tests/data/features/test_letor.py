@@ -110,8 +110,8 @@ def test_statistics_come_from_the_train_part_alone(fold):
 
 def test_grades_are_judgements(fold):
     data = made(fold)
-    assert data.dev_qrels["v3"] == {"v3-7": 0, "v3-8": 1, "v3-9": 2, "v3-10": 0}
-    assert data.dev_run is data.test_run is None
+    assert data.part("dev").qrels["v3"] == {"v3-7": 0, "v3-8": 1, "v3-9": 2, "v3-10": 0}
+    assert data.part("dev").first is None
     known = data.labels_of("dev")
     assert known.read.tolist() == known.learnt.tolist() == data.whole("dev").labels.tolist()
     assert (known.unit, data.back) == ("grades", None)
@@ -121,7 +121,7 @@ def test_real_labels_are_no_judgements(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("0.5 qid:1 1:1\n-2 qid:1 1:2\n")
     data = LetorData(train=str(path), dev=str(path), labels="real")
-    assert data.dev_qrels is None
+    assert data.part("dev").qrels is None
     assert data.whole("dev").labels.tolist() == [0.5, -2.0]
     for wrong, line in (("0.5 qid:1 1:1\n", 1), ("1 qid:1 1:1\n-2 qid:1 1:2\n", 2)):
         path.write_text(wrong)

@@ -118,13 +118,13 @@ def own_folder(folder, tmp_path):
 @pytest.mark.parametrize("how", ["cut", "removed"])
 def test_damaged_candidates_of_bm25_are_searched_anew(data, tmp_path, caplog, how):
     settings = {"train": None, "dev_candidates": "bm25", "stage": "validate"}
-    first = data(**settings).dev_run.to_dict()
+    first = data(**settings).part("dev").first.to_dict()
     (run,) = (tmp_path / "cache" / "runs").rglob("*.gz")
     run.write_bytes(run.read_bytes()[:40])
     if how == "removed":
         run.unlink()
     shutil.rmtree(tmp_path / "cache" / "candidates")
-    assert data(**settings).dev_run.to_dict() == first
+    assert data(**settings).part("dev").first.to_dict() == first
     assert "is damaged" in caplog.text
 
 
@@ -139,11 +139,11 @@ def test_edited_judgements_make_other_candidates(data, own_folder):
 
 def test_edited_queries_are_searched_anew(data, own_folder):
     settings = {"train": None, "dev": f"{own_folder}/dev", "dev_candidates": "bm25", "stage": "validate"}
-    first = data(**settings).dev_run.to_dict()
+    first = data(**settings).part("dev").first.to_dict()
     queries = own_folder / "queries.tsv"
     lines = ["v2\tpenguins" if line.startswith("v2\t") else line for line in queries.read_text().splitlines()]
     queries.write_text("\n".join(lines) + "\n")
-    again = data(**settings).dev_run.to_dict()
+    again = data(**settings).part("dev").first.to_dict()
     assert again.pop("v2") != first.pop("v2")
     assert again == first
 

@@ -62,7 +62,7 @@ def test_parts_that_are_not_set(data):
     with pytest.raises(ConfigError, match="TextData: train is not set; name a collection"):
         made.train_dataloader()
     with pytest.raises(ConfigError, match="TextData: test is not set; name a collection"):
-        _ = made.test_run
+        _ = made.part("test").first
 
 
 def test_unknown_documents_in_runs_are_named_with_the_file(data, tmp_path):
@@ -121,7 +121,7 @@ def test_judged_queries_without_text_are_counted(data, folder, tmp_path, caplog)
     with open(other / "qrels.dev.trec", "a") as file:
         file.write("unknown 0 d1 1\n")
     made = data(dev=f"{other}/dev")
-    assert "unknown" not in made.dev_qrels
+    assert "unknown" not in made.part("dev").qrels
     assert f"{other}/dev: 1 of 7 judged queries are not among its queries and are left out: unknown" in caplog.text
 
 

@@ -33,9 +33,9 @@ def test_dev_lists_are_the_teachers_best_documents_with_its_scores(data, folder,
     assert lists_of(made.val_dataloader()) == {
         q: pytest.approx(truth[q]) for q in truth if q in load(f"{folder}/dev").queries
     }
-    assert made.dev_qrels is None
-    assert made.dev_run is None
-    assert made.dev_query_ids == [f"v{i}" for i in range(6)]
+    assert made.part("dev").qrels is None
+    assert made.part("dev").first is None
+    assert made.part("dev").query_ids == [f"v{i}" for i in range(6)]
     assert "6 queries, 6 lists of 4.0 documents" in made.describe()
 
 
@@ -43,10 +43,10 @@ def test_the_test_has_a_teacher_of_its_own(data, folder, unjudged):
     run = unjudged / "run.big.trec"
     made = data(stage="test", test=f"{folder}/dev", test_teacher=str(run), dev_top=None)
     assert all(len(docs) == 10 for docs in lists_of(made.test_dataloader()).values())
-    assert (made.test_qrels, made.test_run) == (None, None)
-    assert made.test_query_ids == [f"v{i}" for i in range(6)]
-    assert made.dev_qrels is not None  # dev stays judged
-    assert made.dev_query_ids == [f"v{i}" for i in range(5)]  # the judged ones with candidates
+    assert (made.part("test").qrels, made.part("test").first) == (None, None)
+    assert made.part("test").query_ids == [f"v{i}" for i in range(6)]
+    assert made.part("dev").qrels is not None  # dev stays judged
+    assert made.part("dev").query_ids == [f"v{i}" for i in range(5)]  # the judged ones with candidates
 
 
 def test_a_share_of_the_queries_needs_no_judgements(data, unjudged):
@@ -64,10 +64,10 @@ def test_dev_queries_are_chosen_among_the_teachers(data, unjudged):
     made = data(
         train=None, dev=str(unjudged), dev_candidates="bm25", dev_teacher="big", dev_queries=5, stage="validate"
     )
-    assert len(made.dev_query_ids) == 5
-    assert set(lists_of(made.val_dataloader())) == set(made.dev_query_ids)
+    assert len(made.part("dev").query_ids) == 5
+    assert set(lists_of(made.val_dataloader())) == set(made.part("dev").query_ids)
     more = data(train=None, dev=str(unjudged), dev_candidates="bm25", dev_teacher="big", dev_queries=9)
-    assert set(made.dev_query_ids) < set(more.dev_query_ids)
+    assert set(made.part("dev").query_ids) < set(more.part("dev").query_ids)
 
 
 def test_the_signature_knows_the_teachers(data, unjudged, tmp_path):
@@ -127,9 +127,12 @@ def test_labels_can_be_looked_up_in_the_order_of_the_lists(data, unjudged):
     made = data(train=None, dev=str(unjudged), dev_candidates="bm25", dev_teacher="big")
     flat = [one for batch in made.val_dataloader() for one in documents(batch)]
     sizes = [10] * len(QUERIES)
-    order = sorted(range(len(flat)), key=lambda i: made.dev_query_ids.index(flat[i][0]))
+    order = sorted(range(len(flat)), key=lambda i: made.part("dev").query_ids.index(flat[i][0]))
     truth = LabelledLists(
-        made.dev_query_ids, np.cumsum([0, *sizes]), [flat[i][2] for i in order], doc_ids=[flat[i][1] for i in order]
+        made.part("dev").query_ids,
+        np.cumsum([0, *sizes]),
+        [flat[i][2] for i in order],
+        doc_ids=[flat[i][1] for i in order],
     )
     run = read_run(unjudged / "run.big.trec")
     np.testing.assert_allclose(truth.predictions(run), truth.labels, rtol=1e-6)
@@ -191,7 +194,7 @@ def test_candidates_are_switched_off_beside_a_teacher(data, unjudged, word):
     run = str(unjudged / "run.big.trec")
     made = data(train_candidates=word, teacher=run, dev_candidates=word, dev_teacher=run, dev_top=4)
     assert (made.train_candidates, made.dev_candidates) == (None, "bm25")
-    assert made.dev_qrels is None
+    assert made.part("dev").qrels is None
 
 
 def test_labels_that_cannot_be_standardised(data, unjudged, tmp_path):

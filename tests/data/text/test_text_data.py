@@ -50,9 +50,9 @@ def test_dev_lists_are_the_candidates_with_their_grades(data):
     expected = {q: docs[:5] for q, docs in FIRST.items() if q.startswith("v")}
     assert {q: list(docs) for q, docs in lists.items()} == expected
     assert all(docs == {d: 2.0 if i == 2 else 0.0 for i, d in enumerate(docs)} for docs in lists.values())
-    assert {q: made.dev_run[q][0].tolist() for q in made.dev_run} == expected
-    assert set(made.dev_qrels) == {*expected, "v5"}  # without candidates, yet judged
-    assert made.dev_qrels["v0"] == {FIRST["v0"][2]: 2, FIRST["v0"][0]: -1}
+    assert {q: made.part("dev").first[q][0].tolist() for q in made.part("dev").first} == expected
+    assert set(made.part("dev").qrels) == {*expected, "v5"}  # without candidates, yet judged
+    assert made.part("dev").qrels["v0"] == {FIRST["v0"][2]: 2, FIRST["v0"][0]: -1}
     lengths = [batch.lengths.float().mean().item() for batch in data(eval_tokens_per_batch=200).val_dataloader()]
     assert lengths == sorted(lengths)
     assert len(lengths) > 1
@@ -66,8 +66,8 @@ def test_test_follows_dev(data, folder):
     made = data(stage="test", test=f"{folder}/train", dev_top=3)
     lists = lists_of(made.test_dataloader())
     assert {q: list(docs) for q, docs in lists.items()} == {q: FIRST[q][:3] for q in FIRST if q.startswith("t")}
-    assert made.test_run["t1"][0].tolist() == FIRST["t1"][:3]
-    assert made.test_qrels["t1"][FIRST["t1"][2]] == 2
+    assert made.part("test").first["t1"][0].tolist() == FIRST["t1"][:3]
+    assert made.part("test").qrels["t1"][FIRST["t1"][2]] == 2
 
 
 def test_judged_documents_as_candidates(data):
@@ -79,12 +79,12 @@ def test_judged_documents_as_candidates(data):
 
 def test_bm25_is_searched_once(data, monkeypatch):
     made = data(train_candidates="bm25", dev_candidates="bm25", dev_top=7)
-    assert all(len(made.dev_run[q][0]) <= 7 for q in made.dev_run)
-    expected = {q: made.dev_run[q][0].tolist() for q in made.dev_run}
+    assert all(len(made.part("dev").first[q][0]) <= 7 for q in made.part("dev").first)
+    expected = {q: made.part("dev").first[q][0].tolist() for q in made.part("dev").first}
     monkeypatch.setattr("ltr.data.text.parts.retrieve", None)
     again = data(train_candidates="bm25", dev_candidates="bm25", dev_top=7)
-    assert {q: again.dev_run[q][0].tolist() for q in again.dev_run} == expected
-    assert again.dev_run.name == "bm25"
+    assert {q: again.part("dev").first[q][0].tolist() for q in again.part("dev").first} == expected
+    assert again.part("dev").first.name == "bm25"
     monkeypatch.setattr("ltr.data.text.parts.ANALYSIS", -1)  # other terms, other candidates
     with pytest.raises(TypeError):
         data(train_candidates="bm25", dev_candidates="bm25", dev_top=7)
@@ -129,9 +129,9 @@ def test_subsets(data):
         epochs.append(set(lists_of(made.train_dataloader())))
     assert [len(queries) for queries in epochs] == [2] * 5
     assert len(set.union(*epochs)) == 5
-    assert len(made.dev_qrels) == 3
-    assert set(data(dev_queries=4).dev_qrels) > set(made.dev_qrels)
-    assert set(data(dev_queries=3, seed=1).dev_qrels) != set(made.dev_qrels)
+    assert len(made.part("dev").qrels) == 3
+    assert set(data(dev_queries=4).part("dev").qrels) > set(made.part("dev").qrels)
+    assert set(data(dev_queries=3, seed=1).part("dev").qrels) != set(made.part("dev").qrels)
 
 
 def test_prepared_data_need_no_texts_again(data, monkeypatch):

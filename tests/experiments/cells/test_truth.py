@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from ltr.data.base import Part
 from ltr.errors import DataError
 from ltr.experiments.cells.truth import Truth
 from ltr.io.runs import Run
@@ -25,11 +26,11 @@ RUN = Run(
 
 @pytest.fixture
 def truth():
-    return Truth.of(SimpleNamespace(test_qrels=QRELS, test_run=RUN), LISTS)[0]
+    return Truth.of(SimpleNamespace(part=lambda name: Part(qrels=QRELS, first=RUN), mean_label=None), LISTS)[0]
 
 
 def test_lists_and_documents_stand_in_the_order_of_their_ids(truth):
-    _, order = Truth.of(SimpleNamespace(test_qrels=QRELS, test_run=None), LISTS)
+    _, order = Truth.of(SimpleNamespace(part=lambda name: Part(qrels=QRELS, first=None), mean_label=None), LISTS)
     assert truth.query_ids == ["q1", "q10", "q2"]
     assert truth.offsets.tolist() == [0, 2, 2, 5]
     assert truth.doc_ids == ["a", "b", "b", "c", "e"]
@@ -44,7 +45,10 @@ def test_the_first_stage_is_looked_up_by_document(truth):
 
 
 def test_features_have_no_first_stage():
-    assert Truth.of(SimpleNamespace(test_qrels=None, test_run=None), LISTS)[0].first is None
+    assert (
+        Truth.of(SimpleNamespace(part=lambda name: Part(qrels=None, first=None), mean_label=None), LISTS)[0].first
+        is None
+    )
 
 
 def test_any_order_of_the_loader_gives_the_same(truth):
@@ -55,7 +59,7 @@ def test_any_order_of_the_loader_gives_the_same(truth):
         [0.0, 1.0, 2.0, 4.0, 0.0],
         ["a", "b", "b", "c", "e"],
     )
-    again, order = Truth.of(SimpleNamespace(test_qrels=QRELS, test_run=RUN), other)
+    again, order = Truth.of(SimpleNamespace(part=lambda name: Part(qrels=QRELS, first=RUN), mean_label=None), other)
     assert again.same_as(truth)
     assert again.signature == truth.signature
     scores = np.arange(5.0)

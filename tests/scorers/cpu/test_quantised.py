@@ -11,7 +11,6 @@ from ltr.scorers.cpu import cross_encoder as fused_module
 from ltr.scorers.cpu import quantised as module
 from ltr.scorers.cpu.calibration import Recorder, kept, quantised, quantised_narrow, quantised_products, recorded
 from ltr.scorers.cpu.cross_encoder import activation_of
-from ltr.scorers.cpu.hardware import multiplies_int8
 from ltr.scorers.cpu.quantised import (
     FILE,
     PRODUCTS,
@@ -24,6 +23,7 @@ from ltr.scorers.cpu.quantised import (
     state_of,
     with_products,
 )
+from ltr.scorers.hardware import multiplies_int8
 from ltr.scorers.text.cross_encoder import CrossEncoder
 from tests.scorers.text.test_cross_encoder import random_batch
 from tests.tiny_model import save_tiny

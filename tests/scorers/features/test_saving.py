@@ -20,7 +20,7 @@ MAKERS = [
 def fitted(make=MAKERS[0]):
     torch.manual_seed(4)
     scorer = make()
-    scorer.fit_to(N, True, np.linspace(-1, 1, N), np.linspace(1, 3, N))
+    scorer.fit_to(FeatureSettings(N, True, shift=np.linspace(-1, 1, N), scale=np.linspace(1, 3, N)))
     return scorer
 
 
@@ -33,7 +33,7 @@ def test_what_was_saved_scores_the_same(make, tmp_path):
     assert not opened.training
     assert torch.equal(opened(batch()), scorer.eval()(batch()))
     assert opened.arguments == scorer.arguments
-    opened.fit_to(N, False, np.zeros(N), np.ones(N))  # keeps its own statistics
+    opened.fit_to(FeatureSettings(N, False, shift=np.zeros(N), scale=np.ones(N)))  # keeps its own statistics
     assert torch.equal(opened(batch()), scorer(batch()))
     settings = FeatureSettings.read(tmp_path / "model")
     assert settings.feature_names == tuple("abcde")
@@ -79,10 +79,13 @@ def changed(folder, **values):
     ("values", "sentence"),
     [
         ({"scorer": "LinearScrer"}, "no scorer 'LinearScrer' is known; did you mean 'LinearScorer'"),
-        ({"scorer": "os.system"}, "no scorer 'os.system' is known"),
+        (
+            {"scorer": "os.system"},
+            "its scorer is os.system, which is not part of ltr, and a model folder alone may not choose",
+        ),
         ({"arguments": {"hidden": [3]}}, r"ltr.json and model.safetensors do not belong together: .*hidden"),
         ({"n_features": 4}, r"ltr.json and model.safetensors do not belong together: .*"),
-        ({"feature_names": 3}, r"ltr.json: not the settings of a scorer on features: TypeError"),
+        ({"feature_names": 3}, r"ltr.json: not the settings of a model saved by ltr: 'int' object is not iterable"),
     ],
 )
 def test_settings_that_do_not_fit(values, sentence, tmp_path):
@@ -93,7 +96,7 @@ def test_settings_that_do_not_fit(values, sentence, tmp_path):
 
 
 def test_files_that_are_missing_or_broken(tmp_path):
-    with pytest.raises(DataError, match=r"is no saved model on features: no file .*ltr.json"):
+    with pytest.raises(DataError, match=r"is no model that ltr saved: no file .*ltr.json"):
         load_scorer(tmp_path / "none")
     fitted().save(tmp_path / "model")
     (tmp_path / "model" / "model.safetensors").write_bytes(b"no weights")
@@ -103,8 +106,10 @@ def test_files_that_are_missing_or_broken(tmp_path):
     with pytest.raises(DataError, match=r"is no saved model: no file .*model.safetensors"):
         load_scorer(tmp_path / "model")
     (tmp_path / "model" / "ltr.json").write_text('{"max_length": 3}')
-    with pytest.raises(DataError, match=r"not the settings of a scorer on features: KeyError\('scorer'\)"):
-        load_scorer(tmp_path / "model")
+    with pytest.raises(ConfigError, match=r"CrossEncoder: the folder .* holds no config.json, so it is no saved model"):
+        load_scorer(tmp_path / "model")  # settings that name no scorer are a cross-encoder's
+    with pytest.raises(DataError, match="not the settings of a model saved by ltr: it has no scorer"):
+        FeatureSettings.read(tmp_path / "model")
 
 
 def test_a_cross_encoder_says_what_such_a_folder_is(tmp_path):

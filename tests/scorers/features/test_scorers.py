@@ -7,7 +7,7 @@ from torch import nn
 
 from ltr.batch import FeatureLists
 from ltr.errors import ConfigError, ShapeError
-from ltr.scorers import AttentionScorer, FeatureScorer, LinearScorer, MLPScorer
+from ltr.scorers import AttentionScorer, FeatureScorer, FeatureSettings, LinearScorer, MLPScorer
 
 N = 5
 SIZES = [3, 1, 4, 2]
@@ -92,7 +92,7 @@ def test_layers_come_with_the_data_and_learn_normalised_features(make):
     ):
         waiting(batch())
     torch.manual_seed(1)
-    waiting.fit_to(N, True, np.arange(N), np.arange(1, N + 1))
+    waiting.fit_to(FeatureSettings(N, True, shift=np.arange(N), scale=np.arange(1, N + 1)))
     torch.manual_seed(1)
     plain = make(n_features=N).eval()
     whole = batch()
@@ -104,14 +104,14 @@ def test_layers_come_with_the_data_and_learn_normalised_features(make):
 
 
 def test_a_fitted_scorer_keeps_its_statistics(scorer):
-    scorer.fit_to(N, False, np.ones(N), np.ones(N))
-    scorer.fit_to(N, True, np.zeros(N), np.full(N, 2.0))
+    scorer.fit_to(FeatureSettings(N, False, shift=np.ones(N), scale=np.ones(N)))
+    scorer.fit_to(FeatureSettings(N, True, shift=np.zeros(N), scale=np.full(N, 2.0)))
     assert not scorer.log1p
     assert scorer.shift.tolist() == [1.0] * N
     with pytest.raises(
         ConfigError, match=r"its layers take 5 features, got data with 7; take the data that it was trained"
     ):
-        scorer.fit_to(7)
+        scorer.fit_to(FeatureSettings(7))
 
 
 def test_statistics_are_part_of_the_state_and_not_trained(scorer):
@@ -126,7 +126,7 @@ def test_another_number_of_features_is_refused(scorer):
 
 def test_the_linear_score_by_hand():
     made = LinearScorer(n_features=2)
-    made.fit_to(2, False, np.array([1.0, 0.0]), np.array([2.0, 1.0]))
+    made.fit_to(FeatureSettings(2, False, shift=np.array([1.0, 0.0]), scale=np.array([2.0, 1.0])))
     with torch.no_grad():
         made.head.weight.copy_(torch.tensor([[3.0, -1.0]]))
         made.head.bias.fill_(0.5)

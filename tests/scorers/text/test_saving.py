@@ -30,7 +30,7 @@ def scorer(tiny_model) -> CrossEncoder:
 
 @pytest.fixture
 def folder(scorer, tmp_path):
-    scorer.save(tmp_path / "best", ModelSettings(48, 16, 0.25, ["tiny/train"]))
+    scorer.save(tmp_path / "best", ModelSettings(48, 16, 0.25, trained_on=["tiny/train"]))
     return tmp_path / "best"
 
 
@@ -72,7 +72,7 @@ def test_opens_again_in_ltr(scorer, folder):
     again = CrossEncoder(str(folder)).eval()
     assert not again.new_head
     np.testing.assert_allclose(scores_of(again), scores_of(scorer), atol=1e-6)
-    assert ModelSettings.read(folder) == ModelSettings(48, 16, 0.25, ("tiny/train",))
+    assert ModelSettings.read(folder) == ModelSettings(48, 16, 0.25, trained_on=("tiny/train",))
     assert again.tokenizer.model_max_length == 48
     assert set(json.loads((folder / "ltr.json").read_text())["versions"]) == {"ltr", "torch", "transformers"}
 

@@ -1,0 +1,136 @@
+"""What training, benchmarks and rankers ask of data: the contract of a data module."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pytorch_lightning as pl
+
+from ltr.batch import FeatureLists, Lists, TextLists
+from ltr.data.labels import PartLabels
+from ltr.errors import ConfigError
+from ltr.io.trec import Qrels, Run
+from ltr.settings import FeatureSettings, ModelSettings, Settings
+
+PartName = Literal["train", "dev", "test"]
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What dev or test is, beside its batches.
+
+    Attributes:
+        query_ids: the order of its lists, whatever batches they come in; None for the order of the batches.
+        qrels: judgements; None where labels are real values, so that only measures of labels apply.
+        first: the candidates as a first stage ranked them; None where there is none.
+        labels: labels in full precision, as they were read; None where the batches' own are all that is known.
+    """
+
+    query_ids: Sequence[str] | None = None
+    qrels: Qrels | None = None
+    first: Run | None = None
+    labels: PartLabels | None = None
+
+
+class RankingData(pl.LightningDataModule):
+    """Lists of documents to train, validate and test a scorer on.
+
+    A data module of your own derives from this and defines the loaders of the parts that it has (Lightning's
+    ``train_dataloader``, ``val_dataloader``, ``test_dataloader``), whose batches are ``ltr.batch.Lists`` with labels. What
+    else it defines is used: ``part`` (judgements, a first stage), ``inputs`` (what scorers must know), ``signature``.
+
+    Args:
+        train: name of what is trained on, for people; None for no such part.
+        dev: name of what is validated on, likewise.
+        test: name of what is tested on, likewise.
+    """
+
+    def __init__(self, train: str | None = None, dev: str | None = None, test: str | None = None):
+        super().__init__()
+        self.train, self.dev, self.test = train, dev, test
+
+    # ------------------------------------------------------------------ what a data module says of itself
+
+    def part(self, name: PartName) -> Part:
+        """What is known of dev or test beside its batches. Default: nothing."""
+        return Part()
+
+    @property
+    def inputs(self) -> Settings:
+        """How batches are made: told to the scorer before training, and saved with it. Default: looks at a batch."""
+        loader = self.train_dataloader() if self.train is not None else self.val_dataloader()
+        return inputs_of(next(iter(loader)), self.trained_on)
+
+    @property
+    def signature(self) -> str:
+        """16 hexadecimal digits that change whenever data or their settings do. Default: of the names of the parts."""
+        facts = [type(self).__qualname__, self.train, self.dev, self.test]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+    @property
+    def trained_on(self) -> tuple[str, ...]:
+        """Names of what training uses."""
+        return () if self.train is None else (self.train,)
+
+    @property
+    def mean_label(self) -> float | None:
+        """The mean of what is learnt over the training documents, a yardstick for predictions; None if not known."""
+        return None
+
+    @property
+    def back(self) -> Callable[[np.ndarray], np.ndarray] | None:
+        """Turns predictions into the unit of the labels as they were read; None where they are in that unit."""
+        return None
+
+    def describe(self) -> str:
+        """What the data are, a line for each part: to be read before training starts. Default: their names."""
+        return "\n".join(f"{name + ':':<6} {getattr(self, name)}" for name in self.named)
+
+    # ------------------------------------------------------------------ what all of them share
+
+    @property
+    def named(self) -> tuple[PartName, ...]:
+        """The parts that there are."""
+        parts: tuple[PartName, ...] = ("train", "dev", "test")
+        return tuple(name for name in parts if getattr(self, name) is not None)
+
+    def needed(self, stage: str | None) -> tuple[PartName, ...]:
+        """The parts that a stage of Lightning (fit, validate, test; None for all) reads."""
+        wanted = {"fit": ("train", "dev"), "validate": ("dev",), "test": ("test",)}.get(stage or "", self.named)
+        return tuple(name for name in self.named if name in wanted)
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """(number of this process, number of processes)."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
+
+    @property
+    def epoch(self) -> int:
+        """The current epoch: a training that resumes asks for its loader when it is known already."""
+        return self.trainer.current_epoch if self.trainer is not None else 0
+
+    @property
+    def batches_done(self) -> int:
+        """Batches of the current epoch that training has finished, when it resumes."""
+        return self.trainer.fit_loop.epoch_loop.batch_progress.current.completed if self.trainer is not None else 0
+
+
+def inputs_of(batch: object, trained_on: tuple[str, ...] = ()) -> Settings:
+    """What a batch says of how it was made.
+
+    Raises:
+        ConfigError: it is no batch of lists.
+    """
+    if not isinstance(batch, Lists):
+        raise ConfigError(
+            f"data: batches must be ltr.batch.Lists (TextLists, FeatureLists, ...) with labels, got {type(batch).__name__}; "
+            "make them with FeatureLists.of(features, list_offsets, labels)"
+        )
+    if isinstance(batch, FeatureLists):
+        return FeatureSettings(n_features=batch.n_features, trained_on=trained_on)
+    return (ModelSettings if isinstance(batch, TextLists) else Settings)(trained_on=trained_on)

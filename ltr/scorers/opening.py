@@ -1,0 +1,64 @@
+"""Opening any saved scorer: which classes a model folder may name, and which of them it names."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import inspect
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from ltr.errors import DataError
+from ltr.io.names import suggestion
+from ltr.scorers.base import Scorer
+from ltr.scorers.features.attention import AttentionScorer
+from ltr.scorers.features.scorers import LinearScorer, MLPScorer
+from ltr.scorers.text.cross_encoder import CrossEncoder
+from ltr.settings import Settings
+
+#: the scorers of ltr that a saved model may name
+SCORERS: dict[str, type[Scorer]] = {
+    made.__name__: made for made in (CrossEncoder, LinearScorer, MLPScorer, AttentionScorer)
+}
+#: packages that are installed here name their scorers in this group of entry points, and their models then open
+ENTRY_POINTS = "ltr.scorers"
+
+
+def load_scorer(folder: str | os.PathLike, allow: Iterable[str] = ()) -> Scorer:
+    """Open a scorer that was saved; it is in evaluation mode.
+
+    Only weights are read, and only classes are made that this machine's owner chose: those of ltr, those that installed
+    packages declare (entry points of the group ``ltr.scorers``), and those that ``allow`` names. A folder that came from
+    elsewhere cannot choose what is imported.
+
+    Args:
+        folder: of the model.
+        allow: import paths, such as ``mypkg`` (all of it) or ``mypkg.scorers.Mine``.
+
+    Raises:
+        DataError: no such folder, a scorer that is not allowed or cannot be imported, or files that do not belong together.
+    """
+    folder = Path(folder)
+    name = Settings.read(folder).scorer or CrossEncoder.__name__
+    return (SCORERS[name] if name in SCORERS else _imported(folder, name, list(allow))).load(folder)
+
+
+def _imported(folder: Path, name: str, allow: list[str]) -> type[Scorer]:
+    home, _, last = name.rpartition(".")
+    if not home:
+        raise DataError(f"{folder}: no scorer {name!r} is known; {suggestion(name, SCORERS)}")
+    declared = {point.value.replace(":", ".") for point in importlib.metadata.entry_points(group=ENTRY_POINTS)}
+    if name not in declared and not any(name == path or name.startswith(f"{path}.") for path in allow):
+        raise DataError(
+            f"{folder}: its scorer is {name}, which is not part of ltr, and a model folder alone may not choose what is "
+            f"imported; if you trust that package, allow it: allow=[{home.partition('.')[0]!r}] in Python, --allow "
+            f"{home.partition('.')[0]} on the command line"
+        )
+    try:
+        found = getattr(importlib.import_module(home), last)
+    except (ImportError, AttributeError) as error:
+        raise DataError(f"{folder}: its scorer {name} cannot be imported here: {error}; install its package") from error
+    if not (inspect.isclass(found) and issubclass(found, Scorer)):
+        raise DataError(f"{folder}: {name} is no scorer; it must derive from ltr.scorers.Scorer")
+    return found

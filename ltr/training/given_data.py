@@ -1,0 +1,63 @@
+"""The data that a trainer was given: a data module, or plain loaders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+
+from ltr.data.base import PartName, RankingData
+from ltr.errors import ConfigError
+
+
+class LoaderData(RankingData):
+    """Plain loaders of batches as data: nothing is known of them but their batches.
+
+    Args:
+        loaders: of the parts that there are, each an iterable of ``ltr.batch.Lists`` with labels.
+    """
+
+    def __init__(self, loaders: dict[PartName, Any]):
+        named = {name: f"a {type(loader).__name__}" for name, loader in loaders.items() if loader is not None}
+        super().__init__(named.get("train"), named.get("dev"), named.get("test"))
+        self._loaders = loaders
+
+    def train_dataloader(self) -> Any:
+        return self._loaders.get("train")
+
+    def val_dataloader(self) -> Any:
+        return self._loaders.get("dev")
+
+    def test_dataloader(self) -> Any:
+        return self._loaders.get("test")
+
+
+def ranking_data(trainer: pl.Trainer) -> RankingData:
+    """The data that a trainer works on.
+
+    Raises:
+        ConfigError: a data module that does not keep ltr's contract.
+    """
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    if isinstance(data, RankingData):
+        return data
+    if data is not None:
+        raise ConfigError(
+            f"{type(data).__name__}: a data module must derive from ltr.data.RankingData, which says what training asks of "
+            "it; or hand loaders to trainer.fit(module, train_loader, dev_loader)"
+        )
+    return LoaderData(_loaders(trainer))
+
+
+def _loaders(trainer: pl.Trainer) -> dict[PartName, Any]:
+    """What trainer.fit, validate or test was handed. Lightning tells it in no other place."""
+    sources: dict[PartName, list[Any]] = {
+        "train": [trainer.fit_loop],
+        "dev": [trainer.fit_loop.epoch_loop.val_loop, trainer.validate_loop],
+        "test": [trainer.test_loop],
+    }
+    given = {name: [loop._data_source.instance for loop in loops] for name, loops in sources.items()}
+    return {
+        name: next((one for one in several if one is not None and not isinstance(one, pl.LightningModule)), None)
+        for name, several in given.items()
+    }
