@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from ltr.errors import ConfigError, DataError
-from ltr.io.ids import shown
 from ltr.io.names import suggestion
 from ltr.io.runs import Run
-from ltr.io.trec import LARGEST_GRADE, Qrels
+from ltr.metrics.inputs import as_qrels, as_run, differing, strangers
 from ltr.metrics.measures import by_ranx, vectorised
 from ltr.metrics.measures.lists import JudgedLists
 from ltr.metrics.measures.measure import Measure, of_rankings
 
+logger = logging.getLogger(__name__)
+
 #: what can compute the values: NumPy on flat arrays, or ranx, the reference
 Engine = Literal["numpy", "ranx"]
-#: largest grade of measures whose gain is 2^grade - 1: at 1024 that is infinite
-LARGEST_POWER = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,9 @@ class Evaluation:
         values: measure text -> [queries] float64.
         missing: judged queries that the run does not hold; they count 0.
         unjudged: queries of the run without judgements; they are left out.
-        without_relevant: judged queries without a document of grade 1 or more; they count 0, as in trec_eval.
+        without_relevant: for each relevance level of the measures the judged queries without a document of at least that
+            grade; they count 0, as in trec_eval.
+        doubts: sentences about ids of run and judgements that hardly meet, or that differ in form only.
     """
 
     run: str
@@ -41,7 +43,8 @@ class Evaluation:
     values: dict[str, np.ndarray]
     missing: list[str] = field(default_factory=list)
     unjudged: list[str] = field(default_factory=list)
-    without_relevant: list[str] = field(default_factory=list)
+    without_relevant: dict[int, list[str]] = field(default_factory=dict)
+    doubts: list[str] = field(default_factory=list)
 
     @property
     def means(self) -> dict[str, float]:
@@ -60,39 +63,46 @@ class Evaluation:
         for measure in kinds:
             if measure.kind.gain != "binary":
                 gains.setdefault(measure.kind.gain, []).append(str(measure))
-        levels = {measure.level for measure in kinds}
-        level = f">= {levels.pop()}" if len(levels) == 1 else ">= 1, or what -l says"
+        levels = sorted({measure.level for measure in kinds})
+        level = f">= {levels[0]}" if len(levels) == 1 else ">= 1, or what -l says"
+        without = {n: len(self.without_relevant.get(n, [])) for n in levels}
+        counts = [f"{count} (grade >= {n})" if len(levels) > 1 else f"{count}" for n, count in without.items()]
         parts = [
             f"{len(self.query_ids)} queries",
             f"missing from the run (count 0): {len(self.missing)}",
-            f"without relevant documents (count 0): {len(self.without_relevant)}",
+            f"without relevant documents (count 0): {', '.join(counts)}",
             f"without judgements (left out): {len(self.unjudged)}",
             f"relevant: grade {level}",
             *(f"gain: {gain} ({', '.join(names)})" for gain, names in gains.items()),
             "ties: by document id, descending (trec_eval)",
+            *(f"beware: {doubt}" for doubt in self.doubts),
         ]
         return "; ".join(parts)
 
 
 def evaluate(
-    run: Run, qrels: Qrels, measures: str | Measure | Iterable[str | Measure], engine: Engine = "numpy"
+    run: Run | Mapping[Any, Mapping[Any, float]],
+    qrels: Mapping[Any, Mapping[Any, int]],
+    measures: str | Measure | Iterable[str | Measure],
+    engine: Engine = "numpy",
 ) -> Evaluation:
     """Measure a run against judgements, with trec_eval's conventions.
 
     Every judged query counts: one that the run lacks, or that has no relevant document, counts 0. Documents with
-    negative grades (TREC's mark for spam and unassessable pages) count as not judged.
+    negative grades (TREC's mark for spam and unassessable pages) count as not judged. Where run and judgements share
+    hardly any id, or ids differ in form only (D1 and d1), a warning is logged and stands in the conventions.
 
     Args:
-        run: the ranking of each query.
-        qrels: query id -> document id -> grade (whole numbers).
+        run: the ranking of each query, or query id -> document id -> score.
+        qrels: query id -> document id -> grade (whole numbers). Ids that are whole numbers are taken as text.
         measures: such as ``["ndcg@10", "mrr@10"]``.
         engine: what computes them. ``"ranx"`` gives the same values to twelve digits by other code, to check them; its
             first use in an installation compiles for two to ten seconds a measure.
 
     Raises:
         ConfigError: for an unknown measure or engine.
-        DataError: without judgements, when run and judgements share no query, or for a grade that is too large for a
-            measure.
+        DataError: without judgements, when run and judgements share no query, or for a grade that is no whole number or
+            too large for a measure.
 
     >>> run = Run.from_dict({"q": {"a": 2.0, "b": 1.0}})
     >>> evaluate(run, {"q": {"b": 1}}, "mrr").means
@@ -101,38 +111,25 @@ def evaluate(
     chosen = of_rankings(measures)
     if engine not in get_args(Engine):
         raise ConfigError(f"evaluate: no engine {engine!r}; {suggestion(engine, get_args(Engine))}")
-    if not qrels:
-        raise DataError("evaluate: there are no judgements; give at least one judged query")
-    query_ids = list(qrels)
-    unjudged = [q for q in run if q not in qrels]
+    run, judged = as_run(run), as_qrels(qrels, chosen)
+    query_ids = list(judged)
+    unjudged = [q for q in run if q not in judged]
     if len(unjudged) == len(run):
+        pair = differing(run, judged)
         raise DataError(
             f"evaluate: run {run.name} and the judgements share no query; the run has {len(run)} "
-            f"({', '.join(run.query_ids[:3])} ...), the judgements {len(qrels)} ({', '.join(query_ids[:3])} ...)"
+            f"({', '.join(run.query_ids[:3])} ...), the judgements {len(judged)} ({', '.join(query_ids[:3])} ...)"
+            + (f"; {pair}" if pair else "")
         )
-    _check_grades(qrels, chosen)
-    lists = JudgedLists.of(run, qrels)
+    lists = JudgedLists.of(run, judged)
     measured = vectorised.measured if engine == "numpy" else by_ranx.measured
     values = {str(m): measured(lists, m) for m in chosen}
-    return Evaluation(
-        run.name,
-        query_ids,
-        values,
-        missing=[q for q in query_ids if q not in run],
-        unjudged=unjudged,
-        without_relevant=[q for q, n in zip(query_ids, lists.relevant(1), strict=True) if n == 0],
-    )
-
-
-def _check_grades(qrels: Qrels, chosen: list[Measure]) -> None:
-    """Refuse grades that a measure would make infinite or round."""
-    powers = [str(measure) for measure in chosen if measure.kind.gain == "2^grade - 1"]
-    largest = LARGEST_POWER if powers else LARGEST_GRADE
-    for query_id, docs in qrels.items():
-        if max(docs.values(), default=0) > largest or min(docs.values(), default=0) < -LARGEST_GRADE:
-            doc_id, grade = next((d, g) for d, g in docs.items() if not -LARGEST_GRADE <= g <= largest)
-            whose = f"{powers[0]} has the gain 2^grade - 1" if powers else "it is computed with as float64"
-            raise DataError(
-                f"evaluate: query {query_id}, document {doc_id}: a grade can be {largest} at most, as {whose}; got "
-                f"{shown(str(grade))}"
-            )
+    missing = [q for q in query_ids if q not in run]
+    doubts = strangers(run, judged, lists, missing, unjudged)
+    for doubt in doubts:
+        logger.warning("%s", doubt)
+    without = {
+        level: [q for q, n in zip(query_ids, lists.relevant(level), strict=True) if n == 0]
+        for level in sorted({m.level for m in chosen})
+    }
+    return Evaluation(run.name, query_ids, values, missing, unjudged, without, doubts)

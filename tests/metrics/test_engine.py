@@ -134,7 +134,7 @@ def test_queries_that_do_not_match_are_counted():
     qrels = {"gone": {"a": 1}, "q": {"a": 1}, "none": {"a": 0, "b": -1}}
     found = evaluate(run, qrels, ["mrr", "bpref"])
     assert found.query_ids == ["gone", "q", "none"]
-    assert (found.missing, found.unjudged, found.without_relevant) == (["gone"], ["x"], ["none"])
+    assert (found.missing, found.unjudged, found.without_relevant) == (["gone"], ["x"], {1: ["none"]})
     np.testing.assert_array_equal(found.values["mrr"], [0, 1, 0])
     assert found["mrr"] == pytest.approx(1 / 3)
     for said in ("3 queries", "missing from the run (count 0): 1", "without relevant documents (count 0): 1"):
