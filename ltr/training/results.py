@@ -27,6 +27,8 @@ from ltr.report.tables.table import Table
 
 FIRST = "first stage"
 TRAINED = "trained"
+#: the part on which the weight of an interpolation is chosen
+CHOSEN_ON = "dev"
 
 
 @dataclass
@@ -65,11 +67,16 @@ class Results:
         mean: float | None = None,
         back: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> Results:
-        """The first stage, the trained model, and both mixed with the first stage's ``weight``."""
+        """The first stage, the trained model, and both mixed with the first stage's ``weight``.
+
+        That weight is the best of all that were tried on dev (``best_weight``). The mixture's row says so, also where it is
+        measured on dev itself: there its value is the largest of many, and another part's tells what it is worth.
+        """
         runs = [] if first is None else [renamed(first, FIRST)]
         runs.append(renamed(trained, TRAINED))
         if weight is not None and first is not None:
-            runs.append(interpolate(first, trained, weight, name=f"interpolated ({weight:.2f} x first)"))
+            chosen = "chosen on these queries" if part == CHOSEN_ON else f"chosen on {CHOSEN_ON}"
+            runs.append(interpolate(first, trained, weight, name=f"interpolated ({weight:.2f} x first, {chosen})"))
         return cls(part, runs, qrels, measures, truth, mean, back)
 
     def text(self, runs: Sequence[Run] | None = None, measures: Sequence[str] | None = None, title: str = "") -> str:

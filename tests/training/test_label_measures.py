@@ -11,6 +11,7 @@ from ltr.data.base import Part
 from ltr.data.labels import PartLabels
 from ltr.errors import ConfigError, DataError, LtrError
 from ltr.inference.scoring import Scored
+from ltr.io.runs import Run
 from ltr.losses import MSE
 from ltr.metrics import LabelledLists, evaluate_labels
 from ltr.scorers import CrossEncoder
@@ -305,6 +306,15 @@ def test_both_tables_stand_below_each_other(tiny_model, tmp_path):
     found = results[0].content()
     assert {row["measure"] for row in found["rows"]} == {"mrr"}
     assert [row["run"] for row in found["labels"]["rows"]] == ["trained"]
+
+
+def test_an_interpolation_says_on_which_queries_its_weight_was_chosen():
+    runs = [Run.from_dict({"q": {"a": 1.0, "b": b}}, name) for name, b in (("bm25", 0.0), ("ours", 2.0))]
+    names = [Results.of(part, *runs, 0.35, {"q": {"a": 1}}, ["mrr"]).runs[-1].name for part in ("dev", "test")]
+    assert names == [
+        "interpolated (0.35 x first, chosen on these queries)",
+        "interpolated (0.35 x first, chosen on dev)",
+    ]
 
 
 def test_results_without_a_first_stage_compare_nothing():

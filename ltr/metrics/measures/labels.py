@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -12,6 +13,11 @@ from ltr.io.runs import Run
 from ltr.metrics.measures.focus import checked, ndcg_of_labels, top_share
 from ltr.metrics.measures.label_measures import LabelMeasure
 from ltr.metrics.measures.syntax import written
+
+logger = logging.getLogger(__name__)
+
+#: what was warned of already
+_told: set[str] = set()
 
 
 class LabelledLists:
@@ -150,6 +156,8 @@ def evaluate_labels(
         ShapeError: not one prediction per label.
         DataError: a prediction that is not finite; a negative gain where nDCG is asked for.
 
+    Where equal labels make the top share much larger than it was asked for, a warning is logged once.
+
     >>> truth = LabelledLists(["a", "b"], [0, 2, 4], [3.0, 1.0, 2.0, 0.0])
     >>> evaluate_labels(np.array([2.0, 1.0, 0.0, 2.0]), truth, ["mae", "ndcg_label@1"]).means
     {'mae': 1.25, 'ndcg_label@1': 0.5}
@@ -161,6 +169,10 @@ def evaluate_labels(
     means = {
         str(m): float(values[str(m)].mean()) if m.per_query else m.pooled(p, truth.labels, truth.gains) for m in chosen
     }
+    for warning in wide_regions(chosen, truth):
+        if warning not in _told:
+            _told.add(warning)
+            logger.warning("%s", warning)
     return LabelEvaluation(name, truth.query_ids, means, values, conventions(chosen, truth))
 
 
@@ -170,6 +182,21 @@ def per_list(measure: LabelMeasure, predictions: np.ndarray, truth: LabelledList
         raise ConfigError(f"measure {measure} pools the documents of all lists and has no value per list")
     longest = int(np.diff(truth.offsets).max())
     return ndcg_of_labels(predictions, truth.gains, measure.cutoff or longest, truth.offsets)
+
+
+def wide_regions(measures: Sequence[LabelMeasure], truth: LabelledLists) -> list[str]:
+    """A sentence for each top share that equal labels fill with more than half of the documents that should be outside."""
+    found = []
+    for share in dict.fromkeys(m.share for m in measures if m.share is not None):
+        focus = top_share(truth.labels, share)
+        if focus.mean() > (1 + share) / 2:
+            names = ", ".join(str(m) for m in measures if m.share == share)
+            rest = "nothing is left for rest" if focus.all() else "the rest is small"
+            found.append(
+                f"{names}: {written('top', share, 1, 0)} covers {focus.mean():.0%} of the documents, since so many labels "
+                f"are at least {truth.labels[focus].min():.6g}, the lowest of the top {share:.0%}, and {rest}"
+            )
+    return found
 
 
 def conventions(measures: Sequence[LabelMeasure], truth: LabelledLists) -> str:
@@ -182,8 +209,11 @@ def conventions(measures: Sequence[LabelMeasure], truth: LabelledLists) -> str:
         parts.append(f"per list, then averaged: {', '.join(each)} (lists without gain count 0)")
     for share in dict.fromkeys(m.share for m in measures if m.share is not None):
         focus = top_share(truth.labels, share)
+        covered = f"{focus.sum():,} documents"
+        if focus.mean() > (1 + share) / 2:
+            covered += f", {focus.mean():.0%} of all: many labels are equal"
         parts.append(
-            f"{written('top', share, 1, 0)}: labels >= {truth.labels[focus].min():.6g} ({focus.sum():,} documents), rest: others"
+            f"{written('top', share, 1, 0)}: labels >= {truth.labels[focus].min():.6g} ({covered}), rest: others"
         )
     if any(not m.larger_is_better for m in measures):
         unit = f" ({truth.unit})" if truth.unit else ""

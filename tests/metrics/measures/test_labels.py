@@ -1,5 +1,6 @@
 """Predictions measured against labelled lists: alignment with runs, means, conventions, and bad input."""
 
+import logging
 import math
 
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 
 from ltr.errors import ConfigError, DataError, ShapeError
 from ltr.io.runs import Run
-from ltr.metrics.measures.labels import LabelledLists, evaluate_labels, per_list
+from ltr.metrics.measures.label_measures import LabelMeasure
+from ltr.metrics.measures.labels import LabelledLists, evaluate_labels, per_list, wide_regions
 
 TRUTH = LabelledLists(["a", "b"], [0, 3, 5], [3.0, 1.0, 0.0, 2.0, 1.0], doc_ids=["x", "y", "z", "x", "y"])
 PREDICTIONS = np.array([1.0, 2.0, 0.0, 1.0, 1.0])
@@ -83,3 +85,19 @@ def test_what_cannot_be_measured():
         evaluate_labels(np.ones(1), LabelledLists(["a"], [0, 1], [-1.0]), "ndcg_label@5")
     with pytest.raises(ConfigError, match="measure rmse pools the documents of all lists and has no value per list"):
         per_list(_measure("rmse"), PREDICTIONS, TRUTH)
+
+
+def test_a_top_share_that_equal_labels_fill_is_told_once(caplog):
+    """Nine of ten labels are equal: the top fifth is every document but none."""
+    truth = LabelledLists(["a"], [0, 10], [0.0] * 9 + [1.0])
+    with caplog.at_level(logging.WARNING):
+        found = [evaluate_labels(np.arange(10.0), truth, ["rmse_top.2", "rmse_rest.2", "rmse_top.1"]) for _ in range(2)]
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told == (
+        "rmse_top.2, rmse_rest.2: top.2 covers 100% of the documents, since so many labels are at least 0, the lowest of "
+        "the top 20%, and nothing is left for rest"
+    )
+    assert "top.2: labels >= 0 (10 documents, 100% of all: many labels are equal), rest: others" in found[0].conventions
+    assert "top.1: labels >= 1 (1 documents), rest: others" in found[0].conventions
+    # a large share that was asked for is no surprise
+    assert wide_regions([LabelMeasure.parse("rmse_top.8")], LabelledLists(["a"], [0, 10], np.arange(10.0))) == []
