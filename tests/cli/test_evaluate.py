@@ -49,6 +49,18 @@ def test_all_formats_and_tests(files, capsys):
     assert "\\begin{tabular}" in evaluated(files, capsys, "-m", "mrr", "--format", "latex")
 
 
+def test_ids_that_never_meet_stand_above_the_table(files, capsys):
+    (files / "upper.trec").write_text("q1 Q0 B 1 1.0 t\nq2 Q0 B 1 1.0 t\nq3 Q0 B 1 1.0 t\n")
+    runs = [str(files / "upper.trec"), str(files / "ours.trec")]
+    assert (
+        main(["evaluate", "--run", *runs, "--qrels", str(files / "qrels.trec"), "-m", "mrr", "-o", str(files / "t")])
+        == 0
+    )
+    header = " ".join((files / "t").read_text().partition("\nrun ")[0].split())
+    told = "run upper holds none of the 3 judged documents, and ids such as 'B' and 'b' differ in letter case only"
+    assert header.endswith(f"ties: by document id, descending (trec_eval); upper: beware: {told}")
+
+
 @pytest.mark.parametrize("by", ["ours", "file"])
 def test_the_baseline_is_named_by_name_or_file(files, capsys, by):
     baseline = str(files / "ours.trec") if by == "file" else by

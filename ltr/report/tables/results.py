@@ -61,9 +61,8 @@ def conventions(evaluations: Sequence[Evaluation]) -> str:
     shared = [
         part for part in evaluations[0].conventions.split("; ") if all(part in x.split("; ") for x in lines.values())
     ]
-    own = [
-        f"{run}: " + ", ".join(part for part in line.split("; ") if part not in shared) for run, line in lines.items()
-    ]
+    others = {run: [part for part in line.split("; ") if part not in shared] for run, line in lines.items()}
+    own = [f"{run}: {', '.join(parts)}" for run, parts in others.items() if parts]
     return "; ".join([*shared, *own])
 
 
@@ -165,13 +164,14 @@ def _counted(counts: Sequence[tuple[AnyMeasure, Counted]]) -> list[str]:
     notes = []
     for most, members in sorted(groups.items(), reverse=True):
         drawn = sorted({count.drawn for _, count in members})
-        numbers = f"{drawn[0]:,}" if len(drawn) == 1 else f"{drawn[0]:,} to {drawn[-1]:,}"
+        numbers = "" if drawn == [most] else f"{drawn[0]:,} " if len(drawn) == 1 else f"{drawn[0]:,} to {drawn[-1]:,} "
+        numbers += f"{'of at most ' if numbers else ''}{most:,}"
         of = f" ({', '.join(dict.fromkeys(str(m) for m, _ in members))})" if len(groups) > 1 else ""
         least = Cell(1 / (1 + most), bound=True)
         after = Cell(min(1.0, len(counts) / (1 + most)), bound=True)
         corrected = f", and the least after Holm's correction {after.shown(4)}" if len(counts) > 1 else ""
         notes.append(
-            f"p fisher{of}: (1 + as large) / (1 + drawn), {numbers} of at most {most:,} random permutations drawn; the least "
+            f"p fisher{of}: (1 + as large) / (1 + drawn), {numbers} random permutations drawn; the least "
             f"p is {least.shown(4)}{corrected}"
         )
     if any(not count.drawn for _, count in counts):

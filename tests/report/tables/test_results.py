@@ -89,7 +89,7 @@ def test_the_rule_of_counted_p_values_is_told_with_the_least_that_they_can_be():
     assert list(table.notes) == [
         "[low, high]: 95% bootstrap interval (BCa) over queries",
         "p fisher: the null hypothesis is that both are exchangeable on each query",
-        "p fisher: (1 + as large) / (1 + drawn), 100,000 of at most 100,000 random permutations drawn; the least p is "
+        "p fisher: (1 + as large) / (1 + drawn), 100,000 random permutations drawn; the least p is "
         "≤1.0e-05, and the least after Holm's correction ≤2.0e-05",
     ]
     first = table.text().splitlines()[3].split()
