@@ -15,7 +15,7 @@ from ltr.metrics.statistics.samples import Paired, PerQuery, predictions_of
 from ltr.metrics.statistics.swapping import EXACT, Exchanged, exchanges
 
 #: bootstrap draws of pooled measures (each recomputes the measure), by the measure's name before ``_``
-POOLED_DRAWS = {"rmse": 2000, "mae": 2000, "kendall": 200}
+POOLED_DRAWS = {"rmse": 2000, "mae": 2000, "r2": 2000, "kendall": 200}
 #: ... of all others, which rank
 RANKED_DRAWS = 500
 #: permutations of pooled measures at most, likewise: what an exchange costs decides
