@@ -15,6 +15,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from typing import Any, NoReturn
 
+import yaml
+
 from ltr.errors import ConfigError, LtrError
 from ltr.io.declarations import exported
 from ltr.io.imports import imported
@@ -121,6 +123,21 @@ def expanded(value: Any, failed: list[tuple[str, ConfigError]], packages: Collec
         return value
 
 
+def read(text: str) -> str | Mapping[str, Any]:
+    """What a command line says for ``value_of``: an expression, or a mapping as YAML writes it on one line.
+
+    >>> read("{class_path: Exp}"), read("Exp()")
+    ({'class_path': 'Exp'}, 'Exp()')
+    """
+    try:
+        found = yaml.safe_load(text) if text.lstrip().startswith("{") else text
+    except yaml.YAMLError as error:
+        raise ConfigError(
+            f"{text!r} starts as a mapping and is none in YAML: {' '.join(str(error).split())}"
+        ) from error
+    return found if isinstance(found, Mapping) else text
+
+
 def is_mapping(value: Any) -> bool:
     """Whether a value describes an object by ``class_path``."""
     return isinstance(value, Mapping) and "class_path" in value
@@ -138,6 +155,17 @@ def is_expression(text: str) -> bool:
         return False
     names = [_dotted(term.func) or "" for term in terms if isinstance(term, ast.Call)]
     return any("." in name or name[:1].isupper() for name in names)
+
+
+def called_in(text: str) -> list[str]:
+    """The classes that an expression calls, as it names them; nothing is imported.
+
+    >>> called_in("Matching(2 * mypkg.Steep() + Exp.focus(range=(0, 1)))")
+    ['Matching', 'mypkg.Steep', 'Exp']
+    """
+    calls = [node for node in ast.walk(_tree(text)) if isinstance(node, ast.Call)]
+    calls.sort(key=lambda node: (node.lineno, node.col_offset))
+    return [name.removesuffix(".focus") for node in calls if (name := _dotted(node.func)) is not None]
 
 
 def packages_in(text: str) -> set[str]:

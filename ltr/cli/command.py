@@ -16,6 +16,7 @@ from typing import Any, Literal, TextIO, Union, get_args, get_origin
 
 from ltr.errors import ConfigError
 from ltr.io.files import is_stdout, is_stream
+from ltr.io.names import suggestion
 
 
 def run(function: Callable, argv: Sequence[str], prog: str, short: dict[str, str] | None = None) -> Any:
@@ -31,10 +32,24 @@ def run(function: Callable, argv: Sequence[str], prog: str, short: dict[str, str
         prog: shown in usage, such as ``"ltr evaluate"``.
         short: one-letter options, such as ``{"measures": "-m"}``.
     """
-    values = vars(parser_of(function, prog, short).parse_args(argv))
+    parser = parser_of(function, prog, short)
+    known, unknown = parser.parse_known_args(argv)
+    if unknown:
+        parser.error(_unknown(unknown, function))
+    values = vars(known)
     parameters = inspect.signature(function).parameters.values()
     alone = [values.pop(p.name) for p in parameters if p.kind is inspect.Parameter.POSITIONAL_ONLY]
     return function(*alone, **values)
+
+
+def _unknown(arguments: Sequence[str], function: Callable) -> str:
+    """What is wrong with arguments that a command does not take, with the nearest option."""
+    option = next((a.partition("=")[0] for a in arguments if a.startswith("-")), None)
+    if option is None:
+        return f"unrecognized arguments: {' '.join(arguments)}"
+    parameters = inspect.signature(function).parameters.values()
+    known = [f"--{p.name.replace('_', '-')}" for p in parameters if p.kind is not p.POSITIONAL_ONLY]
+    return f"no option {option}; {suggestion(option, known)}"
 
 
 def at_least(least: int, **options: int | None) -> None:

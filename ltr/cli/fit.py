@@ -9,11 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from ltr.cli.command import talk
+from ltr.cli.fit_options import check, folder_of, help_text
 from ltr.errors import ConfigError
+from ltr.training import records
 
 
 def main(argv: list[str]) -> int:
-    argv, resume = _resume(argv)
+    if {"-h", "--help"} & set(argv):
+        print(help_text())
+        return 0
+    argv, resume = _resume(["--help" if argument == "--help=all" else argument for argument in argv])
+    check(argv)
+    folder, overwrite = folder_of(argv)
+    if folder is not None and resume is None and not overwrite and not {"--print_config", "--help"} & set(argv):
+        records.refuse_replacing(folder)
     # everything heavy is imported here: only this command pays for it
     cli = build(argv)
     if resume is not None:
@@ -37,11 +46,13 @@ def build(argv: list[str], **trainer_defaults: Any) -> Any:
 
 def train(cli: Any) -> int:
     """Fit what ``build`` made, print the table, the best model's path and the next command."""
+    from ltr.cli.fit_parser import lightning_explained
     from ltr.training.fitting import fit
 
     if cli.trainer.is_global_zero:
         cli.run_folder.claim()
-    results = fit(cli.trainer, cli.model, cli.datamodule, cli.run_folder)
+    with lightning_explained():
+        results = fit(cli.trainer, cli.model, cli.datamodule, cli.run_folder)
     if not results:
         return 0
     best = cli.run_folder.folder / "best"
@@ -89,7 +100,6 @@ def _resume(argv: list[str]) -> tuple[list[str], Path | None]:
             rest.append(argument)
     if folder is None:
         return rest, None
-    from ltr.training.records import check_resumable
 
-    check_resumable(folder)
+    records.check_resumable(folder)
     return ["--config", str(folder / "config.yaml"), *rest, f"--run.folder={folder}"], folder

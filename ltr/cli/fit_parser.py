@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, NoReturn
 
 import yaml
@@ -14,6 +14,7 @@ import ltr.data
 import ltr.links
 import ltr.losses
 import ltr.scorers
+from ltr.cli.fit_options import EXAMPLES
 from ltr.data.base import RankingData
 from ltr.errors import ConfigError, LtrError
 from ltr.expressions import expanded, is_expression
@@ -25,16 +26,6 @@ from ltr.training.explaining import explain, refused_by_lightning
 for _part in (ltr.losses, ltr.links, ltr.scorers, ltr.data):
     for _name in _part.__all__:
         getattr(_part, _name)
-
-EPILOG = """
-The whole configuration of a recipe:   ltr fit --config configs/recipes/pydocs.yaml --print_config
-Another loss:                          ltr fit --config RECIPE --model.loss=ListNet
-A link inside a loss:                  ltr fit --config RECIPE --model.loss=CompositeSoftmax --model.loss.transform=Exp
-The same, as an expression:            ltr fit --config RECIPE --model.loss='CompositeSoftmax(Exp() + 0.1 * Identity())'
-A loss of your own, in mypkg.py:       ltr fit --config RECIPE --model.loss='mypkg.Mine(alpha=2)'
-What a class takes:                    ltr fit --model.loss.help=CompositeSoftmax
-Go on after an interruption:           ltr fit --resume runs/NAME
-"""
 
 #: what Lightning would do otherwise: a partial validation before step 1, checkpoints and logs of its own beside the
 #: run folder's, and a sampler that deals lists twice under DDP
@@ -75,6 +66,28 @@ class FitParser(LightningArgumentParser):
 set_loader(MODE, FitParser.load, exceptions=(yaml.YAMLError,))
 
 
+#: settings of the trainer that Lightning divides by -> the least that it can
+LEAST = {"accumulate_grad_batches": 1, "check_val_every_n_epoch": 1, "log_every_n_steps": 1, "gradient_clip_val": 0}
+
+
+def check_trainer(settings: Mapping[str, Any]) -> None:
+    """Refuse what Lightning takes and then breaks on. Raises ConfigError with the setting and what it may be."""
+    for name, least in LEAST.items():
+        value = settings[name]
+        if value is not None and not value >= least:
+            raise ConfigError(f"trainer.{name} must be at least {least}, got {value}")
+    interval = settings["val_check_interval"]
+    if isinstance(interval, (int, float)) and not interval > 0:
+        raise ConfigError(
+            f"trainer.val_check_interval must be above 0: batches, or a share of an epoch, got {interval}"
+        )
+    if settings["overfit_batches"]:
+        raise ConfigError(
+            "trainer.overfit_batches would change how lists are dealt; let data.train name a few lists, such as "
+            "'NAME[:1%]', and data.dev the same"
+        )
+
+
 @contextlib.contextmanager
 def lightning_explained() -> Iterator[None]:
     """Turns what Lightning refuses into a ConfigError: its settings are the user's, and a traceback helps nobody."""
@@ -86,7 +99,7 @@ def lightning_explained() -> Iterator[None]:
         said = refused_by_lightning(error)
         if said is None:
             raise
-        raise ConfigError(f"the trainer refuses its settings: {said}") from error
+        raise ConfigError(f"Lightning refuses these settings: {said}") from error
 
 
 class FitCLI(LightningCLI):
@@ -96,6 +109,11 @@ class FitCLI(LightningCLI):
     def of(cls, argv: list[str], trainer_defaults: dict[str, Any]) -> FitCLI:
         FitParser.failed.clear()
         with_current_folder()  # jsonargparse imports the classes that a class_path names
+        with lightning_explained():
+            return cls._made(argv, trainer_defaults)
+
+    @classmethod
+    def _made(cls, argv: list[str], trainer_defaults: dict[str, Any]) -> FitCLI:
         return cls(
             RankingModule,
             RankingData,
@@ -104,7 +122,7 @@ class FitCLI(LightningCLI):
             parser_kwargs={
                 "prog": "ltr fit",
                 "description": "Train a ranker.",
-                "epilog": EPILOG,
+                "epilog": EXAMPLES,
                 "parser_mode": MODE,
                 "allow_abbrev": False,
             },
@@ -124,6 +142,7 @@ class FitCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         # always the arguments that were handed in: Lightning's own method warns when they are not sys.argv
         self.config = parser.parse_args(args)
+        check_trainer(self.config.trainer)
 
     @property
     def run_folder(self) -> RunFolder:

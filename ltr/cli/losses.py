@@ -8,14 +8,18 @@ from collections.abc import Sequence
 
 from ltr.cli.command import run
 from ltr.errors import ConfigError
+from ltr.expressions import class_of, known_names
+from ltr.io.declarations import Declared, declared
 from ltr.io.names import suggestion
+from ltr.losses import FAMILIES
 
 
 def losses(name: str | None = None, /, links: bool = False) -> None:
-    """List every loss with one line, or tell all about one loss, link, target or pair weight.
+    """List every loss with one line, or tell all about one loss, link, target, pair weight or scorer.
 
     Args:
-        name: what to tell about, such as CompositeSoftmax; without it, all losses are listed.
+        name: what to tell about, such as CompositeSoftmax, or a class of your own, such as mypkg.Mine; without it, all
+            losses are listed.
         links: list the links instead.
     """
     if name is not None:
@@ -25,48 +29,46 @@ def losses(name: str | None = None, /, links: bool = False) -> None:
 
 
 def described(name: str) -> str:
-    """Signature and documentation of a public name of ltr.losses or ltr.links."""
-    from ltr.expressions import known_names
-
-    names = known_names()
+    """Signature and documentation of a public class of ltr, by its short name, or of any class by its full one."""
+    if "." in name:
+        found = class_of(name, packages=None)
+        parameters = inspect.signature(found).parameters.values()
+        taken = ", ".join(p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in parameters)
+        return f"{name}({taken})\n\n{inspect.getdoc(found) or ''}".rstrip()
+    known = known_names()
     # whoever writes ranknet means RankNet
-    exact = {n.lower(): n for n in names}.get(name.lower())
+    exact = {n.lower(): n for n in known}.get(name.lower())
     if exact is None:
-        raise ConfigError(f"no loss or link {name!r}; {suggestion(name, names)}; ltr losses lists them")
-    found = names[exact]
-    return f"{exact}({_signature(found)})\n\n{inspect.getdoc(found)}"
+        raise ConfigError(f"no loss or link {name!r}; {suggestion(name, known)}; ltr losses lists them")
+    told = _declared(exact)
+    return f"{exact}({told.signature})\n\n{told.doc}"
 
 
 def loss_list() -> str:
-    """One line per loss: family, name, first sentence, default targets."""
-    import ltr.losses
-
+    """One line per loss: family, name, default targets, first sentence."""
     rows = []
-    for family, members in ltr.losses.FAMILIES.items():
+    for family, members in FAMILIES.items():
         for name in members:
-            loss = getattr(ltr.losses, name)
-            targets = inspect.signature(loss).parameters.get("targets")
-            default = repr(targets.default) if targets and targets.default is not inspect.Parameter.empty else ""
-            rows.append((family, name, default, _first_sentence(loss)))
+            told = _declared(name)
+            rows.append((family, name, told.parameters.get("targets") or "", _first_sentence(told)))
     return _aligned([("family", "loss", "targets", "what it does"), *rows])
 
 
 def link_list() -> str:
     """One line per link: name with its parameters, first sentence."""
-    import ltr.links
-
-    kinds = [getattr(ltr.links, n) for n in ltr.links.__all__ if n != "Link"]
-    rows = [(kind.__name__, ", ".join(inspect.signature(kind).parameters), _first_sentence(kind)) for kind in kinds]
-    return _aligned([("link", "parameters", "what it does"), *rows])
-
-
-def _signature(found: type) -> str:
-    parameters = inspect.signature(found).parameters.values()
-    return ", ".join(p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in parameters)
+    told = [_declared(name) for name in sorted(known_names("ltr.links"))]
+    return _aligned(
+        [("link", "parameters", "what it does"), *((t.name, ", ".join(t.parameters), _first_sentence(t)) for t in told)]
+    )
 
 
-def _first_sentence(found: type) -> str:
-    paragraph = " ".join((inspect.getdoc(found) or "").partition("\n\n")[0].split())
+def _declared(name: str) -> Declared:
+    """A class as its source declares it: torch takes seconds to import."""
+    return declared(known_names()[name], name)
+
+
+def _first_sentence(told: Declared) -> str:
+    paragraph = " ".join(told.doc.partition("\n\n")[0].split())
     # a sentence ends before a capital letter, an abbreviation does not
     return re.split(r"\. (?=[A-ZΑ-Ω`])", paragraph)[0].rstrip(".:").replace("``", "")
 

@@ -21,12 +21,14 @@ def plot(
 ) -> None:
     """Draw links (value, slope = sensitivity, cost) or losses (curves, contours) to a picture.
 
-    Expressions are Python as the library prints it: known names, literal arguments, + and *.
+    Expressions are Python as the library prints it: known names, literal arguments, + and *; a class of your own has its
+    module before it, which may lie in the current folder. What YAML says as class_path and init_args is taken, too.
 
     Examples:
       ltr plot link "Sigmoid(center=2)" "Exp()" --output links.png --target 2
       ltr plot link "Sigmoid.focus(range=(1, 3)) + 0.1 * Identity()"
       ltr plot loss "Matching(Sigmoid(center=2))" "CompositeSoftmax(Exp())" --output losses.svg
+      ltr plot link "mypkg.Steep(width=2)" "{class_path: Exp, init_args: {width: 2}}"
 
     Args:
         kind: what the expressions are.
@@ -37,7 +39,7 @@ def plot(
         labels: losses: labels of the list's documents, or one curve each (default: what suits the loss).
         same_budget: links: scale all to the same mean slope over the range, to compare where sensitivity goes.
     """
-    from ltr.expressions import value_of
+    from ltr.expressions import read, value_of
     from ltr.links import Link
     from ltr.losses.base import Loss
     from ltr.report.charts.plots import draw_links, draw_losses, save
@@ -48,7 +50,7 @@ def plot(
     if len(range) != 2:
         raise ConfigError(f"--range takes two scores, lowest and highest, got {len(range)}")
     ends = (range[0], range[1])
-    values = [value_of(text) for text in expressions]
+    values = [value_of(read(text), packages=None) for text in expressions]
     for text, value in zip(expressions, values, strict=True):
         if not isinstance(value, wanted):
             other = "loss" if kind == "link" else "link"

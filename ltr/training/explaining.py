@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-import sys
 import traceback
 from collections.abc import Iterable
+
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from ltr.expressions import known_names
 from ltr.io.names import suggestion
@@ -14,24 +15,31 @@ from ltr.io.names import suggestion
 _OTHER_TYPES = re.compile(r"Expected a |Import path \S+ does not correspond")
 #: packages whose code refuses settings of the trainer
 _LIGHTNING = ("pytorch_lightning.", "lightning_fabric.")
+#: what Lightning says -> what to do about it
+_REMEDIES = {
+    "No supported gpu backend found": " Leave trainer.accelerator at auto, or take cpu",
+    "that has no logger": "; give one, such as trainer.logger=CSVLogger",
+    "`enable_checkpointing=False`": "; run keeps the best and the last model itself, so leave the callback out",
+}
 
 
 def explain(message: str) -> str:
     """A parser's message as one sentence: the setting, what is wrong with it, and the nearest known name."""
     key = ".".join(re.findall(r'Parser key "([^"]+)"', message))
     where = f"{key}: " if key else ""
-    known = _names(key)
     unknown = re.search(r"(?:given class_path|import path string:) '?([\w.]+)'?:?\s*(.*)", message)
     if unknown:
         name, reason = unknown[1], unknown[2].strip()
         home, _, last = name.rpartition(".")
-        near = suggestion(last, known)
+        known = _names(key)
         if reason.startswith("No module named"):  # then no name in it can be meant
             return f"{where}{reason}: there is no {name!r}; is it in the current folder, or installed?"
         if last not in known:
-            return f"{where}unknown class {name!r}{f' ({reason})' if home and reason else ''}; {near}"
+            return (
+                f"{where}unknown class {name!r}{f' ({reason})' if home and reason else ''}; {suggestion(last, known)}"
+            )
     wrong = re.findall(r"Import path (\S+) does not correspond to a subclass of (\w+)", message)
-    if wrong:
+    if wrong and not _meant(message):
         bases = " and no ".join(dict.fromkeys(base for _, base in wrong))
         return f"{where}{wrong[0][0].rpartition('.')[2]} is no {bases}"
     given = re.search(r"Given value: (.*)", message)
@@ -42,20 +50,23 @@ def explain(message: str) -> str:
 
 def refused_by_lightning(error: Exception) -> str | None:
     """What Lightning says of a setting that it refuses, as one line; None for errors that do not come from its code."""
-    if isinstance(error, OSError):
+    if not isinstance(error, (MisconfigurationException, ValueError, TypeError)):
         return None
     modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
     if not modules or not modules[-1].startswith(_LIGHTNING):
         return None
-    return " ".join(str(error).split())
+    said = " ".join(str(error).split())
+    remedy = next((remedy for text, remedy in _REMEDIES.items() if text in said), "")
+    return said.rstrip(".") + remedy
 
 
 def _names(key: str) -> list[str]:
     """What a setting may name: classes of Lightning for its trainer, else those of ltr."""
     if not key.startswith("trainer"):
         return list(known_names())
-    homes = [sys.modules[f"pytorch_lightning.{home}"] for home in ("callbacks", "loggers", "strategies")]
-    return [name for home in homes for name in home.__all__]
+    from pytorch_lightning import callbacks, loggers, strategies
+
+    return [*callbacks.__all__, *loggers.__all__, *strategies.__all__]
 
 
 def _meant(message: str) -> list[str]:
@@ -89,4 +100,6 @@ def _to_the_point(message: str, where: str) -> str:
         return where + "; ".join(dict.fromkeys(said))
     plain = [line.strip().removeprefix("- ") for line in message.splitlines()]
     kept = [line for line in plain if line and not re.match(r'Parser key "|Expected a path but', line)]
-    return where + ("; ".join(kept) if len(kept) > 1 else " ".join(kept)) if kept else message
+    point = "; ".join(kept) or message
+    # a part was explained already, by its own name: model.loss: transform: ... becomes model.loss.transform: ...
+    return (f"{where[:-2]}." if where and re.match(r"[a-z_]+(\.[a-z_]+)*: ", point) else where) + point

@@ -118,6 +118,14 @@ def _looked_up(values: Any, names: list[str]) -> Any:
     for name in names:
         values = values.get(name) if isinstance(values, dict) else None
     return values.removeprefix("dev/") if isinstance(values, str) else values
+def refuse_replacing(folder: Path) -> None:
+    """Raise ConfigError where a folder holds a training that left anything to continue or to use."""
+    left = any((folder / part).exists() for part in (CHECKPOINT, "best", "last"))
+    if (folder / MANIFEST).exists() and (left or read_manifest(folder).get("status") == "finished"):
+        raise ConfigError(
+            f"RunFolder: {folder} holds another training; continue it with --resume {folder}, choose another "
+            "--run.folder, or replace it with --run.overwrite=true"
+        )
 
 
 def write_metrics(folder: Path, rows: list[dict[str, Any]]) -> None:

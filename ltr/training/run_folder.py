@@ -24,6 +24,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 
 from ltr.errors import ConfigError, DataError, Interrupted, LtrError
+from ltr.expressions import text_of
 from ltr.io.files import clear_leftovers, disk_errors, only_writer, replacing
 from ltr.io.names import unless_off
 from ltr.io.trec import Run, write_run
@@ -165,11 +166,8 @@ class RunFolder(pl.Callback):
             held.enter_context(only_writer(self.folder, self.folder / records.LOCK, busy))
             there = (self.folder / records.MANIFEST).exists()
             self._replaces = there and not self.resumed
-            if self._replaces and not (self.overwrite or self.restarted or self._left_nothing()):
-                raise ConfigError(
-                    f"RunFolder: {self.folder} holds another training; continue it with --resume {self.folder}, choose "
-                    "another --run.folder, or replace it with --run.overwrite=true"
-                )
+            if self._replaces and not (self.overwrite or self.restarted):
+                records.refuse_replacing(self.folder)
             if there:
                 clear_leftovers(self.folder, records.PARTS)
                 for part in records.PARTS:
@@ -179,11 +177,6 @@ class RunFolder(pl.Callback):
     def release(self) -> None:
         """Let other processes train in the folder."""
         self._claim.close()
-
-    def _left_nothing(self) -> bool:
-        """Whether the training in the folder ended before it left anything to continue or to use."""
-        left = any((self.folder / part).exists() for part in (records.CHECKPOINT, "best", "last"))
-        return not left and records.read_manifest(self.folder).get("status") != "finished"
 
     def _clear(self) -> None:
         """Remove the training that is to be replaced; whatever else is in the folder is the user's."""
@@ -206,7 +199,7 @@ class RunFolder(pl.Callback):
         records.write_manifest(
             self.folder,
             status="running",
-            loss=repr(pl_module.loss),
+            loss=text_of(pl_module.loss),
             seed=None if seed is None else int(seed),
             data=data.signature,
             processes=trainer.world_size,

@@ -73,7 +73,7 @@ def test_positional_arguments():
         ([], "the following arguments are required: --source"),
         (["--source", "a", "--shape", "round"], "invalid choice: 'round'"),
         (["--source", "a", "--count", "many"], "argument --count: invalid int value: 'many'"),
-        (["--source", "a", "--colour", "red"], "unrecognized arguments: --colour red"),
+        (["--source", "a", "--colour", "red"], "no option --colour; did you mean '--count'?"),
         (["--sour", "a"], "the following arguments are required: --source"),
         (
             ["--source", "a", "--names", "x", "--count", "2", "--names", "y"],

@@ -15,8 +15,16 @@ from ltr.errors import DataError
 
 #: what takes seconds to import, and what nobody needs who asks for help
 HEAVY = ["torch", "transformers", "pytorch_lightning", "ranx", "numba", "pandas", "scipy", "ir_datasets", "matplotlib"]
-#: commands whose help must come quickly (fit reads the signatures of models and losses)
-QUICK = sorted(set(COMMANDS) - {"fit"})
+#: what else must come quickly
+QUICK = [
+    ("losses",),
+    ("losses", "--links"),
+    ("losses", "ranknet"),
+    ("fit", "--trainer.max_epoch=1"),
+    ("fit", "--config", "no-such.yaml"),
+    ("fit", "--model.loss=ListNt"),
+    ("fit", "--model.loss=nolib.Mine(alpha=2)"),
+]
 
 
 def imported_by(*argv: str) -> tuple[set[str], str, float]:
@@ -42,12 +50,17 @@ def test_help_lists_every_command_at_once():
     assert seconds < 5  # 0.1 s on an idle machine; this one may be busy
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_help_of_a_command_imports_nothing_heavy(name):
     loaded, out, seconds = imported_by(name, "--help")
     assert loaded == set()
     assert out.startswith(f"usage: ltr {name}")
     assert seconds < 5
+
+
+@pytest.mark.parametrize("argv", QUICK, ids=" ".join)
+def test_lists_and_mistakes_import_nothing_heavy(argv):
+    assert imported_by(*argv)[0] == set()
 
 
 def test_importing_ltr_is_cheap():

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from ltr.cli.main import main
+from tests.own_classes import own  # noqa: F401
 
 
 def test_draws_links(tmp_path, capsys):
@@ -38,6 +39,9 @@ def test_draws_losses(tmp_path):
     ("arguments", "sentence"),
     [
         (["link", "Sigmod()"], "no link or loss 'Sigmod'; did you mean 'Sigmoid'?"),
+        (["link", "{class_path: Sigmod}"], "no link or loss 'Sigmod'; did you mean 'Sigmoid'?"),
+        (["link", "{class_path: "], "'{class_path: ' starts as a mapping and is none in YAML: while parsing"),
+        (["link", "nolib.Steep()"], "No module named 'nolib': there is no 'nolib.Steep'; is it in the current folder"),
         (["link", "RankNet()"], "'RankNet()' must be a link, got RankNet; did you mean ltr plot loss?"),
         (["loss", "Exp()"], "'Exp()' must be a loss, got Exp; did you mean ltr plot link?"),
         (["link", "Exp()", "--labels", "1", "0"], "--labels does not go with link"),
@@ -51,6 +55,18 @@ def test_says_what_is_wrong(arguments, sentence, capsys, tmp_path, monkeypatch):
     assert main(["plot", *arguments]) == 1
     assert sentence in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_draws_what_is_the_users_own_and_what_yaml_says(own, tmp_path, capsys):  # noqa: F811
+    expressions = [f"{own}.Mine(alpha=2)", "{class_path: Matching, init_args: {link: 2 * Exp()}}"]
+    assert main(["plot", "loss", *expressions, "--output", str(tmp_path / "own.svg")]) == 0
+    assert main(["plot", "link", f"Numeric('{own}:steep')", "--output", str(tmp_path / "link.svg")]) == 0
+    assert capsys.readouterr().out == f"wrote {tmp_path}/own.svg\nwrote {tmp_path}/link.svg\n"
+
+
+def test_the_class_of_a_user_is_told_about(own, capsys):  # noqa: F811
+    assert main(["losses", f"{own}.Mine"]) == 0
+    assert capsys.readouterr().out == f"{own}.Mine(alpha=1.0, targets=Scores())\n\nSquared error, alpha times.\n"
 
 
 @pytest.mark.parametrize("command", ["plot", "losses"])
