@@ -80,7 +80,7 @@ def mapping_of(source: str | Mapping[str, Any], packages: Collection[str] | None
     return _plain(_Reader(packages).read(source))
 
 
-def text_of(value: Any, packages: Collection[str] | None = ()) -> str:
+def text_of(value: Any, packages: Collection[str] | None = (), explicit: bool = False) -> str:
     """The expression of an object or a mapping, which ``value_of`` reads back.
 
     Required arguments stand first and without their names, defaults are left out, classes from outside have their
@@ -89,6 +89,8 @@ def text_of(value: Any, packages: Collection[str] | None = ()) -> str:
     Args:
         value: a link, loss, target or whatever else keeps its arguments under their names; or a mapping.
         packages: see ``value_of``.
+        explicit: of an object, what its ``repr`` shows: all arguments of losses and targets by their names; for records,
+            which outlive defaults.
 
     Raises:
         ConfigError: an object that does not keep an argument under its name.
@@ -96,7 +98,8 @@ def text_of(value: Any, packages: Collection[str] | None = ()) -> str:
     >>> text_of({"class_path": "Matching", "init_args": {"link": "2 * Exp(width=1.5)"}})
     'Matching(2 * Exp(width=1.5))'
     """
-    return _written(_Reader(packages).read(value) if isinstance(value, Mapping) else _described(value))
+    call = _Reader(packages).read(value) if isinstance(value, Mapping) else _described(value, explicit)
+    return _written(call, named=explicit)
 
 
 def expanded(value: Any, failed: list[tuple[str, ConfigError]], packages: Collection[str] | None = None) -> Any:
@@ -395,8 +398,8 @@ def class_of(name: str, packages: Collection[str] | None = ()) -> type:
 def _built(value: Any) -> Any:
     if isinstance(value, _Hole):
         raise ConfigError(f"{{{value.name}}} stands for a value that a search gives, which there is none of here")
-    if isinstance(value, list):
-        return [_built(one) for one in value]
+    if isinstance(value, (list, tuple)):
+        return type(value)(_built(one) for one in value)
     if isinstance(value, dict):
         return {key: _built(one) for key, one in value.items()}
     if not isinstance(value, _Call):
@@ -413,7 +416,7 @@ def _built(value: Any) -> Any:
 def _plain(value: Any) -> Any:
     if isinstance(value, _Hole):
         return f"{{{value.name}}}"
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [_plain(one) for one in value]
     if isinstance(value, dict):
         return {key: _plain(one) for key, one in value.items()}
@@ -423,26 +426,31 @@ def _plain(value: Any) -> Any:
     return {"class_path": _path(value.made), **({"init_args": arguments} if arguments else {})}
 
 
-def _written(value: Any) -> str:
+def _written(value: Any, named: bool = False) -> str:
     from ltr.links import Scaled, Sum
+
+    def inside(one: Any) -> str:
+        return _written(one, named)
 
     if isinstance(value, _Hole):
         return f"{{{value.name}}}"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(inside, value))}{',' * (len(value) == 1)})"
     if isinstance(value, list):
-        return f"[{', '.join(map(_written, value))}]"
+        return f"[{', '.join(map(inside, value))}]"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{key!r}: {_written(one)}' for key, one in value.items())}}}"
+        return f"{{{', '.join(f'{key!r}: {inside(one)}' for key, one in value.items())}}}"
     if not isinstance(value, _Call):
         return repr(value)
     parts = value.arguments.get("parts")
-    if value.made is Sum and isinstance(parts, list) and len(parts) > 1:
-        return " + ".join(map(_written, parts))
+    if value.made is Sum and isinstance(parts, (list, tuple)) and len(parts) > 1:
+        return " + ".join(map(inside, parts))
     if value.made is Scaled:
         link, factor = value.arguments["link"], value.arguments["factor"]
         several = isinstance(link, _Call) and link.made is Sum and len(link.arguments["parts"]) > 1
-        return f"{_written(factor)} * {f'({_written(link)})' if several else _written(link)}"
-    shown, bare = [], True
-    rest = {key: _written(one) for key, one in value.arguments.items()}
+        return f"{inside(factor)} * {f'({inside(link)})' if several else inside(link)}"
+    shown, bare = [], not named
+    rest = {key: inside(one) for key, one in value.arguments.items()}
     for p in inspect.signature(value.made).parameters.values():
         bare = bare and p.name in rest and p.default is p.empty and p.kind is not p.KEYWORD_ONLY
         if p.name in rest:
@@ -452,12 +460,14 @@ def _written(value: Any) -> str:
     return f"{_path(value.made, short=True)}({', '.join(shown)})"
 
 
-def _described(value: Any) -> Any:
-    """The call that makes an object again."""
+def _described(value: Any, explicit: bool = False) -> Any:
+    """The call that makes an object again, with the arguments that differ from their defaults, or that ``repr`` shows."""
+    from ltr.links import Link
+
     if isinstance(value, (list, tuple)):
-        return [_described(one) for one in value]
+        return type(value)(_described(one, explicit) for one in value)
     if isinstance(value, dict):
-        return {key: _described(one) for key, one in value.items()}
+        return {key: _described(one, explicit) for key, one in value.items()}
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     made, arguments = type(value), {}
@@ -469,8 +479,9 @@ def _described(value: Any) -> Any:
                 f"{_path(made)} cannot be written down: it keeps no {p.name!r}; let __init__ set self.{p.name} to what "
                 "it was given"
             )
-        kept = _described(getattr(value, p.name))
-        if p.default is p.empty or kept != _described(p.default):
+        kept = _described(getattr(value, p.name), explicit)
+        shown = explicit and not isinstance(value, Link) and (p.name, kept) != ("reduction", "mean")
+        if shown or p.default is p.empty or kept != _described(p.default, explicit):
             arguments[p.name] = kept
     return _Call(made, arguments)
 

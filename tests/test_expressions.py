@@ -53,6 +53,17 @@ def test_a_loss_is_written_as_text_and_as_a_mapping(text):
         assert repr(again) == repr(loss)
 
 
+@pytest.mark.parametrize("text", LOSSES)
+def test_explicit_text_is_what_a_loss_prints(text):
+    assert text_of(made(text), explicit=True) == repr(made(text))
+
+
+def test_explicit_text_shows_tuples_and_modules(own):
+    loss = value_of(f"{own}.Mine(alpha=2)", packages=None)
+    assert text_of(loss, explicit=True) == f"{own}.Mine(alpha=2, link=Identity())"
+    assert text_of(Piecewise([0], (0, 1)), explicit=True) == "Piecewise(knots=(0.0,), slopes=(0.0, 1.0))"
+
+
 def test_text_leaves_out_defaults_and_names_that_are_not_needed():
     text = "CompositeSoftmax(Identity() + 0.5 * (Softplus(center=1.0) + Exp()), targets=Positives())"
     assert text_of(value_of(text)) == text_of(mapping_of(text)) == text

@@ -199,7 +199,7 @@ class RunFolder(pl.Callback):
         records.write_manifest(
             self.folder,
             status="running",
-            loss=text_of(pl_module.loss),
+            loss=text_of(pl_module.loss, explicit=True),
             seed=None if seed is None else int(seed),
             data=data.signature,
             processes=trainer.world_size,

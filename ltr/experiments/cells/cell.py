@@ -166,7 +166,7 @@ def _trained(task: Task) -> Outcome:
         "step": keep.step,
         "steps": trainer.global_step,
         "seconds": round(seconds, 2),
-        "loss": text_of(module.loss),
+        "loss": text_of(module.loss, explicit=True),
     }
     outcome = Outcome(record, {"course.json": _course(keep.rows)})
     if task.test:
