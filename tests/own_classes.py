@@ -13,8 +13,6 @@ from dataclasses import dataclass
 
 import torch
 
-from ltr.links import Identity
-from ltr.links.shaped import Shaped
 from ltr.losses import Loss
 from ltr.losses.targets import Scores
 from ltr.scorers import LinearScorer

@@ -140,6 +140,6 @@ def test_worker_processes_find_classes_of_the_current_folder(spec_of, own, tmp_p
     spec = spec_of({"A": loss, "B": f"Matching(Numeric('{own}:steep'))"})
     groups = run(spec, Processes(1), lambda _: None)
     assert [g.seeds[0].record.get("reason") for g in groups] == [None, None]
-    assert groups[0].seeds[0].record["loss"] == f"{own}.Mine(alpha=2.0, targets={own}.Half())"
+    assert groups[0].seeds[0].record["loss"] == f"{own}.Mine(alpha=2.0, targets={own}.Half(share=0.5))"
     # the report makes the losses again from these records, which may name no other modules than the spec does
     assert value_of(groups[0].seeds[0].record["loss"], spec.losses["A"].packages).alpha == 2.0
