@@ -107,7 +107,7 @@ def _parsed(kind: str, config: Config) -> tuple[Any, Any]:
 def _explained(error: Exception) -> ConfigError:
     from ltr.training.explaining import explain  # brings torch, which reading a correct spec can do without
 
-    return ConfigError(explain(str(error)))
+    return ConfigError(explain(str(error)).removeprefix("part."))  # which only this file calls it
 
 
 def _class(kind: str, name: str) -> type:

@@ -85,7 +85,7 @@ WRONG = [
     (change("scorers/tiny/init_args", {"modle": "x"}), "CrossEncoder takes no 'modle'; did you mean 'model'"),
     (
         change("scorers/tiny/init_args/layers", "three"),
-        r"spec.yaml:\d+: scorers 'tiny': part.layers: must be a whole number or null",
+        r"spec.yaml:\d+: scorers 'tiny': layers: must be a whole number or null, got 'three'",
     ),
     (change("scorers/tiny/class_path", "ltr.data.TextData"), "ltr.data.TextData is no Scorer"),
     (change("scorers/tiny", "CrossEncoder"), r"scorers 'tiny': .*write CrossEncoder\(...\), with parentheses"),
