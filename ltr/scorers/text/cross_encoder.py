@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from ltr.batch import TextLists, TokenRows
 from ltr.errors import ConfigError
 from ltr.io.models import located
+from ltr.scorers import architectures
 from ltr.scorers.base import Scorer, TextScorer, half_or_single
 from ltr.scorers.cpu import cross_encoder as fused
 from ltr.scorers.cpu.threads import across_forks
@@ -87,6 +88,7 @@ class CrossEncoder(TextScorer):
         self.model, self.new_head = loading.load(
             self.source, attention_dropout, dropout, head_dropout, layers, revision
         )
+        architectures.check(self.model.config, self.model, self.source)
         self._freeze(freeze_layers)
         obstacle = packed.enable(self.model)
         self._packs = obstacle is None
@@ -163,7 +165,8 @@ class CrossEncoder(TextScorer):
 
     def _computed(self, batch: TextLists, tokens: int | None) -> Tensor:
         lengths = batch.lengths
-        pieces = plan(lengths, tokens or self.budget(lengths.device), self.batch_docs)
+        together = None if self._packs else architectures.apart(self.network.config, batch)
+        pieces = plan(lengths, tokens or self.budget(lengths.device), self.batch_docs, together)
         run = self._scores_of
         if self.checkpointing and torch.is_grad_enabled():
             run = partial(checkpoint, run, use_reentrant=False)
@@ -223,8 +226,22 @@ class CrossEncoder(TextScorer):
             return self.spare(retries=1)
         return False
 
+    @property
+    def in_float32_alone(self) -> str | None:
+        """What keeps the architecture from lower precisions; None where nothing does."""
+        return architectures.IN_FLOAT32_ALONE.get(self.network.config.model_type)
+
     def lowered(self, dtype: torch.dtype = torch.bfloat16) -> CrossEncoder:
-        """A copy for scoring alone whose encoder works in ``dtype``; the head stays in float32."""
+        """A copy for scoring alone whose encoder works in ``dtype``; the head stays in float32.
+
+        Raises:
+            ConfigError: the architecture computes in float32 alone.
+        """
+        if self.in_float32_alone:
+            raise ConfigError(
+                f"CrossEncoder: {self.source} computes in float32 alone: {self.in_float32_alone} in transformers takes no "
+                f"{str(dtype).removeprefix('torch.')}; take precision 32"
+            )
         copied = copy.deepcopy(self).requires_grad_(False)
         network = copied.network
         whole = head_of(network) is None
@@ -235,6 +252,8 @@ class CrossEncoder(TextScorer):
 
     def for_scoring(self, device: torch.device, precision: str | None) -> Scorer:
         """On a CPU a ``FusedCrossEncoder`` where the architecture is known: same scores, fewer operations."""
+        if precision == "auto" and self.in_float32_alone:
+            precision = "32"
         dtype = half_or_single(device, precision)
         here = next(self.model.parameters()).device.type
         if precision is not None and device.type == here == "cpu":

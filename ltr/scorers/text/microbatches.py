@@ -13,7 +13,7 @@ from ltr.batch import TextLists
 Runs = list[tuple[int, int]]
 
 
-def plan(lengths: Tensor, tokens: int, docs: int | None = None) -> list[Tensor]:
+def plan(lengths: Tensor, tokens: int, docs: int | None = None, apart: Tensor | None = None) -> list[Tensor]:
     """Which documents are computed together: similar lengths, longest first, at most ``tokens`` with padding.
 
     A document longer than the budget gets a micro-batch of its own. Longest first, because then memory that is too
@@ -23,10 +23,16 @@ def plan(lengths: Tensor, tokens: int, docs: int | None = None) -> list[Tensor]:
         lengths: [documents] tokens of each document.
         tokens: most tokens in one micro-batch, padding included.
         docs: most documents in one micro-batch; None for any number.
+        apart: [documents] numbers: documents of different ones are not computed together; None for any together.
 
     >>> [piece.tolist() for piece in plan(torch.tensor([3, 9, 4, 8]), tokens=18)]
     [[1, 3], [2, 0]]
+    >>> [piece.tolist() for piece in plan(torch.tensor([3, 9, 4, 8]), tokens=18, apart=torch.tensor([0, 0, 1, 1]))]
+    [[1, 0], [3, 2]]
     """
+    if apart is not None:
+        groups = [apart.eq(number).nonzero()[:, 0] for number in apart.unique()]
+        return [group[piece] for group in groups for piece in plan(lengths[group], tokens, docs)]
     order = lengths.argsort(descending=True, stable=True)
     descending = lengths[order].tolist()
     pieces, start = [], 0
