@@ -29,6 +29,7 @@ def rerank(
     weight: float | None = None,
     batch_tokens: int | Literal["auto"] | None = None,
     max_length: int | None = None,
+    max_query_length: int | None = None,
     passages: Literal["first", "max", "mean"] | None = None,
     stride: int | None = None,
     max_passages: int | None = None,
@@ -42,6 +43,7 @@ def rerank(
     One query:  ltr rerank --model M --dataset NAME --query "join two paths"
                 Retrieves with BM25, reranks, and prints the best documents.
     A stream:   ltr rerank --model M < queries.jsonl > ranked.jsonl
+                A line that cannot be ranked comes out with its reason under "error", and the next is read.
                 Each line {"query": "...", "docs": ["...", ...]}, perhaps with "ids" and "first_scores"; a document
                 may be {"title": "...", "text": "..."}.
 
@@ -58,6 +60,8 @@ def rerank(
         batch_tokens: tokens computed at once (by each thread on a CPU); lower it when memory is short, or let auto find it by trying (on a GPU; on a
             CPU auto is what is fastest there).
         max_length: tokens of query and document together (default: as the model was trained).
+        max_query_length: tokens of the query among them; longer queries are cut (default: as the model was trained, at most
+            half of max_length).
         passages: what is read of documents longer than that: first reads their beginning; max and mean read all, in
             passages that overlap, and take the largest or mean score (default: as the model was saved, else first).
         stride: tokens from the start of a passage to that of the next, at most (default: 3/4 of a passage).
@@ -67,12 +71,12 @@ def rerank(
     """
     talk()
     _check(dataset, run, output, query)
-    at_least(1, depth=depth, top_k=top_k, stride=stride, max_passages=max_passages)
+    at_least(1, depth=depth, top_k=top_k, stride=stride, max_passages=max_passages, max_query_length=max_query_length)
     check_outputs({"--output": output}, [run, model, *inputs_of(dataset)])
     from ltr.inference.reranker import Reranker
 
     reranker = Reranker.load(
-        model, device, precision, batch_tokens, max_length, passages=passages, stride=stride, max_passages=max_passages
+        model, device, precision, batch_tokens, max_length, max_query_length, passages, stride, max_passages
     )
     mixing: bool | float = interpolate if weight is None else weight
     if query is not None and dataset is not None:
@@ -105,13 +109,14 @@ def _check(dataset: str | None, run: str | None, output: str | None, query: str 
 def _one_query(reranker: Reranker, query: str, dataset: str, depth: int, top_k: int, mixing: bool | float) -> None:
     from ltr.data.candidates.sources import retrieve
     from ltr.data.collections.collection import load
+    from ltr.data.tokens.pairs import readable
 
     collection = load(dataset)
     found = retrieve(collection, {"query": query}, k=depth, progress=sys.stderr.isatty())
     if "query" not in found or not len(found["query"][0]):
         raise DataError(f"no document of {dataset} has a word in common with {query!r}")
     ids, first = found["query"][0].tolist(), found["query"][1].tolist()
-    texts = collection.texts(ids)
+    texts = list(map(readable, collection.texts(ids)))
     for one in reranker.rank(query, texts, ids, top_k, first, mixing):
         print(f"{one.rank:>3}  {one.score:>8.3f}  {one.id}")
         print(f"{'':15}{_snippet(texts[one.index])}")
@@ -152,39 +157,61 @@ def _whole_run(
 
 
 def _stream(reranker: Reranker, lines: Iterable[str | bytes], top_k: int | None, mixing: bool | float) -> Iterable[str]:
-    """One line of JSON out for each line in."""
+    """One line of JSON out for each line in; a line that cannot be ranked gets its reason under "error", and the next is read.
+
+    Raises:
+        DataError: at the end, where there were such lines.
+    """
+    failed: list[str] = []
+    total = 0
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        record = _record(line, f"standard input:{number}")
+        total += 1
+        record: dict[str, Any] = {}
         try:
+            record = _record(line)
             ranked = reranker.rank(
                 record["query"], record["docs"], record.get("ids"), top_k, record.get("first_scores"), mixing
             )
         except (DataError, ConfigError) as error:
-            raise type(error)(f"standard input:{number}: {error}") from error
-        yield json.dumps({**_kept(record), "ranking": [_as_json(one) for one in ranked]}, ensure_ascii=False)
+            failed.append(f"standard input:{number}: {error}")
+            yield _line({**_kept(record), "error": failed[-1]})
+        else:
+            yield _line({**_kept(record), "ranking": [_as_json(one) for one in ranked]})
+    if failed:
+        others = f" ({len(failed)} of {total} lines could not be ranked, this was the first)" if len(failed) > 1 else ""
+        raise DataError(f"{failed[0]}{others}")
 
 
-def _record(line: str | bytes, where: str) -> dict[str, Any]:
+def _line(record: dict[str, Any]) -> str:
+    line = json.dumps(record, ensure_ascii=False)
+    try:
+        line.encode()
+    except UnicodeEncodeError:  # half a surrogate pair in what the user sent along
+        return json.dumps(record)
+    return line
+
+
+def _record(line: str | bytes) -> dict[str, Any]:
     try:
         text = line.decode() if isinstance(line, bytes) else line
     except UnicodeDecodeError as error:
-        raise DataError(f"{where}: a line must be UTF-8 text ({error})") from None
+        raise DataError(f"a line must be UTF-8 text ({error})") from None
     got = text.strip()[:80]
     try:
         record = json.loads(text)
     except ValueError as error:
-        raise DataError(f"{where}: a line must be JSON, got {got!r} ({error})") from None
+        raise DataError(f"a line must be JSON, got {got!r} ({error})") from None
     if not isinstance(record, dict) or not {"query", "docs"} <= set(record) or not isinstance(record["docs"], list):
-        raise DataError(f'{where}: a line must be an object with "query" and a list "docs", got {got}')
+        raise DataError(f'a line must be an object with "query" and a list "docs", got {got}')
     for name, kinds, what in (
         ("ids", (str, int), "strings or whole numbers"),
         ("first_scores", (int, float), "numbers"),
     ):
         values = record.get(name)
         if values is not None and not (isinstance(values, list) and all(isinstance(v, kinds) for v in values)):
-            raise DataError(f'{where}: "{name}" must be a list of {what}, got {values!r:.80}')
+            raise DataError(f'"{name}" must be a list of {what}, got {values!r:.80}')
     return record
 
 

@@ -23,6 +23,8 @@ from ltr.scorers.opening import load_scorer
 from ltr.scorers.text.cross_encoder import CrossEncoder
 from ltr.settings import FILE, ModelSettings, Settings
 
+#: what a tokenizer gives as its limit where it has none is far above this
+UNLIMITED = 10**6
 #: a document: its text, or a mapping with "text" and perhaps "title"
 Document = str | Mapping[str, str]
 
@@ -150,6 +152,7 @@ class Reranker(Sendable):
             DataError: an empty query, a document that is no text, numbers of documents, ids and scores that differ.
             ConfigError: interpolation without a weight or without first-stage scores; top_k below 1.
         """
+        check_several("docs", docs, f"docs=[{docs!r:.40}]")
         several = None if first_scores is None else [first_scores]
         return self.rank_many([query], [docs], None if ids is None else [ids], top_k, several, interpolate)[0]
 
@@ -173,14 +176,20 @@ class Reranker(Sendable):
         if top_k is not None and top_k < 1:
             raise ConfigError(f"Reranker: top_k must be at least 1, got {top_k}")
         weight = self._weight(interpolate, first_scores)
+        check_several("queries", queries, "a list with one query, or rank")
         _same_number("queries", len(queries), docs=docs, ids=ids, first_scores=first_scores, query_ids=query_ids)
         names = list(query_ids or map(str, range(len(queries))))
         for i, own in enumerate(docs):
+            check_several(f"the documents of query {names[i]}", own, "a list of texts")
+            if ids:
+                check_several(f"the ids of query {names[i]}", ids[i], "a list of ids")
             what = f"documents of query {names[i]}"
             _same_number(what, len(own), ids=ids and ids[i], first_scores=first_scores and first_scores[i])
         labels = [list(ids[i]) if ids else [str(j) for j in range(len(own))] for i, own in enumerate(docs)]
         results = []
-        for i, scored in enumerate(self._scored(queries, docs, names, labels, "reranking" if progress else None)):
+        # all of them first: where one fails, those behind it do not stand where they belong
+        every = list(self._scored(queries, docs, names, labels, "reranking" if progress else None))
+        for i, scored in enumerate(every):
             scores = scored.scores.astype(np.float64)
             if weight is not None and first_scores is not None:
                 scores = _mixed(first_scores[i], scores, weight)
@@ -190,6 +199,9 @@ class Reranker(Sendable):
 
     def score(self, pairs: Sequence[tuple[str, Document]], progress: bool = False) -> np.ndarray:
         """Raw scores [pairs] float32 of (query, document) pairs, in their order."""
+        for i, pair in enumerate(pairs):
+            if isinstance(pair, str) or len(pair) != 2:
+                raise DataError(f"Reranker: pair {i} must be a query and a document, got {pair!r:.80}")
         queries, docs = [query for query, _ in pairs], [[doc] for _, doc in pairs]
         names = [str(i) for i in range(len(pairs))]
         found = self._scored(queries, docs, names, [["0"]] * len(pairs), "scoring" if progress else None)
@@ -248,9 +260,14 @@ def opened(
     return scorer
 
 
+#: tokens of query and document together for a model that names no limit of its own
+USUAL_LENGTH = 512
+
+
 def default_settings(scorer: TextScorer) -> ModelSettings:
-    """For a model from elsewhere: what most cross-encoders were trained with, as far as its positions reach."""
-    length = min(512, scorer.max_positions or 512)
+    """For a model from elsewhere: as long as its tokenizer and its positions say, and ``USUAL_LENGTH`` where neither does."""
+    said = (scorer.max_positions, scorer.tokenizer.model_max_length)
+    length = min((n for n in said if n is not None and n < UNLIMITED), default=USUAL_LENGTH)
     return ModelSettings(length, min(64, length // 2))
 
 
@@ -265,6 +282,7 @@ def _texts(
 def text_of(doc: Document, query: str, name: str) -> str:
     """What the model reads of a document: its title, if there is one, and its text."""
     if isinstance(doc, str):
+        check_encodable(doc, f"document {name} of query {query}")
         return doc
     parts = [doc.get("title") or "", doc.get("text")] if isinstance(doc, Mapping) else [None]
     if not all(isinstance(part, str) for part in parts):
@@ -272,13 +290,34 @@ def text_of(doc: Document, query: str, name: str) -> str:
             f"Reranker: document {name} of query {query} must be a string, or a mapping with a string under text (and "
             f"title), got {doc!r:.80}"
         )
-    return " ".join(part for part in parts if part)
+    text = " ".join(part for part in parts if part)
+    check_encodable(text, f"document {name} of query {query}")
+    return text
+
+
+def check_encodable(text: str, what: str) -> None:
+    """Raise DataError for half a surrogate pair, which no tokenizer can read: the text would be scored as if empty."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = text[error.start]
+        raise DataError(
+            f"Reranker: {what} holds {half!a}, half of a surrogate pair, at character {error.start}: it was cut inside a "
+            f"character, or read in another encoding; cut it before, or put {chr(0xFFFD)!a} in its place"
+        ) from None
+
+
+def check_several(what: str, values: object, instead: str) -> None:
+    """Raise DataError for one text, or one document, where a sequence of them is meant."""
+    if isinstance(values, (str, bytes, Mapping)):
+        raise DataError(f"Reranker: {what} must be a sequence, got {values!r:.80}; give {instead}")
 
 
 def check_query(query: str, name: str) -> None:
     """Raise DataError unless a query has text."""
     if not isinstance(query, str) or not query.strip():
         raise DataError(f"Reranker: query {name} must be a text that is not empty, got {query!r}")
+    check_encodable(query, f"query {name}")
 
 
 def _same_number(what: str, wanted: int, **given: Sequence | None) -> None:

@@ -149,6 +149,14 @@ def test_json_lines(model, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
+        (
+            '{"query": "a \\ud83d", "docs": ["y"]}',
+            r"input:2: Reranker: query 0 holds '\ud83d', half of a surrogate pair, at character 2: it was cut inside",
+        ),
+        (
+            '{"query": "a", "docs": ["y", {"title": "\\udc00", "text": "z"}]}',
+            r"input:2: Reranker: document 1 of query 0 holds '\udc00', half of a surrogate pair, at character 0",
+        ),
         ("{", "standard input:2: a line must be JSON, got '{'"),
         ("[1]", 'standard input:2: a line must be an object with "query" and a list "docs", got [1]'),
         ('{"query": "x"}', 'must be an object with "query" and a list "docs"'),
@@ -176,11 +184,14 @@ def test_json_lines(model, capsys, monkeypatch):
     ],
 )
 def test_a_bad_line_is_named_and_what_came_before_is_given(model, capsys, monkeypatch, line, sentence):
-    stdin(monkeypatch, f'{{"query": "sort", "docs": ["a"]}}\n{line}\n')
+    stdin(monkeypatch, f'{{"query": "sort", "docs": ["a"]}}\n{line}\n{{"query": "read", "docs": ["b"]}}\n')
     assert main(["rerank", "--model", model]) == 1
     shown = capsys.readouterr()
     assert sentence in shown.err
-    assert json.loads(shown.out)["query"] == "sort"
+    first, failed, last = map(json.loads, shown.out.splitlines())
+    assert (first["query"], last["query"], len(last["ranking"])) == ("sort", "read", 1)
+    assert sentence in failed["error"]
+    assert "ranking" not in failed
 
 
 def test_a_line_that_is_no_text_is_named_and_what_came_before_is_given(model):
@@ -189,7 +200,29 @@ def test_a_line_that_is_no_text_is_named_and_what_came_before_is_given(model):
     done = subprocess.run(command, input=lines, capture_output=True, check=False)
     assert done.returncode == 1
     assert b"standard input:2: a line must be UTF-8 text ('utf-8' codec" in done.stderr
-    assert json.loads(done.stdout)["query"] == "sort"
+    first, failed = map(json.loads, done.stdout.splitlines())
+    assert first["query"] == "sort"
+    assert "must be UTF-8 text" in failed["error"]
+
+
+def test_half_a_surrogate_pair_beside_sound_texts_comes_back_as_it_was(model, capfdbinary, monkeypatch):
+    stdin(monkeypatch, '{"query": "sort", "docs": ["a"], "key": "\\ud83d"}\n{\n[]\n')
+    assert main(["rerank", "--model", model]) == 1
+    shown = capfdbinary.readouterr()
+    assert json.loads(shown.out.splitlines()[0])["key"] == "\ud83d"
+    assert b"(2 of 3 lines could not be ranked, this was the first)" in shown.err
+
+
+def test_queries_are_read_as_far_as_asked(model, capsys, monkeypatch, caplog):
+    line = json.dumps({"query": "sort two list file", "docs": ["a list", "python file"]})
+    scores = {}
+    for most in (2, 4):
+        stdin(monkeypatch, line)
+        assert main(["rerank", "--model", model, "--precision", "32", "--max-query-length", str(most)]) == 0
+        scores[most] = [one["score"] for one in json.loads(capsys.readouterr().out)["ranking"]]
+    assert scores[2] != scores[4]
+    said = "queries of more than 2 tokens are cut there, such as query 0: raise max_query_length"
+    assert [r.getMessage()[: len(said)] for r in caplog.records if "are cut there" in r.getMessage()] == [said]
 
 
 def test_no_input_is_written_over(model, tiny_folder, capsys, monkeypatch):

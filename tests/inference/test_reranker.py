@@ -196,3 +196,72 @@ def test_a_backbone_without_a_trained_head(folder):
 def test_more_tokens_than_positions(folder):
     with pytest.raises(ConfigError, match="reads at most 64 tokens, got texts of up to 65"):
         Reranker.load(folder, max_length=65)
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda r: r.rank("a", "one text"), r"docs must be a sequence, got 'one text'; give docs=\['one text'\]"),
+        (lambda r: r.rank("a", {"text": "one"}), r"docs must be a sequence, got \{'text': 'one'\}; give docs="),
+        (
+            lambda r: r.rank("a", ["b", "c"], ids="xy"),
+            "the ids of query 0 must be a sequence, got 'xy'; give a list of ids",
+        ),
+        (
+            lambda r: r.rank_many("ab", [["c"], ["d"]]),
+            "queries must be a sequence, got 'ab'; give a list with one query",
+        ),
+        (
+            lambda r: r.rank_many(["a"], ["c"]),
+            "the documents of query 0 must be a sequence, got 'c'; give a list of texts",
+        ),
+        (lambda r: r.score(["ab"]), "pair 0 must be a query and a document, got 'ab'"),
+        (
+            lambda r: r.rank("a \ud800", ["b"]),
+            r"query 0 holds '\\ud800', half of a surrogate pair, at character 2: it was",
+        ),
+        (
+            lambda r: r.rank("a", ["b", "\udc00"]),
+            r"document 1 of query 0 holds '\\udc00', half of .* put '\\ufffd' in its",
+        ),
+        (
+            lambda r: r.score([("a", {"title": "\ud83d", "text": "b"})]),
+            r"document 0 of query 0 holds '\\ud83d', half of a",
+        ),
+    ],
+)
+def test_texts_that_are_not_what_they_seem(reranker, call, sentence):
+    with pytest.raises(DataError, match=sentence):
+        call(reranker)
+
+
+@pytest.mark.parametrize(("positions", "said", "length"), [(8192, 4096, 4096), (128, 10**30, 128), (128, 64, 64)])
+def test_a_model_from_elsewhere_is_read_as_far_as_it_says(tmp_path, positions, said, length):
+    from transformers import AutoTokenizer
+
+    _save(tmp_path, positions)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    tokenizer.model_max_length = said
+    tokenizer.save_pretrained(tmp_path)
+    assert Reranker.load(tmp_path, "cpu", "32").settings.max_length == length
+
+
+def _save(folder, positions):
+    from transformers import BertConfig, BertForSequenceClassification
+
+    from tests.tiny_model import save_tokenizer
+
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    config = BertConfig(vocab_size=160, **sizes, max_position_embeddings=positions, num_labels=1)
+    BertForSequenceClassification(config).save_pretrained(folder)
+    save_tokenizer(folder)
+
+
+def test_a_request_whose_score_is_not_a_number_fails_alone(folder):
+    reranker = Reranker.load(folder, "cpu", "32")
+    lost = reranker.encoder.tokenizer.convert_tokens_to_ids("python")
+    reranker.scorer.model.base_model.embeddings.word_embeddings.weight[lost] = torch.nan
+    wanted = [one.score for one in reranker.rank(QUERY, DOCS)]
+    with pytest.raises(DataError, match="query second, document 1: the model's score is nan"):
+        reranker.rank_many([QUERY, QUERY], [DOCS, ["a", "python"]], query_ids=["first", "second"])
+    assert [one.score for one in reranker.rank(QUERY, DOCS)] == wanted

@@ -257,11 +257,15 @@ def source_signature(collection: Collection, source: str | None) -> str | None:
     return digest(path, "sha256")
 
 
-def described(name: str, collection: str, facts: dict[str, float], batches: int | None, max_length: int) -> str:
+def described(
+    name: str, collection: str, facts: dict[str, float], batches: int | None, max_length: int, max_query_length: int
+) -> str:
     """A line about a part: what is in it, from the counts of ``TextData.counts``."""
+    share = facts["truncated_queries"]
+    queries = f", {100 * share:.1f} % of the queries cut to {max_query_length}" if share else ""
     epoch = "" if batches is None else f", {batches} batches an epoch"
     return (
         f"{name + ':':<6} {collection}: {facts['queries']:,} queries, {facts['lists']:,} lists of "
         f"{facts['docs_per_list']:.1f} documents{epoch}, {facts['tokens_per_doc']:.0f} tokens per document, "
-        f"{100 * facts['truncated']:.1f} % of them cut to {max_length}"
+        f"{100 * facts['truncated']:.1f} % of them cut to {max_length}{queries}"
     )

@@ -240,7 +240,9 @@ class TextData(RankingData):
         lines = []
         for name, facts in self.counts.items():
             batches = len(self.train_dataloader()) if name == "train" else None
-            lines.append(text_parts.described(name, getattr(self, name), facts, batches, self.max_length))
+            lines.append(
+                text_parts.described(name, getattr(self, name), facts, batches, self.max_length, self.max_query_length)
+            )
         return "\n".join(lines)
 
     # ------------------------------------------------------------------ how it works

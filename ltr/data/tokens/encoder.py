@@ -86,13 +86,15 @@ class Encoder(Dataset):
         return np.diff(sums[lists.offsets])
 
     def facts(self, lists: Drawn) -> dict[str, float]:
-        """Counts of lists, documents per list, tokens per document, and the share of documents that lose tokens."""
+        """Counts of lists, documents per list, tokens per document, and the shares of documents and queries that lose tokens."""
         whole = self.whole_lengths(lists)
+        queries = self.queries.lengths(self.query_rows[np.unique(lists.entries)])
         return {
             "lists": len(lists.entries),
             "docs_per_list": len(lists.docs) / len(lists.entries),
             "tokens_per_doc": float(np.minimum(whole, self.max_length).mean()),
             "truncated": float((whole > self.max_length).mean()),
+            "truncated_queries": float((queries > self.max_query_length).mean()),
         }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ import numpy as np
 from ltr.data.lists.ragged import Ragged, offsets_of, spans
 from ltr.errors import ConfigError, ShapeError
 from ltr.io.models import located
+
+log = logging.getLogger(__name__)
 
 #: texts handed to the tokenizer's threads at a time
 CHUNK = 4096
@@ -53,23 +56,37 @@ class PairTemplate:
 
     @classmethod
     def of(cls, tokenizer: Any) -> PairTemplate:
-        """The template of a fast tokenizer. Raises ConfigError when it is not fast or orders pairs otherwise."""
-        _rust(tokenizer)
+        """The template of a fast tokenizer, which stays as it is, since others may use it meanwhile.
+
+        A tokenizer that puts nothing between query and document is taken with a warning.
+
+        Raises:
+            ConfigError: it is not fast, or orders pairs otherwise.
+        """
+        backend = _rust(tokenizer)
+        if backend.truncation or backend.padding:
+            backend = backend_of(tokenizer)
         first, second = "what is", "an apple pie"
-        encoded = tokenizer(first, second)
-        ids, owners = encoded["input_ids"], encoded.sequence_ids(0)
-        segments = encoded.get("token_type_ids") or [0] * len(ids)
+        encoded = backend.encode(first, second)
+        ids, owners = encoded.ids, encoded.sequence_ids
+        segments = encoded.type_ids if "token_type_ids" in tokenizer.model_input_names else [0] * len(ids)
         parts: list[list[int]] = [[] for _ in range(5)]  # places: before, query, between, document, after
         part = 0
         for place, owner in enumerate(owners):
             part = {0: 1, 1: 3}[owner] if owner is not None else (0, 2, 2, 4, 4)[part]
             parts[part].append(place)
-        alone = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in (first, second)]
+        alone = [backend.encode(text, add_special_tokens=False).ids for text in (first, second)]
         found = [[ids[place] for place in parts[1]], [ids[place] for place in parts[3]]]
         if sorted(chain(*parts)) != list(chain(*parts)) or found != alone or not all(alone):
             raise ConfigError(
                 f"PairTemplate: the tokenizer must encode a pair as query, then document, each as it is encoded alone; "
                 f"got {tokenizer.convert_ids_to_tokens(ids)}; use the tokenizer of a cross-encoder"
+            )
+        if not parts[2]:
+            log.warning(
+                "the tokenizer puts nothing between query and document (%s), so that no model can tell where the document "
+                "begins; give its tokenizer.json a post-processor for pairs, with a separator between the two",
+                " ".join(tokenizer.convert_ids_to_tokens(ids)),
             )
         before, between, after = (tuple(ids[place] for place in parts[i]) for i in (0, 2, 4))
         marks = [tuple(segments[place] for place in parts[i]) for i in (0, 2, 4)]
@@ -200,11 +217,11 @@ def _encoded(backend: Any, texts: Sequence[str]) -> list[list[int]]:
     try:
         return [encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)]
     except TypeError:  # so the tokenizer refuses half a surrogate pair, which cutting text in UTF-16 leaves
-        readable = [_readable(text) if isinstance(text, str) else text for text in texts]
-    return [encoding.ids for encoding in backend.encode_batch_fast(readable, add_special_tokens=False)]
+        mended = [readable(text) if isinstance(text, str) else text for text in texts]
+    return [encoding.ids for encoding in backend.encode_batch_fast(mended, add_special_tokens=False)]
 
 
-def _readable(text: str) -> str:
+def readable(text: str) -> str:
     """The text with U+FFFD in place of each half of a surrogate pair that stands alone."""
     try:
         text.encode()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
 from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
@@ -14,6 +14,8 @@ from ltr.data.lists.ragged import Ragged, offsets_of
 from ltr.data.tokens.pairs import PairTemplate, backend_of, check_lengths, encode, tokens_of
 from ltr.data.tokens.passages import Cutting, check_stride, encode_passages, inside_words
 from ltr.settings.texts import ModelSettings
+
+log = logging.getLogger(__name__)
 
 #: documents tokenised together
 CHUNK = 1024
@@ -61,6 +63,9 @@ class TextEncoder:
         check_stride(self.template, settings.stride, settings.max_length, settings.max_query_length)
         # kept, because making one takes 20 ms: 4 x for a query with one document, 1.35 x with ten, 1.04 x with a hundred
         self._backend = backend_of(tokenizer)
+        inside = None if settings.passages == "first" else inside_words(tokenizer)
+        self._cutting = Cutting(settings.stride, settings.max_passages, inside)
+        self._told = False  # whether it was said that queries are cut; all that ever changes
 
     def batches(self, lists: Iterable[Texts]) -> Iterator[TextLists]:
         """Encoded lists, some at a time: tokenizers are quick on many texts and slow on few."""
@@ -80,7 +85,9 @@ class TextEncoder:
     def batch(self, lists: Sequence[Texts]) -> TextLists:
         """The lists as one batch; of passages, unless documents are read at their beginning alone."""
         settings, sizes = self.settings, np.array([len(one.docs) for one in lists], np.int64)
-        queries = self._tokens([one.query for one in lists], settings.max_query_length)
+        # one token more than is read tells which are cut
+        queries = self._tokens([one.query for one in lists], settings.max_query_length + 1)
+        self._tell([one.query_id for one in lists], queries.lengths)
         docs = [text for one in lists for text in one.docs]
         lengths = settings.max_length, settings.max_query_length
         owners = np.repeat(np.arange(len(lists)), sizes)
@@ -97,9 +104,16 @@ class TextEncoder:
             *encoded[:3], offsets_of(sizes), **named, passage_offsets=passages, pooling=settings.passages
         )
 
-    @cached_property
-    def _cutting(self) -> Cutting:
-        return Cutting(self.settings.stride, self.settings.max_passages, inside_words(self.tokenizer))
+    def _tell(self, query_ids: Sequence[str], lengths: np.ndarray) -> None:
+        """Say once that queries are cut."""
+        cut = np.flatnonzero(lengths > self.settings.max_query_length)
+        if len(cut) and not self._told:
+            self._told = True
+            log.warning(
+                "queries of more than %d tokens are cut there, such as query %s: raise max_query_length (and max_length with "
+                "it) to read them whole",
+                self.settings.max_query_length, query_ids[cut[0]],
+            )  # fmt: skip
 
     def _tokens(self, texts: Sequence[str], most: int | None) -> Ragged:
         return tokens_of(self._backend, texts, most)

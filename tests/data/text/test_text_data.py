@@ -199,3 +199,16 @@ def test_setup_opens_what_a_stage_needs(data, folder):
     assert list(made.counts) == ["dev"]
     with pytest.raises(ConfigError, match=r"TextData: train is not set up; call prepare_data\(\) and setup\(\) first"):
         made.train_dataloader()
+
+
+def test_queries_that_are_cut_are_counted(data):
+    usual = data(max_length=30)
+    lengths = usual._encoders["train"].queries.lengths(usual._encoders["train"].query_rows)
+    most = int(lengths.max()) - 1
+    short = data(max_length=30, max_query_length=most)
+    share = float((lengths > most).mean())
+    assert usual.counts["train"]["truncated_queries"] == 0
+    assert "of the queries cut" not in usual.describe()
+    assert share > 0
+    assert short.counts["train"]["truncated_queries"] == pytest.approx(share)
+    assert f", {100 * share:.1f} % of the queries cut to {most}" in short.describe().splitlines()[0]

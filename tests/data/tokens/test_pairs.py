@@ -125,7 +125,7 @@ def test_half_a_surrogate_pair_is_read_as_a_replacement_character(kind, most):
 
 
 def test_sound_texts_are_looked_at_by_the_tokenizer_alone(monkeypatch):
-    monkeypatch.setattr(tokens, "_readable", None)
+    monkeypatch.setattr(tokens, "readable", None)
     assert tokenize(TOKENIZERS["bert"], DOCS).n == len(DOCS)
 
 
@@ -198,3 +198,27 @@ def test_loading(tmp_path):
     assert tokenizer_identity(load_tokenizer(tmp_path / "model")) == tokenizer_identity(TOKENIZERS["bert"])
     with pytest.raises(ConfigError, match=r"tokenizer: cannot load .*nowhere' .a hub id or a model folder"):
         load_tokenizer(tmp_path / "nowhere")
+
+
+def test_a_tokenizer_that_puts_nothing_between_query_and_document_is_told_of(caplog):
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = {word: i for i, word in enumerate(["[UNK]", "what", "is", "an", "apple", "pie"])}
+    plain = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    plain.pre_tokenizer = pre_tokenizers.Whitespace()
+    template = PairTemplate.of(PreTrainedTokenizerFast(tokenizer_object=plain, unk_token="[UNK]"))
+    assert template.overhead == 0
+    (record,) = caplog.records
+    assert "puts nothing between query and document (what is an apple pie), so that no model can tell" in record.message
+
+
+@each_kind
+def test_finding_the_template_leaves_the_tokenizer_to_others(kind):
+    tokenizer = tiny_tokenizer(kind)
+    usual = PairTemplate.of(tokenizer)
+    tokenizer.backend_tokenizer.enable_truncation(4)
+    tokenizer.backend_tokenizer.enable_padding(length=64)
+    before = tokenizer.backend_tokenizer.to_str()
+    assert PairTemplate.of(tokenizer) == usual
+    assert tokenizer.backend_tokenizer.to_str() == before

@@ -99,7 +99,7 @@ def test_max_passages_bounds_what_is_computed_and_tokenised(monkeypatch):
     monkeypatch.setattr(tokens, "token_ids", lambda b, texts, most: bounds.append(most) or real(b, texts, most))
     text = WORDS + " zzz" * 5000
     few = encoder("max", 10, 3).batch([Texts("q", "fox", ["d"], [text])])
-    assert bounds == [8, 30 + 2 * 10]
+    assert bounds == [8 + 1, 30 + 2 * 10], "one token more tells which queries are cut"
     assert len(few.tokens.offsets) - 1 == 3
     assert len(few.tokens.ids) == 90
     whole = encoder("max", 10).batch([Texts("q", "fox", ["d"], [WORDS])])
