@@ -70,6 +70,12 @@ class Source:
         return next((name.removesuffix(end) for end in PACKED.values() if name.endswith(end)), name)
 
     @property
+    def packed(self) -> bool:
+        """Whether the bytes are to be unpacked."""
+        with self.raw() as file:
+            return self._packed(file.read(HEAD)) is not None
+
+    @property
     def state(self) -> tuple[int, ...]:
         """What changes whenever a regular file does; what was kept never changes."""
         if not self.regular:

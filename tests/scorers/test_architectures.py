@@ -8,7 +8,7 @@ as in transformers' own scoring. That is the right score, since it is the one th
 import pytest
 import torch
 
-from ltr.batch import TextLists
+from ltr.batch import TextLists, TokenRows
 from ltr.errors import ConfigError
 from ltr.inference.scoring import prepared
 from ltr.scorers import architectures
@@ -113,7 +113,7 @@ def documents(special):
 def batch_of(docs):
     offsets = torch.tensor([0, *(len(ids) for ids, _ in docs)]).cumsum(0)
     ids, segments = (torch.cat(parts) for parts in zip(*docs, strict=True))
-    return TextLists(torch.tensor([0, len(docs)]), input_ids=ids, segment_ids=segments, doc_offsets=offsets)
+    return TextLists(torch.tensor([0, len(docs)]), tokens=TokenRows(ids, segments, offsets))
 
 
 def alone(model, docs):

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
+import logging
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
 from ltr.data.features.table import FeatureTable
 from ltr.data.lists.ragged import offsets_of
+from ltr.data.tables import read_csv, read_parquet
 from ltr.errors import DataError
-from ltr.io.files import existing
+from ltr.io.ids import fault, query_fault, shown
 from ltr.io.names import suggestion
+from ltr.io.run_lines import refuse_heavy
 from ltr.io.runs import as_bytes, duplicate
+from ltr.io.sources import Source
+
+LARGEST = float(np.finfo(np.float32).max)
+#: how pandas names an index that it saved, and those of an index without a name
+INDEX = re.compile(r"Unnamed: \d+(\.\d+)*|__index_level_\d+__|index|level_\d+")
+#: numbers with marks between thousands or a comma for the point
+MARKED = re.compile(r"\s*[+-]?(\d{1,3}([,'. \u00a0\u202f]\d{3})+([.,]\d+)?|\d+,\d+)\s*")
+#: ids to be looked at closely
+DOUBTFUL = re.compile(r"[^!-~]|^#|^$|.{250}", re.DOTALL)
+#: seconds since 1970 from 2001 to 2099, and how many of a unit make one
+EPOCH = (9.8e8, 4.1e9)
+UNITS = {"seconds": 1, "milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
+
+log = logging.getLogger("ltr")
 
 
 @dataclass(frozen=True)
@@ -53,86 +69,158 @@ class Columns:
 
 
 class ColumnFile:
-    """One CSV (.gz too) or Parquet file, and where its rows stand.
+    """One CSV or Parquet file, packed or not, and where its rows stand.
 
     Args:
         path: the file; what ends in ``.parquet`` is Parquet, all else CSV with a header.
         ids: columns that are read as text, so that ``007`` stays.
+        needed: columns that must be there.
 
     Raises:
-        DataError: no such file, or one that cannot be read, or without rows.
+        DataError: no such file, or one that cannot be read, or without rows; see ``ltr.data.tables``.
     """
 
-    def __init__(self, path: str, ids: Sequence[str]):
-        import pandas as pd
-
-        self.path = existing(path, "data")
-        self.packed = self.path.suffix in (".parquet", ".pq")
-        try:
-            if self.packed:
-                # not through pandas, which will have no engine for it without the much larger pyarrow
-                from fastparquet import ParquetFile
-
-                with open(self.path, "rb") as file:
-                    self.frame = ParquetFile(file).to_pandas()
-            else:
-                self.frame = pd.read_csv(self.path, dtype=dict.fromkeys(ids, str), skip_blank_lines=False)
-        except (ValueError, OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{self.path}: not a table that pandas reads: {error}") from error
+    def __init__(self, path: str | Source, ids: Sequence[str], needed: Sequence[str] = ()):
+        self.source = Source.of(path, "data")
+        self.packed = self.source.stem.endswith((".parquet", ".pq"))
+        if self.packed:
+            self.frame = read_parquet(self.source)
+            self.lines = np.arange(1, len(self.frame) + 1)
+        else:
+            self.frame, self.lines = read_csv(self.source, ids, [*ids, *needed])
         if not len(self.frame):
-            raise DataError(f"{self.path}: the table holds no row")
+            raise DataError(f"{self.source}: the table holds no row")
 
     def __getitem__(self, name: str) -> Any:
         """A column. Raises DataError where it is not there."""
         if name not in self.frame.columns:
-            raise DataError(f"{self.path}: no column {name!r}; {suggestion(name, map(str, self.frame.columns))}")
+            raise DataError(f"{self.source}: no column {name!r}; {suggestion(name, self.frame.columns)}")
         return self.frame[name]
 
-    def numeric(self, columns: Columns) -> tuple[str, ...]:
-        """The columns of numbers that are nothing else. Raises DataError where there is none."""
-        from pandas.api.types import is_numeric_dtype
+    def numeric(self, columns: Columns) -> tuple[tuple[str, ...], dict[str, str]]:
+        """(the columns of numbers that are nothing else, column -> why it is none). Raises DataError where there is none.
 
-        kinds = self.frame.dtypes.items()
-        found = tuple(str(n) for n, kind in kinds if n not in columns.others and is_numeric_dtype(kind))
+        A column counts as one of numbers if most of its fields are: what is wrong with the others is for ``numbers``
+        to say, by row.
+        """
+        why = {name: self._no_numbers(name) for name in self.frame.columns if name not in columns.others}
+        found = tuple(name for name, reason in why.items() if not reason)
         if not found:
             raise DataError(
-                f"{self.path}: no column of numbers is left to be a feature; it has {', '.join(map(str, self.frame.columns))}"
+                f"{self.source}: no column of numbers is left to be a feature; it has {', '.join(self.frame.columns)}"
             )
-        return found
+        return found, {name: reason for name, reason in why.items() if reason}
+
+    def _no_numbers(self, name: str) -> str:
+        """Why a column is no feature; empty for one that is."""
+        from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype, is_timedelta64_dtype
+
+        column = self.frame[name]
+        if INDEX.fullmatch(name):
+            return "an index that was saved"
+        if is_datetime64_any_dtype(column.dtype):
+            return "points in time"
+        if column.isna().all():
+            return "empty"
+        if is_numeric_dtype(column.dtype) or is_timedelta64_dtype(column.dtype):
+            return ""
+        given = column.astype(object)[column.notna()]
+        if isinstance(given.iloc[0], bytes):
+            return "bytes, which a float16 of Parquet is too: write float32"
+        numbers = np.isfinite(_as_floats(given))
+        marked = given.astype(str).map(lambda text: MARKED.fullmatch(text) is not None).to_numpy(bool)
+        return f"text such as {shown(str(given.iloc[0]))}" if (numbers | marked).mean() <= 0.5 else ""
 
     def numbers(self, name: str, least: float = -np.inf) -> np.ndarray:
-        """[rows] float64 of a column. Raises DataError by row and column for what is no finite number, or too small."""
+        """[rows] float64 of a column, seconds for durations.
+
+        Raises:
+            DataError: by row and column for what is no finite number, or too small; for points in time.
+        """
         import pandas as pd
+        from pandas.api.types import is_datetime64_any_dtype, is_timedelta64_dtype
 
         column = self[name]
-        values = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+        if is_datetime64_any_dtype(column.dtype):
+            raise DataError(
+                f"{self.place(0)}: column {name!r}: points in time such as {column.iloc[0]} are no amount; take the time "
+                "between two of them, as seconds or as a duration"
+            )
+        values = _seconds(column) if is_timedelta64_dtype(column.dtype) else _as_floats(column)
         bad = ~np.isfinite(values)
         if bad.any():
             given = column.iloc[int(np.argmax(bad))]
-            shown = "an empty field" if pd.isna(given) else repr(given) if isinstance(given, str) else given
-            self._refuse(name, bad, f"every value must be a finite number, got {shown}")
+            said = "an empty field" if pd.isna(given) else shown(given) if isinstance(given, str) else str(given)
+            if isinstance(given, str) and MARKED.fullmatch(given):
+                said += "; write it with a decimal point and no marks between thousands"
+            self._refuse(name, bad, f"every value must be a finite number, got {said}")
         if (values < least).any():
             at = int(np.argmax(values < least))
             self._refuse(name, values < least, f"values must not be below {least:g}, got {values[at]:g}")
         return values
 
-    def texts(self, name: str) -> np.ndarray:
-        """[rows] object array of a column of ids. Raises DataError by row and column for an empty one."""
+    def texts(self, name: str, fault_of: Callable[[str], str] = fault) -> np.ndarray:
+        """[rows] object array of a column of ids.
+
+        Raises:
+            DataError: by row and column for an empty one, or one that no run file could hold, as ``fault_of`` says.
+        """
         column = self[name]
-        empty = column.isna().to_numpy() | (column.astype(str).str.strip() == "").to_numpy(bool)
-        if empty.any():
-            self._refuse(name, empty, "every row needs an id, got an empty field")
-        return column.astype(str).to_numpy(object)
+        missing = column.isna().to_numpy(bool)
+        if missing.any():
+            self._refuse(name, missing, "every row needs an id, got an empty field")
+        values = column.to_numpy(object).tolist()
+        texts = {value: _text(value) for value in dict.fromkeys(values)}
+        for value, text in texts.items():
+            # what is short, ASCII and without blanks is a good id
+            if DOUBTFUL.search(text) and (reason := _no_id(text, fault_of)):
+                self._refuse(name, np.array([other == value for other in values]), reason)
+        ids = np.empty(len(values), object)
+        ids[:] = [texts[value] for value in values]
+        return ids
 
     def place(self, row: int) -> str:
-        """Where a row stands: the line of a CSV file (its header is line 1), or the row from 1."""
-        return f"{self.path}: row {row + 1}" if self.packed else f"{self.path}:{row + 2}"
+        """Where a row stands: the line of a CSV file, or the row from 1."""
+        return f"{self.source}: row {row + 1}" if self.packed else f"{self.source}:{self.lines[row]}"
 
     def _refuse(self, name: str, bad: np.ndarray, rule: str) -> NoReturn:
         raise DataError(f"{self.place(int(np.argmax(bad)))}: column {name!r}: {rule}")
 
 
-def read_columns(path: str, columns: Columns) -> FeatureTable:
+def _as_floats(column: Any) -> np.ndarray:
+    """[rows] float64, nan for what is no number."""
+    import pandas as pd
+
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(object)
+    return pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+
+
+def _seconds(column: Any) -> np.ndarray:
+    """[rows] float64 seconds of durations, nan for none."""
+    values = column.to_numpy()
+    unit, step = np.datetime_data(values.dtype)
+    whole = values.astype(np.int64) * step
+    per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
+    return np.where(np.isnat(values), np.nan, whole / per_second)
+
+
+def _text(value: Any) -> str:
+    """An id as text; Parquet's strings may come as bytes, without a mark that they are text."""
+    return value.decode(errors="surrogateescape") if isinstance(value, bytes) else str(value)
+
+
+def _no_id(text: str, fault_of: Callable[[str], str]) -> str:
+    """What every row needs and this text is not; empty for a good id."""
+    if not text.strip():
+        return "every row needs an id, got an empty field"
+    if any("\udc80" <= letter <= "\udcff" for letter in text):
+        return "ids must be UTF-8; write them as text"
+    reason = fault_of(text)
+    return f"an id {reason}, got {shown(text)}" if reason else ""
+
+
+def read_columns(path: str | Source, columns: Columns) -> FeatureTable:
     """Read a table as lists, in the order in which lists first appear.
 
     Raises:
@@ -140,17 +228,26 @@ def read_columns(path: str, columns: Columns) -> FeatureTable:
             finite number, a negative label or weight; a document twice in a list.
     """
     ids = [name for name in (columns.list_id, columns.item_id) if name is not None]
-    file = ColumnFile(path, ids)
-    lists = file.texts(columns.list_id)
+    file = ColumnFile(path, ids, [columns.label])
+    lists = file.texts(columns.list_id, query_fault)
     number = {query_id: i for i, query_id in enumerate(dict.fromkeys(lists.tolist()))}
     owners = np.array([number[query_id] for query_id in lists.tolist()])
     order = np.argsort(owners, kind="stable")
     offsets = offsets_of(np.bincount(owners))
     if columns.left_out is not None:
         file[columns.left_out]  # says so where it is not there: it may be misspelt
-    names = columns.chosen(file.numeric(columns) if columns.features is None else ())
-    features = np.stack([file.numbers(name).astype(np.float32) for name in names], axis=1)
-    named = None if columns.item_id is None else as_bytes(file.texts(columns.item_id)[order])
+    labels = file.numbers(columns.label, least=0)
+    if (labels > LARGEST).any():
+        file._refuse(columns.label, labels > LARGEST, f"an amount must be within float32, got {labels.max():g}")
+    found, why = file.numeric(columns) if columns.features is None else ((), {})
+    names = columns.chosen(found)
+    features, notes = _features(file, names)
+    if why:
+        told = ", ".join(f"{name} ({reason})" for name, reason in why.items() if name not in names)
+        notes = (*([f"no features are {told}"] if told else []), *notes)
+    for note in notes:
+        log.warning("%s: %s", file.source, note)
+    named = None if columns.item_id is None else _named(file, columns.item_id, order)
     if named is not None and (twice := duplicate(offsets, named)) is not None:
         row = int(order[twice])
         raise DataError(
@@ -158,30 +255,55 @@ def read_columns(path: str, columns: Columns) -> FeatureTable:
             "document of a list needs an id of its own"
         )
     return FeatureTable(
-        source=path,
+        source=file.source.name,
         features=features[order],
-        labels=file.numbers(columns.label, least=0)[order],
+        labels=labels[order],
         offsets=offsets,
         query_ids=list(number),
-        lines=order + (1 if file.packed else 2),
+        lines=file.lines[order],
         named=named,
         weights=None if columns.weight is None else _of_mean_one(file, columns.weight)[order],
         names=names,
-        digest=_digest(file.path),
+        digest=file.source.digest(),
+        notes=notes,
     )
+
+
+def _features(file: ColumnFile, names: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """([rows, features] float32, what is to be said of them)."""
+    features = np.empty((len(file.lines), len(names)), np.float32)
+    notes, clipped = [], 0
+    for i, name in enumerate(names):
+        values = file.numbers(name)
+        beyond = np.abs(values) > LARGEST
+        clipped += int(beyond.sum())
+        features[:, i] = values.clip(-LARGEST, LARGEST) if beyond.any() else values
+        if unit := _since_1970(values):
+            notes.append(f"the feature {name} looks like {unit} since 1970, which new documents go beyond; is it one?")
+    if clipped:
+        notes.append(f"{clipped} values beyond float32 are kept as {LARGEST:g}")
+    return features, tuple(notes)
+
+
+def _since_1970(values: np.ndarray) -> str:
+    """The unit in which all values would be times from 2001 to 2099; empty where there is none."""
+    low, high = values.min(), values.max()
+    fits = (unit for unit, many in UNITS.items() if EPOCH[0] * many <= low < high <= EPOCH[1] * many)
+    return next(fits, "")
+
+
+def _named(file: ColumnFile, name: str, order: np.ndarray) -> np.ndarray:
+    """[rows] the ids of documents as bytes, in another order."""
+    ids = [text.encode() for text in file.texts(name).tolist()]
+    lengths = list(map(len, ids))
+    longest = int(np.argmax(lengths))
+    refuse_heavy(len(ids), sum(lengths), lengths[longest], f"{file.place(longest)}: column {name!r}: ")
+    return as_bytes(np.array(ids, np.bytes_)[order])
 
 
 def _of_mean_one(file: ColumnFile, name: str) -> np.ndarray:
     """[rows] weights scaled so that their mean is 1: they say what counts more, and leave the learning rate alone."""
     weights = file.numbers(name, least=0)
     if not weights.any():
-        raise DataError(f"{file.path}: column {name!r}: the weights are all 0")
+        raise DataError(f"{file.source}: column {name!r}: the weights are all 0")
     return weights / weights.mean()
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.blake2b(digest_size=8)
-    with open(path, "rb") as file:
-        while block := file.read(2**22):
-            digest.update(block)
-    return digest.hexdigest()

@@ -15,15 +15,18 @@ from ltr.data.features.svmlight import read_svmlight
 from ltr.data.features.table import FeatureTable
 from ltr.errors import ConfigError, DataError
 from ltr.io.names import suggestion
+from ltr.io.sources import Source
 
-#: endings of tables with named columns; every other file is read as SVMlight
-TABLES = (".csv", ".csv.gz", ".parquet", ".pq")
+#: endings of tables with named columns, packed or not; every other file is read as SVMlight
+TABLES = (".csv", ".tsv", ".parquet", ".pq")
+#: endings of files that are neither
+FOREIGN = (".json", ".jsonl", ".ndjson", ".xlsx", ".xls", ".feather", ".arrow", ".pickle", ".pkl", ".npz")
 
 
 class EngagementData(FeatureData):
     """Documents with features and an amount of engagement (dwell seconds, or any other), as lists.
 
-    Each part is a table with named columns (.csv, .csv.gz, .parquet), or an SVMlight file with the amount as label, or a
+    Each part is a table with named columns (.csv, .tsv, .parquet, packed or not), or an SVMlight file with the amount as label, or a
     share of one such as ``log.csv[:80%]`` and ``log.csv[80%:]``, which have no list in common. The columns of an SVMlight
     file are named by a ``features.txt`` beside it (``1<TAB>duration`` on each line), else ``1``, ``2`` and so on.
 
@@ -38,9 +41,9 @@ class EngagementData(FeatureData):
             Take items where they recur in many lists: a scorer that has seen them in training looks better than it is.
         list_id: column of the list (a session, a query, a topic); rows need not stand together.
         item_id: column of the document; null gives ``LIST-LINE``.
-        label: column of the amount, 0 or more; its name is the unit that tables of results name. (An SVMlight file has no
-            such column: there it is the unit alone.)
-        features: columns in order; null takes all other columns of numbers.
+        label: column of the amount, 0 or more; a column of durations counts in seconds. Its name is the unit that tables of
+            results name. (An SVMlight file has no such column: there it is the unit alone.)
+        features: columns in order; null takes all other columns of numbers and durations, and says which are left out.
         weight: column of the importance, such as how many sessions an amount was measured in, scaled to a mean of 1 over
             its file; null for 1. Not for SVMlight files.
         weigh: ``documents`` (for pointwise losses), or ``lists``, which get the mean over their documents.
@@ -114,9 +117,12 @@ class EngagementData(FeatureData):
             features = self._source(self.named[0]).names
         covariate, left_out = (self.duration, None) if self.use_duration else (None, self.duration)
         columns = Columns(self.list_id, self.item_id, self.label, features, self.weight, covariate, left_out)
-        if not path.endswith(TABLES):
-            return self._svmlight(path, columns)
-        table = read_columns(path, columns)
+        source = Source(path, "data")
+        if source.stem.endswith(FOREIGN):
+            raise DataError(f"EngagementData: {path} is no table that is read; write it as .csv, .tsv or .parquet")
+        if not source.stem.endswith(TABLES):
+            return self._svmlight(source, columns)
+        table = read_columns(source, columns)
         return table if table.weights is None or self.weigh == "documents" else _weighing_lists(table)
 
     @property
@@ -150,7 +156,7 @@ class EngagementData(FeatureData):
         )
         return {**super().settings, **{name: getattr(self, name) for name in names}}
 
-    def _svmlight(self, path: str, columns: Columns) -> FeatureTable:
+    def _svmlight(self, path: Source, columns: Columns) -> FeatureTable:
         if self.weight is not None:
             raise ConfigError(
                 f"EngagementData: {path} is read as SVMlight, which has no column for weight {self.weight!r}"
@@ -159,7 +165,7 @@ class EngagementData(FeatureData):
         if (table.labels < 0).any():
             at = int(np.argmax(table.labels < 0))
             raise DataError(f"{path}:{table.lines[at]}: an amount must not be negative, got {table.labels[at]:g}")
-        place = _names_beside(Path(path), table.n_features)
+        place = _names_beside(path.path, table.n_features)
         wanted = columns.chosen(place)
         for name in (*wanted, *([columns.left_out] if columns.left_out else [])):
             # without names, an index beyond those of this file is a column of zeros

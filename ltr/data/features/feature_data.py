@@ -221,6 +221,8 @@ class FeatureData(RankingData):
                 f"{part + ':':<6} {getattr(self, part)}: {facts['lists']:,} lists of {facts['docs_per_list']:.1f} documents"
                 f"{batches}, {self.n_features} features, labels from {facts['lowest']:g} to {facts['highest']:g}"
             )
+        for path in dict.fromkeys(self._path(part) for part in self.counts):
+            lines += [f"{path}: {note}" for note in self._files[path].notes]
         return "\n".join(lines)
 
     # ------------------------------------------------------------------ how it works

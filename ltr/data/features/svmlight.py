@@ -42,7 +42,7 @@ DOC_ID = re.compile(rb"\bdocid\s*=\s*(\S+)")
 log = logging.getLogger(__name__)
 
 
-def read_svmlight(path: str | os.PathLike, n_features: int | None = None) -> FeatureTable:
+def read_svmlight(path: str | os.PathLike | Source, n_features: int | None = None) -> FeatureTable:
     """The lists of an SVMlight file (.gz, .bz2, .xz, .zst too), as MSLR-WEB, Yahoo, Istella and LETOR 4 are given out.
 
     A feature that a line leaves out is 0. Values are those of Python's ``float``, kept as float32; for numbers beyond
@@ -69,7 +69,7 @@ def read_svmlight(path: str | os.PathLike, n_features: int | None = None) -> Fea
     key = hashlib.sha256(json.dumps([FORMAT, digest, n_features]).encode()).hexdigest()[:20]
 
     def build(empty: Path) -> None:
-        _Reader(source, n_features).write(empty)
+        _Reader(source, n_features, None if source.packed else digest).write(empty)
         if source.state != before:
             raise DataError(f"{source}: the file changed while it was read; read it again when it is complete")
 
@@ -93,6 +93,8 @@ class _Reader:
 
     source: Source
     n_features: int | None
+    #: digest of the unpacked content, where it is known
+    known: str | None
     #: lines before the current block
     done: int = 0
     clipped: int = 0
@@ -135,7 +137,10 @@ class _Reader:
             np.save(folder / f"{name}.npy", array)
         self._write_features(folder / "features.npy", n_docs)
         with replacing(folder / "facts.json") as file:
-            json.dump({"digest": self.digest.hexdigest(), "clipped": self.clipped, "source": str(self.source)}, file)
+            json.dump(
+                {"digest": self.known or self.digest.hexdigest(), "clipped": self.clipped, "source": str(self.source)},
+                file,
+            )
 
     def _write_features(self, path: Path, n_docs: int) -> None:
         """One matrix of blocks that may know fewer columns; a block's memory is free once it is written."""
@@ -155,7 +160,8 @@ class _Reader:
         rest, mark = b"", codecs.BOM_UTF8
         with self._opened() as file:
             while piece := file.read(BLOCK):
-                self.digest.update(piece)
+                if self.known is None:
+                    self.digest.update(piece)
                 piece = rest + piece.removeprefix(mark)
                 mark = b""
                 cut = piece.rfind(b"\n") + 1

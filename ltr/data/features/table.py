@@ -31,6 +31,7 @@ class FeatureTable:
         weights: [lists] or [documents] importance, or None for 1.
         names: of the features, where the file has them.
         digest: of the file's content.
+        notes: what a reader should know of the features, such as which columns are none.
     """
 
     source: str
@@ -43,6 +44,7 @@ class FeatureTable:
     weights: np.ndarray | None = None
     names: tuple[str, ...] = ()
     digest: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def n_lists(self) -> int:

@@ -283,12 +283,21 @@ def test_a_column_that_is_left_out_must_be_there(written):
 
 def test_files_that_are_no_tables(tmp_path):
     (tmp_path / "a.parquet").write_text("no parquet")
-    (tmp_path / "b.csv").write_text("")
-    for name in ("a.parquet", "b.csv"):
-        with pytest.raises(DataError, match=rf"{name}: not a table that pandas reads"):
+    (tmp_path / "b.csv").write_text("\ufeff\n\n")
+    (tmp_path / "log").mkdir()
+    for name, sentence in {
+        "a.parquet": r"a.parquet: not a Parquet file that fastparquet reads \(.+\); write it anew with plain encodings, or",
+        "b.csv": r"b.csv: the table is empty; its first line names the columns",
+        "c.csv": r"data: no file .*c.csv",
+        "log": r"data: .*log is a folder; give a file",
+    }.items():
+        with pytest.raises(DataError, match=sentence):
             made(str(tmp_path / name)).whole("train")
-    with pytest.raises(DataError, match=r"data: no file .*c.csv"):
-        made(str(tmp_path / "c.csv")).whole("train")
+    (tmp_path / "a.jsonl").write_text("{}")
+    with pytest.raises(
+        DataError, match=r"EngagementData: .*a.jsonl is no table that is read; write it as .csv, .tsv or"
+    ):
+        made(str(tmp_path / "a.jsonl")).whole("train")
 
 
 @pytest.mark.parametrize(
