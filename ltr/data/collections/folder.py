@@ -14,6 +14,7 @@ from ir_datasets.formats import BaseDocs, BaseQrels, BaseQueries, GenericQrel, G
 
 from ltr.data.collections.docstore import FolderDoc, LineStore, content_hash, lines_of
 from ltr.errors import DataError
+from ltr.io.ids import query_fault, shown
 from ltr.io.names import suggestion
 from ltr.io.trec import read_qrels
 
@@ -164,6 +165,8 @@ def read_queries(path: Path) -> Iterator[GenericQuery]:
         query_id, tab, text = line.partition("\t")
         if not tab or not query_id or "\t" in text:
             raise DataError(f"{path}:{number}: a query line is query_id<TAB>text, got {line[:80]!r}")
+        if wrong := query_fault(query_id):
+            raise DataError(f"{path}:{number}: query id {shown(query_id)} {wrong}")
         if seen.setdefault(query_id, number) != number:
             raise DataError(
                 f"{path}:{number}: query id {query_id} stands on line {seen[query_id]} already; ids must be unique"

@@ -12,9 +12,9 @@ import numpy as np
 
 from ltr.data.features.table import FeatureTable
 from ltr.data.lists.ragged import offsets_of
-from ltr.data.tables import read_csv, read_parquet
+from ltr.data.features.tables import read_csv, read_parquet
 from ltr.errors import DataError
-from ltr.io.ids import fault, query_fault, shown
+from ltr.io.ids import LONGEST_ID, fault, query_fault, shown
 from ltr.io.names import suggestion
 from ltr.io.run_lines import refuse_heavy
 from ltr.io.runs import as_bytes, duplicate
@@ -25,8 +25,6 @@ LARGEST = float(np.finfo(np.float32).max)
 INDEX = re.compile(r"Unnamed: \d+(\.\d+)*|__index_level_\d+__|index|level_\d+")
 #: numbers with marks between thousands or a comma for the point
 MARKED = re.compile(r"\s*[+-]?(\d{1,3}([,'. \u00a0\u202f]\d{3})+([.,]\d+)?|\d+,\d+)\s*")
-#: ids to be looked at closely
-DOUBTFUL = re.compile(r"[^!-~]|^#|^$|.{250}", re.DOTALL)
 #: seconds since 1970 from 2001 to 2099, and how many of a unit make one
 EPOCH = (9.8e8, 4.1e9)
 UNITS = {"seconds": 1, "milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
@@ -77,7 +75,7 @@ class ColumnFile:
         needed: columns that must be there.
 
     Raises:
-        DataError: no such file, or one that cannot be read, or without rows; see ``ltr.data.tables``.
+        DataError: no such file, or one that cannot be read, or without rows; see ``ltr.data.features.tables``.
     """
 
     def __init__(self, path: str | Source, ids: Sequence[str], needed: Sequence[str] = ()):
@@ -170,13 +168,13 @@ class ColumnFile:
         if missing.any():
             self._refuse(name, missing, "every row needs an id, got an empty field")
         values = column.to_numpy(object).tolist()
-        texts = {value: _text(value) for value in dict.fromkeys(values)}
-        for value, text in texts.items():
-            # what is short, ASCII and without blanks is a good id
-            if DOUBTFUL.search(text) and (reason := _no_id(text, fault_of)):
-                self._refuse(name, np.array([other == value for other in values]), reason)
-        ids = np.empty(len(values), object)
-        ids[:] = [texts[value] for value in values]
+        texts = [value if isinstance(value, str) else _text(value) for value in values]
+        distinct = list(dict.fromkeys(texts))
+        for text in () if _good(distinct) else distinct:
+            if reason := _no_id(text, fault_of):
+                self._refuse(name, np.array([other == text for other in texts]), reason)
+        ids = np.empty(len(texts), object)
+        ids[:] = texts
         return ids
 
     def place(self, row: int) -> str:
@@ -193,7 +191,11 @@ def _as_floats(column: Any) -> np.ndarray:
 
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(object)
-    return pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    values = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    if column.dtype == object:  # a False between numbers is none
+        flags = column.map(lambda value: isinstance(value, bool)).to_numpy(bool)
+        values = values if flags[column.notna()].all() else np.where(flags, np.nan, values)
+    return values
 
 
 def _seconds(column: Any) -> np.ndarray:
@@ -208,6 +210,13 @@ def _seconds(column: Any) -> np.ndarray:
 def _text(value: Any) -> str:
     """An id as text; Parquet's strings may come as bytes, without a mark that they are text."""
     return value.decode(errors="surrogateescape") if isinstance(value, bytes) else str(value)
+
+
+def _good(ids: Sequence[str]) -> bool:
+    """Whether all ids are short words of ASCII, told at once; others may be good too."""
+    joined = "\n" + "\n".join(ids)
+    plain = joined.isascii() and "\0" not in joined and "\n#" not in joined
+    return plain and len(joined.split()) == joined.count("\n") == len(ids) and max(map(len, ids)) <= LONGEST_ID
 
 
 def _no_id(text: str, fault_of: Callable[[str], str]) -> str:

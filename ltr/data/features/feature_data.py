@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -17,6 +18,7 @@ from ltr.data.collections.shares import sliced
 from ltr.data.features.standardise import Normalisation, Target
 from ltr.data.features.table import FeatureEncoder, FeatureTable
 from ltr.data.labels import PartLabels
+from ltr.data.features.learnable import warnings_of
 from ltr.data.lists.batching import EvalBatches, TrainBatches
 from ltr.data.lists.loaders import Loader, TrainLoader
 from ltr.data.lists.ragged import Ragged
@@ -24,6 +26,8 @@ from ltr.data.lists.sampling import Drawn, Pool
 from ltr.errors import ConfigError
 from ltr.io.trec import Qrels
 from ltr.settings import FeatureSettings
+
+log = logging.getLogger("ltr")
 
 
 class FeatureData(RankingData):
@@ -109,6 +113,8 @@ class FeatureData(RankingData):
             self._table(part)
         if stage == "fit" and self.train is not None:
             self.normalisation  # noqa: B018 (fitted here, before the clock of training runs)
+            for warning in warnings_of(self._plain("train")):
+                log.warning("%s: %s", self.train, warning)
 
     def train_dataloader(self) -> DataLoader:
         """Batches of training lists."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ltr.data.collections import docstore
 from ltr.data.collections.collection import load
 from ltr.data.collections.docstore import LineStore
-from ltr.data.collections.folder import FolderFiles, folder_dataset
+from ltr.data.collections.folder import FolderFiles, folder_dataset, read_queries
 from ltr.data.collections.ids import Ids
 from ltr.errors import DataError
 from ltr.io.files import cache_folder
@@ -201,3 +201,10 @@ def test_any_text_comes_back(tmp_path_factory, docs):
     order = [list(docs)[i] for i in np.random.default_rng(0).permutation(len(docs))]
     assert c.texts(order) == [docs[d] for d in order]
     assert c.n_docs == len(docs)
+
+
+@pytest.mark.parametrize(("query_id", "wrong"), [("q 1", "must be one word"), ("#1", "must not begin with #")])
+def test_a_query_id_that_no_run_could_hold_is_refused_at_once(tmp_path, query_id, wrong):
+    (tmp_path / "queries.tsv").write_text(f"q\ttext\n{query_id}\ttext\n")
+    with pytest.raises(DataError, match=rf"queries.tsv:2: query id '{query_id}' {wrong}"):
+        list(read_queries(tmp_path / "queries.tsv"))

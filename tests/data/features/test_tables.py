@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 from ltr.data import EngagementData, tables
-from ltr.data.features.columns import Columns, read_columns
+from ltr.data.features.columns import Columns, _as_floats, read_columns
 from ltr.errors import DataError
 from ltr.io.sources import Source
 
@@ -166,6 +166,7 @@ def test_na_is_an_id_and_so_is_007(read):
     [
         ("my list,d2,1,2", r"log.csv:3: column 'q': an id must be one word, got 'my list'"),
         ("a,my doc,1,2", r"log.csv:3: column 'd': an id must be one word, got 'my doc'"),
+        ('a,"d\n2",1,2', r"log.csv:3: column 'd': an id must be one word, got 'd\\n2'"),
         ("#a,d2,1,2", r"log.csv:3: column 'q': an id must not begin with #, which marks a comment, got '#a'"),
         ("a," + "x" * 1025 + ",1,2", r"log.csv:3: column 'd': an id must have at most 1,024 bytes, has 1,025"),
     ],
@@ -276,6 +277,13 @@ def test_an_amount_beyond_float32(read):
 def test_one_bad_cell_does_not_make_a_feature_vanish(read, cells, sentence):
     rows = "".join(f"a,d{i},{cell},{i},7\n" for i, cell in enumerate(cells))
     refused(read, "q,d,x,s,y\n" + rows, sentence)
+
+
+def test_a_flag_between_numbers_is_no_number():
+    """Pandas reads long files by pieces: some of them can be flags, the others numbers."""
+    mixed = pd.Series([True, 1.5, "2", None], dtype=object)
+    np.testing.assert_array_equal(_as_floats(mixed), [np.nan, 1.5, 2, np.nan])
+    np.testing.assert_array_equal(_as_floats(pd.Series([True, None, False], dtype=object)), [1, np.nan, 0])
 
 
 def test_columns_that_are_left_out_are_named(read, caplog):
