@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +37,9 @@ def build(argv: list[str], **trainer_defaults: Any) -> Any:
     # Lightning calls jsonargparse by names that are to go; that is theirs to mend
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
     from ltr.cli.fit_parser import FitCLI
+    from ltr.training.defaults import quieten
 
+    talk()
     quieten()
     return FitCLI.of(argv, trainer_defaults)
 
@@ -48,7 +48,11 @@ def train(cli: Any) -> int:
     """Fit what ``build`` made, print the table, the best model's path and the next command."""
     from ltr.cli.fit_parser import lightning_explained
     from ltr.training.fitting import fit
+    from ltr.training.overlap import RefuseOverlap
 
+    # before the run folder, which makes room for this training; what was allowed to start may go on
+    allowed = cli.config.allow_overlap or cli.run_folder.resumed
+    cli.trainer.callbacks.insert(0, RefuseOverlap(allowed))
     if cli.trainer.is_global_zero:
         cli.run_folder.claim()
     with lightning_explained():
@@ -72,17 +76,6 @@ def _next(cli: Any, best: Path) -> str:
         return f"in Python: ltr.inference.FeatureRanker.load({str(best)!r}).scores(features)"
     mixed = " --interpolate" if cli.run_folder.interpolate is not None else ""
     return f"ltr rerank --model {best} --dataset {cli.datamodule.dev} --query 'your question'{mixed}"
-
-
-def quieten() -> None:
-    """Log lines of ltr without decoration, and none of Lightning's advertisements and hints."""
-    talk()
-    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    # the loaders only gather integers; worker processes would cost more than they bring
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    # Lightning 2.6 asks torch 2.13 for a class that torch renames
-    warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated", category=FutureWarning)
 
 
 def _resume(argv: list[str]) -> tuple[list[str], Path | None]:

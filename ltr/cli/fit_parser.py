@@ -20,26 +20,13 @@ from ltr.errors import ConfigError, LtrError
 from ltr.expressions import expanded, is_expression
 from ltr.io.imports import with_current_folder
 from ltr.training import RankingModule, RunFolder
+from ltr.training.defaults import TRAINER_DEFAULTS
 from ltr.training.explaining import explain, refused_by_lightning
 
 # --model.loss=ListNet finds a class by its short name only among those that have been imported
 for _part in (ltr.losses, ltr.links, ltr.scorers, ltr.data):
     for _name in _part.__all__:
         getattr(_part, _name)
-
-#: what Lightning would do otherwise: a partial validation before step 1, checkpoints and logs of its own beside the
-#: run folder's, and a sampler that deals lists twice under DDP
-TRAINER_DEFAULTS: dict[str, Any] = {
-    "max_epochs": 1,
-    "num_sanity_val_steps": 0,
-    "logger": False,
-    "enable_checkpointing": False,
-    "enable_model_summary": False,
-    "use_distributed_sampler": False,
-    "log_every_n_steps": 10,
-    "gradient_clip_val": 1.0,
-}
-
 
 #: jsonargparse's name for how values are read: YAML in which an expression stands for a class_path with init_args
 MODE = "ltr"
@@ -135,6 +122,9 @@ class FitCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_lightning_class_args(RunFolder, "run")
+        parser.add_argument(
+            "--allow_overlap", type=bool, default=False, help="Train although dev or test share queries with train."
+        )
         # one home for each setting: the tokenizer is the model's, one seed decides everything
         parser.link_arguments("model.scorer.init_args.model", "data.init_args.tokenizer")
         parser.link_arguments("seed_everything", "data.init_args.seed")

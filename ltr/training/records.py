@@ -118,6 +118,8 @@ def _looked_up(values: Any, names: list[str]) -> Any:
     for name in names:
         values = values.get(name) if isinstance(values, dict) else None
     return values.removeprefix("dev/") if isinstance(values, str) else values
+
+
 def refuse_replacing(folder: Path) -> None:
     """Raise ConfigError where a folder holds a training that left anything to continue or to use."""
     left = any((folder / part).exists() for part in (CHECKPOINT, "best", "last"))

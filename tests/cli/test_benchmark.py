@@ -163,10 +163,43 @@ def test_a_benchmark_that_was_stopped_can_be_reported_and_goes_on(ltr, runs_here
 def test_a_failed_cell_stands_below_the_table(ltr, runs_here, tmp_path):
     runs_here(Pretend({"toy": judged()}, fails=["Selective · seed 1"]))
     status, out, _ = ltr()
-    assert status == 0
+    assert status == 1, "a script shall notice"
+    assert out.splitlines()[-1] == "incomplete   1 of its cells failed; the same command tries them again"
+    assert re.search(r"^ListNet +\d\.\d{4}", (tmp_path / "runs" / "results.txt").read_text(), re.MULTILINE)
     assert "failed: toy · tiny · Selective · seed 1: it was to fail" in out
     told = json.loads((tmp_path / "runs" / "results.json").read_text())
     assert told["failures"] == [["toy · tiny · Selective · seed 1", "it was to fail"]]
+
+
+def test_a_report_tells_of_failed_cells_and_is_no_failure(ltr, runs_here):
+    runs_here(Pretend({"toy": judged()}, fails=["Selective · trial"]))
+    status, out, _ = ltr()
+    assert status == 1
+    assert out.splitlines()[-1].startswith(
+        "incomplete   2 of its cells failed and 1 of its parts could not be measured;"
+    )
+    status, out, _ = ltr("--report")
+    assert status == 0
+    assert "failed: toy · tiny · Selective · trial 0: it was to fail" in out
+    assert "toy · tiny · Selective: all 2 trials failed, so no seed was trained" in out
+
+
+def test_a_test_part_that_is_dev_is_told_and_queries_of_train_are_refused(ltr, runs_here, tmp_path, tiny_folder):
+    runs_here(Pretend({"toy": judged()}))
+    status, out, _ = ltr("--tuning.trials=1")
+    assert status == 0
+    assert "! toy: 2 of test's 2 queries (100.0%) are in dev too (q3, q4): the weights are chosen by dev" in out
+    leak = f"--data.toy.init_args.test={tiny_folder}/train"
+    status, _, err = ltr("--dry-run", "--tuning.trials=1", leak, "--folder", str(tmp_path / "other"))
+    assert status == 1
+    assert err.startswith(
+        "ltr benchmark: toy: 2 of test's 2 queries (100.0%) are in train too (q1, q2): figures on test"
+    )
+    assert "if it is meant to be so: allow_overlap: true in the spec, or --allow_overlap=true" in err
+    runs_here(Pretend({"toy": judged()}))
+    status, out, _ = ltr("--tuning.trials=1", leak, "--folder", str(tmp_path / "other"), "--allow_overlap=true")
+    assert status == 0
+    assert "! toy: 2 of test's 2 queries (100.0%) are in train too" in out
 
 
 def test_a_whole_benchmark_writes_its_results(ltr, runs_here, tmp_path, spec):

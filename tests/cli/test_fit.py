@@ -104,6 +104,27 @@ def test_validation_in_passages_is_kept_with_the_model(small, tiny_folder, tmp_p
         )
 
 
+def test_a_leak_is_refused_before_the_run_folder_is_touched(small, tiny_folder, tmp_path):
+    recipe = ["--config", str(RECIPES[[path.stem for path in RECIPES].index("folder")]), *small]
+    recipe += ["--data.train_candidates=first", "--data.dev_candidates=first", f"--data.dev={tiny_folder}/train"]
+    recipe += [
+        "--trainer.max_steps=1",
+        "--trainer.max_epochs=-1",
+        "--trainer.val_check_interval=1",
+        "--run.overwrite=true",
+    ]
+    earlier = tmp_path / "run" / "best" / "model.safetensors"
+    earlier.parent.mkdir(parents=True)
+    earlier.write_text("an earlier training")
+    (tmp_path / "run" / "manifest.json").write_text('{"status": "finished"}')
+    with pytest.raises(DataError, match=r"2 of dev's 2 queries \(100.0%\) are in train too .* --allow_overlap=true"):
+        fit.main(recipe)
+    assert earlier.read_text() == "an earlier training"
+    assert fit.main([*recipe, "--allow_overlap=true"]) == 0
+    kept = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert kept["allow_overlap"] is True, "a resumed training need not be told again"
+
+
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda p: p.stem)
 def test_every_recipe_trains_two_steps(recipe, small, numbers, tiny_folder, tmp_path):
     steps = [
@@ -246,6 +267,7 @@ def test_a_refused_resume_leaves_the_configuration_as_it_was(small, tiny_folder,
             *small,
             *instead(recipe, tiny_folder),
             f"--data.train={tiny_folder}",
+            "--allow_overlap=true",
             "--trainer.max_epochs=1",
         ]
     )
@@ -292,7 +314,14 @@ def by_two_processes(arguments, folder):
 
 def test_two_processes_learn_what_one_does(small, tiny_folder, tmp_path):
     recipe = ROOT / "configs" / "recipes" / "folder.yaml"
-    common = ["--config", str(recipe), *small, *instead(recipe, tiny_folder), f"--data.train={tiny_folder}"]
+    common = [
+        "--config",
+        str(recipe),
+        *small,
+        *instead(recipe, tiny_folder),
+        f"--data.train={tiny_folder}",
+        "--allow_overlap=true",
+    ]
     common += [
         "--data.lists_per_batch=4",
         "--trainer.max_epochs=3",

@@ -60,13 +60,13 @@ def train(base: str, folder: Path, steps: int) -> dict[str, float]:
     import pytorch_lightning as pl
 
     from common.lists import MAX_LENGTH, MAX_QUERY_LENGTH, Questions
-    from ltr.cli.fit import quieten
     from ltr.inference import Reranker
     from ltr.losses import ListNet
     from ltr.scorers import CrossEncoder
     from ltr.scorers.hardware import multiplies_bf16
     from ltr.settings.texts import ModelSettings
     from ltr.training import RankingModule
+    from ltr.training.defaults import quieten
 
     quieten()
     pl.seed_everything(0, verbose=False)

@@ -47,9 +47,9 @@ def ltr(task: Task, clock: Clock) -> None:
     from common.lists import Questions
     from common.texts import Asked
     from ltr import losses
-    from ltr.cli.fit import quieten
     from ltr.scorers import CrossEncoder
     from ltr.training import RankingModule
+    from ltr.training.defaults import quieten
 
     class Ticks(pl.Callback):
         def on_train_start(self, *_: Any) -> None:

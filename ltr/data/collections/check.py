@@ -95,7 +95,7 @@ def _queries(report: Report, collection: Collection, count_tokens: Any) -> None:
     _named(report, "  without text", empty)
     if empty:
         report.problems.append(f"{len(empty):,} queries without text, which ltr refuses to rank for: {_first(empty)}")
-    times = Counter(map(_same, texts))
+    times = Counter(map(same_text, texts))
     again = sum(n - 1 for n in times.values())
     if again:
         report.add("  asked again", f"{again:,} repeat the text of another query")
@@ -141,8 +141,8 @@ def _run(report: Report, collection: Collection, name: str, path: Path) -> None:
 def _overlap(report: Report, collection: Collection, train: Collection) -> None:
     report.add("shared with", train.name)
     ids = collection.queries.keys() & train.queries.keys()
-    texts = {_same(text) for text in train.queries.values()}
-    same = [q for q, text in collection.queries.items() if _same(text) in texts]
+    texts = {same_text(text) for text in train.queries.values()}
+    same = [q for q, text in collection.queries.items() if same_text(text) in texts]
     report.add("  query ids", f"{len(ids):,}")
     _named(report, "  query texts", same)
     if collection.has_qrels and train.has_qrels:
@@ -186,7 +186,12 @@ def _first(ids: list[str]) -> str:
     return ", ".join(ids[:3]) + (", …" if len(ids) > 3 else "")
 
 
-def _same(text: str) -> str:
+def same_text(text: str) -> str:
+    """What texts have in common that differ in case, spaces and punctuation alone.
+
+    >>> same_text("Join two   paths?")
+    'join two paths'
+    """
     return " ".join(re.findall(r"\w+", text.lower()))
 
 

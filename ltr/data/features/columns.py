@@ -11,8 +11,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ltr.data.features.table import FeatureTable
-from ltr.data.lists.ragged import offsets_of
 from ltr.data.features.tables import read_csv, read_parquet
+from ltr.data.lists.ragged import offsets_of
 from ltr.errors import DataError
 from ltr.io.ids import LONGEST_ID, fault, query_fault, shown
 from ltr.io.names import suggestion

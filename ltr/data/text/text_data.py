@@ -205,6 +205,14 @@ class TextData(RankingData):
         """Turns predictions into the unit of the teacher's scores; None where they are in that unit."""
         return None if self._scale is None else self._scale.back
 
+    def collection(self, part: str) -> Collection:
+        """The collection that a part (train, dev, test) comes from."""
+        return self._collection(part)
+
+    def drawn_from(self, part: PartName) -> TrainPart | EvalPart:
+        """What the lists of a part are made from: its collection, queries and documents."""
+        return self._part(part)
+
     @property
     def signature(self) -> str:
         """16 hexadecimal digits that change whenever collections, candidates or settings of the data do."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import logging
 import time
 import traceback
 from collections.abc import Iterable
@@ -14,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ltr.errors import ConfigError, LtrError
+from ltr.errors import ConfigError, DataError, LtrError
 from ltr.experiments.cells.memory import Meter
 from ltr.experiments.cells.truth import Truth
+from ltr.experiments.contents import Contents, changed, contents
 from ltr.experiments.spec.building import build, takes
 from ltr.metrics import LabelledLists
+from ltr.training.defaults import TRAINER_DEFAULTS, quieten
 from ltr.training.scored import truth_of
 
 if TYPE_CHECKING:
@@ -27,18 +28,8 @@ if TYPE_CHECKING:
 
 Config = dict[str, Any]
 
-#: what Lightning would do otherwise: files and bars of its own
-TRAINER: Config = {
-    "max_epochs": 1,
-    "devices": 1,
-    "num_sanity_val_steps": 0,
-    "logger": False,
-    "enable_checkpointing": False,
-    "enable_model_summary": False,
-    "enable_progress_bar": False,
-    "gradient_clip_val": 1.0,
-    "log_every_n_steps": 10,
-}
+#: a cell is one process, whose log is read only where it failed
+TRAINER: Config = {**TRAINER_DEFAULTS, "devices": 1, "enable_progress_bar": False}
 
 
 @dataclass(frozen=True)
@@ -57,6 +48,7 @@ class Task:
         patience: see Spec.
         seed: of weights, order and negatives.
         test: whether the test part is scored.
+        contents: what the data and the scorer's model hold, where that could be read when the cell was planned.
     """
 
     data_name: str
@@ -76,6 +68,7 @@ class Task:
     params: Config = field(default_factory=dict)
     patience: int | None = None
     test: bool = False
+    contents: Contents | None = None
 
     @property
     def title(self) -> str:
@@ -113,7 +106,9 @@ def run_task(task: Task) -> Outcome:
     start = time.perf_counter()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         try:
+            held = _checked(task)
             outcome = _outside(task) if task.ranker is not None else _trained(task)
+            outcome.record["contents"] = held
         except Exception as error:
             kind = "" if isinstance(error, LtrError) else f"{type(error).__name__}: "
             outcome = Outcome({"status": "failed", "reason": f"{kind}{error}".strip() or type(error).__name__})
@@ -131,7 +126,7 @@ def parts_of(task: Task) -> tuple[RankingData, RankingModule]:
     from ltr.expressions import value_of
     from ltr.training import RankingModule
 
-    _quieten()
+    quieten()
     pl.seed_everything(task.seed, verbose=False)
     assert task.scorer is not None
     assert task.loss is not None
@@ -139,6 +134,18 @@ def parts_of(task: Task) -> tuple[RankingData, RankingModule]:
     return data, RankingModule(
         build("scorers", task.scorer), value_of(task.loss, None), measures=task.measures, **task.model
     )
+
+
+def _checked(task: Task) -> Contents:
+    """What the cell is made of here. Raises DataError where that is not what the benchmark began with."""
+    found = contents(task.data, task.scorer or task.ranker)
+    different = changed(task.contents, found) if task.contents is not None else []
+    if different:
+        raise DataError(
+            f"{', '.join(different)}: other content than when the benchmark was started; files must stay as they are while "
+            "it runs, and be the same wherever cells run; start it again"
+        )
+    return found
 
 
 def _trained(task: Task) -> Outcome:
@@ -219,17 +226,6 @@ def _tokenizer(task: Task) -> Config:
     return {"tokenizer": model} if takes("data", task.data, "tokenizer") and model and not own else {}
 
 
-def _quieten() -> None:
-    """No advertisements and hints of Lightning in a cell's log."""
-    import warnings
-
-    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated", category=FutureWarning)
-    warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
-
-
 def as_values(task: Task) -> Config:
-    """The task as plain values, for manifests and signatures."""
-    return asdict(task)
+    """The task's settings as plain values, for manifests and signatures; what its data hold stands apart."""
+    return {name: value for name, value in asdict(task).items() if name != "contents"}

@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 import torch
 
 from ltr.experiments.cells.cell import TRAINER, Task, parts_of
-from ltr.experiments.cells.runner import duration, loaded
+from ltr.experiments.cells.runner import duration, loaded, of_other_data, overlapping, refuse_unknown
 from ltr.experiments.spec.plan import Group
 from ltr.experiments.spec.spec import Spec
 from ltr.report.tables.table import Table
@@ -29,14 +29,17 @@ class Estimate:
     source: str
 
 
-def plan_text(spec: Spec, workers: int) -> str:
+def plan_text(spec: Spec, workers: int, trust_data: bool = False) -> str:
     """What would run, as a table, with an estimate of the time it takes.
 
     Args:
         spec: the benchmark.
         workers: cells that run side by side.
+        trust_data: see ``ltr.experiments.cells.runner.loaded``.
     """
-    groups, _ = loaded(spec)
+    groups, _ = loaded(spec, trust_data)
+    refuse_unknown(spec, groups)
+    warnings = [*of_other_data(groups), *overlapping(spec, groups)]
     torch.set_num_threads(spec.threads)  # as the workers that will run the cells
     known: dict[tuple[str, str], Estimate] = {}
     rows, total = [], 0.0
@@ -57,6 +60,7 @@ def plan_text(spec: Spec, workers: int) -> str:
     notes = [
         f"{cells} cells, {finished} of them finished; monitor dev/{spec.monitor}; results in {spec.folder}",
         f"about {duration(total / min(workers, max(cells - finished, 1)))} with {workers} cells at a time",
+        *(f"! {text}" for text in warnings),
     ]
     return Table(columns, rows, f"Plan of {spec.name}", notes=notes).text()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from ltr.errors import ConfigError, DataError
 from ltr.experiments.cells.cell import Outcome, Task, as_values
 from ltr.experiments.cells.truth import Truth
+from ltr.experiments.contents import Contents, changed
 from ltr.experiments.spec.spec import folder_name
 from ltr.io.files import building, clear_leftovers, replacing
 from ltr.training.records import versions
@@ -35,6 +37,15 @@ class Done:
     @property
     def finished(self) -> bool:
         return self.record["status"] == "finished"
+
+    @property
+    def contents(self) -> Contents | None:
+        """What its data and its scorer's model held; None where that is not known."""
+        return self.record.get("contents")
+
+    def differs(self, contents: Contents | None) -> list[str]:
+        """Names of what holds something else now; nothing where either is not known."""
+        return [] if self.contents is None or contents is None else changed(self.contents, contents)
 
     @property
     def value(self) -> float | None:
@@ -61,20 +72,23 @@ class Store:
     """Cells and test parts below one folder.
 
     A cell's folder appears by one rename, with everything in it: a benchmark that is killed leaves no half cell.
+
+    Args:
+        folder: of the benchmark.
+        trust_data: take cells of which nobody knows what their data held as made of today's.
     """
 
-    def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
+    def __init__(self, folder: str | Path, trust_data: bool = False):
+        self.folder, self.trust_data = Path(folder), trust_data
 
     def path(self, task: Task) -> Path:
         names = dict.fromkeys([task.data_name, task.scorer_name, task.loss_name])
         return self.folder.joinpath("cells", *map(folder_name, names), task.run)
 
-    def find(self, task: Task) -> Done | None:
-        """The cell, if it was run.
+    def held(self, task: Task) -> Done | None:
+        """What lies in a cell's folder, whatever its settings and data were.
 
         Raises:
-            ConfigError: the folder holds a finished cell with other settings.
             DataError: its manifest cannot be read.
         """
         path = self.path(task) / MANIFEST
@@ -82,35 +96,76 @@ class Store:
             return None
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
-            status, held = record["status"], record["settings"]
+            record["status"], record["settings"]
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"{path}: not the manifest of a cell: {error!r}; remove {path.parent} to run it again"
             ) from error
-        if held != signature(task):
-            if status != "finished":
-                return None
-            raise ConfigError(
-                f"{path.parent} holds a finished cell with other settings ({_difference(record['task'], as_values(task))}); "
-                "choose another folder (--folder NAME), or remove that one"
-            )
         return Done(path.parent, record)
 
-    def keep(self, task: Task, outcome: Outcome, plain: bool = True) -> Done:
+    def find(self, task: Task, stale: bool = False) -> Done | None:
+        """The cell, if it was run.
+
+        Args:
+            task: the cell.
+            stale: take one whose data held something else, or nobody knows what.
+
+        Raises:
+            ConfigError: the folder holds a finished cell with other settings.
+            DataError: its manifest cannot be read.
+        """
+        done = self.held(task)
+        if done is None:
+            return None
+        if done.finished and not stale and self.is_stale(done, task):
+            return None
+        if done.record["settings"] != signature(task):
+            if not done.finished:
+                return None
+            difference = _difference(done.record["task"], as_values(task))
+            raise ConfigError(
+                f"{done.folder} holds a finished cell with other settings ({difference}); "
+                "choose another folder (--folder NAME), or remove that one"
+            )
+        return done
+
+    def is_stale(self, done: Done, task: Task) -> bool:
+        """Whether a cell cannot stand beside those of today's data; where these cannot be read, none is."""
+        if task.contents is None:
+            return False
+        return not self.trust_data if done.contents is None else bool(done.differs(task.contents))
+
+    def adopt(self, done: Done, contents: Contents) -> None:
+        """Take a cell of which nobody knows what its data held as made of today's."""
+        done.record["contents"] = contents
+        with replacing(done.folder / MANIFEST) as file:
+            file.write(json.dumps(done.record, indent=1) + "\n")
+
+    def keep(self, task: Task, outcome: Outcome, plain: bool = True, first: bool = False) -> Done:
         """Write a cell's folder, and the test part where this cell is the first to tell it.
 
         Args:
             task: the cell.
             outcome: what it gave.
             plain: whether its data are those of the spec, not changed by its loss: labels are measured in their unit.
+            first: whether no other cell of these data is there, so that a test part which is kept belongs to data that have
+                changed.
 
         Raises:
             DataError: the cell's test part is another one than that of the cells before.
         """
         if outcome.truth is not None:
+            if first:
+                self._forget_truth(task.data_name)
             self._keep_truth(task, outcome.truth, plain)
         path = self.path(task)
-        record = {**outcome.record, "params": task.params, "settings": signature(task), "task": as_values(task)}
+        record = {
+            "contents": task.contents,
+            **outcome.record,
+            "params": task.params,
+            "settings": signature(task),
+            "task": as_values(task),
+        }
         record["versions"] = versions()
         clear_leftovers(path.parent, [task.run])
         with building(path) as beside:  # in place of a failed cell that is run again
@@ -136,6 +191,10 @@ class Store:
 
     def _truth_of_loss(self, data_name: str, loss_name: str) -> Path:
         return self.folder / "truth" / "losses" / folder_name(data_name) / f"{folder_name(loss_name)}.npz"
+
+    def _forget_truth(self, data_name: str) -> None:
+        self._truth(data_name).unlink(missing_ok=True)
+        shutil.rmtree(self._truth_of_loss(data_name, "").parent, ignore_errors=True)
 
     def _keep_truth(self, task: Task, truth: Truth, plain: bool) -> None:
         held = self.truth(task.data_name)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ltr.experiments.publishing.results import DataResults, Results, System, baseline_of
+from ltr.experiments.publishing.results import BenchmarkResults, DataResults, System, baseline_of
 from ltr.experiments.spec.building import build
 from ltr.expressions import value_of
 from ltr.metrics.measures.measure import parse
@@ -17,7 +17,7 @@ from ltr.report.page.queries import notable, rankings
 from ltr.report.tables.systems import contrasts_over_seeds, systems_table
 
 
-def page_of(found: Results, signature: str) -> Page:
+def page_of(found: BenchmarkResults, signature: str) -> Page:
     """Everything that a benchmark found, as a page.
 
     Args:
@@ -43,7 +43,7 @@ def page_of(found: Results, signature: str) -> Page:
     )
 
 
-def _section(found: Results, one: DataResults) -> Section:
+def _section(found: BenchmarkResults, one: DataResults) -> Section:
     contrasts = [c for c in found.contrasts if c.data == one.name]
     tables = []
     if one.summaries:
@@ -61,7 +61,7 @@ def _section(found: Results, one: DataResults) -> Section:
     )
 
 
-def _forests(found: Results, one: DataResults) -> list[Forest]:
+def _forests(found: BenchmarkResults, one: DataResults) -> list[Forest]:
     forests = []
     for text in found.spec.measures:
         measure = parse(text)
@@ -77,7 +77,7 @@ def _forests(found: Results, one: DataResults) -> list[Forest]:
     return forests
 
 
-def _tradeoffs(found: Results, one: DataResults) -> list[TradeOff]:
+def _tradeoffs(found: BenchmarkResults, one: DataResults) -> list[TradeOff]:
     if not found.spec.tradeoff:
         return []
     inside, outside = (parse(text) for text in found.spec.tradeoff)
@@ -118,7 +118,7 @@ def _spread(summary: Any) -> tuple[float, float] | None:
     return summary.mean - summary.seed_sd, summary.mean + summary.seed_sd
 
 
-def _curves(found: Results, one: DataResults) -> list[Curves]:
+def _curves(found: BenchmarkResults, one: DataResults) -> list[Curves]:
     name = f"dev/{found.spec.monitor}"
     systems = {
         s.name: [[(row["step"], row[name]) for row in s.group.seeds[seed].course if name in row] for seed in s.seeds]
@@ -128,7 +128,7 @@ def _curves(found: Results, one: DataResults) -> list[Curves]:
     return [Curves(name, systems)] if systems else []
 
 
-def _queries(found: Results, one: DataResults) -> Queries | None:
+def _queries(found: BenchmarkResults, one: DataResults) -> Queries | None:
     """Values per query (mean over seeds), with texts and rankings of the biggest differences where there are texts."""
     ids, measured = one.per_query()
     if not measured:
@@ -165,7 +165,7 @@ def _labels(one: DataResults) -> dict[str, dict[str, float]]:
     return found
 
 
-def _texts(found: Results, one: DataResults) -> tuple[dict[str, str], Callable | None]:
+def _texts(found: BenchmarkResults, one: DataResults) -> tuple[dict[str, str], Callable | None]:
     """Query texts, and a function from document ids to texts; nothing for data without texts."""
     from ltr.data import TextData
     from ltr.data.collections.collection import load
@@ -177,7 +177,7 @@ def _texts(found: Results, one: DataResults) -> tuple[dict[str, str], Callable |
     return {q: collection.queries[q] for q in one.truth.query_ids if q in collection.queries}, collection.texts
 
 
-def _losses(found: Results) -> dict[str, Any]:
+def _losses(found: BenchmarkResults) -> dict[str, Any]:
     """The losses as they were trained, each once, with the data set where tuning gave different ones."""
     made: dict[str, dict[str, list[str]]] = {}
     for one in found.data:
@@ -194,7 +194,7 @@ def _losses(found: Results) -> dict[str, Any]:
     return losses
 
 
-def _where(found: Results, one: DataResults, system: System) -> str:
+def _where(found: BenchmarkResults, one: DataResults, system: System) -> str:
     assert system.group is not None
     names = [one.name] if len(found.data) > 1 else []
     names += [system.group.scorer_name] if len(found.spec.scorers) > 1 else []

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ltr.experiments.cells.store import Store
-from ltr.experiments.publishing.results import Results, per_query, per_seed, results
+from ltr.experiments.publishing.results import BenchmarkResults, per_query, per_seed, results
 from ltr.experiments.spec.plan import Group
 from ltr.experiments.spec.spec import Spec
 from ltr.io.files import replacing
@@ -18,7 +18,9 @@ from ltr.report.tables.table import Table
 from ltr.training.records import versions
 
 
-def publish(spec: Spec, groups: Sequence[Group], say: Callable[[str], None] = print) -> Results:
+def publish(
+    spec: Spec, groups: Sequence[Group], say: Callable[[str], None] = print, notes: Sequence[str] = ()
+) -> BenchmarkResults:
     """Measure what is finished, and write tables, values and the page into the benchmark's folder.
 
     Files: ``results.txt``, ``.md``, ``.tex``, ``.csv`` (one row per system and measure), ``.json`` (all figures),
@@ -28,11 +30,14 @@ def publish(spec: Spec, groups: Sequence[Group], say: Callable[[str], None] = pr
         spec: the benchmark.
         groups: with their cells, finished or not.
         say: told the table and where things lie.
+        notes: what is to be said of the data, beside what is missing.
     """
     store = Store(spec.folder)
     plain = {g.data_name for g in groups if g.plain and any(cell.finished for cell in g.seeds.values())}
-    truths = {name: truth for name in spec.data if (truth := store.truth(name, name in plain)) is not None}
-    found = results(spec, groups, truths)
+    scored = {g.data_name for g in groups if any(cell.finished for cell in g.seeds.values())}
+    truths = {name: truth for name in scored if (truth := store.truth(name, name in plain)) is not None}
+    found = results(spec, groups, {name: truths[name] for name in spec.data if name in truths})
+    found.notes = [*notes]
     tables = tables_of(found)
     folder = Path(spec.folder)
     for ending, form in (("txt", "text"), ("md", "markdown"), ("tex", "latex")):
@@ -47,6 +52,8 @@ def publish(spec: Spec, groups: Sequence[Group], say: Callable[[str], None] = pr
             file.write(values.to_parquet(index=False))
     for table in tables:
         say(f"\n{table.text()}")
+    for line in found.notes:
+        say(f"! {line}")
     for line in found.missing:
         say(f"not finished: {line}")
     for cell, reason in found.failures:
@@ -57,7 +64,7 @@ def publish(spec: Spec, groups: Sequence[Group], say: Callable[[str], None] = pr
     return found
 
 
-def tables_of(found: Results) -> list[Table]:
+def tables_of(found: BenchmarkResults) -> list[Table]:
     """The table of each data set, then all contrasts."""
     costs = found.cost_cells()
     tables = [
@@ -68,7 +75,7 @@ def tables_of(found: Results) -> list[Table]:
     return [*tables, *([contrasts_over_seeds(found.contrasts)] if found.contrasts else [])]
 
 
-def signature(found: Results) -> str:
+def signature(found: BenchmarkResults) -> str:
     """The line by which one sees whether two tables can be compared: data, spec, versions."""
     data = ", ".join(f"{one.name} {one.truth.signature}" for one in found.data)
     spec = hashlib.sha256(found.spec.yaml(folder=False).encode()).hexdigest()[:16]
@@ -77,7 +84,7 @@ def signature(found: Results) -> str:
     return f"data: {data}; spec: {spec}; {packages}"
 
 
-def figures(found: Results) -> dict[str, Any]:
+def figures(found: BenchmarkResults) -> dict[str, Any]:
     """All figures as plain values."""
     chosen = [
         {
@@ -103,12 +110,13 @@ def figures(found: Results) -> dict[str, Any]:
         **{name: table.content() for name, table in tables.items()},
         "costs": [{"data": d, "system": s, **values} for (d, s), values in found.costs().items()],
         "chosen": chosen,
+        "notes": found.notes,
         "missing": found.missing,
         "failures": [list(pair) for pair in found.failures],
     }
 
 
-def _page(found: Results) -> str:
+def _page(found: BenchmarkResults) -> str:
     from ltr.experiments.publishing.paging import page_of
     from ltr.report.page.page import render
 

@@ -101,7 +101,7 @@ class DataResults:
 
 
 @dataclass(eq=False)
-class Results:
+class BenchmarkResults:
     """Everything a benchmark measured.
 
     Attributes:
@@ -137,7 +137,7 @@ class Results:
         return {place: {name: Cell(v, digits=1) for name, v in own.items()} for place, own in self.costs().items()}
 
 
-def results(spec: Spec, groups: Sequence[Group], truths: dict[str, Truth]) -> Results:
+def results(spec: Spec, groups: Sequence[Group], truths: dict[str, Truth]) -> BenchmarkResults:
     """Measure all finished cells and compare them with the baseline.
 
     Args:
@@ -157,10 +157,10 @@ def results(spec: Spec, groups: Sequence[Group], truths: dict[str, Truth]) -> Re
         one.conventions = _conventions(one, chosen)
         contrasts += _contrasts(spec, one, chosen)
         data.append(one)
-    return Results(spec, data, corrected(contrasts), _missing(groups, truths), _failures(groups))
+    return BenchmarkResults(spec, data, corrected(contrasts), _missing(groups, truths), _failures(groups))
 
 
-def per_query(found: Results) -> pd.DataFrame:
+def per_query(found: BenchmarkResults) -> pd.DataFrame:
     """One row per data set, system, seed and query, one column per measure that has values per query."""
     frames = []
     for one in found.data:
@@ -177,7 +177,7 @@ def per_query(found: Results) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
-def per_seed(found: Results) -> pd.DataFrame:
+def per_seed(found: BenchmarkResults) -> pd.DataFrame:
     """One row per data set, system, measure and seed: the value of that training on the whole test part."""
     rows = []
     for one in found.data:

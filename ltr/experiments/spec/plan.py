@@ -8,6 +8,7 @@ from typing import Any
 
 from ltr.experiments.cells.cell import Task
 from ltr.experiments.cells.store import Done, Store
+from ltr.experiments.contents import Contents
 from ltr.experiments.spec import search
 from ltr.experiments.spec.search import Params, Range
 from ltr.experiments.spec.spec import MODEL, LossSpec, Spec
@@ -22,6 +23,8 @@ class Group:
         data_name, scorer_name, loss_name: names in the spec; a ranker from outside is its own scorer.
         trials: trial number -> cell, as far as they are done.
         seeds: seed -> cell, likewise.
+        contents: what the data and the scorer's model hold now; None where that cannot be read here.
+        stale: finished cells whose data held something else, or nobody knows what.
     """
 
     spec: Spec
@@ -31,6 +34,8 @@ class Group:
     trials: dict[int, Done] = field(default_factory=dict)
     seeds: dict[int, Done] = field(default_factory=dict)
     running: set[str] = field(default_factory=set)
+    contents: Contents | None = None
+    stale: list[Done] = field(default_factory=list)
 
     @property
     def outside(self) -> bool:
@@ -91,20 +96,40 @@ class Group:
         """Whether all trials failed, so that no seed can run."""
         return len(self.trials) == self.n_trials > 0 and self.chosen is None
 
-    def load(self, store: Store) -> None:
-        """Take in what is finished already; failed cells are forgotten, to be tried again."""
+    def load(self, store: Store, stale: bool = False, failed: bool = False) -> None:
+        """Take in what is finished already.
+
+        Args:
+            store: where cells lie.
+            stale: take in cells of other data too.
+            failed: take in failed cells; otherwise they are forgotten, to be tried again.
+        """
+        self.trials, self.seeds = {}, {}
+        self.stale = [
+            done
+            for task in self._places()
+            if (done := store.held(task)) is not None and done.finished and store.is_stale(done, task)
+        ]
         for number in range(self.n_trials):
             params = search.suggest(self.space, self.history, self.n_trials, larger(self.spec), self.spec.tuning.seed)
-            done = store.find(self._trial(number, params))
-            if done is None or not done.finished:
+            done = store.find(self._trial(number, params), stale)
+            if done is None or not (done.finished or failed):
                 return
             self.trials[number] = done
         chosen = self.chosen
-        assert chosen is not None
+        if chosen is None:
+            return
         for seed in self.spec.seeds:
-            done = store.find(self._seed(seed, chosen))
-            if done is not None and done.finished:
+            done = store.find(self._seed(seed, chosen), stale)
+            if done is not None and (done.finished or failed):
                 self.seeds[seed] = done
+
+    def adopt(self, store: Store) -> None:
+        """Note of cells that are trusted, of which nobody knew what their data held, that they are made of today's."""
+        for task in self._places():
+            done = store.held(task)
+            if done is not None and done.finished and done.contents is None and self.contents is not None:
+                store.adopt(done, self.contents)
 
     def ready(self) -> Iterator[Task]:
         """Cells that can run now."""
@@ -132,6 +157,12 @@ class Group:
         """A cell with the settings of the first trial, to estimate times with."""
         return self._seed(self.spec.seeds[0], search.starting(self.space))
 
+    def _places(self) -> Iterator[Task]:
+        """All cells, by where they lie: what their trials choose is not known yet."""
+        params = search.starting(self.space)
+        yield from (self._trial(number, params) for number in range(self.n_trials))
+        yield from (self._seed(seed, params) for seed in self.spec.seeds)
+
     def _trial(self, number: int, params: Params) -> Task:
         return self._task(f"trial-{number}", params, self.spec.tuning.seed, test=False)
 
@@ -144,6 +175,7 @@ class Group:
             "data_name": self.data_name, "scorer_name": self.scorer_name, "loss_name": self.loss_name, "run": run,
             "data": spec.data[self.data_name], "seed": seed, "monitor": spec.monitor, "larger": larger(spec),
             "measures": dev_measures(spec), "params": params, "test": test,
+            "contents": self.contents,
         }  # fmt: skip
         if self.outside:
             config = {k: v for k, v in spec.rankers[self.loss_name].items() if k != "search"}

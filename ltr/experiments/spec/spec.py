@@ -105,6 +105,7 @@ class Spec:
         tradeoff: two measures, inside and outside the focus region, for the trade-off picture.
         threads: computing threads of a cell; not more cells run at a time than cores allow, and figures do not depend on how
             many do.
+        allow_overlap: train although dev or test share queries with train; it is told then, and not refused.
         folder: where cells and results go.
 
     Raises:
@@ -127,6 +128,7 @@ class Spec:
     tests: list[str] = field(default_factory=lambda: ["fisher"])
     tradeoff: list[str] = field(default_factory=list)
     threads: int = 1
+    allow_overlap: bool = False
     folder: str = ""
 
     def yaml(self, folder: bool = True) -> str:

@@ -311,7 +311,7 @@ def test_texts_of_queries_reach_the_page(values, tmp_path):
     values["seeds"] = 1
     spec = read_spec(write(tmp_path / "spec.yaml", values))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ltr.experiments.cells.cell._quieten", lambda: None)
+        patch.setattr("ltr.experiments.cells.cell.quieten", lambda: None)
         found = publish(spec, run(spec, Here(), lambda _: None), lambda _: None)
     facts = told((tmp_path / "runs" / "report.html").read_text())
     assert facts["ids"] == ["q3", "q4"]

@@ -1,0 +1,83 @@
+"""What the parts of a data set hold, as digests: by them one sees that a file was changed under the same name."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ltr.data.base import RankingData
+from ltr.data.collections.shares import sliced
+from ltr.data.features.feature_data import FeatureData
+from ltr.data.text.parts import source_signature
+from ltr.data.text.text_data import TextData
+from ltr.io.digests import digest
+from ltr.io.files import existing_file
+from ltr.io.models import located
+
+
+def contents_of(data: RankingData) -> dict[str, str]:
+    """What a data module's parts are made of: part or source -> digits that change with its content.
+
+    Collections and files count by their content, which is read at most once (see ``ltr.io.digests``); data sets of
+    ir-datasets by id and release. A module of another class counts by its ``signature``, where it has one.
+
+    Args:
+        data: a data module; nothing of it needs to be prepared.
+
+    Raises:
+        DataError: a collection or file cannot be read.
+    """
+    named = data.named
+    if isinstance(data, TextData):
+        found = {}
+        for part in named:
+            collection = data.collection(part)
+            found[part] = collection.signature
+            for name in (f"{part}_candidates", "teacher" if part == "train" else f"{part}_teacher"):
+                source = getattr(data, name)
+                kept = source_signature(collection, source)
+                if kept != source:  # a run file; other sources follow from the collection
+                    found[name] = str(kept)
+        return found
+    if isinstance(data, FeatureData):
+        return {part: _of_table(getattr(data, part)) for part in named}
+    return {"data": data.signature}
+
+
+def contents_of_paths(settings: Any) -> dict[str, str]:
+    """The files and folders that settings name, such as a scorer's backbone: place of the setting -> digits of its content.
+
+    Of a folder the files in it count, not its subfolders. Hub ids and other texts are no paths, and left out.
+
+    Args:
+        settings: init arguments, nested or not; ``${NAME}`` stands for the environment's value.
+    """
+    return dict(_paths(settings, ()))
+
+
+def _paths(value: Any, place: tuple[str, ...]) -> Iterable[tuple[str, str]]:
+    if isinstance(value, (dict, list)):
+        for key, one in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _paths(one, (*place, str(key)))
+    if isinstance(value, str) and value:
+        path = Path(located(os.path.expandvars(value))).expanduser()
+        if path.is_file():
+            yield ".".join(place), digest(path)
+        elif path.is_dir():
+            files = sorted(p for p in path.iterdir() if p.is_file())
+            yield ".".join(place), _joined(f"{p.name} {digest(p)}" for p in files)
+
+
+def _of_table(name: str) -> str:
+    """A file of features, with the names of its columns where they stand beside it."""
+    share = sliced(name)
+    path = existing_file(share[0] if share else name, "features")
+    beside = path.parent / "features.txt"
+    return _joined([digest(path), *([digest(beside)] if beside.is_file() else [])])
+
+
+def _joined(parts: Iterable[str]) -> str:
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=8).hexdigest()
