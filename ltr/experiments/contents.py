@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ltr.data.contents import contents_of, contents_of_paths
 from ltr.errors import LtrError
 from ltr.experiments.spec.building import build
 from ltr.experiments.spec.spec import Config
@@ -21,6 +20,9 @@ def contents(data: Config, scorer: Config | None) -> Contents:
     Raises:
         ConfigError, DataError: the data cannot be read here.
     """
+    # brings Lightning: a worker that is starting can do without, and shall watch its parent soon
+    from ltr.data.contents import contents_of, contents_of_paths
+
     found = contents_of(build("data", data))
     tokenizer = (data.get("init_args") or {}).get("tokenizer")
     for name, settings in (("tokenizer", tokenizer), ("scorer", (scorer or {}).get("init_args"))):
