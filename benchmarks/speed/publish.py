@@ -81,7 +81,7 @@ def main() -> None:
     seeds = 1 if args.quick else args.seeds
     os.environ.setdefault("LTR_DATA", "nowhere")
     with tempfile.TemporaryDirectory() as folder:
-        spec = read_spec(SPEC, [f"folder={folder}", f"seeds={seeds}"])
+        spec = read_spec(SPEC, [f"folder={folder}", f"seeds={seeds}", "tuning.trials=1"])
         groups = run(spec, Drawn(), lambda _: None)
         start, clock = time.process_time(), time.perf_counter()
         publish(spec, groups, lambda _: None)
