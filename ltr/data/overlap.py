@@ -151,8 +151,9 @@ def _items(data: EngagementData, first: PartName, second: PartName) -> Overlap |
 def _members(ids: np.ndarray, known: np.ndarray) -> np.ndarray:
     """[ids] bool: which stand among the known ones; both are bytes."""
     # ids of up to 8 bytes are compared as integers, 20 times as fast as strings
-    short = ids.dtype.itemsize == known.dtype.itemsize == 8
-    return np.isin(*(part.view(np.uint64) if short else part for part in (ids, known)))
+    if ids.dtype.itemsize == known.dtype.itemsize == 8:
+        return np.isin(ids.view(np.uint64), known.view(np.uint64))
+    return np.isin(ids, known)
 
 
 def _shared(one: FeatureTable, other: FeatureTable) -> np.ndarray:
