@@ -185,6 +185,7 @@ class RunFolder(pl.Callback):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._started = time.time()  # of every process: all save together when one is told to stop
         if not trainer.is_global_zero:
             return
         assert isinstance(pl_module, RankingModule)
@@ -194,7 +195,6 @@ class RunFolder(pl.Callback):
         if self.resumed and records.read_manifest(self.folder).get("data") != data.signature:
             log.warning("%s began with other data, or other settings of them; it goes on with these", self.folder)
         _say(data.describe())
-        self._started = time.time()
         seed = os.environ.get("PL_GLOBAL_SEED")  # where Lightning keeps what seed_everything was given
         records.write_manifest(
             self.folder,
