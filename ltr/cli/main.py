@@ -42,7 +42,7 @@ def usage() -> str:
             "",
             *lines,
             "",
-            "ltr COMMAND --help tells about one command; ltr --version prints the version.",
+            "ltr COMMAND --help tells about one command; ltr --version prints versions, device and folders.",
         ]
     )
 
@@ -96,7 +96,10 @@ def _run(argv: list[str]) -> int:
         print(usage())
         return 0
     if argv[0] in ("-V", "--version"):
-        print(f"ltr {__version__}")
+        from ltr.cli.about import about
+
+        print(f"ltr {__version__}", flush=True)  # at once: torch, which knows the device, takes a second or two to load
+        print(about())
         return 0
     name, rest = argv[0], argv[1:]
     if name not in COMMANDS:
