@@ -28,6 +28,7 @@ COMMANDS = {
     "export": ("export", "a trained model on 8-bit integers, for fast reranking on a CPU"),
     "losses": ("losses", "list every loss with one line"),
     "plot": ("plot", "draw a link or a loss"),
+    "guide": ("guide", "read the guides: ltr guide lists them"),
 }
 
 
