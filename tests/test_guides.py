@@ -240,6 +240,12 @@ def test_messages_of_the_troubleshooting_guide_exist():
         assert message.startswith(FOREIGN) or re.search(pattern, said()), f"no error of ltr says {message!r}"
 
 
+def test_pointers_in_the_code_name_guides():
+    pointed = set(re.findall(r"see: ltr guide (\w+)", said()))
+    assert pointed
+    assert pointed <= set(summaries())
+
+
 def test_guides_are_package_data():
     """What setuptools takes into a wheel: by its own reading of setup.cfg."""
     from setuptools import Distribution

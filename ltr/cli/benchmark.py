@@ -139,6 +139,9 @@ def settings_apart(argv: Sequence[str]) -> list[str]:
 
 def main(argv: Sequence[str]) -> int:
     if not argv:
-        print("ltr benchmark: name a spec, such as configs/benchmarks/quick.yaml; --help tells more", file=sys.stderr)
+        print(
+            "ltr benchmark: name a spec, such as configs/benchmarks/quick.yaml; --help tells more; see: ltr guide benchmarks",
+            file=sys.stderr,
+        )
         raise SystemExit(2)
     return run_command(benchmark, settings_apart(argv), prog="ltr benchmark")

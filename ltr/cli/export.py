@@ -84,7 +84,7 @@ def _lists(
     if len(names) < 2 * calibration:
         raise DataError(
             f"export: {dataset} has {len(names)} queries with candidates; {calibration} to calibrate on would leave fewer "
-            "to check on than that: lower --calibration or take a larger data set"
+            "to check on than that: lower --calibration or take a larger data set; see: ltr guide reranking"
         )
     qrels = collection.qrels if collection.has_qrels else None
     # what is not judged cannot tell nDCG, so it calibrates first

@@ -34,7 +34,9 @@ def judgements(qrels: str | None, dataset: str | None) -> tuple[Qrels, Collectio
         collection = load(dataset)
         return collection.qrels, collection
     got = "neither" if qrels is None else "both"
-    raise ConfigError(f"give the judgements by --qrels FILE or by --dataset NAME, one of them; got {got}")
+    raise ConfigError(
+        f"give the judgements by --qrels FILE or by --dataset NAME, one of them; got {got}; see: ltr guide measuring"
+    )
 
 
 def names_of(paths: Sequence[str], who: str) -> dict[str, str]:
