@@ -52,6 +52,7 @@ def export(
         max_length: tokens of query and document together (default: as the model was trained).
         seed: which queries are taken.
     """
+    from ltr.data.tokens.reader import TextEncoder
     from ltr.inference.export_place import check_place
     from ltr.inference.exporting import Tolerance, check, opened, quantise
 
@@ -61,7 +62,8 @@ def export(
     check_place(output)
     exact = opened(model, max_length)
     check_place(output, exact)
-    chosen, others, qrels = _lists(exact.reader, dataset, run, depth, calibration, queries, seed)
+    encoder = TextEncoder(exact.tokenizer, exact.settings)
+    chosen, others, qrels = _lists(encoder, dataset, run, depth, calibration, queries, seed)
     made = quantise(exact, chosen, tolerance, _bar)
     found = check(made, others, qrels, _bar)
     print(_table(found, tolerance))

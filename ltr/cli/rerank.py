@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from ltr.cli.command import at_least, beside_output, check_outputs, talk
@@ -35,6 +35,7 @@ def rerank(
     max_passages: int | None = None,
     device: str = "auto",
     precision: Literal["auto", "32", "bf16"] = "auto",
+    allow: Sequence[str] | None = None,
 ) -> None:
     """Reorder documents with a trained model, in one of three ways.
 
@@ -68,6 +69,7 @@ def rerank(
         max_passages: read so many passages of a document, from its beginning (default: all).
         device: auto, cpu, cuda, cuda:1 ...
         precision: 32 is exact; bf16 is about twice as fast where the hardware has it; auto is bf16 there.
+        allow: packages, or classes by their import paths, that the model may name as its scorer; those of ltr it may anyway.
     """
     talk()
     _check(dataset, run, output, query)
@@ -76,7 +78,16 @@ def rerank(
     from ltr.inference.reranker import Reranker
 
     reranker = Reranker.load(
-        model, device, precision, batch_tokens, max_length, max_query_length, passages, stride, max_passages
+        model,
+        device,
+        precision,
+        batch_tokens,
+        max_length,
+        max_query_length,
+        passages,
+        stride,
+        max_passages,
+        allow or (),
     )
     mixing: bool | float = interpolate if weight is None else weight
     if query is not None and dataset is not None:

@@ -32,7 +32,7 @@ def contents_of(data: RankingData) -> dict[str, str]:
     """
     named = data.named
     if isinstance(data, TextData):
-        found = {}
+        found: dict[str, str] = {}
         for part in named:
             collection = data.collection(part)
             found[part] = collection.signature

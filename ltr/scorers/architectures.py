@@ -112,7 +112,9 @@ def apart(config: Any, batch: TextLists) -> Tensor | None:
         return batch.lengths
     if getattr(config, "is_encoder_decoder", False):
         # such models look for the last end-of-text token, and take only texts with equally many
-        ends = batch.input_ids.eq(config.eos_token_id).cumsum(0)
-        starts = batch.doc_offsets[:-1]
-        return ends[batch.doc_offsets[1:] - 1] - ends[starts] + batch.input_ids[starts].eq(config.eos_token_id).long()
+        ends = batch.tokens.ids.eq(config.eos_token_id).cumsum(0)
+        starts = batch.tokens.offsets[:-1]
+        return (
+            ends[batch.tokens.offsets[1:] - 1] - ends[starts] + batch.tokens.ids[starts].eq(config.eos_token_id).long()
+        )
     return None

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ltr.errors import ConfigError
 from ltr.io.compiled import keep_compiled
 from ltr.io.runs import Run
 from ltr.metrics.measures.lists import JudgedLists
@@ -44,6 +45,8 @@ def measured(lists: JudgedLists, measure: Measure) -> np.ndarray:
     """[queries] float64 values of one measure, as ``ltr.metrics.measures.vectorised.measured`` gives them; 0 without relevant
     documents.
     """
+    if measure.own:
+        raise ConfigError(f"measure {measure} is a function of your own, which ranx does not know; leave engine out")
     with _turn:
         return _measured(measure, lists)
 

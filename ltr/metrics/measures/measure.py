@@ -10,6 +10,7 @@ from typing import ClassVar
 from ltr.errors import ConfigError
 from ltr.io.names import suggestion
 from ltr.metrics.measures.label_measures import LABEL_KINDS, LabelMeasure
+from ltr.metrics.measures.own import PATH, function_of, own_parts
 from ltr.metrics.measures.syntax import taken_apart, written
 
 
@@ -64,7 +65,8 @@ class Measure:
     """One measure with its settings, such as ``ndcg@10`` or ``precision-l2@5``.
 
     Args:
-        name: one of ``KINDS``.
+        name: one of ``KINDS``, or the import path of a function of one's own, such as ``mypkg.measures.first_click``: of
+            (grades, ranks) of a query's judged documents, larger is better (see ``ltr.metrics.measures.own``).
         cutoff: ranks that count; 0 for all.
         level: smallest grade that counts as relevant; lower grades count nothing.
         persistence: of rank-biased precision only, in (0, 1): how likely a user goes on to the next rank.
@@ -87,7 +89,9 @@ class Measure:
     per_query: ClassVar[bool] = True
 
     def __post_init__(self):
-        if self.name not in KINDS:
+        if self.own:
+            function_of(self.name)
+        elif self.name not in KINDS:
             raise ConfigError(f"no measure {self.name!r}; {_nearest(self.name)}")
         if self.level < 1:
             raise ConfigError(f"measure {self.name}: the relevance level must be at least 1, got {self.level}")
@@ -106,6 +110,9 @@ class Measure:
         """The measure that ``text`` names: ``name[.persistence][-l<level>][@cutoff]`` (``@cutoff-l<level>`` as well)."""
         if isinstance(text, Measure):
             return text
+        if own := own_parts(text):
+            path, level, cutoff = own
+            return cls(path, cutoff, level)
         parts = taken_apart(text, _nearest(text))
         if parts.name in LABEL_KINDS:
             raise ConfigError(
@@ -115,8 +122,15 @@ class Measure:
         return cls(parts.name, parts.cutoff, parts.level, parts.tail)
 
     @property
+    def own(self) -> bool:
+        """Whether it is a function outside ltr, named by its import path."""
+        return PATH.fullmatch(self.name) is not None
+
+    @property
     def kind(self) -> Kind:
         """What the measure is, its gain and whether it takes a cutoff."""
+        if self.own:
+            return Kind((function_of(self.name).__doc__ or self.name).strip().splitlines()[0], cutoff=True)
         return KINDS[self.name]
 
     def __str__(self) -> str:
@@ -140,7 +154,7 @@ def parse(text: str | AnyMeasure) -> AnyMeasure:
     """
     if not isinstance(text, str):
         return text
-    named = taken_apart(text, _nearest(text)).name in LABEL_KINDS
+    named = own_parts(text) is None and taken_apart(text, _nearest(text)).name in LABEL_KINDS
     return LabelMeasure.parse(text) if named else Measure.parse(text)
 
 

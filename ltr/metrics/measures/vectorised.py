@@ -14,6 +14,7 @@ import numpy as np
 
 from ltr.metrics.measures.lists import JudgedLists
 from ltr.metrics.measures.measure import Measure
+from ltr.metrics.measures.own import own_values
 
 
 class Hits(NamedTuple):
@@ -37,6 +38,8 @@ def measured(lists: JudgedLists, measure: Measure) -> np.ndarray:
     >>> measured(lists, Measure.parse("mrr")).tolist(), measured(lists, Measure.parse("mrr-l2")).tolist()
     ([0.5], [0.2])
     """
+    if measure.own:
+        return own_values(lists, measure.name, measure.level, measure.cutoff)
     return FUNCTIONS[measure.name](lists, measure)
 
 
