@@ -27,6 +27,7 @@ PACKAGES = ("ltr.links", "ltr.losses", "ltr.scorers", "ltr.data")
 #: their public classes that are bases, or no settings of anything
 OTHERS = {
     "Link",
+    "ShapedLink",
     "Loss",
     "Laws",
     "Scorer",

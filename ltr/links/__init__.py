@@ -8,6 +8,7 @@ from ltr.links.exponential import Exp, ReverseExp, Sinh
 from ltr.links.numeric import Numeric
 from ltr.links.piecewise import Piecewise
 from ltr.links.scalar import Asinh, Identity, Sigmoid, Tanh
+from ltr.links.shaped import ShapedLink
 from ltr.links.softplus import Softplus
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Piecewise",
     "ReverseExp",
     "Scaled",
+    "ShapedLink",
     "Sigmoid",
     "Sinh",
     "Softplus",

@@ -1,4 +1,4 @@
-"""Element-wise functions whose derivatives are known, and the precision they are computed in."""
+"""Element-wise functions whose derivatives are known, and those whose are not; the precision they are computed in."""
 
 from __future__ import annotations
 
@@ -90,6 +90,18 @@ class _Known(torch.autograd.Function):
 def known(value: Function, partials: tuple[Function, ...], *inputs: Tensor | float) -> Tensor:
     """``value(*inputs)`` element by element, with the partial derivatives given as functions of the same inputs."""
     return _Known.apply(value, partials, *floating(*inputs))
+
+
+def derivative(function: Function, z: Tensor) -> Tensor:
+    """The derivative of a function of one tensor by autograd, itself differentiable where ``z`` asks for gradients."""
+    keep = z.requires_grad and torch.is_grad_enabled()
+    with torch.enable_grad():
+        x = z if keep else z.detach().requires_grad_()
+        values = function(x)
+        if not values.requires_grad:  # the slope of a straight line
+            return torch.zeros_like(z)
+        (slope,) = torch.autograd.grad(values.sum(), x, create_graph=keep, materialize_grads=True)
+    return slope
 
 
 def mean_between(slope: Function, y: Tensor, d: Tensor) -> Tensor:

@@ -32,6 +32,8 @@ class Link:
     exact functions of the link, not those of the arithmetic, and can be taken again. Gradients that return to float16
     scores saturate at 65504.
 
+    A link of your own derives from ``ltr.links.ShapedLink``, which says what to define.
+
     Note: values and gradients are finite for scores up to 1e4 in size at default width and scale.
     Source: G. I. Shamir and M. K. Warmuth, Selective Matching Losses, arXiv 2506.04446 (2025).
     """
@@ -218,16 +220,18 @@ class Link:
         2.0
         """
         low, high = region(cls.__name__, range, scores, top, bottom)
-        return cls._focused(low, high, scale)
+        return cls.focused(low, high, scale)
+
+    #: why ``focus`` does not know what to do
+    unfocused = "it has no center and width of its own"
 
     @classmethod
-    def _focused(cls, low: float, high: float, scale: float) -> Link:
+    def focused(cls, low: float, high: float, scale: float) -> Link:
+        """The link of this kind that is steep between two scores, for ``focus``, which checks them."""
         raise ConfigError(
-            f"{cls.__name__}.focus: {cls._unfocused}; use Sigmoid, Tanh, Asinh, Exp (high scores), ReverseExp (low "
+            f"{cls.__name__}.focus: {cls.unfocused}; use Sigmoid, Tanh, Asinh, Exp (high scores), ReverseExp (low "
             "scores), Softplus or Piecewise"
         )
-
-    _unfocused = "it has no center and width of its own"
 
     def __add__(self, other: Link) -> Sum:
         if not isinstance(other, Link):
@@ -248,7 +252,7 @@ class Link:
     def _toward_target(self, pred: Tensor, target: Tensor) -> Tensor:
         return (target - pred) * self.slope(target)
 
-    # What a kind of link defines: plain arithmetic on tensors of one floating type, without thought for gradients
+    # What a kind of link defines (ShapedLink from its shape): plain arithmetic on tensors of one floating type, without thought for gradients
     # (_curvature excepted, which autograd differentiates).
     def _value(self, z: Tensor) -> Tensor:
         raise NotImplementedError

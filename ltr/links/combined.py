@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from ltr.errors import ConfigError
 from ltr.links.base import Link
+from ltr.links.bisection import solved
 from ltr.links.shaped import number
-
-#: half of the scores that a numerical inverse searches, in powers of ten
-REACH = 1e12
 
 
 @dataclass(frozen=True, repr=False)
@@ -31,7 +28,7 @@ class Sum(Link):
 
     parts: tuple[Link, ...]
 
-    _unfocused = "a sum has as many steep regions as parts; focus each part"
+    unfocused = "a sum has as many steep regions as parts; focus each part"
 
     def __post_init__(self) -> None:
         if isinstance(self.parts, Link) or not all(isinstance(p, Link) for p in self.parts):
@@ -66,8 +63,8 @@ class Sum(Link):
         return sum(others, first)
 
     def matched(self, pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        apart, rise = zip(*(p.matched(pred, target) for p in self.parts), strict=True)
-        return sum(apart[1:], apart[0]), sum(rise[1:], rise[0])
+        divergence, difference = zip(*(p.matched(pred, target) for p in self.parts), strict=True)
+        return sum(divergence[1:], divergence[0]), sum(difference[1:], difference[0])
 
     def _value(self, z: Tensor) -> Tensor:
         return self._total("_value", z)
@@ -95,7 +92,7 @@ class Sum(Link):
         return sum(others, first)
 
     def _inverse(self, y: Tensor) -> Tensor:
-        return solved(self, y) if len(self.parts) > 1 else self.parts[0]._inverse(y)
+        return solved(self._value, self.range, y) if len(self.parts) > 1 else self.parts[0]._inverse(y)
 
 
 @dataclass(frozen=True, repr=False)
@@ -114,7 +111,7 @@ class Scaled(Link):
     link: Link
     factor: float
 
-    _unfocused = "focus the link inside and scale that"
+    unfocused = "focus the link inside and scale that"
 
     def __post_init__(self) -> None:
         if not isinstance(self.link, Link):
@@ -149,8 +146,8 @@ class Scaled(Link):
         return self.link.steepest
 
     def matched(self, pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        apart, rise = self.link.matched(pred, target)
-        return self.factor * apart, self.factor * rise
+        divergence, difference = self.link.matched(pred, target)
+        return self.factor * divergence, self.factor * difference
 
     def _value(self, z: Tensor) -> Tensor:
         return self.factor * self.link._value(z)
@@ -178,21 +175,3 @@ class Scaled(Link):
 
     def _inverse(self, y: Tensor) -> Tensor:
         return self.link._inverse(y / self.factor)
-
-
-def solved(link: Link, y: Tensor) -> Tensor:
-    """The score where ``link`` takes the value y, by bisection: infinite at the ends of its range, NaN outside.
-
-    The search runs over z = sinh(u), which is fine near 0 and still reaches far out, and takes a fixed number of
-    steps, so that a GPU never waits for an answer.
-    """
-    bound = float(torch.asinh(torch.tensor(REACH)))
-    low, high = torch.full_like(y, -bound), torch.full_like(y, bound)
-    for _ in range(64):
-        middle = (low + high) / 2
-        below = link._value(torch.sinh(middle)) < y
-        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-    z = torch.sinh((low + high) / 2)
-    bottom, top = link.range
-    z = torch.where(y == bottom, -torch.inf, torch.where(y == top, torch.inf, z))
-    return torch.where((y < bottom) | (y > top), torch.nan, z)

@@ -30,39 +30,39 @@ class Sinh(Growing):
     """
 
     _two_sided = True
-    _unfocused = "Sinh is steep on both sides of its center, not in one range"
+    unfocused = "Sinh is steep on both sides of its center, not in one range"
 
     @property
     def _end_slope(self) -> float:
         return math.cosh(self.tail)
 
-    def _inner(self, x: Tensor) -> Tensor:
+    def _inner_shape(self, x: Tensor) -> Tensor:
         return torch.sinh(x)
 
-    def _inner_area(self, x: Tensor) -> Tensor:
+    def _inner_primitive(self, x: Tensor) -> Tensor:
         return torch.cosh(x)
 
-    def _inner_steep(self, x: Tensor) -> Tensor:
+    def _inner_slope(self, x: Tensor) -> Tensor:
         return torch.cosh(x)
 
-    def _inner_bend(self, x: Tensor) -> Tensor:
+    def _inner_curvature(self, x: Tensor) -> Tensor:
         return torch.sinh(x)
 
-    def _inner_rise(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
+    def _inner_difference(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
         return 2 * torch.cosh(y + d / 2) * torch.sinh(d / 2)
 
-    def _inner_far_apart(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
+    def _inner_far_divergence(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
         return torch.cosh(x) - torch.cosh(y) - d * torch.sinh(y)
 
-    def _inner_both(self, x: Tensor, y: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+    def _inner_divergence_and_difference(self, x: Tensor, y: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
         # half of what eˣ and -e⁻ˣ make; where one goes up, the other goes down
-        fall, up, both = _way_up(d)
+        drop, rising, both_ways = _over_larger(d)
         high, low = torch.maximum(x, y).exp_(), torch.minimum(x, y).neg_().exp_()
-        rise = fall.mul_(high + low).mul_(0.5).copysign_(d)
-        down = both.sub_(up)
-        return up.mul_(high).addcmul_(down, low).mul_(0.5), rise
+        difference = drop.mul_(high + low).mul_(0.5).copysign_(d)
+        falling = both_ways.sub_(rising)
+        return rising.mul_(high).addcmul_(falling, low).mul_(0.5), difference
 
-    def _inner_solve(self, v: Tensor) -> Tensor:
+    def _inner_inverse(self, v: Tensor) -> Tensor:
         return torch.asinh(v)
 
 
@@ -83,44 +83,44 @@ class Exp(Growing):
     2.0
     """
 
-    _limits = (0.0, math.inf)
-    _rising = True
+    shape_range = (0.0, math.inf)
+    shape_convex = True
 
     @property
     def _end_slope(self) -> float:
         return math.exp(self.tail)
 
-    def _inner(self, x: Tensor) -> Tensor:
+    def _inner_shape(self, x: Tensor) -> Tensor:
         return torch.exp(x)
 
-    _inner_area = _inner_steep = _inner_bend = _inner
+    _inner_primitive = _inner_slope = _inner_curvature = _inner_shape
 
-    def _inner_rise(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
+    def _inner_difference(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
         return -d.sign() * torch.exp(torch.maximum(x, y)) * torch.expm1(-d.abs())
 
-    def _inner_far_apart(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
+    def _inner_far_divergence(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
         return torch.exp(x) - (1 + d) * torch.exp(y)
 
-    def _inner_both(self, x: Tensor, y: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
-        fall, up, _ = _way_up(d)
+    def _inner_divergence_and_difference(self, x: Tensor, y: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+        drop, divergence, _ = _over_larger(d)
         high = torch.maximum(x, y).exp_()
-        return up.mul_(high), fall.mul_(high).copysign_(d)
+        return divergence.mul_(high), drop.mul_(high).copysign_(d)
 
-    def _inner_solve(self, v: Tensor) -> Tensor:
+    def _inner_inverse(self, v: Tensor) -> Tensor:
         return torch.log(v)
 
-    def _beyond(self, x: Tensor, upper: bool) -> Tensor:
-        return self._area(x)
+    def shape_boundary(self, x: Tensor, upper: bool) -> Tensor:
+        return self.shape_primitive(x)
 
-    def _above_tangent(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
+    def shape_bregman(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
         a, b, inside = self._clipped(x, y, d)
-        near = inside * inside * area_between(self._inner_bend, b, inside)
-        total = torch.where(inside.abs() <= 1, near, self._inner_far_apart(a, b, inside))
+        near = inside * inside * area_between(self._inner_curvature, b, inside)
+        total = torch.where(inside.abs() <= 1, near, self._inner_far_divergence(a, b, inside))
         # beyond the tail the slope stands still: what lies above the target's tangent grows as a line
-        return total + (x - a) * self._inner_rise(a, b, inside)
+        return total + (x - a) * self._inner_difference(a, b, inside)
 
     @classmethod
-    def _focused(cls, low: float, high: float, scale: float) -> Exp:
+    def focused(cls, low: float, high: float, scale: float) -> Exp:
         return cls(high, (high - low) / math.log(2), scale)
 
 
@@ -141,49 +141,49 @@ class ReverseExp(Growing):
     -1.0
     """
 
-    _limits = (-math.inf, 0.0)
+    shape_range = (-math.inf, 0.0)
 
     @property
     def _mirror(self) -> Exp:
         return Exp(tail=self.tail)
 
-    def _g(self, x: Tensor) -> Tensor:
-        return -self._mirror._g(-x)
+    def shape(self, x: Tensor) -> Tensor:
+        return -self._mirror.shape(-x)
 
-    def _area(self, x: Tensor) -> Tensor:
-        return self._mirror._area(-x)
+    def shape_primitive(self, x: Tensor) -> Tensor:
+        return self._mirror.shape_primitive(-x)
 
-    def _steep(self, x: Tensor) -> Tensor:
-        return self._mirror._steep(-x)
+    def shape_slope(self, x: Tensor) -> Tensor:
+        return self._mirror.shape_slope(-x)
 
-    def _bend(self, x: Tensor) -> Tensor:
-        return -self._mirror._bend(-x)
+    def shape_curvature(self, x: Tensor) -> Tensor:
+        return -self._mirror.shape_curvature(-x)
 
-    def _apart(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
-        return self._mirror._apart(-x, -y, -d)
+    def shape_divergence(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
+        return self._mirror.shape_divergence(-x, -y, -d)
 
-    def _rise(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
-        return -self._mirror._rise(-x, -y, -d)
+    def shape_difference(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
+        return -self._mirror.shape_difference(-x, -y, -d)
 
-    def _both(self, x: Tensor, y: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
-        cost, rise = self._mirror._both(-x, -y, -d)
-        return cost, rise.neg_()
+    def shape_divergence_and_difference(self, x: Tensor, y: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+        divergence, difference = self._mirror.shape_divergence_and_difference(-x, -y, -d)
+        return divergence, difference.neg_()
 
-    def _beyond(self, x: Tensor, upper: bool) -> Tensor:
-        return self._area(x)
+    def shape_boundary(self, x: Tensor, upper: bool) -> Tensor:
+        return self.shape_primitive(x)
 
-    def _solve(self, v: Tensor) -> Tensor:
-        return -self._mirror._solve(-v)
+    def shape_inverse(self, v: Tensor) -> Tensor:
+        return -self._mirror.shape_inverse(-v)
 
     @classmethod
-    def _focused(cls, low: float, high: float, scale: float) -> ReverseExp:
+    def focused(cls, low: float, high: float, scale: float) -> ReverseExp:
         return cls(low, (high - low) / math.log(2), scale)
 
 
-def _way_up(d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """From u = |d|, in float32: e⁻ᵘ - 1, what exponentials are apart over the larger one, and u (1 - e⁻ᵘ).
+def _over_larger(d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What eˣ and eʸ make over the larger of them, in float32: -|difference|, divergence, and divergence of both ways.
 
-    On the way down that is v = u + e⁻ᵘ - 1, on the way up u (1 - e⁻ᵘ) - v.
+    With u = |d| these are e⁻ᵘ - 1; v = u + e⁻ᵘ - 1 to the higher target, or u (1 - e⁻ᵘ) - v to the lower; and their sum.
     """
     u = d.abs()
     near = (u * NEAR[-1]).add_(NEAR[-2])
@@ -192,7 +192,7 @@ def _way_up(d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     near.mul_(u).mul_(u)
     # without expm1, for which torch's compiler for processors writes exp(x) - 1
     close, far = u <= NEAR[0], u.neg().exp_().sub_(1)
-    fall, down = torch.where(close, near - u, far), torch.where(close, near, far + u)
-    both = u.mul_(fall).neg_()
-    up = torch.where(d > 0, both - down, down)
-    return fall, up, both
+    drop, to_higher = torch.where(close, near - u, far), torch.where(close, near, far + u)
+    both_ways = u.mul_(drop).neg_()
+    divergence = torch.where(d > 0, both_ways - to_higher, to_higher)
+    return drop, divergence, both_ways

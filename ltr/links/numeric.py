@@ -14,16 +14,11 @@ from torch import Tensor
 
 from ltr.errors import ConfigError
 from ltr.io.names import suggestion
+from ltr.links import quadrature
+from ltr.links.autograd import derivative
 from ltr.links.base import Link
-from ltr.links.combined import solved
-from ltr.links.quadrature import integrate
-
-#: below this distance the slope is integrated, above it the function: the difference of two values would cancel
-NEAR = 1e-2
-#: the score that stands for infinity
-FAR = 1e4
-#: how far a function may fall, relative to its size, before it counts as falling: rounding
-ROUNDING = 1e-9
+from ltr.links.bisection import solved
+from ltr.links.trial import FAR, check_range, check_rise, falls, grid, not_negative, refuse, tried
 
 
 @dataclass(frozen=True, repr=False)
@@ -57,7 +52,7 @@ class Numeric(Link):
     low: float = -math.inf
     high: float = math.inf
 
-    _unfocused = "its function stands where it stands"
+    unfocused = "its function stands where it stands"
 
     def __post_init__(self) -> None:
         if not isinstance(self.function, str):
@@ -66,7 +61,7 @@ class Numeric(Link):
             object.__setattr__(self, "function", import_path(self.function) or self.function)
         object.__setattr__(self, "low", float(self.low))
         object.__setattr__(self, "high", float(self.high))
-        self._probe()
+        self._try()
 
     def __repr__(self) -> str:
         function = repr(self.function)
@@ -86,107 +81,47 @@ class Numeric(Link):
     def steepest(self) -> tuple[float, ...]:
         return ()
 
-    def _probe(self) -> None:
-        z = (torch.arange(-1000, 1001, dtype=torch.float64) * 0.0099).sinh()
-        try:
-            values = self._value(z.clone().requires_grad_())
-        except ConfigError:
-            raise
-        except Exception as error:
-            raise ConfigError(
-                f"{self!r}: function must take a float64 tensor of scores, it raised {type(error).__name__}: {error}"
-            ) from error
-        if not isinstance(values, Tensor) or values.shape != z.shape or values.dtype != z.dtype:
-            got = f"{values.dtype} {list(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
-            raise ConfigError(f"{self!r}: function must return a tensor like its input, float64 [2001], got {got}")
+    def _try(self) -> None:
+        who, z = f"{self!r}: function", grid()
+        values = tried(who, self._value, z.clone().requires_grad_())
         if not values.requires_grad:
-            raise ConfigError(f"{self!r}: function must use torch operations that autograd can follow")
+            raise ConfigError(f"{who} must use torch operations that autograd can follow")
         values = values.detach()
-        self._refuse(values.isnan(), z, "must be defined for every score", values)
-        self._refuse(falls(values), z[1:], "must increase: a link that falls has no matching loss", values[1:])
-        if bool((values == values[0]).all()):
-            raise ConfigError(f"{self!r}: function must increase somewhere, got {values[0]:g} everywhere")
-        outside = (values < self.low) | (values > self.high)
-        self._refuse(outside, z, f"must stay in its declared range [{self.low:g}, {self.high:g}]", values)
+        refuse(who, "must be defined for every score", values.isnan(), z, values)
+        check_rise(who, z, values)
+        check_range(who, self.range, z, values)
         slopes = self._slope(z)
-        self._refuse(slopes.isnan() & values.isfinite(), z, "must have a slope that autograd finds", slopes)
+        refuse(who, "must have a slope that autograd finds", slopes.isnan() & values.isfinite(), z, slopes)
         if self.convex:
-            self._refuse(falls(slopes), z[1:], "was declared convex, so its slope must never fall", slopes[1:])
-
-    def _refuse(self, wrong: Tensor, z: Tensor, rule: str, values: Tensor) -> None:
-        if bool(wrong.any()):
-            i = int(wrong.to(torch.uint8).argmax())
-            raise ConfigError(f"{self!r}: function {rule}; at score {z[i]:g} got {values[i]:g}")
+            refuse(who, "was declared convex, so its slope must never fall", falls(slopes), z[1:], slopes[1:])
 
     def _value(self, z: Tensor) -> Tensor:
         return resolved(self.function)(z) if isinstance(self.function, str) else self.function(z)
 
     def _slope(self, z: Tensor) -> Tensor:
-        return self._derivative(self._value, z)
+        return derivative(self._value, z)
 
     def _curvature(self, z: Tensor) -> Tensor:
-        return self._derivative(lambda x: self._derivative(self._value, x, keep=True), z, keep=z.requires_grad)
-
-    def _derivative(self, function: Callable[[Tensor], Tensor], z: Tensor, keep: bool = False) -> Tensor:
-        with torch.enable_grad():
-            x = z if z.requires_grad and keep else z.detach().requires_grad_()
-            values = function(x)
-            if not values.requires_grad:  # the slope of a straight line
-                return torch.zeros_like(z)
-            (slope,) = torch.autograd.grad(values.sum(), x, create_graph=keep, materialize_grads=True)
-        return slope
-
-    def _along(self, integrand: Callable[[Tensor, Tensor], Tensor], start: Tensor, d: Tensor) -> Tensor:
-        """∫₀¹ of integrand(t, start + t d) dt for each element."""
-        flat, step = start.flatten(), d.flatten()
-
-        def at(t: Tensor, which: Tensor) -> Tensor:
-            return integrand(t, flat[which] + t * step[which])
-
-        def coarse(low: Tensor, high: Tensor, which: Tensor) -> Tensor:
-            # what happens at scores of ordinary size, or beside the target, must not be lost in a span of thousands
-            ends = torch.stack([low, high]) * step[which] + flat[which]
-            left, right = ends.amin(0), ends.amax(0)
-            apart = [torch.maximum(left - place, place - right).clamp(min=0) for place in (0.0, flat[which])]
-            return right - left > 1 + torch.minimum(*apart) / 2
-
-        return integrate(at, flat.numel(), flat, coarse).view_as(start)
+        return derivative(self._slope, z)
 
     def _primitive(self, z: Tensor) -> Tensor:
-        return z * self._along(lambda t, v: self._value(v), torch.zeros_like(z), z)
+        return quadrature.primitive(self._value, z)
 
     def _divergence(self, pred: Tensor, target: Tensor) -> Tensor:
-        d = pred - target
-        near = d.abs() <= NEAR
-        area = self._along(lambda t, v: (1 - t) * self._slope(v), target, torch.where(near, d, 0))
-        # between here and there: the mean height above the target
-        height = self._along(lambda t, v: self._value(v), target, torch.where(near, 0, d)) - self._value(target)
-        result = torch.where(near, d * d * area, d * height)
-        size = d.abs() * torch.maximum(self._value(pred).abs(), self._value(target).abs())
-        self._refuse((result < -ROUNDING * size).flatten(), pred.flatten(), "must increase", result.flatten())
-        return result
+        result = quadrature.divergence(self._value, self._slope, pred, target, pred - target)
+        return not_negative(f"{self!r}: function", self._value, pred, target, result)
 
     def _difference(self, pred: Tensor, target: Tensor) -> Tensor:
-        d = pred - target
-        near = d.abs() <= NEAR
-        quotient = self._along(lambda t, v: self._slope(v), target, torch.where(near, d, 0))
-        return torch.where(near, d * quotient, self._value(pred) - self._value(target))
+        return quadrature.difference(self._value, self._slope, pred, target, pred - target)
 
     def _bregman(self, pred: Tensor, target: Tensor) -> Tensor:
-        d = pred - target
-        return d * (self._along(lambda t, v: self._slope(v), target, d) - self._slope(target))
+        return quadrature.bregman(self._slope, target, pred - target)
 
     def _boundary(self, pred: Tensor, upper: bool) -> Tensor:
         return self._divergence(pred, torch.full_like(pred, FAR if upper else -FAR))
 
     def _inverse(self, y: Tensor) -> Tensor:
-        return solved(self, y)
-
-
-def falls(values: Tensor) -> Tensor:
-    """Where a value lies below the one before it, by more than rounding."""
-    before, after = values[:-1], values[1:]
-    return before - after > ROUNDING * torch.maximum(before.abs(), after.abs())
+        return solved(self._value, self.range, y)
 
 
 def import_path(function: Any) -> str | None:

@@ -129,14 +129,14 @@ class Piecewise(Link):
     def matched(self, pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         if pred.dtype == torch.float64 or not self._single:
             return super().matched(pred, target)
-        cost, rise = torch.zeros_like(pred), torch.zeros_like(pred)
+        divergence, difference = torch.zeros_like(pred), torch.zeros_like(pred)
         for low, high, slope in self._regions:
             inside = pred.clamp(low, high)
             step = target.clamp(low, high).neg_().add_(inside)
-            rise.add_(step, alpha=slope)
+            difference.add_(step, alpha=slope)
             # all terms of all regions have one sign: nothing cancels
-            cost.addcmul_(torch.sub(pred, inside, out=inside).add_(step, alpha=0.5), step, value=slope)
-        return cost, rise
+            divergence.addcmul_(torch.sub(pred, inside, out=inside).add_(step, alpha=0.5), step, value=slope)
+        return divergence, difference
 
     @staticmethod
     def _step(pred: Tensor, target: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -168,5 +168,5 @@ class Piecewise(Link):
         return z + (top / above if above else torch.where(top > 0, torch.nan, 0))
 
     @classmethod
-    def _focused(cls, low: float, high: float, scale: float) -> Piecewise:
+    def focused(cls, low: float, high: float, scale: float) -> Piecewise:
         return cls((low, high), (0.1 * scale, scale, 0.1 * scale))

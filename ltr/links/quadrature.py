@@ -1,4 +1,4 @@
-"""Adaptive quadrature for many integrals at once."""
+"""Adaptive quadrature for many integrals at once, and what follows by it for an increasing function."""
 
 from __future__ import annotations
 
@@ -26,6 +26,10 @@ TOLERANCE = 1e-12
 ROUNDING = 1e-14
 #: pieces halved this often are accepted as they are: a jump is located to 1e-15 of the interval by then
 DEEPEST = 50
+#: below this distance the slope is integrated, above it the function: the difference of two values would cancel
+NEAR = 1e-2
+
+Function = Callable[[Tensor], Tensor]
 
 
 def integrate(
@@ -68,3 +72,46 @@ def integrate(
             break
         which, low, length = which.repeat(2), torch.cat([low, low + length]), length.repeat(2)
     return total
+
+
+def primitive(value: Function, z: Tensor) -> Tensor:
+    """∫ from 0 to z of ``value``."""
+    return z * _along(lambda t, v: value(v), torch.zeros_like(z), z)
+
+
+def divergence(value: Function, slope: Function, pred: Tensor, target: Tensor, d: Tensor) -> Tensor:
+    """∫ from target to pred of value(z) - value(target) dz; ``d`` is pred - target."""
+    near = d.abs() <= NEAR
+    mean_slope = _along(lambda t, v: (1 - t) * slope(v), target, torch.where(near, d, 0))
+    # between here and there: the mean height above the target
+    height = _along(lambda t, v: value(v), target, torch.where(near, 0, d)) - value(target)
+    return torch.where(near, d * d * mean_slope, d * height)
+
+
+def difference(value: Function, slope: Function, pred: Tensor, target: Tensor, d: Tensor) -> Tensor:
+    """value(pred) - value(target)."""
+    near = d.abs() <= NEAR
+    quotient = _along(lambda t, v: slope(v), target, torch.where(near, d, 0))
+    return torch.where(near, d * quotient, value(pred) - value(target))
+
+
+def bregman(slope: Function, target: Tensor, d: Tensor) -> Tensor:
+    """What the primitive of ``slope`` is at target + d above its tangent at the target."""
+    return d * (_along(lambda t, v: slope(v), target, d) - slope(target))
+
+
+def _along(integrand: Callable[[Tensor, Tensor], Tensor], start: Tensor, d: Tensor) -> Tensor:
+    """∫₀¹ of integrand(t, start + t d) dt for each element."""
+    flat, step = start.flatten(), d.flatten()
+
+    def at(t: Tensor, which: Tensor) -> Tensor:
+        return integrand(t, flat[which] + t * step[which])
+
+    def coarse(low: Tensor, high: Tensor, which: Tensor) -> Tensor:
+        # what happens at scores of ordinary size, or beside the target, must not be lost in a span of thousands
+        ends = torch.stack([low, high]) * step[which] + flat[which]
+        left, right = ends.amin(0), ends.amax(0)
+        distances = [torch.maximum(left - place, place - right).clamp(min=0) for place in (0.0, flat[which])]
+        return right - left > 1 + torch.minimum(*distances) / 2
+
+    return integrate(at, flat.numel(), flat, coarse).view_as(start)

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from ltr.links.scalar import Sigmoid, softplus
-from ltr.links.shaped import Shaped
+from ltr.links.shaped import ShapedLink
 
 #: Gauss and Legendre's three nodes between 0 and 1, and their weights
 NODES = ((0.5 - math.sqrt(0.15), 5 / 18), (0.5, 4 / 9), (0.5 + math.sqrt(0.15), 5 / 18))
 
 
 @dataclass(frozen=True, repr=False)
-class Softplus(Shaped):
+class Softplus(ShapedLink):
     """h = log(1 + eˣ): flat below the center, of slope scale/width above it; convex, so it serves composite losses.
 
     ``focus(range=(a, b))`` puts the center at a and takes width = (b - a) / log 19: the slope is half its limit at a
@@ -27,51 +27,51 @@ class Softplus(Shaped):
     0.6931
     """
 
-    _limits = (0.0, math.inf)
-    _rising = _single = True
-    _peaks = (40.0,)
+    shape_range = (0.0, math.inf)
+    shape_convex = single_precision = True
+    shape_peaks = (40.0,)
     _base: ClassVar[Sigmoid] = Sigmoid()
 
-    def _g(self, x: Tensor) -> Tensor:
+    def shape(self, x: Tensor) -> Tensor:
         return softplus(x)
 
-    def _area(self, x: Tensor) -> Tensor:
+    def shape_primitive(self, x: Tensor) -> Tensor:
         """∫ from -∞ to x of softplus, the dilogarithm -Li₂(-eˣ); by F(x) = x²/2 + π²/6 - F(-x) for x > 0."""
         below = _dilogarithm(softplus(-x.abs()))
         return torch.where(x > 0, x * x / 2 + math.pi**2 / 6 - below, below)
 
-    def _steep(self, x: Tensor) -> Tensor:
+    def shape_slope(self, x: Tensor) -> Tensor:
         return torch.sigmoid(x)
 
-    def _bend(self, x: Tensor) -> Tensor:
-        # not the sigmoid's _steep: autograd goes through here
+    def shape_curvature(self, x: Tensor) -> Tensor:
+        # not the sigmoid's shape_slope: autograd goes through here
         return torch.sigmoid(x) * torch.sigmoid(-x)
 
-    def _solve(self, v: Tensor) -> Tensor:
+    def shape_inverse(self, v: Tensor) -> Tensor:
         # log(eᵛ - 1), where eᵛ may overflow
         return v + torch.log(-torch.expm1(-v))
 
-    def _beyond(self, x: Tensor, upper: bool) -> Tensor:
-        return self._area(x)
+    def shape_boundary(self, x: Tensor, upper: bool) -> Tensor:
+        return self.shape_primitive(x)
 
-    def _far_apart(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
+    def _far_divergence(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
         # both above 0: the parabola less the mirrored divergence, so that large squares do not cancel
         above = (x > 0) & (y > 0)
         x, y, e = (torch.where(above, -v, v) for v in (x, y, d))
-        direct = self._area(x) - self._area(y) - e * softplus(y)
+        direct = self.shape_primitive(x) - self.shape_primitive(y) - e * softplus(y)
         return torch.where(above, d * d / 2 - direct, direct)
 
-    def _both(self, x: Tensor, y: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+    def shape_divergence_and_difference(self, x: Tensor, y: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
         if d.dtype == torch.float64:
-            return super()._both(x, y, d)
+            return super().shape_divergence_and_difference(x, y, d)
         # near: three nodes of Gauss and Legendre, right to 5e-7; the area weighs the slope by what is left of the way
-        rise = torch.add(y, d, alpha=NODES[0][0]).sigmoid_().mul_(NODES[0][1])
-        area = rise * (1 - NODES[0][0])
+        difference = torch.add(y, d, alpha=NODES[0][0]).sigmoid_().mul_(NODES[0][1])
+        area = difference * (1 - NODES[0][0])
         for node, weight in NODES[1:]:
             slope = torch.add(y, d, alpha=node).sigmoid_()
-            rise.add_(slope, alpha=weight)
+            difference.add_(slope, alpha=weight)
             area.add_(slope, alpha=weight * (1 - node))
-        rise.mul_(d)
+        difference.mul_(d)
         area.mul_(d).mul_(d)
         # far: the divergence of the hinge max(0, x), and what lies above it
         (high, above, a), (low, beyond, b) = map(_over_hinge, (x, y))
@@ -84,13 +84,13 @@ class Softplus(Shaped):
             .clamp_(min=0)
         )
         near = d.abs() <= 0.6
-        return torch.where(near, area, far), torch.where(near, rise, above.sub_(beyond).add_(step))
+        return torch.where(near, area, far), torch.where(near, difference, above.sub_(beyond).add_(step))
 
-    def _above_tangent(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
-        return self._base._apart(x, y, d)
+    def shape_bregman(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
+        return self._base.shape_divergence(x, y, d)
 
     @classmethod
-    def _focused(cls, low: float, high: float, scale: float) -> Softplus:
+    def focused(cls, low: float, high: float, scale: float) -> Softplus:
         return cls(low, (high - low) / math.log(19), scale)
 
 

@@ -22,7 +22,7 @@ def test_lists_every_loss_with_family_targets_and_sentence(capsys):
 def test_lists_every_link(capsys):
     assert main(["losses", "--links"]) == 0
     lines = capsys.readouterr().out.splitlines()[1:]
-    assert {line.split()[0] for line in lines} == set(ltr.links.__all__) - {"Link"}
+    assert {line.split()[0] for line in lines} == set(ltr.links.__all__) - {"Link", "ShapedLink"}
     assert next(line for line in lines if line.startswith("Exp")).split()[1:5] == [
         "center,",
         "width,",

@@ -41,10 +41,10 @@ def test_width_and_scale_stretch_the_tail():
 
 def test_sinh_has_tails_on_both_sides():
     link = Sinh(tail=1.0)
-    rise = math.cosh(1)
-    assert float(link(-4.0)) == pytest.approx(-math.sinh(1) - 3 * rise, rel=1e-14)
+    slope = math.cosh(1)
+    assert float(link(-4.0)) == pytest.approx(-math.sinh(1) - 3 * slope, rel=1e-14)
     # from -3 to 3: ∫ (h(z) - h(-3)) dz = -6 h(-3), as h is odd
-    assert float(link.divergence(3.0, -3.0)) == pytest.approx(6 * (math.sinh(1) + 2 * rise), rel=1e-14)
+    assert float(link.divergence(3.0, -3.0)) == pytest.approx(6 * (math.sinh(1) + 2 * slope), rel=1e-14)
     assert float(link.inverse(link(-4.0))) == pytest.approx(-4.0, rel=1e-14)
 
 

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from ltr.links import Asinh, Exp, Identity, Piecewise, ReverseExp, Sigmoid, Sinh, Softplus, Tanh
-from tests.links.cases import LINKS
+from tests.links.cases import LINKS, OWN
 
 STEPS = Piecewise([-0.5, 1.5], [0.1, 1, 0])
 SINGLE = [Identity(), Sigmoid(), Tanh(), Asinh(), Exp(), ReverseExp(), Sinh(), Softplus(), STEPS]
 
-every_link = pytest.mark.parametrize("link", LINKS, ids=repr)
+every_link = pytest.mark.parametrize("link", [*LINKS, *OWN], ids=repr)
 
 
 def drawn(spread, seed=0):
@@ -27,9 +27,9 @@ def drawn(spread, seed=0):
 @every_link
 def test_in_float64_it_is_the_two(link):
     pred, target = (part.double() for part in drawn(3.0))
-    cost, slope = link.matched(pred.clone(), target.clone())
-    torch.testing.assert_close(cost, link.divergence(pred, target), rtol=1e-12, atol=1e-14)
-    torch.testing.assert_close(slope, link.difference(pred, target), rtol=1e-12, atol=1e-14)
+    divergence, difference = link.matched(pred.clone(), target.clone())
+    torch.testing.assert_close(divergence, link.divergence(pred, target), rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(difference, link.difference(pred, target), rtol=1e-12, atol=1e-14)
 
 
 @every_link
@@ -37,41 +37,41 @@ def test_in_float64_it_is_the_two(link):
 def test_in_float32_it_is_close_and_leaves_its_inputs(link, spread):
     pred, target = drawn(spread)
     kept = pred.clone(), target.clone()
-    cost, slope = link.matched(pred, target)
+    divergence, difference = link.matched(pred, target)
     assert torch.equal(pred, kept[0])
     assert torch.equal(target, kept[1])
-    assert cost.dtype == slope.dtype == torch.float32
+    assert divergence.dtype == difference.dtype == torch.float32
     exact, right = link.divergence(pred.double(), target.double()), link.difference(pred.double(), target.double())
-    assert (cost >= 0).all()
+    assert (divergence >= 0).all()
     # each to 2e-4, all of them to 1e-6
-    assert ((cost - exact).abs() <= 2e-4 * exact + 1e-7 * exact.max()).all()
-    assert cost.double().sum().item() == pytest.approx(exact.sum().item(), rel=1e-6)
+    assert ((divergence - exact).abs() <= 2e-4 * exact + 1e-7 * exact.max()).all()
+    assert divergence.double().sum().item() == pytest.approx(exact.sum().item(), rel=1e-6)
     size = torch.maximum(link(pred.double()).abs(), link(target.double()).abs())
-    assert ((slope - right).abs() <= 1e-5 * size + 1e-9).all()
+    assert ((difference - right).abs() <= 1e-5 * size + 1e-9).all()
 
 
 @pytest.mark.parametrize("link", SINGLE, ids=repr)
 def test_nothing_between_a_score_and_itself(link):
     scores = torch.linspace(-9, 9, 50)
-    for found in link.matched(scores, scores.clone()):
-        assert (found == 0).all()
+    for value in link.matched(scores, scores.clone()):
+        assert (value == 0).all()
     far = torch.tensor([-1e4, 1e4, 1e4, -1e4])
-    assert all(found.isfinite().all() for found in link.matched(far, far.flip(0)))
+    assert all(value.isfinite().all() for value in link.matched(far, far.flip(0)))
 
 
 def test_far_out_on_the_sigmoids_flat_side_small_differences_are_kept():
     # both are mirrored to the side on which σ is small
-    cost, slope = Sigmoid().matched(torch.tensor([18.0]), torch.tensor([20.0]))
+    divergence, difference = Sigmoid().matched(torch.tensor([18.0]), torch.tensor([20.0]))
     exact = Sigmoid().divergence(18.0, 20.0), Sigmoid().difference(18.0, 20.0)
-    assert cost.item() == pytest.approx(exact[0].item(), rel=1e-4)
-    assert slope.item() == pytest.approx(exact[1].item(), rel=1e-4)
+    assert divergence.item() == pytest.approx(exact[0].item(), rel=1e-4)
+    assert difference.item() == pytest.approx(exact[1].item(), rel=1e-4)
 
 
 def relative(link, pred, target):
-    """The largest relative errors of costs and slopes."""
-    cost, slope = link.matched(pred, target)
+    """The largest relative errors of divergences and differences."""
+    divergence, difference = link.matched(pred, target)
     exact, right = link.divergence(pred.double(), target.double()), link.difference(pred.double(), target.double())
-    return ((cost / exact - 1).abs().max().item(), (slope / right - 1).abs().max().item())
+    return ((divergence / exact - 1).abs().max().item(), (difference / right - 1).abs().max().item())
 
 
 @pytest.mark.parametrize(
@@ -103,8 +103,8 @@ def test_near_differences_of_softplus_have_no_bias():
     target = torch.randn(50_000, generator=generator) - 6
     step = 0.3 + 0.7 * torch.rand(50_000, generator=generator)
     for pred in (target + step, target - step):
-        cost, exact = Softplus().matched(pred, target)[0], Softplus().divergence(pred.double(), target.double())
-        assert cost.double().sum().item() == pytest.approx(exact.sum().item(), rel=5e-7)
+        divergence, exact = Softplus().matched(pred, target)[0], Softplus().divergence(pred.double(), target.double())
+        assert divergence.double().sum().item() == pytest.approx(exact.sum().item(), rel=5e-7)
 
 
 @pytest.mark.slow
@@ -117,17 +117,17 @@ def test_a_users_own_compiler_for_processors_keeps_small_differences(link):
         target + 10 ** (-8 + 5 * torch.rand(4000, generator=generator)) * torch.randn(4000, generator=generator).sign()
     )
     apart = pred != target
-    cost, slope = torch.compile(link.matched, dynamic=True)(pred, target)
+    divergence, difference = torch.compile(link.matched, dynamic=True)(pred, target)
     exact, right = link.divergence(pred.double(), target.double()), link.difference(pred.double(), target.double())
-    assert ((cost / exact - 1).abs()[apart] < 5e-6).all()
-    assert ((slope / right - 1).abs()[apart] < 5e-6).all()
+    assert ((divergence / exact - 1).abs()[apart] < 5e-6).all()
+    assert ((difference / right - 1).abs()[apart] < 5e-6).all()
 
 
 def test_costs_below_the_smallest_number_are_not_negative():
     target = -204 + torch.linspace(-0.5, 0.5, 2001)
     for step in (-1.5, 1.5):
-        cost = Softplus(0.5, 2, 3).matched(target + step, target)[0]
-        assert (cost >= 0).all()
+        divergence = Softplus(0.5, 2, 3).matched(target + step, target)[0]
+        assert (divergence >= 0).all()
 
 
 @pytest.mark.parametrize("link", [Asinh(), Exp(), ReverseExp(), Sinh(), Softplus(), STEPS], ids=repr)

@@ -121,6 +121,12 @@ def test_a_slope_that_autograd_cannot_find_is_refused():
         Numeric(lambda z: z.sign() * z.abs().sqrt())
 
 
+def test_rounding_of_a_saturated_function_makes_no_negative_divergence():
+    link = Numeric("torch:sigmoid", low=0.0, high=1.0)
+    pred, target = torch.linspace(20, 45, 26).double()[:, None], torch.linspace(20, 45, 26).double()
+    assert (link.divergence(pred, target) >= 0).all()
+
+
 def test_range_is_what_was_declared():
     assert Numeric(torch.sigmoid, low=0, high=1).range == (0.0, 1.0)
     assert Numeric(torch.asinh).range == (-math.inf, math.inf)
