@@ -38,7 +38,7 @@ class Piecewise(Link):
     slopes: tuple[float, ...]
 
     # whether single precision keeps the distances of knots
-    _single = True
+    _single_precision = True
 
     def __post_init__(self) -> None:
         knots, slopes = (self._numbers(name, getattr(self, name)) for name in ("knots", "slopes"))
@@ -54,7 +54,7 @@ class Piecewise(Link):
         object.__setattr__(self, "slopes", slopes)
         singles = torch.tensor(knots, dtype=torch.float32).tolist()
         gaps = zip(pairwise(knots), pairwise(singles), strict=True)
-        object.__setattr__(self, "_single", all(abs((d - c) / (b - a) - 1) < 1e-6 for (a, b), (c, d) in gaps))
+        object.__setattr__(self, "_single_precision", all(abs((d - c) / (b - a) - 1) < 1e-6 for (a, b), (c, d) in gaps))
 
     @staticmethod
     def _numbers(name: str, values: Sequence[float]) -> tuple[float, ...]:
@@ -127,7 +127,7 @@ class Piecewise(Link):
         return total
 
     def matched(self, pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        if pred.dtype == torch.float64 or not self._single:
+        if pred.dtype == torch.float64 or not self._single_precision:
             return super().matched(pred, target)
         divergence, difference = torch.zeros_like(pred), torch.zeros_like(pred)
         for low, high, slope in self._regions:

@@ -59,7 +59,7 @@ def _try_value(link: ShapedLink, x: Tensor) -> None:
     lowest, low, middle, high, highest = link.shape(far).tolist()
     for side, end, last, before in (("below", 0, lowest, low), ("above", 1, highest, high)):
         declared, way = link.shape_range[end], abs(before - middle)
-        if math.isinf(declared) and abs(last - before) < 1e-2 * way:
+        if math.isinf(declared) and abs(last - before) <= 1e-2 * way:
             raise ConfigError(
                 f"{who} ends {side}, near {last:g}, and shape_range says {declared:g}; write shape_range = (lowest, highest)"
             )

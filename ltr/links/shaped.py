@@ -49,11 +49,11 @@ class ShapedLink(Link):
     to 1e4 in size: let what grows exponentially go on as a straight line. ``d`` is x - y, given so that small
     differences of large scores stay exact.
 
-    Without ``shape_primitive`` a divergence is accurate to 1e-9 of its value, kinks included, but takes a hundred times
-    as long, makes a GPU wait, and cannot be vmapped. With it the definition is used where |d| > 1, and 8 evaluations of
-    the slope where it would cancel, which is as accurate where the slope is smooth over one width. ``single_precision``
-    = True says that ``shape_divergence_and_difference`` is accurate in float32, too, which makes losses over pairs
-    faster.
+    Without ``shape_primitive`` divergences are accurate to 1e-9 of their value (1e-5 at kinks), but take some twenty to
+    a hundred times as long, make a GPU wait, and cannot be vmapped. With it the definition is used where |d| > 1, and 8
+    evaluations of the slope where it would cancel, which is as accurate where the slope is smooth over one width.
+    ``single_precision = True`` says that ``shape_divergence_and_difference`` is accurate in float32, too, which makes
+    losses over pairs faster.
 
     What a subclass defines is tried when a link is made; what contradicts the rest is refused. Parameters beyond
     center, width and scale make it ``@dataclass(frozen=True)`` again; they keep their values under their names.
