@@ -175,6 +175,7 @@ def cube(x):
             {"shape": torch.erf, "shape_range": (0.0, 1.0)},
             r"shape must stay in its declared range \[0, 1\]",
         ),
+        (ShapedLink, {"shape": torch.relu}, "shape ends below, near 0, and shape_range says -inf"),
         (
             ShapedLink,
             {"shape": torch.erf, "shape_range": (-1.0, 2.0)},
