@@ -29,7 +29,7 @@ from machine import product
 from ltr.batch import TextLists, TokenRows
 from ltr.links import Asinh
 from ltr.losses import ApproxNDCG, DifferenceMatching, LambdaRank, ListNet, RankNet
-from ltr.losses.engines import compiled as fused
+from ltr.losses.engines import compiled
 from ltr.scorers.text.cross_encoder import CrossEncoder
 
 WORDS = 5000
@@ -242,9 +242,9 @@ def main() -> None:
     result = {"rows": rows, "losses": losses, "GFLOP/s": peak, "packed to padded": moved}
     report.write("gpu", result, ("torch", "transformers", "sentence-transformers"), args.output)
     # last: what was measured is kept
-    if fused._refused:
+    if compiled._refused:
         sys.exit(
-            f"gpu.py: losses were not compiled, their rows are those of blocks: {', '.join(fused._refused.values())}"
+            f"gpu.py: losses were not compiled, their rows are those of blocks: {', '.join(compiled._refused.values())}"
         )
 
 

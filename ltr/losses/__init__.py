@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 FAMILIES = {
     "selective": {
         "Matching": "matching",
-        "DifferenceMatching": "contrast",
-        "CompositeContrast": "contrast",
+        "DifferenceMatching": "matching",
+        "CompositeContrast": "composite",
         "CompositeSoftmax": "composite",
     },
     "pointwise": {"BCE": "pointwise", "MSE": "pointwise", "Huber": "pointwise"},
@@ -38,7 +38,7 @@ FAMILIES = {
     },
 }
 
-#: what losses are made of: targets, pair weights, a centre that moves
+#: what losses are made of: targets, pair weights, a centre that moves; and what one's own derive from
 PARTS = {
     "Scores": "targets",
     "Grades": "targets",
@@ -53,23 +53,26 @@ PARTS = {
     "dead_share": "running",
     "transform_of": "running",
     "Loss": "base",
+    "PairLoss": "pair_loss",
+    "PairWeights": "pair_weights",
+    "Targets": "targets",
     "Laws": "base",
 }
 
 if TYPE_CHECKING:
     from ltr.losses.base import Laws, Loss
-    from ltr.losses.composite import CompositeSoftmax
-    from ltr.losses.contrast import CompositeContrast, DifferenceMatching
+    from ltr.losses.composite import CompositeContrast, CompositeSoftmax
     from ltr.losses.lambdas import LambdaLoss, LambdaRank
     from ltr.losses.listwise import InfoNCE, KLDistillation, ListMLE, ListNet, PListMLE, SoftmaxCE
-    from ltr.losses.matching import Matching
-    from ltr.losses.pair_weights import DeltaNDCG, GradeDifference, Uniform
+    from ltr.losses.matching import DifferenceMatching, Matching
+    from ltr.losses.pair_loss import PairLoss
+    from ltr.losses.pair_weights import DeltaNDCG, GradeDifference, PairWeights, Uniform
     from ltr.losses.pairwise import MarginMSE, PairwiseHinge, RankNet
     from ltr.losses.pointwise import BCE, MSE, Huber
     from ltr.losses.rank_distillation import ADRMSE
     from ltr.losses.relaxed import ApproxMRR, ApproxNDCG, NeuralNDCG
     from ltr.losses.running import RunningCenter, dead_share, transform_of
-    from ltr.losses.targets import Dual, Gains, Grades, LabelSoftmax, Positives, Scores
+    from ltr.losses.targets import Dual, Gains, Grades, LabelSoftmax, Positives, Scores, Targets
 
 _HOMES = {**{name: home for family in FAMILIES.values() for name, home in family.items()}, **PARTS}
 

@@ -61,6 +61,11 @@ class Loss(nn.Module):
     activation is hidden in a loss, larger is better. All work is done in float32 or wider, whatever the scores' type
     and under autocast too. A link or transform may be a ``RunningCenter``, which sees the scores in training mode.
 
+    One's own defines ``costs`` and gets the rest: masks, weights, reductions, checks. It may also say which lists it
+    ``contributes`` for and which labels it takes, that it is ``pointwise``, and which ``laws`` it keeps. Arguments of its
+    constructor stay under their names, from which ``repr``, configurations and benchmarks make it again. A loss over
+    pairs of documents derives from ``PairLoss``.
+
     Args:
         reduction: ``"mean"`` sums over lists that contribute and divides by their number, ``"sum"`` sums, ``"none"``
             returns one cost per list. A list that does not contribute (``contributes``) costs exactly 0 and has
@@ -75,10 +80,19 @@ class Loss(nn.Module):
     Raises:
         ShapeError: shapes that do not fit.
         DataError: NaN or infinite scores, labels or weights, or labels that the loss's targets refuse, with the place.
+        ConfigError: an unknown reduction, or a class that defines no costs.
 
     Note:
         Gradients of float16 scores saturate at 65504 instead of turning infinite, so a gradient scaler does not see
         them overflow: pass ``scores.float()`` where one is in use.
+
+    >>> class Absolute(Loss):
+    ...     pointwise = True
+    ...
+    ...     def costs(self, scores, labels, mask):
+    ...         return (scores - labels).abs()
+    >>> Absolute()(torch.tensor([[3.0, 1.0]]), torch.tensor([[1.0, 1.0]]))  # (2 + 0) / 2
+    tensor(1.)
     """
 
     #: which laws the loss keeps; an instance may hold its own
@@ -90,10 +104,14 @@ class Loss(nn.Module):
 
     def __init__(self, reduction: str = "mean"):
         super().__init__()
-        if reduction not in REDUCTIONS:
+        kind = type(self)
+        if kind.costs is Loss.costs and kind.counted is Loss.counted:
             raise ConfigError(
-                f"{type(self).__name__}: reduction must be one of {', '.join(REDUCTIONS)}, got {reduction!r}"
+                f"{kind.__name__}: a Loss must define costs(self, scores, labels, mask), which returns one cost per list; a "
+                "loss over pairs of documents derives from PairLoss"
             )
+        if reduction not in REDUCTIONS:
+            raise ConfigError(f"{kind.__name__}: reduction must be one of {', '.join(REDUCTIONS)}, got {reduction!r}")
         self.reduction = reduction
 
     def __repr__(self) -> str:
@@ -120,6 +138,13 @@ class Loss(nn.Module):
         For losses in which one falls out of the other; by default each is asked for.
         """
         keep, costs = self.contributes(labels, mask), self.costs(scores, labels, mask)
+        shape = list(mask.shape if self.pointwise else mask.shape[:1])
+        if list(costs.shape) != shape:
+            what = "document, [lists, docs]" if self.pointwise else "list, [lists]"
+            hint = "" if self.pointwise else "; a mean over documents says pointwise = True"
+            raise ShapeError(
+                f"{type(self).__name__}: costs must return one cost per {what} {shape}, got {list(costs.shape)}{hint}"
+            )
         return torch.where(keep[:, None] if costs.dim() == 2 else keep, costs, 0), keep
 
     def forward(
@@ -202,11 +227,17 @@ def _full_precision(scores: Tensor) -> contextlib.AbstractContextManager:
 def as_constructed(module: nn.Module) -> str:
     """``Name(argument=value, ...)``: valid Python, from arguments that are stored under their own names.
 
-    The default reduction is left out.
+    The default reduction is left out; what a module does not keep shows as ``...``.
     """
-    names = [n for n in inspect.signature(type(module).__init__).parameters if n != "self"]
-    shown = [f"{n}={getattr(module, n)!r}" for n in names if (n, getattr(module, n)) != ("reduction", "mean")]
+    shown = [f"{n}={v!r}" for n, v in arguments_of(module).items() if (n, v) != ("reduction", "mean")]
     return f"{type(module).__name__}({', '.join(shown)})"
+
+
+def arguments_of(module: nn.Module) -> dict[str, Any]:
+    """What a module was constructed with, by name; ``...`` (Ellipsis) for arguments that it does not keep under theirs."""
+    parameters = inspect.signature(type(module).__init__).parameters.values()
+    fixed = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    return {name: getattr(module, name, ...) for name in fixed[1:]}
 
 
 def increasing(owner: str, link: Any) -> Any:

@@ -1,18 +1,25 @@
-"""The listwise selective loss: Softmax of transformed scores."""
+"""Composite losses: Softmax over transformed scores, and pairs of them; sensitive where the transform is steep."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar
 
 from torch import Tensor
 
 from ltr.errors import ConfigError
-from ltr.links import Link
+from ltr.links import Identity, Link
 from ltr.losses.base import Laws, Loss, increasing
 from ltr.losses.engines.softmax import divergence, log_softmax
+from ltr.losses.pair_loss import UNIFORM, PairLoss
+from ltr.losses.pair_weights import PairWeights
+from ltr.losses.pairwise import RankNet
 from ltr.losses.running import RunningCenter
 from ltr.losses.targets import Scores, Targets, fitting
 
 FORMS = ("proper", "matching")
 SCORES = Scores()
+PLAIN = Identity()
 
 
 class CompositeSoftmax(Loss):
@@ -89,3 +96,48 @@ class CompositeSoftmax(Loss):
             return cost
         bracket = self.transform.bregman(scores, self.targets.scores(labels))
         return cost + (log_q.exp() * bracket).where(mask, 0.0).sum(-1)
+
+
+class CompositeContrast(PairLoss):
+    """Pairs in the wrong order cost much where the transform is steep, little where it is flat.
+
+    ``softplus(−(f(ŝᵢ) − f(ŝⱼ)))`` for every pair with ``labelᵢ > labelⱼ``, f an increasing transform of the score;
+    gradients ``−σ(−d̂) f'(ŝᵢ)`` and ``+σ(−d̂) f'(ŝⱼ)`` with ``d̂ = f(ŝᵢ) − f(ŝⱼ)``. Unlike a function of the difference
+    ŝᵢ − ŝⱼ, it sees at which level two documents are confused. ``Identity()`` makes it RankNet.
+
+    Args:
+        transform: where order matters, e.g. ``Exp()`` for the top, or a ``RunningCenter``.
+        pair_weights: ``Uniform()`` (default), ``GradeDifference()`` or ``DeltaNDCG()``; with ``Identity()`` the last
+            makes it LambdaRank.
+
+    Raises:
+        ConfigError: the transform is no link, or ``pair_weights`` no pair weights.
+        DataError: labels that are no grades, where the pair weights need gains.
+
+    Note:
+        Where the transform is flat learning stops: add ``0.1 * Identity()``. Bounded below by 0.
+
+    Source: Shamir and Warmuth, "Selective Matching Losses", arXiv 2506.04446, 2025, composite losses; two items.
+
+    >>> import torch
+    >>> from ltr.links import Identity
+    >>> CompositeContrast(Identity())(torch.tensor([[1.0, 1.0]]), torch.tensor([[1.0, 0.0]]))  # log 2
+    tensor(0.6931)
+    """
+
+    finite: ClassVar[bool] = True
+    pair_cost = staticmethod(RankNet.pair_cost)
+
+    def __init__(self, transform: Link | RunningCenter, pair_weights: PairWeights = UNIFORM, reduction: str = "mean"):
+        super().__init__(pair_weights, reduction)
+        self.transform = increasing("CompositeContrast", transform)
+        why, shift, smooth = dict(self.laws.why), isinstance(transform, Identity), getattr(transform, "smooth", True)
+        if not shift:
+            why["shift"] = "the transform fixes which scores are high"
+        if not smooth:
+            why["kinks"] = "the slope of the transform jumps at its knots"
+        self.laws = replace(self.laws, shift=shift, kinks=not smooth, why=why)
+
+    def values(self, scores: Tensor) -> Tensor:
+        # the plain identity is not worth a trip through float64, which is a third of the time on short lists
+        return scores if self.transform == PLAIN else self.transform(scores)

@@ -10,18 +10,16 @@ from torch import Tensor
 
 from ltr.errors import ConfigError
 from ltr.io.names import suggestion
-from ltr.links import Identity
-from ltr.losses.base import positive
-from ltr.losses.contrast import CompositeContrast
 from ltr.losses.gains import discount
 from ltr.losses.pair_weights import Columns, DeltaNDCG, GainWeights
+from ltr.losses.pairwise import RankNet
 
 
-class LambdaRank(CompositeContrast):
+class LambdaRank(RankNet):
     """The better document of each pair should score higher, the more so the more nDCG would gain by it.
 
     ``Σ |ΔnDCGᵢⱼ| log(1 + exp(−σ (ŝᵢ − ŝⱼ)))`` over pairs with ``labelᵢ > labelⱼ``, ΔnDCG the change of nDCG when i and j
-    swap their present ranks (without gradient). It is ``CompositeContrast(Identity(scale=sigma), DeltaNDCG(gains, cutoff))``.
+    swap their present ranks (without gradient). It is ``RankNet(DeltaNDCG(gains, cutoff), sigma)``.
 
     Args:
         gains: ``"exponential"`` for 2^grade − 1, ``"linear"`` for the grade.
@@ -43,9 +41,8 @@ class LambdaRank(CompositeContrast):
     def __init__(
         self, gains: str = "exponential", cutoff: int | None = None, sigma: float = 1.0, reduction: str = "mean"
     ):
-        sigma = positive("LambdaRank", "sigma", sigma)
-        super().__init__(Identity(scale=sigma), DeltaNDCG(gains, cutoff), reduction)
-        self.gains, self.cutoff, self.sigma = gains, cutoff, sigma
+        super().__init__(DeltaNDCG(gains, cutoff), sigma, reduction)
+        self.gains, self.cutoff = gains, cutoff
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,7 @@ def _within(weight: Tensor, upper: Tensor, lower: Tensor, cutoff: int | None) ->
     return weight if cutoff is None else weight.masked_fill_((upper > cutoff) & (lower > cutoff), 0)
 
 
-class LambdaLoss(CompositeContrast):
+class LambdaLoss(RankNet):
     """Upper bounds of the nDCG that is lost, made of pairs weighted by gains and present ranks.
 
     ``Σ wᵢⱼ log(1 + exp(−σ (ŝᵢ − ŝⱼ)))`` in natural logarithms; weights w carry no gradient. With gains G divided by the
@@ -130,7 +127,6 @@ class LambdaLoss(CompositeContrast):
             )
         if isinstance(mu, bool) or not isinstance(mu, numbers.Real) or not 0 <= mu < float("inf"):
             raise ConfigError(f"LambdaLoss: mu must be a finite number, not negative, got {mu!r}")
-        sigma = positive("LambdaLoss", "sigma", sigma)
         weights = GapAndDeltaWeights(gains, cutoff, float(mu)) if form == "ndcg2++" else forms[form](gains, cutoff)
-        super().__init__(Identity(scale=sigma), weights, reduction)
-        self.form, self.mu, self.gains, self.cutoff, self.sigma = form, float(mu), gains, cutoff, sigma
+        super().__init__(weights, sigma, reduction)
+        self.form, self.mu, self.gains, self.cutoff = form, float(mu), gains, cutoff

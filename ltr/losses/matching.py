@@ -1,18 +1,29 @@
-"""The pointwise selective loss: the area between a link and its value at the target."""
+"""Matching losses: the area between a link and its value at the target, of scores and of score differences."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ltr.errors import ConfigError
 from ltr.links import Link
-from ltr.losses.base import Laws, Loss, increasing
+from ltr.links.autograd import wide
+from ltr.losses.base import Laws, Loss, increasing, refuse
+from ltr.losses.engines.problem import PairProblem
+from ltr.losses.pair_loss import UNIFORM, PairLoss
+from ltr.losses.pair_weights import PairWeights
 from ltr.losses.running import RunningCenter
 from ltr.losses.targets import Scores, Targets, fitting
 
 SCORES = Scores()
+
+#: pairs whose link is evaluated at once on the CPU: few enough that the numbers on the way take less memory than malloc
+#: keeps between calls (1.2 x against 1 << 16, where half of it is fetched anew each time), and more than the 1 << 15
+#: from which torch shares them among threads
+IN_CACHE = 5 << 13
 
 
 class Matching(Loss):
@@ -80,3 +91,119 @@ def dual_divergence(link: Link | RunningCenter, scores: Tensor, values: Tensor) 
     if bool(at_bottom.any()):
         costs = torch.where(at_bottom, link.boundary(scores, upper=False), costs)
     return costs
+
+
+class DifferenceMatching(PairLoss):
+    """Score differences should be those of the targets, and accurate where the link is steep.
+
+    ``D_h(ŝᵢ − ŝⱼ, sᵢ − sⱼ)`` for every pair with target scores ``sᵢ > sⱼ``, D_h the matching loss of the link h; gradient
+    ``h(ŝᵢ − ŝⱼ) − h(sᵢ − sⱼ)`` to ŝᵢ, the opposite to ŝⱼ. Steep around 0: close decisions matter; steep far out: large
+    gaps do. Only differences count, so that teachers on another level of scores can be matched.
+
+    Args:
+        link: which differences must be accurate.
+        targets: what labels mean. ``Scores()`` (default) and ``Grades([...])`` give target scores. ``Dual(...)`` and
+            ``Positives()``: a label is the value of the link at the target score; at an end of the link's range that
+            score is infinite, and so is the difference: with ``Sigmoid()`` and labels 0 and 1 this is RankNet.
+        pair_weights: ``Uniform()`` (default), ``GradeDifference()`` or ``DeltaNDCG()``, of the labels.
+
+    Raises:
+        ConfigError: no link, or a running centre (it follows scores, not differences); no pair weights; targets that
+            are a distribution, or normalised dual targets on an unbounded link.
+        DataError: labels that the targets or the pair weights refuse; dual labels at an end of an unbounded link's
+            range, which stand for infinite differences.
+
+    Note:
+        Bounded below by 0. Labels get no gradient: a teacher is not trained along.
+
+    Source: Shamir and Warmuth, "Selective Matching Losses", arXiv 2506.04446, 2025, matching losses on differences.
+
+    >>> from ltr.links import Identity
+    >>> DifferenceMatching(Identity())(torch.tensor([[3.0, 0.0]]), torch.tensor([[1.0, 0.0]]))  # (3 − 1)² / 2
+    tensor(2.)
+    """
+
+    #: the link sees differences of scores, not scores
+    on_differences: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        link: Link,
+        targets: Targets = SCORES,
+        pair_weights: PairWeights = UNIFORM,
+        reduction: str = "mean",
+    ):
+        super().__init__(pair_weights, reduction)
+        if isinstance(link, nn.Module):
+            raise ConfigError(
+                f"DifferenceMatching: the link takes score differences, so that it cannot follow scores; got {link!r}, "
+                "use the link inside it"
+            )
+        self.link = increasing("DifferenceMatching", link)
+        self.targets = fitting("DifferenceMatching", targets, "scores", "dual")
+        self.targets.check_link("DifferenceMatching", link)
+        self.dual = "scores" not in targets.readings
+        why = {**self.laws.why, "divergence": "labels are values of the link, not scores"}
+        if not self.dual:
+            del why["divergence"]
+        smooth = getattr(link, "smooth", True)
+        if not smooth:
+            why["kinks"] = "the slope of the link jumps at its knots"
+        labels = "binary" if self.dual else "scores" if isinstance(targets, Scores) else "grades"
+        grades = "grades" if pair_weights.grades and labels == "scores" else labels
+        self.laws = replace(self.laws, labels=grades, divergence=not self.dual, kinks=not smooth, why=why)
+
+    def check_labels(self, labels: Tensor, mask: Tensor) -> None:
+        self.targets.check("DifferenceMatching", labels, mask, self.link)
+        super().check_labels(labels, mask)
+        if self.dual and self.link.range[1] == float("inf"):
+            refuse(
+                f"DifferenceMatching: a label at the end of the range of {self.link!r} asks for an infinite difference, "
+                "which costs infinitely much on a link without upper bound",
+                labels,
+                mask & self.link.inverse(self.order(labels)).isinf(),
+                "keep labels inside the range, or take a bounded link",
+            )
+
+    def order(self, labels: Tensor) -> Tensor:
+        """[lists, docs] finite: target scores, or values of the link, which rise with them."""
+        return self.targets.dual(labels, self.link) if self.dual else self.targets.scores(labels)
+
+    def problem(self, scores: Tensor, labels: Tensor, mask: Tensor) -> PairProblem:
+        order = self.order(labels)
+        targets = torch.where(mask, self.link.inverse(order) if self.dual else order, 0)
+        limits = self.dual and not bool(targets.isfinite().all())
+        cost = MatchingDivergence(self.link, limits)
+        return PairProblem(cost, self.pair_weights, scores, scores, labels, mask, order, targets)
+
+
+@dataclass(frozen=True)
+class MatchingDivergence:
+    """The matching loss of a difference of two scores from that of their targets, and its derivative.
+
+    Attributes:
+        limits: differences of targets may be infinite, and cost the limit.
+    """
+
+    link: Link
+    limits: bool
+
+    def __call__(self, difference: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        if difference.device.type != "cpu" or difference.numel() <= IN_CACHE:
+            return self._of(difference, target)
+        slope = torch.empty_like(difference)
+        flat = (difference.view(-1), target.view(-1), slope.view(-1))
+        for some, their_target, their_slope in zip(*(t.split(IN_CACHE) for t in flat), strict=True):
+            cost, derivative = self._of(some, their_target)
+            their_slope.copy_(derivative)
+            some.copy_(cost)
+        return difference, slope
+
+    def _of(self, difference: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        if not self.limits:
+            return self.link.matched(difference, target)
+        # two documents at the same end of the range (inf - inf) are no pair; what stands there is masked
+        cost, slope = self.link.matched(difference, torch.where(target.isfinite(), target, 0))
+        limit = self.link.boundary(difference, upper=True)
+        slope_of_limit = (self.link(wide(difference)) - self.link.range[1]).to(difference)
+        return torch.where(target == torch.inf, limit, cost), torch.where(target == torch.inf, slope_of_limit, slope)

@@ -1,8 +1,7 @@
-"""What a pair costs and how much it counts: terms and weights, as values that ``pairs`` and its kin add up."""
+"""How much a pair counts: weights as values, which the engines multiply the costs of pairs by."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,9 +11,6 @@ from ltr.losses.gains import check_cutoff, check_gains, check_grades, normalised
 
 #: numbers per document [lists, docs] that a block of pairs is made from
 Columns = tuple[Tensor, ...]
-#: (difference, columns of the upper documents, of the lower ones) -> cost of each pair and its derivative by the
-#: difference; the difference may be overwritten
-Term = Callable[[Tensor, Columns, Columns], tuple[Tensor, Tensor]]
 
 
 class PairWeights:

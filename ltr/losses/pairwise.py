@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ltr.links import Identity
-from ltr.losses.base import Laws, Loss, has_pair, has_two, positive
-from ltr.losses.contrast import UNIFORM, CompositeContrast, PairLoss, weighting
-from ltr.losses.engines.pairs import pair_sums
-from ltr.losses.pair_weights import Columns, PairWeights
+from ltr.losses.base import Laws, Loss, has_two, positive
+from ltr.losses.pair_loss import UNIFORM, PairLoss
+from ltr.losses.pair_weights import PairWeights
 
 
-class RankNet(CompositeContrast):
+class RankNet(PairLoss):
     """The better document of each pair should score higher: the logistic loss of score differences.
 
-    ``log(1 + exp(−σ (ŝᵢ − ŝⱼ)))`` for every pair with ``labelᵢ > labelⱼ``. It is
+    ``log(1 + exp(−σ (ŝᵢ − ŝⱼ)))`` for every pair with ``labelᵢ > labelⱼ``: the same as
     ``CompositeContrast(Identity(scale=sigma), pair_weights)``.
 
     Args:
@@ -33,10 +34,22 @@ class RankNet(CompositeContrast):
     tensor(0.6931)
     """
 
+    finite: ClassVar[bool] = True
+
     def __init__(self, pair_weights: PairWeights = UNIFORM, sigma: float = 1.0, reduction: str = "mean"):
-        sigma = positive("RankNet", "sigma", sigma)
-        super().__init__(Identity(scale=sigma), pair_weights, reduction)
-        self.sigma = sigma
+        super().__init__(pair_weights, reduction)
+        self.sigma = positive(type(self).__name__, "sigma", sigma)
+        self.transform = Identity(scale=self.sigma)
+
+    def values(self, scores: Tensor) -> Tensor:
+        # σ = 1 is not worth a trip through float64, which is a third of the time on short lists
+        return scores if self.sigma == 1 else self.transform(scores)
+
+    @staticmethod
+    def pair_cost(difference: Tensor) -> tuple[Tensor, Tensor]:
+        """−log σ(difference), and its derivative −σ(−difference)."""
+        log = F.logsigmoid(difference)
+        return log.neg(), log.expm1_()
 
 
 class PairwiseHinge(PairLoss):
@@ -57,35 +70,19 @@ class PairwiseHinge(PairLoss):
     tensor(0.5000)
     """
 
+    laws = replace(
+        PairLoss.laws,
+        kinks=True,
+        why={**PairLoss.laws.why, "kinks": "the gradient jumps where a pair reaches the margin"},
+    )
+    finite: ClassVar[bool] = True
+
     def __init__(self, margin: float = 1.0, pair_weights: PairWeights = UNIFORM, reduction: str = "mean"):
-        super().__init__(reduction)
+        super().__init__(pair_weights, reduction)
         self.margin = positive("PairwiseHinge", "margin", margin)
-        self.pair_weights = weighting("PairwiseHinge", pair_weights)
-        why = {
-            "divergence": "labels say which of two documents is better, not what they score",
-            "kinks": "the gradient jumps where a pair reaches the margin",
-        }
-        if pair_weights.ranks:
-            why["ranks"] = "pairs are weighted by the ranks of their documents"
-        self.laws = Laws(shift=True, kinks=True, ranks=pair_weights.ranks, why=why)
 
-    def check_labels(self, labels: Tensor, mask: Tensor) -> None:
-        self.pair_weights.check_labels("PairwiseHinge", labels, mask)
-
-    def contributes(self, labels: Tensor, mask: Tensor | None = None) -> Tensor:
-        return has_pair(labels, mask)
-
-    def paired(self, scores: Tensor, labels: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        return pair_sums(_Shortfall(self.margin), self.pair_weights, scores, scores, labels, mask)
-
-
-@dataclass(frozen=True)
-class _Shortfall:
-    """By how much a difference misses the margin, and its derivative."""
-
-    margin: float
-
-    def __call__(self, difference: Tensor, upper: Columns, lower: Columns) -> tuple[Tensor, Tensor]:
+    def pair_cost(self, difference: Tensor) -> tuple[Tensor, Tensor]:
+        """By how much the difference misses the margin, and its derivative."""
         missing = difference.neg_().add_(self.margin).clamp_(min=0)
         return missing, missing.sign().neg_()
 

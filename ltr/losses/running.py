@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, distributed, nn
 
@@ -124,11 +122,13 @@ class RunningCenter(nn.Module):
         return self.link.smooth
 
 
-def transform_of(loss: Loss) -> Any:
+def transform_of(loss: Loss) -> Link | RunningCenter | None:
     """The link or transform that a loss applies to scores; None for a loss without one, or with one on differences."""
     if loss.on_differences:
         return None
-    return getattr(loss, "transform", None) or getattr(loss, "link", None)
+    kept = (getattr(loss, name, None) for name in ("transform", "link"))
+    # a loss of one's own may call something else so
+    return next((each for each in kept if isinstance(each, (Link, RunningCenter))), None)
 
 
 @torch.no_grad()

@@ -13,9 +13,11 @@ from torch import Tensor
 
 from ltr import links, losses
 from ltr.losses.base import Loss
+from tests.losses import own
 
 #: what reprs of losses are made of
 NAMES = {name: getattr(module, name) for module in (links, losses) for name in module.__all__}
+NAMES |= {"SquaredHinge": own.SquaredHinge, "Absolute": own.Absolute}
 
 #: expression that makes a loss -> what a list needs to contribute (a row of NEEDS)
 LOSSES = {
@@ -82,6 +84,8 @@ LOSSES = {
     "NeuralNDCG()": "two and a positive",
     "NeuralNDCG(sinkhorn_steps=0)": "two and a positive",
 }
+#: the same of losses that are not of ltr
+OWN = {"SquaredHinge(8.0, DeltaNDCG())": "pair", "Absolute()": "document"}
 
 #: lists that tell the needs apart: nothing real; one document; grades (0, 0); (1, 1); (1, 0); (2, 1)
 PROBE_LABELS = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 0.0], [1.0, 1.0], [1.0, 0.0], [2.0, 1.0]])

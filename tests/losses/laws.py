@@ -7,10 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.losses.cases import LOSSES, made, rebuilt
+from tests.losses.cases import LOSSES, OWN, made, rebuilt
 
 #: every law is tested over these
-every_loss = pytest.mark.parametrize("expression", LOSSES)
+ALL = LOSSES | OWN
+every_loss = pytest.mark.parametrize("expression", ALL)
 #: losses whose costs are summed block by block; pairs in a block when a law is tested on several
 BLOCKED = ("Contrast", "Difference", "RankNet", "Hinge", "ADRMSE", "Lambda", "Approx", "NeuralNDCG")
 FEW_PAIRS = 12
@@ -18,8 +19,8 @@ FEW_PAIRS = 12
 every_loss_in_blocks = pytest.mark.parametrize(
     ("expression", "at_once"),
     [
-        *((expression, None) for expression in LOSSES),
-        *((expression, FEW_PAIRS) for expression in LOSSES if any(name in expression for name in BLOCKED)),
+        *((expression, None) for expression in ALL),
+        *((expression, FEW_PAIRS) for expression in ALL if any(name in expression for name in BLOCKED)),
     ],
     indirect=["at_once"],
 )
@@ -27,7 +28,7 @@ every_loss_in_blocks = pytest.mark.parametrize(
 
 def losses_where(applies):
     """Parametrises over the losses that a law applies to, of which there must be some."""
-    chosen = [expression for expression in LOSSES if applies(made(expression))]
+    chosen = [expression for expression in ALL if applies(made(expression))]
     assert chosen
     return pytest.mark.parametrize("expression", chosen)
 

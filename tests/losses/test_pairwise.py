@@ -10,8 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ltr.errors import ConfigError
-from ltr.links import Identity
-from ltr.losses.contrast import CompositeContrast
 from ltr.losses.pair_weights import DeltaNDCG, GradeDifference
 from ltr.losses.pairwise import MarginMSE, PairwiseHinge, RankNet
 from tests.reference import pairs as reference
@@ -117,9 +115,3 @@ def test_settings_are_checked():
         PairwiseHinge(pair_weights=None)
     with pytest.raises(ConfigError, match=r"^RankNet: pair_weights must be an object"):
         RankNet(1.0)
-
-
-def test_ranknet_is_a_contrast():
-    loss = RankNet(sigma=2.0)
-    assert isinstance(loss, CompositeContrast)
-    assert loss.transform == Identity(scale=2.0)

@@ -10,9 +10,10 @@ from torch.nn.functional import logsigmoid
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ltr.links import Asinh, Exp, Identity, Piecewise, Sigmoid, Sinh, Softplus
-from ltr.losses.contrast import CompositeContrast, DifferenceMatching
+from ltr.losses.composite import CompositeContrast
 from ltr.losses.engines import blocks
 from ltr.losses.lambdas import LambdaLoss, LambdaRank
+from ltr.losses.matching import DifferenceMatching
 from ltr.losses.pair_weights import GradeDifference
 from ltr.losses.pairwise import PairwiseHinge, RankNet
 from ltr.losses.rank_distillation import ADRMSE

@@ -2,7 +2,8 @@
 
 Each document adds up what it makes with every other one; a compiled kernel keeps those numbers in registers, so that
 nothing is as large as the pairs. Every pair is computed by both of its documents: arithmetic is cheap there, and no two
-threads add to one number, so that equal calls of a process give equal sums.
+threads add to one number, so that equal calls of a process give equal sums. In a step that is compiled as a whole these
+functions stay outside: its compiler may put pairs into memory.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import _get_current_dispatch_mode
 
+from ltr.losses.base import Loss, arguments_of
+from ltr.losses.engines import torch_private
+from ltr.losses.engines.problem import PairCost, PairProblem, PairSums
 from ltr.losses.engines.whole import Pay
 from ltr.losses.gains import nonzero
-from ltr.losses.pair_weights import Columns, PairWeights, Term
+from ltr.losses.pair_weights import Columns, PairWeights
 
 log = logging.getLogger(__name__)
 
@@ -46,38 +49,15 @@ _refused: dict[Any, str] = {}
 _turn = threading.RLock()
 
 
-def fused_pair_sums(
-    term: Term,
-    weights: PairWeights,
-    values: Tensor,
-    scores: Tensor,
-    labels: Tensor,
-    mask: Tensor,
-    order: Tensor,
-    columns: Columns,
-    with_gradient: bool,
-) -> tuple[Tensor, Tensor | None, Tensor] | None:
-    """What ``pairs.pair_sums`` adds up block by block: costs, gradient, and the number of pairs of each list.
+def compiled_pair_sums(problem: PairProblem) -> PairSums | None:
+    """What ``pairs.blocked_pair_sums`` adds up block by block.
 
-    None where this device or this term has no compiled kernel.
+    None where this device or this cost function has no compiled kernel.
     """
-    if not _usable(values):
-        return None
-    made = weights.columns(scores.detach(), labels, mask)
-    found = _run(_pair_rows, (term, weights), values.detach(), order, mask, made, columns)
-    if found is None:
-        return None
-    costs, gradient, n_pairs, total = found
-    costs, n_pairs = costs.sum(-1), n_pairs.sum(-1)
-    if weights.mean:
-        total = nonzero(total.sum(-1) if made else n_pairs.to(costs))
-        costs /= total
-        gradient /= total[:, None]
-    # without a gradient it is thrown away: another kernel would take longer to make than it saves
-    return costs, gradient if with_gradient else None, n_pairs
+    return _pair_sums(problem) if _is_for(problem.values) else None
 
 
-def fused_rank_sums(
+def compiled_rank_sums(
     pay: Pay, columns: tuple[Tensor, ...], values: Tensor, temperature: float, with_gradient: bool
 ) -> tuple[Tensor, Tensor | None] | None:
     """What ``soft_ranks.rank_sums`` adds up block by block, for all documents: costs and gradient, before any start.
@@ -88,23 +68,70 @@ def fused_rank_sums(
         pay, columns, temperature: as there.
         values: [lists, docs] scores, lowered where there is no document.
     """
-    ranks = fused_ranks(values, temperature)
+    return _rank_sums(pay, columns, values, temperature, with_gradient) if _is_for(values) else None
+
+
+def compiled_ranks(values: Tensor, temperature: float) -> Tensor | None:
+    """[lists, docs] relaxed ranks of all documents; arguments and None as for ``compiled_rank_sums``."""
+    return _ranks(values, temperature) if _is_for(values) else None
+
+
+def _is_for(values: Tensor) -> bool:
+    """Whether sums are compiled on this device: asked first, since all else would import the compiler."""
+    return values.device.type in DEVICES and values.numel() > 0
+
+
+@torch_private.untraced
+def _pair_sums(problem: PairProblem) -> PairSums | None:
+    weights, columns = problem.weights, problem.weight_columns()
+    sums = _run(
+        _pair_rows,
+        (problem.pair_cost, weights),
+        problem.values.detach(),
+        problem.order,
+        problem.mask,
+        columns,
+        problem.targets,
+    )
+    if sums is None:
+        return None
+    costs, gradient, n_pairs, total = sums
+    costs, n_pairs = costs.sum(-1), n_pairs.sum(-1)
+    if weights.mean:
+        total = nonzero(total.sum(-1) if columns else n_pairs.to(costs))
+        costs /= total
+        gradient /= total[:, None]
+    # without a gradient it is thrown away: another kernel would take longer to make than it saves
+    return costs, gradient if problem.with_gradient else None, n_pairs
+
+
+@torch_private.untraced
+def _rank_sums(
+    pay: Pay, columns: tuple[Tensor, ...], values: Tensor, temperature: float, with_gradient: bool
+) -> tuple[Tensor, Tensor | None] | None:
+    ranks = _ranks(values, temperature)
     if ranks is None:
         return None
     cost, slope = pay(ranks, *columns)
     if not with_gradient:
         return cost.sum(-1), None
-    gradient = _run(_rank_pulls, (), values, slope.contiguous(), _steep(values, temperature))
+    gradient = _run(_rank_gradient, (), values, slope.contiguous(), _reciprocal(values, temperature))
     return None if gradient is None else (cost.sum(-1), gradient)
 
 
-def fused_ranks(values: Tensor, temperature: float) -> Tensor | None:
-    """[lists, docs] relaxed ranks of all documents; arguments and None as for ``fused_rank_sums``."""
-    return _run(_rank_rows, (), values, _steep(values, temperature)) if _usable(values) else None
+@torch_private.untraced
+def _ranks(values: Tensor, temperature: float) -> Tensor | None:
+    return _run(_rank_rows, (), values, _reciprocal(values, temperature))
 
 
 def _pair_rows(
-    term: Term, weights: PairWeights, values: Tensor, order: Tensor, mask: Tensor, made: Columns, columns: Columns
+    pair_cost: PairCost,
+    weights: PairWeights,
+    values: Tensor,
+    order: Tensor,
+    mask: Tensor,
+    columns: Columns,
+    targets: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """[lists, docs] each: costs of the pairs whose upper document this is, the gradient, how many they are, their weights."""
     if weights.others:
@@ -120,8 +147,9 @@ def _pair_rows(
     def of(pairs: Tensor, own: int) -> tuple[Tensor, Tensor, Tensor]:
         """Costs, slopes, weights of pairs whose upper (own 2) or lower (own 1) document is the row's."""
         high, low = (lambda c: c.unsqueeze(own)), (lambda c: c.unsqueeze(3 - own))
-        cost, slope = term(high(values) - low(values), tuple(map(high, columns)), tuple(map(low, columns)))
-        weight = weights.weigh(tuple(map(high, made)), tuple(map(low, made)))
+        difference = high(values) - low(values)
+        cost, slope = pair_cost(difference) if targets is None else pair_cost(difference, high(targets) - low(targets))
+        weight = weights.weigh(tuple(map(high, columns)), tuple(map(low, columns)))
         if weight is None:
             weight = torch.ones_like(cost)
         else:
@@ -132,46 +160,36 @@ def _pair_rows(
     return cost.sum(2), slope.sum(2) - of(lower, 1)[1].sum(2), upper.sum(2), weight.sum(2)
 
 
-def _rank_rows(values: Tensor, steep: Tensor) -> Tensor:
-    """[lists, docs] relaxed ranks; ``steep`` is one over the temperature."""
-    return ((values.unsqueeze(1) - values.unsqueeze(2)) * steep).sigmoid().sum(2) + 0.5
+def _rank_rows(values: Tensor, reciprocal: Tensor) -> Tensor:
+    """[lists, docs] relaxed ranks; ``reciprocal`` is one over the temperature."""
+    return ((values.unsqueeze(1) - values.unsqueeze(2)) * reciprocal).sigmoid().sum(2) + 0.5
 
 
-def _rank_pulls(values: Tensor, slope: Tensor, steep: Tensor) -> Tensor:
+def _rank_gradient(values: Tensor, slope: Tensor, reciprocal: Tensor) -> Tensor:
     """[lists, docs] the gradient towards ``values`` where ``slope`` is that towards their relaxed ranks."""
-    gap = (values.unsqueeze(1) - values.unsqueeze(2)) * steep
+    gap = (values.unsqueeze(1) - values.unsqueeze(2)) * reciprocal
     # as in whole.py: both documents of a pair have the same steepness, and none is left of the pair with itself
-    pull = (slope.unsqueeze(1) - slope.unsqueeze(2)) * steep
+    pull = (slope.unsqueeze(1) - slope.unsqueeze(2)) * reciprocal
     return (pull * gap.sigmoid() * (-gap).sigmoid()).sum(2)
 
 
-def _steep(values: Tensor, temperature: float) -> Tensor:
+def _reciprocal(values: Tensor, temperature: float) -> Tensor:
     """One over the temperature as a number on the device: kernels are not made for each temperature."""
     return torch.full((), 1 / temperature, dtype=values.dtype, device=values.device)
 
 
-def _usable(values: Tensor) -> bool:
-    """Whether compiled functions may be called; where torch runs them uncompiled, they would hold all pairs."""
-    return (
-        values.device.type in DEVICES
-        and values.numel() > 0
-        and not torch._dynamo.config.disable
-        and torch._dynamo.eval_frame._stance.stance == "default"
-        and _get_current_dispatch_mode() is None  # of this thread: others may compile just now
-    )
-
-
-@torch._disable_dynamo  # in a step that is compiled as a whole too: its compiler may put pairs into memory
 def _run(function: Callable, parts: tuple, *inputs: Any) -> Any:
-    """``function(*parts, *inputs)`` compiled, None if it cannot be.
+    """``function(*parts, *inputs)`` compiled; None if it cannot be, or torch would run it uncompiled just now.
 
     Args:
-        parts: terms and weights. The compiler notices whether their parameters are those that a kernel was made with.
+        parts: cost functions and weights. The compiler notices whether their parameters are those that a kernel was made with.
         inputs: tensors and tuples of tensors.
     """
+    if not torch_private.compiles_now():  # it would hold all pairs
+        return None
     key = (function, *map(_kind, parts))
-    # numbers of links and terms become constants of the kernel
-    with _turn, torch._dynamo.config.patch(specialize_float=True, recompile_limit=VARIANTS):
+    # numbers of links and losses become constants of the kernel
+    with _turn, torch_private.limits(VARIANTS):
         if key in _refused:
             return None
         try:
@@ -184,14 +202,15 @@ def _run(function: Callable, parts: tuple, *inputs: Any) -> Any:
             return _made[key][1](*parts, *inputs)
         except torch.OutOfMemoryError:
             raise
-        except torch._dynamo.exc.FailOnRecompileLimitHit:
-            _give_up(key, f"{VARIANTS} kernels")
-            log.warning(
-                "a loss of %s was compiled %d times, for as many parameters or shapes; from now on it is computed block "
-                "by block, which takes several times as long",
-                _named(function, parts), VARIANTS,
-            )  # fmt: skip
         except Exception as error:
+            if torch_private.is_limit_hit(error):
+                _give_up(key, f"{VARIANTS} kernels")
+                log.warning(
+                    "a loss of %s was compiled %d times, for as many parameters or shapes; from now on it is computed "
+                    "block by block, which takes several times as long",
+                    _named(function, parts), VARIANTS,
+                )  # fmt: skip
+                return None
             # no compiler on the machine, or a link that torch cannot trace: right all the same, in blocks
             _give_up(key, f"{type(error).__name__}: {error}")
             # torch names its compiler in the first line, the fault in the next
@@ -208,11 +227,15 @@ def _give_up(key: Any, reason: str) -> None:
     _refused[key] = reason
     code, _ = _made.pop(key, (None, None))
     if code is not None:
-        torch._dynamo.eval_frame.reset_code(code.__code__)
+        torch_private.forget(code)
 
 
 def _kind(part: Any) -> Any:
     """What a part is made of, without its parameters: equal for parts of which one can be compiled if the other can."""
+    if isinstance(part, types.MethodType):
+        return part.__func__.__code__, _kind(part.__self__)
+    if isinstance(part, Loss):
+        return (type(part), *map(_kind, arguments_of(part).values()))
     if dataclasses.is_dataclass(part):
         return (type(part), *(_kind(getattr(part, field.name)) for field in dataclasses.fields(part)))
     if isinstance(part, (tuple, list)):
@@ -222,4 +245,5 @@ def _kind(part: Any) -> Any:
 
 def _named(function: Callable, parts: tuple) -> str:
     """What a user would know it by."""
-    return ", ".join(getattr(part, "__name__", None) or repr(part) for part in parts or (function,))
+    owners = (getattr(part, "__self__", part) for part in parts or (function,))
+    return ", ".join(getattr(owner, "__qualname__", None) or repr(owner) for owner in owners)

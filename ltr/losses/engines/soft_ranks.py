@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ltr.losses.engines.blocks import Block, attached, blocks, fits, pairs_at_once
-from ltr.losses.engines.compiled import fused_rank_sums, fused_ranks
+from ltr.losses.engines.compiled import compiled_rank_sums, compiled_ranks
 from ltr.losses.engines.whole import Pay, lowered, whole_rank_sums
 
 
@@ -88,7 +88,7 @@ def rank_sums(
         if fits(scores):
             costs, gradient = whole_rank_sums(pay, columns, values, temperature, scores.requires_grad)
         else:
-            found = fused_rank_sums(pay, columns, values, temperature, scores.requires_grad)
+            found = compiled_rank_sums(pay, columns, values, temperature, scores.requires_grad)
             costs, gradient = found or _sums(
                 pay, columns, SoftRanks(values, wanted, mask, temperature, scores.requires_grad)
             )
@@ -117,7 +117,7 @@ def _sums(pay: Pay, columns: tuple[Tensor, ...], soft: SoftRanks) -> tuple[Tenso
 def relaxed_ranks(scores: Tensor, wanted: Tensor, mask: Tensor, temperature: float) -> Tensor:
     """[lists, docs] relaxed ranks of the ``wanted`` documents, without gradient; the arguments are those of ``rank_sums``."""
     values = lowered(scores, mask)
-    ranks = fused_ranks(values, temperature)
+    ranks = compiled_ranks(values, temperature)
     if ranks is not None:
         return ranks
     soft = SoftRanks(values, wanted, mask, temperature, steep=False)

@@ -14,9 +14,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ltr.links import Asinh, Exp, Identity, ReverseExp, Sigmoid, Softplus, Tanh
 from ltr.losses import ADRMSE, ApproxMRR, DifferenceMatching, Dual, PairwiseHinge, RankNet
-from ltr.losses.engines import compiled as fused
+from ltr.losses.engines import compiled
 from ltr.losses.engines.blocks import fits
 from ltr.losses.pair_weights import GradeDifference
+from tests.losses.own import SquaredHinge
 from tests.losses.test_speed import DENSE, drawn
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, from its compiler
@@ -27,24 +28,24 @@ LINKS = [
     Tanh(), Sigmoid(0.5, 2, 3), Asinh(0.5, 2, 3), Exp(0.3, 0.7, 2, tail=2.5), ReverseExp(), Softplus(0.5, 2, 3),
     Sigmoid(1) + 0.1 * Asinh(2) + 0.1 * Identity(),
 ]  # fmt: skip
-FURTHER = [*map(DifferenceMatching, LINKS), DifferenceMatching(Sigmoid(), Dual())]
+FURTHER = [*map(DifferenceMatching, LINKS), DifferenceMatching(Sigmoid(), Dual()), SquaredHinge(0.5)]
 
 
 @pytest.fixture
 def on_cpu(monkeypatch):
     """Kernels for the CPU too, and none left from other tests; lists are never short."""
-    monkeypatch.setattr(fused, "DEVICES", {"cpu"})
-    monkeypatch.setattr(fused, "_made", {})
-    monkeypatch.setattr(fused, "_refused", {})
+    monkeypatch.setattr(compiled, "DEVICES", {"cpu"})
+    monkeypatch.setattr(compiled, "_made", {})
+    monkeypatch.setattr(compiled, "_refused", {})
 
 
 @pytest.fixture
 def traced(on_cpu, monkeypatch):
     """Functions go through torch's tracer, which decides what must be made anew, and not through its compiler."""
     torch._dynamo.reset()
-    compiled = torch.compile
+    compile_ = torch.compile
     monkeypatch.setattr(
-        torch, "compile", lambda f, **settings: compiled(f, dynamic=True, fullgraph=True, backend="eager")
+        torch, "compile", lambda f, **settings: compile_(f, dynamic=True, fullgraph=True, backend="eager")
     )
 
 
@@ -72,12 +73,12 @@ def check(loss, monkeypatch, sizes=SIZES):
 @pytest.mark.parametrize("loss", DENSE, ids=repr)
 def test_what_is_compiled_computes_the_same(loss, on_cpu, monkeypatch):
     # the functions as they are: what the compiler makes of them is tested below
-    compiled = []
-    monkeypatch.setattr(torch, "compile", lambda f, **settings: compiled.append(settings) or f)
+    asked = []
+    monkeypatch.setattr(torch, "compile", lambda f, **settings: asked.append(settings) or f)
     check(loss, monkeypatch)
-    assert compiled
-    assert all(settings == {"dynamic": True, "fullgraph": True, "options": fused.OPTIONS} for settings in compiled)
-    assert not fused._refused, list(fused._refused.values())
+    assert asked
+    assert all(settings == {"dynamic": True, "fullgraph": True, "options": compiled.OPTIONS} for settings in asked)
+    assert not compiled._refused, list(compiled._recompiled.values())
 
 
 @pytest.mark.slow
@@ -91,7 +92,7 @@ def test_the_compilers_kernels_do_and_hold_no_pairs(loss, on_cpu, monkeypatch):
     torch._dynamo.reset()
     _, sources = run_and_get_code(all_sizes)
     assert sources
-    assert not fused._refused, list(fused._refused.values())
+    assert not compiled._refused, list(compiled._recompiled.values())
     for source in sources:
         made = [line for line in source.splitlines() if "= empty_strided" in line]
         assert made
@@ -103,8 +104,8 @@ def test_the_compilers_kernels_do_and_hold_no_pairs(loss, on_cpu, monkeypatch):
 @pytest.mark.parametrize("loss", FURTHER, ids=repr)
 def test_all_links_can_be_compiled(loss, traced, monkeypatch):
     check(loss, monkeypatch, SIZES[:1])
-    assert fused._made
-    assert not fused._refused, list(fused._refused.values())
+    assert compiled._made
+    assert not compiled._refused, list(compiled._recompiled.values())
 
 
 class Power(GradeDifference):
@@ -121,19 +122,22 @@ def test_what_only_looks_the_same_gets_a_kernel_of_its_own(traced, monkeypatch):
     assert Power(1.0) == Power(3.0)
     for power in (1.0, 3.0, 1.0):
         check(RankNet(Power(power)), monkeypatch, SIZES[:1])
-    assert len(fused._made) == 1
-    assert not fused._refused, list(fused._refused.values())
+    assert len(compiled._made) == 1
+    assert not compiled._refused, list(compiled._recompiled.values())
 
 
 def test_parameters_that_always_change_are_not_compiled_without_end(traced, monkeypatch, caplog):
-    monkeypatch.setattr(fused, "VARIANTS", 2)
+    monkeypatch.setattr(compiled, "VARIANTS", 2)
     with caplog.at_level(logging.WARNING, "ltr.losses.engines.compiled"):
         for margin in (1.0, 2.0, 3.0, 4.0):
             check(PairwiseHinge(margin), monkeypatch, SIZES[:1])
     said = [record.getMessage() for record in caplog.records if record.name == "ltr.losses.engines.compiled"]
-    assert ["_Shortfall(margin=3.0), Uniform() was compiled 2 times" in message for message in said] == [True]
+    assert [
+        "PairwiseHinge(margin=3.0, pair_weights=Uniform()), Uniform() was compiled 2 times" in message
+        for message in said
+    ] == [True]
     check(RankNet(), monkeypatch)
-    assert len(fused._made) == len(fused._refused) == 1
+    assert len(compiled._made) == len(compiled._refused) == 1
 
 
 class Watching(TorchDispatchMode):
@@ -156,7 +160,7 @@ def test_what_is_not_compiled_just_now_is_not_called(on_cpu, monkeypatch):
     assert not called
     check(RankNet(), monkeypatch)
     assert called
-    assert not fused._refused, list(fused._refused.values())
+    assert not compiled._refused, list(compiled._recompiled.values())
 
 
 def test_a_step_that_is_compiled_as_a_whole_leaves_kernels_to_themselves(traced, monkeypatch):
@@ -174,8 +178,8 @@ def test_a_step_that_is_compiled_as_a_whole_leaves_kernels_to_themselves(traced,
     breaks.clear()
     whole = torch._dynamo.optimize(backend)(lambda s: RankNet()(s, labels, mask) * 2)
     torch.testing.assert_close(whole(scores), 2 * right)
-    assert fused._made
-    assert any("marked as skipped" in reason and "`_run`" in reason for reason in breaks), list(breaks)
+    assert compiled._made
+    assert any("marked as skipped" in reason and "`_pair_sums`" in reason for reason in breaks), list(breaks)
     pairs = [n for n in seen if "example_value" in n.meta and getattr(n.meta["example_value"], "ndim", 0) > 2]
     assert not pairs
 
@@ -212,7 +216,7 @@ def test_nothing_is_compiled_for_the_cpu_or_where_compiling_is_switched_off(on_c
         check(RankNet(), monkeypatch)
     monkeypatch.undo()
     check(RankNet(), monkeypatch)
-    assert "cpu" not in fused.DEVICES
+    assert "cpu" not in compiled.DEVICES
 
 
 def test_what_is_given_up_lets_its_kernels_go(traced, monkeypatch):
@@ -222,7 +226,7 @@ def test_what_is_given_up_lets_its_kernels_go(traced, monkeypatch):
         kernels.append(weakref.ref(graph))
         return graph.forward
 
-    monkeypatch.setattr(fused, "VARIANTS", 2)
+    monkeypatch.setattr(compiled, "VARIANTS", 2)
     monkeypatch.setattr(
         torch, "compile", lambda f, **settings: torch._dynamo.optimize(backend, nopython=True, dynamic=True)(f)
     )
@@ -235,14 +239,14 @@ def test_what_is_given_up_lets_its_kernels_go(traced, monkeypatch):
 
 
 def test_threads_that_meet_a_limit_at_once_are_told_once(traced, monkeypatch, caplog):
-    monkeypatch.setattr(fused, "VARIANTS", 2)
+    monkeypatch.setattr(compiled, "VARIANTS", 2)
     monkeypatch.setattr("ltr.losses.engines.blocks.CPU_PAIRS", 100)
     scores, labels = drawn(5, 40)
     mask = torch.ones_like(labels, dtype=torch.bool)
     with caplog.at_level(logging.WARNING, "ltr.losses.engines.compiled"), ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda margin: step(PairwiseHinge(float(margin)), scores, labels, mask), range(1, 17)))
     assert len([record for record in caplog.records if record.name == "ltr.losses.engines.compiled"]) == 1
-    assert not fused._made
+    assert not compiled._made
 
 
 def test_lists_are_short_for_every_device_alike():

@@ -12,10 +12,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ltr.errors import ConfigError
 from ltr.links import Identity, Sigmoid
-from ltr.losses.contrast import CompositeContrast, DifferenceMatching
+from ltr.losses.composite import CompositeContrast
 from ltr.losses.engines import blocks
-from ltr.losses.engines.pairs import logistic, pair_sums
+from ltr.losses.engines.pairs import pair_sums
+from ltr.losses.engines.problem import PairProblem
 from ltr.losses.lambdas import LambdaLoss, LambdaRank
+from ltr.losses.matching import DifferenceMatching
 from ltr.losses.pair_weights import DeltaNDCG, GradeDifference, Uniform
 from ltr.losses.pairwise import MarginMSE, PairwiseHinge, RankNet
 from ltr.losses.rank_distillation import ADRMSE
@@ -82,8 +84,9 @@ def test_uniform_is_the_mean_over_pairs_and_grade_difference_the_weighted_mean()
     scores, labels = [0.5, -1.0, 2.0, 0.0], [2.0, 0.0, 1.0, 2.0]
 
     def found(weights):
-        given = (torch.tensor([v], dtype=torch.float64) for v in (scores, scores, labels))
-        return pair_sums(logistic, weights, *given, ALL)[0].item()
+        scored, judged = (torch.tensor([v], dtype=torch.float64) for v in (scores, labels))
+        problem = PairProblem(RankNet.pair_cost, weights, scored, scored, judged, ALL, order=judged)
+        return pair_sums(problem)[0].item()
 
     same = [reference.contrast(lambda s: s, scores, labels)]
     assert [found(Uniform())] == pytest.approx(same, rel=1e-12)

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from ltr.errors import ConfigError, DataError
 from ltr.links import Asinh, Exp, Identity, Piecewise, Sigmoid, Sinh, Softplus
-from ltr.losses import contrast
-from ltr.losses.contrast import CompositeContrast, DifferenceMatching
+from ltr.losses import matching
+from ltr.losses.composite import CompositeContrast
 from ltr.losses.lambdas import LambdaRank
+from ltr.losses.matching import DifferenceMatching
 from ltr.losses.pair_weights import DeltaNDCG, GradeDifference
 from ltr.losses.pairwise import MarginMSE, RankNet
 from ltr.losses.running import RunningCenter
@@ -69,6 +70,7 @@ def test_identity_gives_the_classical_losses_back_exactly(seed):
     for selective, classical in (
         (CompositeContrast(Identity()), RankNet()),
         (CompositeContrast(Identity(), GradeDifference()), RankNet(GradeDifference())),
+        (CompositeContrast(Identity(scale=0.3)), RankNet(sigma=0.3)),
         (CompositeContrast(Identity(), DeltaNDCG()), LambdaRank()),
         (CompositeContrast(Identity(), DeltaNDCG("linear", 2)), LambdaRank("linear", 2)),
     ):
@@ -161,7 +163,7 @@ def test_evaluating_the_link_in_parts_changes_nothing(monkeypatch, targets):
     scores, labels = one_list(3, docs=9)
     loss = DifferenceMatching(Sigmoid(center=0.5), targets)
     wanted = gradient(loss, scores, labels)
-    monkeypatch.setattr(contrast, "IN_CACHE", 7)  # 81 pairs: eleven whole parts and a rest
+    monkeypatch.setattr(matching, "IN_CACHE", 7)  # 81 pairs: eleven whole parts and a rest
     torch.testing.assert_close(gradient(loss, scores, labels), wanted, rtol=1e-14, atol=1e-16)
 
 
