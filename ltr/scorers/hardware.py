@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import torch
 
+from ltr.scorers.cpu import torch_private
+
 
 def multiplies_bf16(device: torch.device) -> bool:
     """Whether the hardware itself multiplies bfloat16 matrices."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
-        found = torch.cpu.get_capabilities()
-        return bool(found.get("avx512_bf16") or found.get("amx_bf16") or found.get("bf16"))
+        known = torch_private.capabilities()
+        return bool(known.get("avx512_bf16") or known.get("amx_bf16") or known.get("bf16"))
     return False
 
 
@@ -20,6 +22,6 @@ def multiplies_int8() -> bool:
 
     Older x86 processors saturate in between: their sums would be wrong, not only slow.
     """
-    found = torch.cpu.get_capabilities()
-    dots = any(found.get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8"))
-    return bool(dots) and hasattr(torch.ops.onednn, "qlinear_pointwise")
+    known = torch_private.capabilities()
+    dots = any(known.get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8"))
+    return bool(dots) and torch_private.has_int8_product()

@@ -9,7 +9,6 @@ import contextlib
 import types
 
 import torch
-from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 #: keeps a function out of the traces of a step that is compiled as a whole; the public torch.compiler.disable imports the
 #: compiler at once, which takes seconds that nobody without a GPU should wait for
@@ -18,6 +17,8 @@ untraced = torch._disable_dynamo
 
 def compiles_now() -> bool:
     """Whether what torch.compile returned runs compiled if called now: nothing public tells."""
+    from torch.utils._python_dispatch import _get_current_dispatch_mode
+
     return (
         not torch._dynamo.config.disable  # TORCHDYNAMO_DISABLE and its kin
         and torch._dynamo.eval_frame._stance.stance == "default"  # torch.compiler.set_stance can be set, not asked for
@@ -34,7 +35,7 @@ def limits(variants: int) -> contextlib.AbstractContextManager:
 
 
 def is_limit_hit(error: Exception) -> bool:
-    """Whether a function was to be compiled more often than its limit says: one of many kinds of RuntimeError."""
+    """Whether a function was to be compiled more often than its limit says; the kind of error has no public name."""
     return isinstance(error, torch._dynamo.exc.FailOnRecompileLimitHit)
 
 

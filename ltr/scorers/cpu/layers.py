@@ -19,6 +19,7 @@ from torch.nn.functional import gelu, layer_norm, linear, pad, relu
 
 from ltr.scorers.cpu.block_attention import LONGEST, block_attention
 from ltr.scorers.cpu.threads import unforked
+from ltr.scorers.cpu.torch_private import product, reordered, reorders
 from ltr.scorers.text.layer_parts import Parts
 from ltr.scorers.text.microbatches import Runs
 from ltr.scorers.text.row_attention import attend
@@ -30,13 +31,6 @@ ACTIVATIONS = {
     "gelu_pytorch_tanh": ("gelu", "tanh"),
     "relu": ("relu", ""),
 }
-
-
-def reorders(dtype: torch.dtype) -> bool:
-    """Whether oneDNN's products on reordered weights are there for a dtype; elsewhere torch's own are used."""
-    if not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
-        return False
-    return dtype != torch.bfloat16 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 class Product:
@@ -57,9 +51,7 @@ class Product:
 
     def _keep(self, weight: Tensor) -> None:
         self._reordered = reorders(self.dtype)
-        # the second argument is the number of rows that the order is best for; any number works
-        reorder = partial(torch.ops.mkldnn._reorder_linear_weight, weight, 4096)
-        self.weight = unforked(reorder) if self._reordered else weight
+        self.weight = unforked(partial(reordered, weight)) if self._reordered else weight
 
     def __getstate__(self) -> dict[str, Any]:
         # weights in oneDNN's order cannot be copied or sent to another process
@@ -74,7 +66,7 @@ class Product:
         x = x.to(self.dtype)
         if self._reordered:
             name, variant = ACTIVATIONS[self.activation] if self.activation else ("none", "")
-            return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, name, [], variant)
+            return product(x, self.weight, self.bias, name, variant)
         return activated(linear(x, self.weight, self.bias), self.activation)
 
 

@@ -30,6 +30,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from ltr.errors import ConfigError
+from ltr.scorers.cpu import torch_private
 from ltr.scorers.cpu.cross_encoder import FusedCrossEncoder, activation_of, heads_of, unknown, without_layers
 from ltr.scorers.cpu.layers import ACTIVATIONS, FirstTokens, FusedLayer, Product, activated
 from ltr.scorers.cpu.threads import unforked
@@ -79,7 +80,7 @@ class QuantisedProduct:
     def _keep(self, weight: Tensor) -> None:
         self._native = weight.dtype == torch.int8 and multiplies_int8()
         if self._native:
-            self.weight = unforked(partial(torch.ops.onednn.qlinear_prepack, weight, None))
+            self.weight = unforked(partial(torch_private.packed, weight))
         elif weight.dtype == torch.int8:  # the same numbers, multiplied as floats
             self.weight = weight.float() * self.weight_scale[:, None]
         else:
@@ -102,9 +103,9 @@ class QuantisedProduct:
             )
             return self._next_codes(result) if self.dtype == torch.uint8 else result.to(self.dtype)
         name, variant = ACTIVATIONS[self.activation] if self.activation else ("none", "")
-        return torch.ops.onednn.qlinear_pointwise(
+        return torch_private.int8_product(
             whole, self.scale, self.zero, self.weight, self.weight_scale, self._weight_zero, self.bias,
-            self.next_scale, self.next_zero, self.dtype, name, [], variant,
+            self.next_scale, self.next_zero, self.dtype, name, variant,
         )  # fmt: skip
 
     def codes(self, x: Tensor) -> Tensor:

@@ -20,7 +20,10 @@ from ltr.losses.pair_weights import GradeDifference
 from tests.losses.own import SquaredHinge
 from tests.losses.test_speed import DENSE, drawn
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, from its compiler
+pytestmark = [  # torch's own, from its compiler
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:Dynamo does not know how to trace:UserWarning"),
+]
 
 SIZES = [(5, 40), (1, 60), (7, 33)]
 #: links whose kernels are long, or that take one way or another by their parameters
