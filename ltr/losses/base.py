@@ -258,11 +258,11 @@ def positive(owner: str, what: str, value: float) -> float:
 
 def as_temperature(owner: str, value: float) -> float:
     """``value`` as a float, when scores can be divided by it; a ConfigError that names ``owner`` otherwise."""
-    found = positive(owner, "temperature", value)
+    temperature = positive(owner, "temperature", value)
     # float32 reaches from 1e-38 to 3e38, and scores of some size are left room
-    if not 1e-30 <= found <= 1e30:
+    if not 1e-30 <= temperature <= 1e30:
         raise ConfigError(f"{owner}: temperature must be between 1e-30 and 1e30, got {value!r}")
-    return found
+    return temperature
 
 
 def refuse(rule: str, values: Tensor, bad: Tensor, advice: str) -> None:

@@ -107,17 +107,17 @@ def ranks(scores: Tensor, mask: Tensor) -> Tensor:
     return torch.empty_like(scores).scatter_(-1, order, places.expand_as(scores))
 
 
-def paid_at_ranks(scores: Tensor, mask: Tensor, cutoff: int | None = None) -> tuple[Tensor, Tensor]:
+def rank_discounts(scores: Tensor, mask: Tensor, cutoff: int | None = None) -> tuple[Tensor, Tensor]:
     """[lists, docs] the discount of each document's rank by descending score, and [docs] that of each rank.
 
     The first is ``discount(ranks(scores, mask), cutoff)``, with logarithms of the ranks of one list only.
     """
     order = torch.where(mask, scores, -torch.inf).sort(dim=-1, descending=True, stable=True).indices
-    share = _shares(scores, cutoff)
+    share = _discounts(scores, cutoff)
     return torch.empty_like(scores).scatter_(-1, order, share.expand_as(scores)), share
 
 
-def _shares(like: Tensor, cutoff: int | None) -> Tensor:
+def _discounts(like: Tensor, cutoff: int | None) -> Tensor:
     """[docs] what each rank pays."""
     places = torch.arange(1, like.shape[-1] + 1, device=like.device, dtype=like.dtype)
     return discount(places, cutoff)
@@ -140,7 +140,7 @@ def ideal_dcg(gained: Tensor, cutoff: int | None = None, share: Tensor | None = 
     tensor([3.])
     """
     best = gained.sort(dim=-1, descending=True).values
-    return nonzero((best * (_shares(gained, cutoff) if share is None else share)).sum(-1))
+    return nonzero((best * (_discounts(gained, cutoff) if share is None else share)).sum(-1))
 
 
 def normalised_gains(

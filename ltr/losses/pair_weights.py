@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from ltr.losses.gains import check_cutoff, check_gains, check_grades, normalised_gains, paid_at_ranks, ranks
+from ltr.losses.gains import check_cutoff, check_gains, check_grades, normalised_gains, rank_discounts, ranks
 
 #: numbers per document [lists, docs] that a block of pairs is made from
 Columns = tuple[Tensor, ...]
@@ -98,8 +98,8 @@ class DeltaNDCG(GainWeights):
     """
 
     def columns(self, scores: Tensor, labels: Tensor, mask: Tensor) -> Columns:
-        paid, share = paid_at_ranks(scores, mask, self.cutoff)
-        return normalised_gains(labels, mask, self.gains, self.cutoff, share), paid
+        discounts, share = rank_discounts(scores, mask, self.cutoff)
+        return normalised_gains(labels, mask, self.gains, self.cutoff, share), discounts
 
     def weigh(self, upper: Columns, lower: Columns) -> Tensor:
         return (upper[0] - lower[0]).mul_((upper[1] - lower[1]).abs_())

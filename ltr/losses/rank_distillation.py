@@ -51,17 +51,17 @@ class ADRMSE(Loss):
         with torch.no_grad():
             wanted = shared_ranks(labels, mask)
             weight = mask / (torch.log2(1 + wanted) * n.clamp(min=1)[:, None])
-        return rank_sums(_missed, (weight, wanted), scores, mask, mask, self.temperature), n >= 2
+        return rank_sums(_squared_error, (weight, wanted), scores, mask, mask, self.temperature), n >= 2
 
     def costs(self, scores: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
         return self.counted(scores, labels, mask)[0]
 
 
-def _missed(ranks: Tensor, weight: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+def _squared_error(ranks: Tensor, weight: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
     """The weighted squared error of ranks, and its derivative by them."""
-    miss = ranks - wanted
-    pull = weight * miss
-    return pull * miss, 2 * pull
+    error = ranks - wanted
+    weighted = weight * error
+    return weighted * error, 2 * weighted
 
 
 def shared_ranks(labels: Tensor, mask: Tensor) -> Tensor:
@@ -73,8 +73,8 @@ def shared_ranks(labels: Tensor, mask: Tensor) -> Tensor:
     labels = lowered(labels, mask)
     if fits(labels):  # counting takes a third of the time of sorting
         high = across(labels)
-        rise = (high.unsqueeze(0) - high.unsqueeze(1)).sign_().sum(1)  # how many are above, less how many are below
-        return rise.add_(labels.shape[-1] + 1.0).div_(2).t()
+        balance = (high.unsqueeze(0) - high.unsqueeze(1)).sign_().sum(1)  # how many are above, less how many are below
+        return balance.add_(labels.shape[-1] + 1.0).div_(2).t()
     fallen = -labels
     rising = fallen.sort(dim=-1).values
     before = torch.searchsorted(rising, fallen)

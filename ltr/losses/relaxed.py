@@ -11,7 +11,7 @@ from ltr.errors import ConfigError
 from ltr.losses.base import Laws, Loss, as_temperature, has_positive, has_two
 from ltr.losses.engines.blocks import attached, fits
 from ltr.losses.engines.soft_ranks import rank_sums, relaxed_ranks
-from ltr.losses.engines.sorting import relaxed_dcg
+from ltr.losses.engines.soft_sorting import relaxed_dcg
 from ltr.losses.gains import check_cutoff, check_gains, check_grades, normalised_gains
 
 NO_SCORES = "labels are grades, not target scores"
@@ -68,14 +68,14 @@ class ApproxNDCG(Loss):
 def _discounted(ranks: Tensor, gain: Tensor) -> tuple[Tensor, Tensor]:
     """gain / log(1 + rank), and its derivative by the rank."""
     log = ranks.log1p()
-    paid = gain / log
-    return paid, paid / log.mul_(-1 - ranks)
+    discounted = gain / log
+    return discounted, discounted / log.mul_(-1 - ranks)
 
 
 def _reciprocal(ranks: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
     """-share / rank, and its derivative by the rank."""
-    paid = share / -ranks
-    return paid, paid / -ranks
+    cost = share / -ranks
+    return cost, cost / -ranks
 
 
 def _first(ranks: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:

@@ -61,12 +61,12 @@ class RunningCenter(nn.Module):
         if not self.training:
             return
         values = (scores if mask is None else scores[mask]).detach().flatten().to(self.center)
-        found = values.quantile(self.quantile) if len(values) else self.center.new_zeros(())
-        pooled = torch.stack([found * len(values), self.center.new_tensor(len(values))])
+        quantile = values.quantile(self.quantile) if len(values) else self.center.new_zeros(())
+        pooled = torch.stack([quantile * len(values), self.center.new_tensor(len(values))])
         if distributed.is_available() and distributed.is_initialized():
             distributed.all_reduce(pooled)
-        found = pooled[0] / pooled[1].clamp(min=1)
-        moved = torch.where(self.started, self.momentum * self.center + (1 - self.momentum) * found, found)
+        quantile = pooled[0] / pooled[1].clamp(min=1)
+        moved = torch.where(self.started, self.momentum * self.center + (1 - self.momentum) * quantile, quantile)
         any_seen = pooled[1] > 0
         self.center.copy_(torch.where(any_seen, moved, self.center))
         self.started.logical_or_(any_seen)

@@ -21,7 +21,7 @@ from torch import Tensor
 from ltr.losses.base import Loss, arguments_of
 from ltr.losses.engines import torch_private
 from ltr.losses.engines.problem import PairCost, PairProblem, PairSums
-from ltr.losses.engines.whole import Pay
+from ltr.losses.engines.whole import RankCost
 from ltr.losses.gains import nonzero
 from ltr.losses.pair_weights import Columns, PairWeights
 
@@ -58,17 +58,17 @@ def compiled_pair_sums(problem: PairProblem) -> PairSums | None:
 
 
 def compiled_rank_sums(
-    pay: Pay, columns: tuple[Tensor, ...], values: Tensor, temperature: float, with_gradient: bool
+    rank_cost: RankCost, columns: tuple[Tensor, ...], values: Tensor, temperature: float, with_gradient: bool
 ) -> tuple[Tensor, Tensor | None] | None:
     """What ``soft_ranks.rank_sums`` adds up block by block, for all documents: costs and gradient, before any start.
 
     None where this device has no compiled kernel.
 
     Args:
-        pay, columns, temperature: as there.
+        rank_cost, columns, temperature: as there.
         values: [lists, docs] scores, lowered where there is no document.
     """
-    return _rank_sums(pay, columns, values, temperature, with_gradient) if _is_for(values) else None
+    return _rank_sums(rank_cost, columns, values, temperature, with_gradient) if _is_for(values) else None
 
 
 def compiled_ranks(values: Tensor, temperature: float) -> Tensor | None:
@@ -107,12 +107,12 @@ def _pair_sums(problem: PairProblem) -> PairSums | None:
 
 @torch_private.untraced
 def _rank_sums(
-    pay: Pay, columns: tuple[Tensor, ...], values: Tensor, temperature: float, with_gradient: bool
+    rank_cost: RankCost, columns: tuple[Tensor, ...], values: Tensor, temperature: float, with_gradient: bool
 ) -> tuple[Tensor, Tensor | None] | None:
     ranks = _ranks(values, temperature)
     if ranks is None:
         return None
-    cost, slope = pay(ranks, *columns)
+    cost, slope = rank_cost(ranks, *columns)
     if not with_gradient:
         return cost.sum(-1), None
     gradient = _run(_rank_gradient, (), values, slope.contiguous(), _reciprocal(values, temperature))
@@ -167,10 +167,10 @@ def _rank_rows(values: Tensor, reciprocal: Tensor) -> Tensor:
 
 def _rank_gradient(values: Tensor, slope: Tensor, reciprocal: Tensor) -> Tensor:
     """[lists, docs] the gradient towards ``values`` where ``slope`` is that towards their relaxed ranks."""
-    gap = (values.unsqueeze(1) - values.unsqueeze(2)) * reciprocal
-    # as in whole.py: both documents of a pair have the same steepness, and none is left of the pair with itself
-    pull = (slope.unsqueeze(1) - slope.unsqueeze(2)) * reciprocal
-    return (pull * gap.sigmoid() * (-gap).sigmoid()).sum(2)
+    difference = (values.unsqueeze(1) - values.unsqueeze(2)) * reciprocal
+    # as in whole.py: σ(x) σ(-x) is the same for both documents of a pair, and none is left of the pair with itself
+    slopes = (slope.unsqueeze(1) - slope.unsqueeze(2)) * reciprocal
+    return (slopes * difference.sigmoid() * (-difference).sigmoid()).sum(2)
 
 
 def _reciprocal(values: Tensor, temperature: float) -> Tensor:

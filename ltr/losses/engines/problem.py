@@ -59,19 +59,19 @@ class PairProblem:
             ShapeError: the cost function returns something else than two numbers for each difference.
         """
         like = difference.shape, difference.dtype
-        found = self.pair_cost(difference) if target is None else self.pair_cost(difference, target)
+        returned = self.pair_cost(difference) if target is None else self.pair_cost(difference, target)
         if not (
-            isinstance(found, tuple)
-            and len(found) == 2
-            and all(isinstance(each, Tensor) and (each.shape, each.dtype) == like for each in found)
+            isinstance(returned, tuple)
+            and len(returned) == 2
+            and all(isinstance(each, Tensor) and (each.shape, each.dtype) == like for each in returned)
         ):
             name = getattr(self.pair_cost, "__qualname__", type(self.pair_cost).__name__)
-            each = found if isinstance(found, (tuple, list)) else (found,)
+            each = returned if isinstance(returned, (tuple, list)) else (returned,)
             got = ", ".join(f"{t.dtype} {list(t.shape)}" if isinstance(t, Tensor) else repr(t) for t in each)
             raise ShapeError(
                 f"{name}: must return (cost, slope), two tensors {like[1]} {list(like[0])} like the differences, got ({got})"
             )
-        cost, slope = map(_writable, found)
+        cost, slope = map(_writable, returned)
         # two names of one tensor: a cost that is its own derivative
         shared = cost.untyped_storage().data_ptr() == slope.untyped_storage().data_ptr()
         return cost, slope.clone() if shared else slope

@@ -11,8 +11,8 @@ from ltr.losses.engines.problem import PairProblem, PairSums
 from ltr.losses.gains import nonzero
 from ltr.losses.pair_weights import Columns, PairWeights
 
-#: (relaxed ranks, columns at the same documents) -> costs and their derivatives by the ranks
-Pay = Callable[..., tuple[Tensor, Tensor]]
+#: (relaxed ranks, columns at the same documents) -> cost of each document and its derivative by the rank
+RankCost = Callable[..., tuple[Tensor, Tensor]]
 
 
 def whole_pair_sums(problem: PairProblem) -> PairSums:
@@ -47,30 +47,30 @@ def whole_pair_sums(problem: PairProblem) -> PairSums:
 
 
 def whole_rank_sums(
-    pay: Pay, columns: tuple[Tensor, ...], values: Tensor, temperature: float, with_gradient: bool
+    rank_cost: RankCost, columns: tuple[Tensor, ...], values: Tensor, temperature: float, with_gradient: bool
 ) -> tuple[Tensor, Tensor | None]:
     """What ``soft_ranks.rank_sums`` adds up block by block, for all documents: costs and gradient, before any start.
 
     Args:
-        pay, columns, temperature: as there.
+        rank_cost, columns, temperature: as there.
         values: [lists, docs] scores, lowered where there is no document.
     """
     if not values.numel():
         return values.new_zeros(len(values)), torch.zeros_like(values) if with_gradient else None
-    high = across(values)
-    gaps = high.unsqueeze(0) - high.unsqueeze(1)  # [docs, others, lists]: how far the others are above
+    values = across(values)
+    differences = values.unsqueeze(0) - values.unsqueeze(1)  # [docs, others, lists]: how far the others are above
     if temperature != 1:
-        gaps.mul_(1 / temperature)
-    above = gaps.sigmoid()
+        differences.mul_(1 / temperature)
+    above = differences.sigmoid()
     ranks = above.sum(1).add_(0.5)  # a document is above itself with probability 1/2
-    cost, slope = pay(ranks.t(), *columns)
+    cost, slope = rank_cost(ranks.t(), *columns)
     if not with_gradient:
         return cost.sum(-1), None
-    # σ(x) σ(-x), not p (1 - p): the digits that saturated pairs leave are all that pulls on them. It is the same for
+    # σ(x) σ(-x), not p (1 - p): the digits that saturated pairs leave are all their gradient. It is the same for
     # both documents of a pair, so that one sum does; nothing is left of the pair that a document makes with itself
-    steep = gaps.neg_().sigmoid_().mul_(above)
+    density = differences.neg_().sigmoid_().mul_(above)
     slope = across(slope if temperature == 1 else slope / temperature)
-    gradient = (slope.unsqueeze(1) - slope.unsqueeze(0)).mul_(steep).sum(0)
+    gradient = (slope.unsqueeze(1) - slope.unsqueeze(0)).mul_(density).sum(0)
     return cost.sum(-1), gradient.t()
 
 

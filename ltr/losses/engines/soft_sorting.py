@@ -33,12 +33,12 @@ def relaxed_dcg(
     for low in range(0, len(scores) if scores.shape[-1] else 0, at_once):
         lists = slice(low, low + at_once)
         chunk = _Chunk(scores[lists], mask[lists], temperature)
-        paid = chunk.paid(cutoff)
+        discounts = chunk.discounts(cutoff)
         chunk.sinkhorn(steps)
         held = chunk.right[-1] * gained[lists]
-        dcg[lists] = (paid * chunk.left[-1] * _times(chunk.matrix, held)).sum(-1)
+        dcg[lists] = (discounts * chunk.left[-1] * _times(chunk.matrix, held)).sum(-1)
         if gradient is not None:
-            gradient[lists] = chunk.gradient(paid, gained[lists])
+            gradient[lists] = chunk.gradient(discounts, gained[lists])
     return dcg, gradient
 
 
@@ -87,8 +87,8 @@ class _Ordered:
         # around the middle of the list: sums of large scores would lose the small differences
         centred = torch.where(self.mask, real - real.sum(-1, keepdim=True) / self.count.clamp(min=1), 0)
         below = self.below(centred, self.until)
-        apart = centred * (2 * self.until - self.count) - 2 * below + centred.sum(-1, keepdim=True)
-        return torch.where(self.mask, apart, 0)
+        spread = centred * (2 * self.until - self.count) - 2 * below + centred.sum(-1, keepdim=True)
+        return torch.where(self.mask, spread, 0)
 
     def signed(self, values: Tensor) -> Tensor:
         """Σₖ valuesₖ sign(ŝₖ − ŝⱼ); values are 0 at masked places."""
@@ -122,7 +122,7 @@ class _Chunk:
         self.matrix = matrix
         self.left, self.right = [self.ranked.to(matrix)], [mask.to(matrix)]
 
-    def paid(self, cutoff: int | None) -> Tensor:
+    def discounts(self, cutoff: int | None) -> Tensor:
         """[lists, ranks] what each rank pays, 0 where a list has none."""
         rank = torch.arange(1, self.mask.shape[-1] + 1, device=self.mask.device, dtype=self.matrix.dtype)
         return discount(rank, cutoff) * self.ranked
@@ -133,20 +133,20 @@ class _Chunk:
             self.right.append(_reciprocal(_against(self.left[-1], self.matrix), self.mask))
             self.left.append(_reciprocal(_times(self.matrix, self.right[-1]), self.ranked))
 
-    def gradient(self, paid: Tensor, gained: Tensor) -> Tensor:
+    def gradient(self, discounts: Tensor, gained: Tensor) -> Tensor:
         """[lists, docs] derivative of Σᵢ paidᵢ Σⱼ Pᵢⱼ gainedⱼ by the scores."""
-        toward = self._matrix_gradient(paid, gained)
+        toward = self._matrix_gradient(discounts, gained)
         toward.sub_((toward * self.matrix).sum(-1, keepdim=True)).mul_(self.matrix).div_(self.temperature)
         by_spread = -toward.sum(1).to(self.slant)
         by_score = _against(self.slant.to(toward), toward).to(self.slant) + by_spread * self.ordered.sides()
         by_score -= self.ordered.signed(torch.where(self.mask, by_spread, 0))
         return torch.where(self.mask, by_score, 0).to(toward)
 
-    def _matrix_gradient(self, paid: Tensor, gained: Tensor) -> Tensor:
+    def _matrix_gradient(self, discounts: Tensor, gained: Tensor) -> Tensor:
         """Derivative by the unscaled matrix: a sum of outer products, one or two for each Sinkhorn step."""
         left, right, matrix = self.left, self.right, self.matrix
-        rows, cols = [paid * left[-1]], [right[-1] * gained]
-        by_left = paid * _times(matrix, cols[0])
+        rows, cols = [discounts * left[-1]], [right[-1] * gained]
+        by_left = discounts * _times(matrix, cols[0])
         by_right = gained * _against(rows[0], matrix)
         for step in range(len(left) - 1, 0, -1):
             row = -by_left * left[step] ** 2
