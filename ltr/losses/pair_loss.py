@@ -79,9 +79,7 @@ class PairLoss(Loss):
     def problem(self, scores: Tensor, labels: Tensor, mask: Tensor) -> PairProblem:
         """What the engines add up. A loss whose cost also depends on differences of targets puts them in here."""
         values, order = self.values(scores), self.order(labels)
-        return PairProblem(
-            self.pair_cost, self.pair_weights, values, scores, labels, mask, order, finite=self.finite
-        )  # fmt: skip
+        return PairProblem(self.pair_cost, self.pair_weights, values, scores, labels, mask, order, finite=self.finite)
 
     def check_labels(self, labels: Tensor, mask: Tensor) -> None:
         self.pair_weights.check_labels(type(self).__name__, labels, mask)

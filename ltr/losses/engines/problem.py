@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from ltr.errors import ShapeError
@@ -58,25 +59,23 @@ class PairProblem:
         Raises:
             ShapeError: the cost function returns something else than two numbers for each difference.
         """
-        like = difference.shape, difference.dtype
+        shape, dtype = difference.shape, difference.dtype
         returned = self.pair_cost(difference) if target is None else self.pair_cost(difference, target)
-        if not (
-            isinstance(returned, tuple)
-            and len(returned) == 2
-            and all(isinstance(each, Tensor) and (each.shape, each.dtype) == like for each in returned)
-        ):
+        try:
+            cost, slope = returned
+            fit = cost.shape == shape == slope.shape and cost.dtype == dtype == slope.dtype
+        except (TypeError, ValueError, AttributeError):  # no two tensors
+            fit = False
+        if not fit:
             name = getattr(self.pair_cost, "__qualname__", type(self.pair_cost).__name__)
             each = returned if isinstance(returned, (tuple, list)) else (returned,)
             got = ", ".join(f"{t.dtype} {list(t.shape)}" if isinstance(t, Tensor) else repr(t) for t in each)
             raise ShapeError(
-                f"{name}: must return (cost, slope), two tensors {like[1]} {list(like[0])} like the differences, got ({got})"
+                f"{name}: must return (cost, slope), two tensors {dtype} {list(shape)} like the differences, got ({got})"
             )
-        cost, slope = map(_writable, returned)
-        # two names of one tensor: a cost that is its own derivative
-        shared = cost.untyped_storage().data_ptr() == slope.untyped_storage().data_ptr()
-        return cost, slope.clone() if shared else slope
-
-
-def _writable(numbers: Tensor) -> Tensor:
-    """Numbers with a place in memory for each."""
-    return numbers.clone() if 0 in numbers.stride() and numbers.numel() > 1 else numbers
+        # one number for all, or a cost that is its own derivative: each number needs a place in memory
+        if not cost.is_contiguous():
+            cost = cost.contiguous()
+        if not slope.is_contiguous() or cost.data_ptr() == slope.data_ptr():
+            slope = slope.clone(memory_format=torch.contiguous_format)
+        return cost, slope

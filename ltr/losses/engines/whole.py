@@ -25,7 +25,7 @@ def whole_pair_sums(problem: PairProblem) -> PairSums:
     columns = problem.weight_columns()
     pairs = _pairs(weights, problem.order, problem.mask)
     n_pairs = pairs.sum((0, 1))
-    upper, lower = _facing(columns)
+    upper, lower = _facing(columns) if columns else ((), ())
     difference = _differences(problem.values.detach())
     if not problem.finite:  # very large differences that make no pair cost infinitely much, and 0 * inf is not 0
         difference.mul_(pairs)
@@ -90,8 +90,8 @@ def across(values: Tensor) -> Tensor:
 
 def _differences(values: Tensor) -> Tensor:
     """[docs, docs, lists] how far the first document's value is above the second's."""
-    (upper,), (lower,) = _facing((values,))
-    return upper - lower
+    values = across(values)
+    return values.unsqueeze(1) - values.unsqueeze(0)
 
 
 def _facing(columns: Columns) -> tuple[Columns, Columns]:
