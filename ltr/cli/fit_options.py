@@ -26,7 +26,7 @@ GROUPS = {
     "trainer": ("pytorch_lightning.trainer.trainer", "Trainer"),
 }
 #: what stands beside the groups
-OTHERS = ("config", "print_config", "seed_everything", "data", "optimizer", "lr_scheduler", "help")
+OTHERS = ("config", "print_config", "seed_everything", "allow_overlap", "data", "optimizer", "lr_scheduler", "help")
 #: settings that take a class -> the packages that have it
 CLASSES = {"model.loss": ("ltr.losses",), "model.scorer": ("ltr.scorers",), "data": ("ltr.data",)}
 #: settings of Lightning's trainer that most trainings touch
@@ -81,6 +81,7 @@ def help_text() -> str:
         "",
         "others",
         _line("--seed_everything", "one seed decides weights, order and negatives (default: 0)"),
+        _line("--allow_overlap", "train although dev or test share queries with train (default: false)"),
         _line("--print_config", "print the whole configuration, and stop"),
         _line("--resume FOLDER", "go on with an interrupted training"),
         _line("--help=all", "every setting of Lightning's trainer, too"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
 from ltr.cli.command import at_least, beside_output, check_outputs, talk
@@ -35,7 +35,7 @@ def rerank(
     max_passages: int | None = None,
     device: str = "auto",
     precision: Literal["auto", "32", "bf16"] = "auto",
-    allow: Sequence[str] | None = None,
+    allow: list[str] | None = None,
 ) -> None:
     """Reorder documents with a trained model, in one of three ways.
 

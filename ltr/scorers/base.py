@@ -46,6 +46,8 @@ class Scorer(nn.Module):
 
     #: the kind of batches that it reads
     takes: ClassVar[type[Lists]] = Lists
+    #: whether a saved model is opened with ``arguments``; False where ``save`` and ``load`` are defined in another way
+    saves_arguments: ClassVar[bool] = True
 
     def forward(self, batch: Any) -> Tensor:
         raise NotImplementedError(f"{type(self).__name__} must define forward(batch) -> scores [lists, docs]")
@@ -137,7 +139,7 @@ class Scorer(nn.Module):
 
     def check_saving(self) -> None:
         """Raise ConfigError where the scorer could not be saved and opened again: to be called before any training."""
-        if type(self).save is not Scorer.save:
+        if not self.saves_arguments:
             return
         class_path(type(self))
         try:

@@ -215,7 +215,10 @@ def test_a_data_module_of_another_kind_is_told():
     import pytorch_lightning as pl
 
     class Foreign(pl.LightningDataModule):
-        pass
+        def train_dataloader(self):
+            return DataLoader([lists()], batch_size=None)
+
+        val_dataloader = train_dataloader
 
     module = RankingModule(LinearScorer(), ListNet(), measures=["spearman"])
     with pytest.raises(ConfigError, match=r"Foreign: a data module must derive from ltr.data.RankingData"):

@@ -130,7 +130,7 @@ def parts_of(task: Task) -> tuple[RankingData, RankingModule]:
     pl.seed_everything(task.seed, verbose=False)
     assert task.scorer is not None
     assert task.loss is not None
-    data = build("data", task.data, seed=task.seed, **_tokenizer(task))
+    data = build("data", task.data, **_seed(task), **_tokenizer(task))
     return data, RankingModule(
         build("scorers", task.scorer), value_of(task.loss, None), measures=task.measures, **task.model
     )
@@ -186,7 +186,7 @@ def _trained(task: Task) -> Outcome:
 
 def _outside(task: Task) -> Outcome:
     assert task.ranker is not None
-    data = build("data", task.data, seed=task.seed)
+    data = build("data", task.data, **_seed(task))
     data.prepare_data()
     data.setup("fit")
     ranker = build("rankers", task.ranker)
@@ -217,6 +217,11 @@ def _attach(outcome: Outcome, data: RankingData, lists: LabelledLists, scores: n
 
 def _course(rows: Iterable[dict[str, Any]]) -> bytes:
     return json.dumps(list(rows)).encode()
+
+
+def _seed(task: Task) -> Config:
+    """The seed of order and negatives, for data that take one."""
+    return {"seed": task.seed} if takes("data", task.data, "seed") else {}
 
 
 def _tokenizer(task: Task) -> Config:

@@ -67,6 +67,8 @@ class CrossEncoder(TextScorer):
         ConfigError: a model that cannot be opened safely, or a setting outside its range.
     """
 
+    saves_arguments = False
+
     def __init__(
         self,
         model: str,
