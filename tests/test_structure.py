@@ -25,6 +25,7 @@ LAYERS = [
     {"training"},
     {"experiments"},
     {"integrations"},
+    {"adapters"},
     {"cli"},
     {"__main__"},
 ]

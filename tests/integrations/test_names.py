@@ -18,3 +18,9 @@ def test_names_load_lazily():
 def test_the_foreign_package_is_imported_only_when_it_is_used():
     code = "import sys, ltr.integrations; ltr.integrations.LambdaMART(); sys.exit('lightgbm' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_former_name_still_gives_the_same_class():
+    import ltr.adapters
+
+    assert ltr.adapters.LambdaMART is ltr.integrations.LambdaMART
