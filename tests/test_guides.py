@@ -130,9 +130,10 @@ def parse(argv: list[str]) -> None:
             assert (ROOT / word).exists(), argv
     if {"--help", "--print_config"} & set(argv) or any(".help=" in word for word in argv):
         try:
-            assert main(argv) == 0, argv
+            code = main(argv)
         except SystemExit as stop:
-            assert stop.code == 0, argv
+            code = stop.code
+        assert code == 0, argv
         return
     try:
         main(argv)
