@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ltr.data import EngagementData, LetorData, TextData
+from ltr.data.base import RankingData
 from ltr.data.overlap import overlaps, refuse_overlap
 from ltr.errors import DataError
 from ltr.training.overlap import RefuseOverlap
@@ -121,7 +122,7 @@ def test_a_fold_whose_files_number_their_lists_alike_shares_nothing(tmp_path):
 
 
 def test_a_module_of_another_class_is_left_alone():
-    assert overlaps(SimpleNamespace(train="a", dev="a")) == []
+    assert overlaps(RankingData(train="a", dev="a")) == []
 
 
 def test_many_documents_take_no_loop(tmp_path):

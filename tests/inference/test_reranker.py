@@ -259,7 +259,7 @@ def _save(folder, positions):
 
 def test_a_request_whose_score_is_not_a_number_fails_alone(folder):
     reranker = Reranker.load(folder, "cpu", "32")
-    lost = reranker.encoder.tokenizer.convert_tokens_to_ids("python")
+    lost = reranker.tokenizer.convert_tokens_to_ids("python")
     reranker.scorer.model.base_model.embeddings.word_embeddings.weight[lost] = torch.nan
     wanted = [one.score for one in reranker.rank(QUERY, DOCS)]
     with pytest.raises(DataError, match="query second, document 1: the model's score is nan"):

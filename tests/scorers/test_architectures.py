@@ -173,14 +173,13 @@ def test_the_padding_token_in_a_text_moves_the_scores_of_a_model_that_counts_pos
 
 
 def test_an_architecture_that_computes_in_float32_alone(tmp_path, monkeypatch):
-    from ltr.inference import scoring
 
     scorer = CrossEncoder(save("fnet", tmp_path)).eval()
     with pytest.raises(
         ConfigError, match=r"in float32 alone: its Fourier transform in transformers takes no bfloat16; take"
     ):
         prepared(scorer, "cpu", "bf16")
-    monkeypatch.setattr(scoring, "multiplies_bf16", lambda device: True)
+    monkeypatch.setattr("ltr.scorers.base.multiplies_bf16", lambda device: True)
     assert prepared(scorer, "cpu", "auto") is scorer
 
 

@@ -20,6 +20,7 @@ from ltr.io.models import located
 from ltr.scorers import architectures
 from ltr.scorers.base import Scorer, TextScorer, half_or_single
 from ltr.scorers.cpu import cross_encoder as fused
+from ltr.scorers.cpu.cross_encoder import FusedCrossEncoder
 from ltr.scorers.cpu.threads import across_forks
 from ltr.scorers.memory import is_out_of_memory, released
 from ltr.scorers.text import loading, packed, saving
@@ -252,17 +253,20 @@ class CrossEncoder(TextScorer):
                 parameter.data = parameter.data.to(dtype)
         return copied
 
+    def fused(self, dtype: torch.dtype) -> FusedCrossEncoder | None:
+        """What scores on a CPU with fewer operations; None where the architecture is not known, or lies elsewhere."""
+        if next(self.model.parameters()).device.type != "cpu":
+            return None
+        tokens = None if self.batch_tokens == "auto" else self.batch_tokens  # its own number was found by trying
+        return fused.fused(self.network, dtype, self.source, tokens, self.batch_docs, self.revision)
+
     def for_scoring(self, device: torch.device, precision: str | None) -> Scorer:
         """On a CPU a ``FusedCrossEncoder`` where the architecture is known: same scores, fewer operations."""
         if precision == "auto" and self.in_float32_alone:
             precision = "32"
         dtype = half_or_single(device, precision)
-        here = next(self.model.parameters()).device.type
-        if precision is not None and device.type == here == "cpu":
-            tokens = None if self.batch_tokens == "auto" else self.batch_tokens  # its own number was found by trying
-            made = fused.fused(self.network, dtype, self.source, tokens, self.batch_docs, self.revision)
-            if made is not None:
-                return made
+        if precision is not None and device.type == "cpu" and (made := self.fused(dtype)) is not None:
+            return made
         if precision is not None and dtype == torch.bfloat16:
             return self.lowered(dtype).to(device)
         return super().for_scoring(device, precision)

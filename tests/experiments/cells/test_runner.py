@@ -82,7 +82,7 @@ def test_trials_choose_on_dev_and_seeds_use_what_they_chose(read):
             assert len(seed.course) == 2
         assert not (group.trials[0].folder / "scores.npy").exists(), "a trial never sees the test part"
     selective = next(g for g in found if g.loss_name == "Selective")
-    assert selective.seeds[0].record["loss"].startswith("CompositeSoftmax(Identity() + Softplus(center=")
+    assert selective.seeds[0].record["loss"].startswith("CompositeSoftmax(transform=Identity() + Softplus(center=")
 
 
 def test_processes_give_the_figures_of_one_process(read, values, tmp_path):

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch.nn.functional import gelu, linear, relu
 
-from ltr.scorers.cpu import hardware, torch_private
+from ltr.scorers import hardware
+from ltr.scorers.cpu import torch_private
 
 
 @contextlib.contextmanager
