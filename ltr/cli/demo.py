@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 
@@ -17,7 +18,8 @@ def demo(*, folder: str = "runs/demo", epochs: int = 1, overwrite: bool = True) 
     """Train, measure and use a reranker on pydocs: search over the documentation of the installed Python.
 
     Builds the collection, retrieves candidates with BM25, trains a cross-encoder with a selective listwise loss after
-    the recipe pydocs.yaml, reranks the test queries and prints one table. Takes some minutes on two cores.
+    the recipe pydocs.yaml, reranks the test queries and prints one table. Takes some minutes on two cores; how many on
+    this machine is said once the first steps have been measured.
 
     Args:
         folder: run folder of the training.
@@ -36,7 +38,6 @@ def demo(*, folder: str = "runs/demo", epochs: int = 1, overwrite: bool = True) 
     from ltr.io.merging import below
     from ltr.training.fitting import fit
 
-    clock.says("about six minutes on two cores, most of them training")
     clock.says("1/4  collection, BM25 candidates, tokens")
     data = cli.datamodule
     data.prepare_data()
@@ -45,7 +46,18 @@ def demo(*, folder: str = "runs/demo", epochs: int = 1, overwrite: bool = True) 
     first = candidates(load(data.test), "bm25", DEPTH)
 
     clock.says("2/4  reranking the test queries with the untrained model")
+    began = clock.seconds
     untrained = score_run(cli.model.scorer, data.test_dataloader(), name="untrained", progress="untrained")
+    testing = clock.seconds - began
+    dev = data.part("dev").first
+    assert dev is not None
+    cli.progress.validation_seconds = testing * dev.offsets[-1] / untrained.offsets[-1]
+
+    def estimated(left: float) -> None:
+        cli.model.print(clock.line(whole_time(clock.seconds + left + testing)))  # which knows how to print beside a bar
+        sys.stdout.flush()
+
+    cli.progress.estimated = estimated
 
     clock.says("3/4  training, then reranking dev and test")
     results = fit(cli.trainer, cli.model, data, cli.run_folder)[-1]
@@ -67,12 +79,29 @@ class Clock:
     def __init__(self) -> None:
         self.start = time.perf_counter()
 
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self.start
+
     def __str__(self) -> str:
-        seconds = int(time.perf_counter() - self.start)
+        seconds = int(self.seconds)
         return f"{seconds // 60}:{seconds % 60:02d} min"
 
+    def line(self, what: str) -> str:
+        return f"[{self}] {what}"
+
     def says(self, what: str) -> None:
-        print(f"[{self}] {what}", flush=True)
+        print(self.line(what), flush=True)
+
+
+def whole_time(seconds: float) -> str:
+    """What the measured steps say of the whole demo.
+
+    >>> whole_time(355), whole_time(12)
+    ('about 6 minutes in all on this machine', 'about a minute in all on this machine')
+    """
+    minutes = round(seconds / 60)
+    return f"about {'a minute' if minutes <= 1 else f'{minutes} minutes'} in all on this machine"
 
 
 def main(argv: list[str]) -> None:

@@ -22,6 +22,7 @@ from ltr.io.imports import with_current_folder
 from ltr.training import RankingModule, RunFolder
 from ltr.training.defaults import TRAINER_DEFAULTS
 from ltr.training.explaining import explain, refused_by_lightning
+from ltr.training.progress import Progress, instead_of_bar
 
 # --model.loss=ListNet finds a class by its short name only among those that have been imported
 for _part in (ltr.losses, ltr.links, ltr.scorers, ltr.data):
@@ -144,6 +145,9 @@ class FitCLI(LightningCLI):
 
     def after_instantiate_classes(self) -> None:
         self.run_folder.config = self.resolved()
+        #: behind the run folder, which judges a validation before its value is told
+        self.progress = Progress(self.run_folder, lines=instead_of_bar(self.trainer))
+        self.trainer.callbacks.append(self.progress)  # type: ignore[attr-defined]
 
     def instantiate_classes(self) -> None:
         with lightning_explained():

@@ -14,7 +14,8 @@ def test_the_demo_goes_from_the_collection_to_the_table(tiny_model, tmp_path, mo
     settings = yaml.safe_load(recipe("pydocs").read_text())
     settings["model"]["scorer"]["init_args"]["model"] = str(tiny_model)
     settings["data"]["init_args"] |= {
-        "test": "pydocs/test[:50%]", "dev_queries": 10, "train_epoch_lists": 32, "max_length": 48,
+        "test": "pydocs/test[:50%]", "dev_queries": 10, "train_epoch_lists": 32, "lists_per_batch": 4,
+        "max_length": 48,
     }  # fmt: skip
     settings["trainer"] |= {"precision": "32-true", "enable_progress_bar": False}
     small = tmp_path / "small.yaml"
@@ -23,6 +24,7 @@ def test_the_demo_goes_from_the_collection_to_the_table(tiny_model, tmp_path, mo
     folder = tmp_path / "run"
     assert main(["demo", "--folder", str(folder)]) == 0
     said = capsys.readouterr().out
+    assert "] about a minute in all on this machine\n" in said[said.index("3/4  training") : said.index("4/4  ")]
     table = said[said.index("pydocs/test[:50%]") :]
     rows = [line.split("  ")[0] for line in table.splitlines()]
     for row in ("first stage", "untrained", "trained"):

@@ -125,6 +125,18 @@ def test_a_leak_is_refused_before_the_run_folder_is_touched(small, tiny_folder, 
     assert kept["allow_overlap"] is True, "a resumed training need not be told again"
 
 
+def test_a_pipe_gets_lines_and_no_bar(numbers, tmp_path, capsys, caplog):
+    """Standard output and error are files here, as they are under nohup: Lightning's bar has no place there."""
+    recipe = ["--config", str(RECIPES[[path.stem for path in RECIPES].index("engagement")])]
+    steps = ["--trainer.max_steps=6", "--trainer.max_epochs=-1", "--trainer.val_check_interval=1.0"]
+    assert fit.main([*recipe, *numbers["engagement"], "--trainer.enable_progress_bar=true", *steps]) == 0
+    said = [record.getMessage() for record in caplog.records if record.name == "ltr.training.progress"]
+    lines = "\n".join(said)
+    assert re.search(r"^step 5 of 6 \(83 %\): loss \S+, \d+ documents a second, \d+ s left", lines, re.MULTILINE), said
+    assert re.fullmatch(r"validation at step \d+: dev/\S+ -?[\d.]+.* \(\d+ s\)", said[-1]), said
+    assert "Epoch 0" not in "".join(capsys.readouterr())
+
+
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda p: p.stem)
 def test_every_recipe_trains_two_steps(recipe, small, numbers, tiny_folder, tmp_path):
     steps = [
