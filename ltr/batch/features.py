@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ltr.batch.lists import Lists, tensor_of
+from ltr.batch.tokens import check_offsets
 from ltr.errors import ShapeError
 
 
@@ -49,9 +50,10 @@ class FeatureLists(Lists):
         (2, 3, [[1.0, 2.0], [5.0, 0.0]])
 
         Raises:
-            ShapeError: features are no matrix with a row for each document of the lists, labels are not one per
-                document, or weights neither one per list nor one per document.
+            ShapeError: offsets that do not rise from 0, features that are no matrix with a row for each document of the
+                lists, labels that are not one per document, or weights neither one per list nor one per document.
         """
+        check_offsets("FeatureLists", "list_offsets", list_offsets)
         n_docs, n_lists = int(list_offsets[-1]), len(list_offsets) - 1
         if features.ndim != 2 or len(features) != n_docs:
             raise ShapeError(

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from ltr.batch.lists import Lists, tensor_of
-from ltr.batch.tokens import TokenRows
+from ltr.batch.tokens import TokenRows, check_offsets
 from ltr.errors import ShapeError
 
 
@@ -70,9 +70,13 @@ class TextLists(Lists):
         tensor([3])
 
         Raises:
-            ShapeError: the documents of the lists are not those that are encoded, or labels are not one per document.
+            ShapeError: offsets that do not rise from 0, a document without a passage, documents of the lists that are not
+                those that are encoded, or labels that are not one per document.
         """
         tokens = TokenRows.of(input_ids, segment_ids, offsets)
+        check_offsets("TextLists", "list_offsets", list_offsets)
+        if passage_offsets is not None:
+            check_offsets("TextLists", "passage_offsets", passage_offsets, least=1)
         n_docs = len(tokens) if passage_offsets is None else len(passage_offsets) - 1
         if passage_offsets is not None and int(passage_offsets[-1]) != len(tokens):
             raise ShapeError(

@@ -41,7 +41,8 @@ class TokenRows:
         Raises:
             ShapeError: marks or offsets that do not fit the ids.
         """
-        if ids.shape != marks.shape or ids.ndim != 1 or int(offsets[0]) != 0 or int(offsets[-1]) != len(ids):
+        check_offsets("TokenRows", "offsets", offsets)
+        if ids.shape != marks.shape or ids.ndim != 1 or int(offsets[-1]) != len(ids):
             raise ShapeError(
                 f"TokenRows: ids and marks must be [tokens] and offsets rise from 0 to their number, got {list(ids.shape)}, "
                 f"{list(marks.shape)} and offsets from {offsets[0]} to {offsets[-1]}"
@@ -66,6 +67,14 @@ class TokenRows:
         """The rows of several streams, one after the other."""
         ids, marks = torch.cat([s.ids for s in several]), torch.cat([s.marks for s in several])
         return cls(ids, marks, joined_offsets([s.offsets for s in several]))
+
+
+def check_offsets(who: str, name: str, offsets: np.ndarray, least: int = 0) -> None:
+    """Raise ShapeError, in the name of ``who``, where offsets do not start at 0 or rise by less than ``least``."""
+    found = np.asarray(offsets, np.int64)
+    if found.ndim != 1 or not len(found) or found[0] or (np.diff(found) < least).any():
+        rise = "rise with each step" if least else "never fall"
+        raise ShapeError(f"{who}: {name} must start at 0 and {rise}, got {found.tolist()!s:.80}")
 
 
 def joined_offsets(parts: Sequence[Tensor]) -> Tensor:

@@ -190,3 +190,18 @@ def test_documents_with_and_without_passages_can_be_joined():
 def test_batches_that_do_not_go_together_are_refused(batches):
     with pytest.raises(ShapeError, match="cat: batches must be of one kind and pooling, with or without prior"):
         Lists.cat(batches)
+
+
+@pytest.mark.parametrize("offsets", [np.array([1, 3]), np.array([0, 4, 3]), np.array([], np.int64), np.zeros((2, 2))])
+def test_offsets_that_do_not_rise_from_0_are_refused(offsets):
+    with pytest.raises(ShapeError, match="FeatureLists: list_offsets must start at 0 and never fall, got "):
+        FeatureLists.of(np.eye(3), offsets)
+    with pytest.raises(ShapeError, match="TextLists: list_offsets must start at 0 and never fall, got "):
+        TextLists.of(np.arange(3), np.zeros(3), np.arange(4), offsets)
+    with pytest.raises(ShapeError, match="TokenRows: offsets must start at 0 and never fall, got "):
+        TokenRows.of(np.arange(3), np.zeros(3), offsets)
+
+
+def test_a_document_without_a_passage_is_refused():
+    with pytest.raises(ShapeError, match=r"passage_offsets must start at 0 and rise with each step, got \[0, 0, 3\]"):
+        TextLists.of(np.arange(3), np.zeros(3), np.arange(4), np.array([0, 2]), passage_offsets=np.array([0, 0, 3]))
