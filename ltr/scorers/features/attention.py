@@ -61,7 +61,9 @@ class AttentionScorer(FeatureScorer):
 
     def encoded(self, normalised: Tensor, batch: FeatureLists) -> Tensor:
         parts = iter(self.encoder.children())
-        states, goes = next(parts)(normalised), plan(batch.list_offsets)
+        # a document that is read in several rows is there with all of them
+        ends = batch.list_offsets if batch.row_offsets is None else batch.row_offsets[batch.list_offsets]
+        states, goes = next(parts)(normalised), plan(ends)
         for block in parts:
             states = block(states, goes)
         return states

@@ -29,6 +29,17 @@ def test_documents_see_those_of_their_list_and_no_others(scorer):
     assert not moved[1:].any()
 
 
+def test_a_document_in_several_rows_is_seen_with_all_of_them(scorer):
+    whole = batch()
+    twice = torch.arange(whole.n_docs).repeat_interleave(2)
+    read = FeatureLists(
+        whole.list_offsets, features=whole.features, rows=twice, row_offsets=torch.arange(len(twice) + 1)[::2]
+    )
+    torch.testing.assert_close(
+        scorer(read), scorer(whole), rtol=1e-5, atol=1e-5
+    )  # attention to twice the same is the same
+
+
 def test_permuting_the_documents_of_every_list_permutes_their_scores(scorer):
     whole = batch()
     offsets = whole.list_offsets.tolist()
