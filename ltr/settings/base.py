@@ -65,6 +65,8 @@ class Settings:
                 raise TypeError(f"a mapping is needed, got {found!r}")
             if missing := [name for name in cls.needed if name not in found]:
                 raise TypeError(f"it has no {missing[0]}")
+            if not isinstance(name := found.get("scorer") or "", str):
+                raise TypeError(f"scorer is the name of a class, got {name!r}")
             return cls(**{f.name: found[f.name] for f in fields(cls) if f.init and f.name in found})
         except (ValueError, TypeError) as error:
             raise DataError(f"{path}: not the settings of a model saved by ltr: {error}") from error

@@ -85,6 +85,7 @@ def changed(folder, **values):
         ),
         ({"arguments": {"hidden": [3]}}, r"ltr.json and model.safetensors do not belong together: .*hidden"),
         ({"n_features": 4}, r"ltr.json and model.safetensors do not belong together: .*"),
+        ({"scorer": ["LinearScorer"]}, r"ltr.json: not the settings .*: scorer is the name of a class, got \['LinearS"),
         ({"feature_names": 3}, r"ltr.json: not the settings of a model saved by ltr: 'int' object is not iterable"),
     ],
 )
