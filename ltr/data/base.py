@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +18,8 @@ from ltr.io.trec import Qrels, Run
 from ltr.settings import FeatureSettings, ModelSettings, Settings
 
 PartName = Literal["train", "dev", "test"]
+#: the method of a data module that gives the batches of a part
+LOADERS: dict[PartName, str] = {"train": "train_dataloader", "dev": "val_dataloader", "test": "test_dataloader"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +65,17 @@ class RankingData(pl.LightningDataModule):
     @property
     def inputs(self) -> Settings:
         """How batches are made: told to the scorer before training, and saved with it. Default: looks at a batch."""
-        loader = self.train_dataloader() if self.train is not None else self.val_dataloader()
-        return inputs_of(next(iter(loader)), self.trained_on)
+        name: PartName = self.named[0] if self.named else "dev"
+        loader = getattr(self, LOADERS[name])()
+        if isinstance(loader, Iterator):
+            raise ConfigError(
+                f"data: {name} is a {type(loader).__name__}, which can be read once only; give a DataLoader with "
+                "batch_size=None"
+            )
+        batch = next(iter(loader), None)
+        if batch is None:
+            raise ConfigError(f"data: there is no batch of {name}")
+        return inputs_of(batch, self.trained_on)
 
     @property
     def signature(self) -> str:

@@ -6,7 +6,7 @@ import copy
 import inspect
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -25,6 +25,8 @@ from ltr.settings import ModelSettings, Settings
 
 #: the weights of a saved model
 WEIGHTS = "model.safetensors"
+#: in place of an argument that a scorer does not keep
+MISSING = object()
 
 Own = TypeVar("Own", bound="Scorer")
 
@@ -128,22 +130,36 @@ class Scorer(nn.Module):
     @property
     def arguments(self) -> dict[str, Any]:
         """What the class was made with, for opening a saved model. Default: what the constructor takes, by name."""
-        names = [name for name in inspect.signature(type(self).__init__).parameters if name != "self"]
-        missing = [name for name in names if not hasattr(self, name)]
-        if missing:
-            raise ConfigError(
-                f"{type(self).__name__}: a saved model must know what it was made with: keep the argument {missing[0]} as "
-                f"self.{missing[0]}, or define the property arguments"
-            )
-        return {name: getattr(self, name) for name in names}
+        made = type(self)
+        found: dict[str, Any] = {}
+        if made.__init__ is nn.Module.__init__:  # it has no constructor of its own
+            return {}
+        for p in inspect.signature(made.__init__).parameters.values():
+            if p.name == "self":
+                continue
+            if p.kind in (p.POSITIONAL_ONLY, p.VAR_POSITIONAL):
+                raise ConfigError(
+                    f"{made.__name__}: a saved model is made again with arguments by their names, and the constructor takes "
+                    f"{p} by its place; give it a name that callers can use"
+                )
+            kept: Any = getattr(self, p.name, MISSING)
+            several = p.kind is p.VAR_KEYWORD
+            if kept is MISSING or (several and not isinstance(kept, Mapping)):
+                raise ConfigError(
+                    f"{made.__name__}: a saved model must know what it was made with: keep the argument {p.name} as "
+                    f"self.{p.name}, or define the property arguments"
+                )
+            found.update(kept if several else {p.name: kept})
+        return found
 
     def check_saving(self) -> None:
         """Raise ConfigError where the scorer could not be saved and opened again: to be called before any training."""
         if not self.saves_arguments:
             return
         class_path(type(self))
+        arguments = self.arguments
         try:
-            json.dumps(self.arguments)
+            json.dumps(arguments)
         except (TypeError, ValueError) as error:
             raise ConfigError(
                 f"{type(self).__name__}: what it was made with cannot be written as JSON ({error}); take plain values as "
@@ -232,12 +248,13 @@ def class_path(made: type) -> str:
     """The import path of a class: short for one of ``ltr.scorers``.
 
     Raises:
-        ConfigError: a class that nobody can import: of a running script, or made inside a function.
+        ConfigError: a class that nobody can import: of a running script, or made inside a function or another class.
     """
-    if made.__module__ == "__main__" or "<locals>" in made.__qualname__:
+    inside = "a function" if "<locals>" in made.__qualname__ else "another class"
+    if made.__module__ == "__main__" or "." in made.__qualname__:
         raise ConfigError(
             f"{made.__name__}: a saved model names its class, so that it must stand in a module that can be imported, not in "
-            f"{'a running script' if made.__module__ == '__main__' else 'a function'}; move it to one"
+            f"{'a running script' if made.__module__ == '__main__' else inside}; move it to one"
         )
     return made.__name__ if made.__module__.startswith("ltr.scorers.") else f"{made.__module__}.{made.__qualname__}"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from ltr.data.base import PartName, RankingData
+from ltr.data.base import LOADERS, PartName, RankingData
 from ltr.errors import ConfigError
 
 
@@ -40,6 +40,7 @@ def ranking_data(trainer: pl.Trainer) -> RankingData:
     """
     data = trainer.datamodule  # type: ignore[attr-defined]
     if isinstance(data, RankingData):
+        _check_loaders(data)
         return data
     if data is not None:
         raise ConfigError(
@@ -47,6 +48,13 @@ def ranking_data(trainer: pl.Trainer) -> RankingData:
             "it; or hand loaders to trainer.fit(module, train_loader, dev_loader)"
         )
     return LoaderData(_loaders(trainer))
+
+
+def _check_loaders(data: RankingData) -> None:
+    for name in data.named:
+        defined = getattr(getattr(data, LOADERS[name]), "__func__", None)
+        if defined is getattr(pl.LightningDataModule, LOADERS[name]):
+            raise ConfigError(f"{type(data).__name__}: names what {name} is, and defines no {LOADERS[name]}")
 
 
 def _loaders(trainer: pl.Trainer) -> dict[PartName, Any]:

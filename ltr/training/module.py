@@ -177,12 +177,16 @@ class RankingModule(pl.LightningModule):
         trainer = self.trainer
         most = trainer.max_steps if trainer.max_steps != -1 else math.inf
         if trainer.max_epochs not in (-1, None):
-            batches = len(self.data.train_dataloader())
+            batches = _length(self.data.train_dataloader())
             limit = trainer.limit_train_batches
-            batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
-            most = min(most, math.ceil(batches / trainer.accumulate_grad_batches) * trainer.max_epochs)
+            batches = min(batches, limit) if isinstance(limit, int) else batches * limit
+            if batches < math.inf:
+                most = min(most, math.ceil(int(batches) / trainer.accumulate_grad_batches) * trainer.max_epochs)
         if most == math.inf:
-            raise ConfigError("RankingModule: the schedule needs an end; give trainer.max_epochs or trainer.max_steps")
+            raise ConfigError(
+                "RankingModule: the schedule needs an end; give trainer.max_epochs or trainer.max_steps (max_steps for a "
+                "loader without a length)"
+            )
         return int(most)
 
     # ------------------------------------------------------------------ training
@@ -362,3 +366,11 @@ class RankingModule(pl.LightningModule):
         if self.focus is not None:
             for name, value in focus_measures(found.scores, found.truth.labels, self.focus).items():
                 self.log(f"{part}/focus/{name}", value)
+
+
+def _length(loader: Any) -> float:
+    """Batches of a loader; infinite where it does not know."""
+    try:
+        return len(loader)
+    except TypeError:
+        return math.inf

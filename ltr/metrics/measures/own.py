@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import traceback
 from collections.abc import Callable
 
 import numpy as np
@@ -50,7 +51,7 @@ def own_values(lists: JudgedLists, path: str, level: int, cutoff: int) -> np.nda
     """[queries] values of an own measure; grades below the level are handed over as 0, queries without a relevant one count 0.
 
     Raises:
-        ConfigError: a value that is no finite number, with the query's place.
+        ConfigError: a function that fails, or a value that is no finite number.
     """
     function, values = function_of(path), np.zeros(len(lists.retrieved))
     ranks = np.where(lists.ranks < 0, np.inf, lists.ranks + 1.0)
@@ -58,10 +59,17 @@ def own_values(lists: JudgedLists, path: str, level: int, cutoff: int) -> np.nda
     grades = np.where(lists.grades >= level, lists.grades, 0.0)
     for query in np.flatnonzero(lists.relevant(level)).tolist():
         own = slice(lists.offsets[query], lists.offsets[query + 1])
-        value = function(grades[own].copy(), ranks[own].copy())
+        try:
+            value = function(grades[own].copy(), ranks[own].copy())
+        except Exception as error:  # a function of the user's own may raise whatever it likes
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            raise ConfigError(
+                f"measure {path}: {type(error).__name__}: {error} ({where.filename}:{where.lineno}), for the grades "
+                f"{grades[own].tolist()!s:.80} and ranks {ranks[own].tolist()!s:.80}"
+            ) from error
         try:
             values[query] = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             values[query] = np.nan
         if not np.isfinite(values[query]):
             raise ConfigError(f"measure {path}: its value of a query must be a finite number, got {value!r:.80}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -123,7 +124,9 @@ class FeatureScorer(Scorer):
         settings = FeatureSettings.read(folder)
 
         def make() -> OwnFeatures:
-            scorer = cls(**settings.arguments)
+            needed = inspect.signature(cls).parameters.get("n_features")
+            told = {} if needed is None or needed.default is not needed.empty else {"n_features": settings.n_features}
+            scorer = cls(**{**told, **settings.arguments})
             if scorer.n_features is None:
                 scorer._build(settings.n_features)
             scorer.log1p, scorer.fitted = settings.log1p, True
@@ -134,6 +137,12 @@ class FeatureScorer(Scorer):
     def _build(self, n_features: int) -> None:
         if n_features < 1:
             raise ConfigError(f"{type(self).__name__}: n_features must be at least 1, got {n_features}")
+        own = [name for name in ("shift", "scale") if hasattr(self, name)]
+        own += [] if callable(self.layers) else ["layers"]
+        if own:
+            raise ConfigError(
+                f"{type(self).__name__}: self.{own[0]} belongs to FeatureScorer; keep what is yours under another name"
+            )
         self.n_features = n_features
         self.register_buffer("shift", torch.zeros(n_features))
         self.register_buffer("scale", torch.ones(n_features))
