@@ -97,7 +97,7 @@ def text_of(value: Any, packages: Collection[str] | None = (), explicit: bool = 
             which outlive defaults.
 
     Raises:
-        ConfigError: an object that does not keep an argument under its name.
+        ConfigError: an object that does not keep an argument under its name, or a value that no expression can say.
 
     >>> text_of({"class_path": "Matching", "init_args": {"link": "2 * Exp(width=1.5)"}})
     'Matching(2 * Exp(width=1.5))'
@@ -474,9 +474,24 @@ def _described(value: Any, explicit: bool = False) -> Any:
         return {key: _described(one, explicit) for key, one in value.items()}
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    made, arguments = type(value), {}
-    for p in inspect.signature(made).parameters.values():
-        if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
+    made = type(value)
+    arguments: dict[str, Any] = {}
+    try:
+        parameters = inspect.signature(made).parameters.values()
+    except ValueError as error:  # of Python's own types
+        raise ConfigError(
+            f"a {made.__name__} cannot be written down; take numbers, texts, lists, or classes that keep their arguments"
+        ) from error
+    for p in parameters:
+        if p.kind is p.VAR_POSITIONAL:
+            if getattr(value, p.name, ()):
+                raise ConfigError(f"{_path(made)} cannot be written down: {p} have no names; let __init__ take a list")
+            continue
+        if p.kind is p.VAR_KEYWORD:
+            kept = getattr(value, p.name, {})
+            arguments |= (
+                {key: _described(one, explicit) for key, one in kept.items()} if isinstance(kept, Mapping) else {}
+            )
             continue
         if not hasattr(value, p.name):
             raise ConfigError(

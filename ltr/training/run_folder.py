@@ -107,6 +107,7 @@ class RunFolder(pl.Callback):
         self.averager = Averager(self.folder / "averaging", average)
         self.interruption = Interruption()
         self._measured: list[str] = []
+        self._loss = ""
         #: whether a validation has begun and not ended
         self.validating = False
         self._random: dict[str, Tensor] = {}
@@ -130,6 +131,7 @@ class RunFolder(pl.Callback):
         if data.dev is None:
             raise ConfigError("RunFolder: validation decides which weights are best; name a collection as data.dev")
         pl_module.scorer.check_saving()
+        self._loss = text_of(pl_module.loss, explicit=True)
         self._measured = [*pl_module.measures]
         measure, self.mode = monitored(self.monitor, self.mode, self._measured)
         self.monitor, self.averager.larger = str(measure), self.mode == "max"
@@ -199,7 +201,7 @@ class RunFolder(pl.Callback):
         records.write_manifest(
             self.folder,
             status="running",
-            loss=text_of(pl_module.loss, explicit=True),
+            loss=self._loss,
             seed=None if seed is None else int(seed),
             data=data.signature,
             processes=trainer.world_size,

@@ -9,10 +9,14 @@ from torch.utils.data import DataLoader, IterableDataset
 from ltr import FeatureLists, RankingModule
 from ltr.data import RankingData
 from ltr.errors import ConfigError
+from ltr.expressions import text_of, value_of
+from ltr.links import Exp
 from ltr.losses import ListNet
 from ltr.metrics import evaluate
 from ltr.scorers import FeatureScorer, LinearScorer, Scorer, load_scorer
 from ltr.settings import FeatureSettings
+from ltr.training import RunFolder
+from ltr.training.fitting import fit
 from tests.training.toys import trainer
 
 # what Lightning says about tiny loaders and short trainings is not news here
@@ -114,7 +118,56 @@ def test_an_argument_kept_where_the_base_class_keeps_its_own_is_told(name):
         made.fit_to(FeatureSettings(n_features=3))
 
 
+# ---------------------------------------------------------------------- losses, written down
+
+
+class Free(ListNet):
+    def __init__(self, power: object = 1.0, *parts, **options):
+        super().__init__()
+        self.power, self.parts, self.options = power, parts, options
+
+
+def test_free_options_of_a_loss_are_written_down():
+    text = text_of(Free(2.0, rate=0.5, link=Exp()))
+    assert text == f"{__name__}.Free(power=2.0, rate=0.5, link=Exp())"
+    assert value_of(text, ["tests"]).options["rate"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("loss", "sentence"),
+    [
+        (Free(2.0, 3.0), r"Free cannot be written down: \*parts have no names; let __init__ take a list"),
+        (Free({1}), "^a set cannot be written down; take numbers, texts, lists, or classes that keep their arguments"),
+    ],
+)
+def test_a_loss_that_cannot_be_written_down_is_told_before_anything_is_replaced(loss, sentence, tmp_path):
+    (tmp_path / "best").mkdir()
+    (tmp_path / "manifest.json").write_text('{"status": "finished"}')
+    run = RunFolder(str(tmp_path), monitor="spearman", overwrite=True)
+    run.claim()
+    with pytest.raises(ConfigError, match=sentence):
+        fit(
+            trainer(callbacks=[run]), RankingModule(LinearScorer(), loss, measures=["spearman"]), Shelves("a", "b"), run
+        )
+    assert (tmp_path / "best").exists()
+
+
 # ---------------------------------------------------------------------- data
+
+
+class Parts(RankingData):
+    """Lists of some parts, without a loader of dev."""
+
+    def train_dataloader(self):
+        return loader(lists())
+
+    def test_dataloader(self):
+        return loader(lists(2))
+
+
+class Shelves(Parts):
+    def val_dataloader(self):
+        return loader(lists(1))
 
 
 def ranked(**settings) -> RankingModule:
@@ -129,16 +182,6 @@ def test_a_plain_loader_is_tested_alone_and_after_a_training():
     both.fit(module, loader(lists()), loader(lists(1)))
     both.test(module, loader(lists(2)), verbose=False)
     assert module.scored_lists.part == "test"
-
-
-class Parts(RankingData):
-    """Lists of some parts, without a loader of dev."""
-
-    def train_dataloader(self):
-        return loader(lists())
-
-    def test_dataloader(self):
-        return loader(lists(2))
 
 
 def test_a_data_module_with_nothing_but_a_test_is_tested():
