@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ltr.batch.lists import Lists, tensor_of
+from ltr.batch.lists import Lists, ids_of, tensor_of
 from ltr.batch.tokens import check_offsets
 from ltr.errors import ShapeError
 
@@ -70,7 +70,7 @@ class FeatureLists(Lists):
         offsets, matrix = tensor_of(list_offsets, np.int64), tensor_of(features, np.float32)
         assert offsets is not None
         assert matrix is not None
-        made = cls(offsets, tensor_of(labels, np.float32), None, list(query_ids), list(doc_ids), features=matrix)
+        made = cls(offsets, tensor_of(labels, np.float32), None, ids_of(query_ids), ids_of(doc_ids), features=matrix)
         if weights is not None:
             flat = tensor_of(weights, np.float32)
             assert flat is not None

@@ -179,6 +179,11 @@ def _joined(name: str, parts: list[Any]) -> Any:
     return joined_offsets(parts) if name.endswith("_offsets") else torch.cat(parts)
 
 
+def ids_of(ids: Sequence[Any]) -> list[str]:
+    """Ids as texts; those that are numbers become texts, as in runs and judgements."""
+    return list(ids) if not len(ids) or isinstance(ids[0], str) else [str(one) for one in ids]
+
+
 def tensor_of(values: np.ndarray | None, dtype: type) -> Tensor | None:
     """A tensor of an array that may be written to; None for None."""
     return None if values is None else torch.from_numpy(np.require(values, dtype, ["C", "W"]))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import Tensor
 
-from ltr.batch.lists import Lists, tensor_of
+from ltr.batch.lists import Lists, ids_of, tensor_of
 from ltr.batch.tokens import TokenRows, check_offsets
 from ltr.errors import ShapeError
 
@@ -92,8 +92,8 @@ class TextLists(Lists):
         return cls(
             list_offsets=offsets_of_lists,
             labels=tensor_of(labels, np.float32),
-            query_ids=list(query_ids),
-            doc_ids=list(doc_ids),
+            query_ids=ids_of(query_ids),
+            doc_ids=ids_of(doc_ids),
             tokens=tokens,
             row_offsets=tensor_of(passage_offsets, np.int64),
             pooling=pooling,

@@ -205,3 +205,10 @@ def test_offsets_that_do_not_rise_from_0_are_refused(offsets):
 def test_a_document_without_a_passage_is_refused():
     with pytest.raises(ShapeError, match=r"passage_offsets must start at 0 and rise with each step, got \[0, 0, 3\]"):
         TextLists.of(np.arange(3), np.zeros(3), np.arange(4), np.array([0, 2]), passage_offsets=np.array([0, 0, 3]))
+
+
+def test_ids_that_are_numbers_become_texts():
+    batch = FeatureLists.of(np.eye(3), OFFSETS, query_ids=np.array([7, 8]), doc_ids=[1, 2, 3])
+    assert (batch.query_ids, batch.doc_ids) == (["7", "8"], ["1", "2", "3"])
+    texts = TextLists.of(np.arange(3), np.zeros(3), np.arange(4), OFFSETS, query_ids=[7, 8], doc_ids=np.arange(3))
+    assert (texts.query_ids, texts.doc_ids) == (["7", "8"], ["0", "1", "2"])
