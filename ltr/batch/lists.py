@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ltr.batch.passages import pooled_passages
 from ltr.batch.tokens import TokenRows, joined_offsets
 from ltr.errors import ShapeError
 
@@ -103,9 +104,7 @@ class Lists:
 
         An entry with a row whose value is not a number has none itself.
         """
-        if self.row_offsets is None or not self.n_docs:  # segment_reduce refuses to reduce nothing
-            return values
-        return torch.segment_reduce(values, self.pooling, lengths=self.row_offsets.diff())
+        return values if self.row_offsets is None else pooled_passages(values, self.row_offsets, self.pooling)
 
     def scores(self, values: Tensor) -> Tensor:
         """Scores [lists, docs] from the rows' [rows], what a scorer returns; 0 where no document is.

@@ -100,7 +100,7 @@ def _text(
     evaluations: list[Evaluation], comparison: Comparison, collection: Collection | None, differences: int
 ) -> str:
     from ltr.report.page.runs import differences_table
-    from ltr.report.tables.results import contrasts_table, means_table
+    from ltr.report.tables.evaluations import contrasts_table, means_table
 
     measure = next(iter(evaluations[0].values))
     texts = collection.queries if collection else None
@@ -124,7 +124,7 @@ def _write_page(
     from ltr.io.files import replacing
     from ltr.report.page.page import Page, render
     from ltr.report.page.runs import runs_section
-    from ltr.report.tables.results import conventions
+    from ltr.report.tables.evaluations import conventions
 
     name = collection.name if collection else settings["qrels"]
     name = Path(name).name if Path(name).is_absolute() else name  # where it lies stands in the configuration

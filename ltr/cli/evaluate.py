@@ -76,7 +76,7 @@ def evaluate(
 
 
 def _rendered(evaluations: list[Evaluation], comparison: Comparison, format: str, intervals: bool) -> str:
-    from ltr.report.tables.results import contrasts_table, long_table, means_table
+    from ltr.report.tables.evaluations import contrasts_table, long_table, means_table
 
     if format in ("csv", "json"):
         return long_table(evaluations, comparison, intervals=intervals).render(format)
@@ -87,7 +87,7 @@ def _rendered(evaluations: list[Evaluation], comparison: Comparison, format: str
 
 
 def _per_query(evaluations: list[Evaluation]) -> str:
-    from ltr.report.tables.results import per_query_table
+    from ltr.report.tables.evaluations import per_query_table
 
     return per_query_table(evaluations).csv()
 

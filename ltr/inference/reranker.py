@@ -120,7 +120,7 @@ class Reranker(Sendable):
             ConfigError: the model cannot be opened, has no trained head, or a length does not fit it.
         """
         scorer = opened(os.fspath(model), batch_tokens, precision, allow)
-        own = ModelSettings.find(scorer.source or os.fspath(model)) or default_settings(scorer)
+        own = ModelSettings.find(scorer.source or os.fspath(model)) or default_settings(scorer, max_length)
         length = own.max_length if max_length is None else max_length
         if max_query_length is None:
             max_query_length = min(own.max_query_length, max(1, length // 2))
@@ -264,10 +264,16 @@ def opened(
 USUAL_LENGTH = 512
 
 
-def default_settings(scorer: TextScorer) -> ModelSettings:
-    """For a model from elsewhere: as long as its tokenizer and its positions say, and ``USUAL_LENGTH`` where neither does."""
+def default_settings(scorer: TextScorer, max_length: int | None = None) -> ModelSettings:
+    """For a model from elsewhere: as long as its tokenizer and its positions say, and ``USUAL_LENGTH`` where neither does.
+
+    Args:
+        scorer: the model.
+        max_length: tokens of query and document together where the user says so.
+    """
     said = (scorer.max_positions, scorer.tokenizer.model_max_length)
-    length = min((n for n in said if n is not None and n < UNLIMITED), default=USUAL_LENGTH)
+    own = min((n for n in said if n is not None and n < UNLIMITED), default=USUAL_LENGTH)
+    length = max(2, own if max_length is None else max_length)
     return ModelSettings(length, min(64, length // 2))
 
 

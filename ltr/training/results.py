@@ -22,7 +22,7 @@ from ltr.metrics import (
 )
 from ltr.metrics.measures.yardsticks import yardsticks
 from ltr.metrics.statistics.paired import compare
-from ltr.report.tables.results import contrasts_table, label_table, long_table, means_table
+from ltr.report.tables.evaluations import contrasts_table, label_table, long_table, means_table
 from ltr.report.tables.table import Table
 
 FIRST = "first stage"

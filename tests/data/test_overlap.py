@@ -39,7 +39,7 @@ def test_queries_that_are_trained_on_and_measured(tiny_folder):
 
 def test_a_subset_of_the_queries_counts_alone(tiny_folder):
     data = TextData(str(tiny_folder), str(tiny_folder), train_queries=2, dev_queries=2, seed=1, **FIRST)
-    ids = [set(data.part(part).query_ids) for part in ("train", "dev")]
+    ids = [set(data.drawn_from(part).query_ids) for part in ("train", "dev")]
     expected = len(ids[0] & ids[1])
     assert found(data) == ({("train", "dev", "queries"): (expected, 2)} if expected else {})
 

@@ -208,7 +208,7 @@ def test_a_compiled_model_reads_segments_too(kind, tmp_path):
         names = {part: len(own) for part, own in scorer.parts().items()}
         scorer.model = torch.compile(scorer.model, backend="eager")
         torch.testing.assert_close(scorer(batch), wanted, rtol=1e-5, atol=1e-5)
-        batch.segment_ids.zero_()
+        batch.tokens.marks.zero_()
         assert (scorer(batch) - wanted).abs().max() > 1e-3, "they matter here"
     assert {part: len(own) for part, own in scorer.parts().items()} == names
     from ltr.scorers.text.loading import takes_segments

@@ -82,7 +82,7 @@ def _build(folder: Path) -> None:
     raw = folder / "raw.jsonl"
     command = [sys.executable, "-m", READER, str(raw)]
     # -m puts the working folder first on the path: an empty one, where no user's own random.py is in the way
-    path = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]))
+    path = os.pathsep.join(filter(None, [str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH")]))
     # some docstrings print sets: a fixed hash seed keeps their order
     env = {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "0"}
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)

@@ -14,7 +14,7 @@ from ltr.metrics.measures.measure import parse
 from ltr.report.page.links import link_pictures
 from ltr.report.page.page import Curves, Forest, ForestRow, Page, Queries, Section, TradeOff, TradePoint
 from ltr.report.page.queries import notable, rankings
-from ltr.report.tables.systems import contrasts_over_seeds, systems_table
+from ltr.report.tables.benchmarks import contrasts_over_seeds, systems_table
 
 
 def page_of(found: BenchmarkResults, signature: str) -> Page:

@@ -13,7 +13,7 @@ from ltr.experiments.publishing.results import BenchmarkResults, per_query, per_
 from ltr.experiments.spec.plan import Group
 from ltr.experiments.spec.spec import Spec
 from ltr.io.files import replacing
-from ltr.report.tables.systems import contrasts_over_seeds, summaries_table, systems_table
+from ltr.report.tables.benchmarks import contrasts_over_seeds, summaries_table, systems_table
 from ltr.report.tables.table import Table
 from ltr.training.records import versions
 

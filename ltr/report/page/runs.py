@@ -12,7 +12,7 @@ from ltr.metrics.engine import Evaluation
 from ltr.metrics.statistics.paired import Comparison, Contrast
 from ltr.report.page.page import Forest, ForestRow, Queries, Section
 from ltr.report.page.queries import clipped, extremes, notable, rankings
-from ltr.report.tables.results import ALPHA, contrasts_table, means_table
+from ltr.report.tables.evaluations import ALPHA, contrasts_table, means_table
 from ltr.report.tables.table import Table
 
 #: letters of a query in a table of differences

@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ltr.data import EngagementData, tables
+from ltr.data import EngagementData
+from ltr.data.features import tables
 from ltr.data.features.columns import Columns, _as_floats, read_columns
 from ltr.errors import DataError
 from ltr.io.sources import Source

@@ -10,7 +10,7 @@ import pytest
 from ltr.metrics.measures.measure import parse
 from ltr.metrics.statistics.paired import Counted
 from ltr.metrics.statistics.seeds import SeedContrast, Summary
-from ltr.report.tables.systems import contrasts_over_seeds, summaries_table, systems_table
+from ltr.report.tables.benchmarks import contrasts_over_seeds, summaries_table, systems_table
 from ltr.report.tables.table import Cell
 
 

@@ -7,7 +7,7 @@ from ltr.io.trec import Run
 from ltr.metrics.engine import evaluate
 from ltr.metrics.measures.labels import LabelledLists, evaluate_labels
 from ltr.metrics.statistics.paired import compare
-from ltr.report.tables.results import (
+from ltr.report.tables.evaluations import (
     contrasts_table,
     conventions,
     label_table,

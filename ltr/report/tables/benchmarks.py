@@ -8,7 +8,7 @@ from typing import Any
 
 from ltr.metrics.measures.measure import AnyMeasure, Measure
 from ltr.metrics.statistics.seeds import SeedContrast, Summary
-from ltr.report.tables.results import ALPHA, TESTS, best_of, p_cells, p_notes
+from ltr.report.tables.evaluations import ALPHA, TESTS, best_of, p_cells, p_notes
 from ltr.report.tables.table import Cell, Table
 
 #: (name of the data set, name of the system)
