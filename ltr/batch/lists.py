@@ -138,7 +138,7 @@ class Lists:
             kinds = sorted({f"{type(b).__name__} ({b.pooling})" for b in batches})
             raise ShapeError(f"cat: batches must be of one kind and pooling, with or without prior, got {kinds}")
         if len(batches) == 1:
-            return batches[0]
+            return batches[0].unlabelled()
         if any(b.rows is not None or b.row_offsets is not None for b in batches):
             batches = [b._explicit() for b in batches]
         first = batches[0].unlabelled()

@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from ltr.batch.lists import Lists, ids_of, tensor_of
+from ltr.batch.passages import PASSAGES
 from ltr.batch.tokens import TokenRows, check_offsets
 from ltr.errors import ShapeError
 
@@ -73,6 +74,8 @@ class TextLists(Lists):
             ShapeError: offsets that do not rise from 0, a document without a passage, documents of the lists that are not
                 those that are encoded, or labels that are not one per document.
         """
+        if pooling not in PASSAGES[1:]:
+            raise ShapeError(f"TextLists: pooling must be one of {', '.join(PASSAGES[1:])}, got {pooling!r}")
         tokens = TokenRows.of(input_ids, segment_ids, offsets)
         check_offsets("TextLists", "list_offsets", list_offsets)
         if passage_offsets is not None:

@@ -40,7 +40,7 @@ def load_scorer(folder: str | os.PathLike, allow: Iterable[str] = ()) -> Scorer:
         DataError: no such folder, a scorer that is not allowed or cannot be imported, or files that do not belong together.
     """
     folder = Path(folder)
-    name = Settings.read(folder).scorer or CrossEncoder.__name__
+    name = (Settings.read(folder).scorer or CrossEncoder.__name__).removeprefix("ltr.scorers.")
     return (SCORERS[name] if name in SCORERS else _imported(folder, name, list(allow))).load(folder)
 
 
@@ -49,7 +49,7 @@ def _imported(folder: Path, name: str, allow: list[str]) -> type[Scorer]:
     if not home:
         raise DataError(f"{folder}: no scorer {name!r} is known; {suggestion(name, SCORERS)}")
     declared = {point.value.replace(":", ".") for point in importlib.metadata.entry_points(group=ENTRY_POINTS)}
-    if name not in declared and not any(name == path or name.startswith(f"{path}.") for path in allow):
+    if name not in declared and not any(name == path or name.startswith(f"{path}.") for path in filter(None, allow)):
         raise DataError(
             f"{folder}: its scorer is {name}, which is not part of ltr, and a model folder alone may not choose what is "
             f"imported; if you trust that package, allow it: allow=[{home.partition('.')[0]!r}] in Python, --allow "
@@ -57,8 +57,11 @@ def _imported(folder: Path, name: str, allow: list[str]) -> type[Scorer]:
         )
     try:
         found = getattr(importlib.import_module(home), last)
-    except (ImportError, AttributeError) as error:
-        raise DataError(f"{folder}: its scorer {name} cannot be imported here: {error}; install its package") from error
+    except Exception as error:  # whatever an allowed package does wrong
+        reason = f"{type(error).__name__}: {error}"
+        raise DataError(
+            f"{folder}: its scorer {name} cannot be imported here: {reason}; install its package"
+        ) from error
     if not (inspect.isclass(found) and issubclass(found, Scorer)):
         raise DataError(f"{folder}: {name} is no scorer; it must derive from ltr.scorers.Scorer")
     return found

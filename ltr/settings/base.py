@@ -45,6 +45,8 @@ class Settings:
     packages: ClassVar[tuple[str, ...]] = ("torch",)
 
     def __post_init__(self) -> None:
+        if isinstance(self.trained_on, str):
+            raise TypeError(f"trained_on must be a list of names, got {self.trained_on!r}")
         object.__setattr__(self, "trained_on", tuple(self.trained_on))
 
     @classmethod

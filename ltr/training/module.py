@@ -260,6 +260,12 @@ class RankingModule(pl.LightningModule):
     def _cost(self, batch: Lists) -> Tensor:
         labels, mask = batch.pad(labels_of(batch)), batch.mask
         scores = self.scorer(batch)
+        if not isinstance(scores, Tensor) or scores.shape != mask.shape:
+            given = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+            raise ConfigError(
+                f"{type(self.scorer).__name__}: forward must return scores [lists, docs] {list(mask.shape)}, such as "
+                f"batch.scores(values) of a value for each row, got {given}"
+            )
         costs = self.loss(scores, labels, mask, batch.weights)
         count = self.loss.contributes(labels, mask).sum()
         share = dead_share(self.loss, scores, mask)

@@ -102,6 +102,7 @@ def test_no_documents_have_no_passages():
             r"TokenRows: ids and marks must be \[tokens\] .*, got \[21\], \[20\] and offsets from 0 to 21",
         ),
         ({"offsets": np.array([0, 1, 3, 6, 10, 15, 20])}, "TokenRows: .* offsets from 0 to 20"),
+        ({"pooling": "median"}, "TextLists: pooling must be one of max, mean, got 'median'"),
     ],
 )
 def test_passages_that_do_not_fit_are_refused(changes, sentence):
@@ -158,6 +159,11 @@ def test_joined_batches_hold_the_documents_of_both_and_no_labels():
     assert both.list_offsets.tolist() == [0, 2, 3, 4]
     assert (both.query_ids, both.doc_ids) == (["a", "b", "c"], ["x", "y", "z", "x"])
     assert (both.labels, both.weights) == (None, None)
+
+
+def test_a_batch_alone_is_joined_as_several_are():
+    one = Lists.cat([FeatureLists.of(np.eye(3), OFFSETS, np.ones(3), np.ones(2))])
+    assert (one.labels, one.weights, len(one)) == (None, None, 2)
 
 
 def test_joined_batches_keep_what_is_shared_and_what_was_scored_before():

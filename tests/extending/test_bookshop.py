@@ -211,6 +211,18 @@ def test_a_scorer_that_could_not_be_opened_again_is_told_before_step_one(shop):
     assert loop.global_step == 0
 
 
+def test_a_scorer_that_returns_no_scores_is_told():
+    class Silent(LinearScorer):
+        def forward(self, batch):
+            super().forward(batch)
+
+    module = RankingModule(Silent(), ListNet(), measures=["spearman"])
+    with pytest.raises(
+        ConfigError, match=r"Silent: forward must return scores \[lists, docs\] \[2, 3\], .* got NoneType"
+    ):
+        trainer().fit(module, *[DataLoader([lists()], batch_size=None)] * 2)
+
+
 def test_a_data_module_of_another_kind_is_told():
     import pytorch_lightning as pl
 

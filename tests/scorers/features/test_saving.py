@@ -86,6 +86,10 @@ def changed(folder, **values):
         ({"arguments": {"hidden": [3]}}, r"ltr.json and model.safetensors do not belong together: .*hidden"),
         ({"n_features": 4}, r"ltr.json and model.safetensors do not belong together: .*"),
         ({"scorer": ["LinearScorer"]}, r"ltr.json: not the settings .*: scorer is the name of a class, got \['LinearS"),
+        (
+            {"trained_on": "abc"},
+            r"ltr.json: not the settings of a model .*trained_on must be a list of names, got 'abc'",
+        ),
         ({"feature_names": 3}, r"ltr.json: not the settings of a model saved by ltr: 'int' object is not iterable"),
     ],
 )
@@ -94,6 +98,12 @@ def test_settings_that_do_not_fit(values, sentence, tmp_path):
     changed(tmp_path / "model", **values)
     with pytest.raises(DataError, match=sentence):
         load_scorer(tmp_path / "model")
+
+
+def test_scorers_of_ltr_may_be_named_by_their_paths(tmp_path):
+    fitted().save(tmp_path / "model")
+    changed(tmp_path / "model", scorer="ltr.scorers.LinearScorer")
+    assert isinstance(load_scorer(tmp_path / "model"), LinearScorer)
 
 
 def test_files_that_are_missing_or_broken(tmp_path):
