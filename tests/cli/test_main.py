@@ -157,8 +157,10 @@ def test_a_reader_that_goes_away_is_no_error(argv):
 def test_signals_end_a_command_with_the_status_that_shells_know(number, status):
     """SIGTERM too lets a command remove what is half written."""
     code = """if True:
-        import sys, time
+        import signal, sys, time
         from ltr.cli import main as cli
+        # a shell that starts a suite in the background has Ctrl-C ignored in all that it starts
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         class Slow:
             def main(argv):
                 try:

@@ -38,15 +38,21 @@ QUICK = [
 SHELVES = ["--data=bookshop.data.Shelves()", "--model.scorer=bookshop.scorers.Products()", "--model.lr=0.05"]
 
 
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory) -> Path:
+    """A folder with the package that stays importable: parsers ask all classes that there are for their modules."""
+    folder = tmp_path_factory.mktemp("shelf")
+    shutil.copytree(HERE / "bookshop", folder / "bookshop", ignore=shutil.ignore_patterns("__pycache__"))
+    sys.path.append(str(folder))
+    return folder
+
+
 @pytest.fixture
-def shop(tmp_path, monkeypatch) -> Path:
-    """The package in the current folder, which no other test has imported."""
-    shutil.copytree(HERE / "bookshop", tmp_path / "bookshop", ignore=shutil.ignore_patterns("__pycache__"))
+def shop(shelf, tmp_path, monkeypatch) -> Path:
+    """The package in the current folder."""
+    shutil.copytree(shelf / "bookshop", tmp_path / "bookshop", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
-    yield tmp_path
-    for name in [n for n in sys.modules if n.partition(".")[0] == "bookshop"]:
-        del sys.modules[name]
+    return tmp_path
 
 
 @pytest.mark.parametrize("path", SHOP, ids=lambda p: p.name)
