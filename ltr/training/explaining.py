@@ -86,7 +86,9 @@ def _types(message: str) -> str:
             words.append(
                 {"NoneType": "null", "int": "a whole number", "float": "a number"}.get(name := kind[8:-2], name)
             )
-    return _either(dict.fromkeys(words))
+    # typing hands out Union[float, int] for Union[int, float] once the former was made: the report's order is chance
+    place = {"a whole number": 1, "a number": 2, "null": 3}
+    return _either(sorted(dict.fromkeys(words), key=lambda word: place.get(word, 0)))
 
 
 def _either(words: Iterable[str]) -> str:

@@ -149,7 +149,7 @@ def test_classes_of_the_current_folder_train_and_resume(own, arguments, tmp_path
         ("--trainer.precision=5", "trainer.precision: must be 64, 32, 16, transformer-engine"),
         (
             "--trainer.gradient_clip_val=abc",
-            "trainer.gradient_clip_val: must be ",
+            "trainer.gradient_clip_val: must be a whole number, a number or null, got 'abc'",
         ),
         ("--trainer.accelerator=gpu", "No supported gpu backend found! Leave trainer.accelerator at auto, or take cpu"),
         ("--trainer.devices=0", "Lightning refuses these settings: `Trainer(devices='0')` value is not a valid input"),
