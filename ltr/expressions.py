@@ -137,12 +137,12 @@ def read(text: str) -> str | Mapping[str, Any]:
     ({'class_path': 'Exp'}, 'Exp()')
     """
     try:
-        found = yaml.safe_load(text) if text.lstrip().startswith("{") else text
+        value = yaml.safe_load(text) if text.lstrip().startswith("{") else text
     except yaml.YAMLError as error:
         raise ConfigError(
             f"{text!r} starts as a mapping and is none in YAML: {' '.join(str(error).split())}"
         ) from error
-    return found if isinstance(found, Mapping) else text
+    return value if isinstance(value, Mapping) else text
 
 
 def is_mapping(value: Any) -> bool:
@@ -181,19 +181,19 @@ def packages_in(text: str) -> set[str]:
     >>> sorted(packages_in("mypkg.losses.Mine(link=Numeric('shapes:steep'))"))
     ['mypkg', 'shapes']
     """
-    found = set()
+    packages = set()
     for node in ast.walk(_tree(text)):
         if isinstance(node, ast.Call):
             name = ast.unparse(node.func)
             if "." in name:
-                found.add(name.partition(".")[0])
+                packages.add(name.partition(".")[0])
             if name == "Numeric":
-                found |= {
+                packages |= {
                     _package(c.value)
                     for c in ast.walk(node)
                     if isinstance(c, ast.Constant) and isinstance(c.value, str)
                 }
-    return found
+    return packages
 
 
 @dataclass(frozen=True)
@@ -222,9 +222,9 @@ class _Reader:
         """Of an expression or a mapping; other values are what they are."""
         if isinstance(source, str):
             before, self.text = self.text, source
-            found = self._node(_tree(source))
+            value = self._node(_tree(source))
             self.text = before
-            return found
+            return value
         if is_mapping(source):
             return self._mapping(source)
         raise ConfigError(f"an expression such as ListNet(), or class_path and init_args are needed, got {source!r}")
@@ -345,13 +345,13 @@ class _Reader:
             bound = signature.bind(*given, **named)
         except TypeError as error:
             self.fail(node or ast.Constant(0), f"{error}; {shown}")
-        found = dict(bound.arguments)
+        arguments = dict(bound.arguments)
         for p in parameters:
             if p.kind is p.VAR_KEYWORD:
-                found.update(found.pop(p.name, {}))
-            if p.kind is p.VAR_POSITIONAL and p.name in found:
+                arguments.update(arguments.pop(p.name, {}))
+            if p.kind is p.VAR_POSITIONAL and p.name in arguments:
                 self.fail(node or ast.Constant(0), f"arguments of {name} need their names; {shown}")
-        return found
+        return arguments
 
     def _allowed(self, call: _Call) -> _Call:
         """The call, unless it is a numeric link whose function may not be imported."""
@@ -387,13 +387,13 @@ def class_of(name: str, packages: Collection[str] | None = ()) -> type:
         near = near if suggestion(name, near).startswith("did you mean") else known
         raise ConfigError(f"no link or loss {name!r}; {suggestion(name, near)}")
     _check_package(name, ("ltr", *packages) if packages is not None else None)
-    found = imported(name, known)
-    if not inspect.isclass(found):
-        raise ConfigError(f"{name} must be a class, got the {type(found).__name__}")
-    bases = [base.__module__.partition(".")[0] for base in found.__mro__[:-1]]
-    if not (set(bases) & set(BASES) or is_dataclass(found)):
+    cls = imported(name, known)
+    if not inspect.isclass(cls):
+        raise ConfigError(f"{name} must be a class, got the {type(cls).__name__}")
+    bases = [base.__module__.partition(".")[0] for base in cls.__mro__[:-1]]
+    if not (set(bases) & set(BASES) or is_dataclass(cls)):
         raise ConfigError(f"{name} derives from no class of ltr, such as ltr.losses.Loss or ltr.links.Link")
-    return found
+    return cls
 
 
 # ---------------------------------------------------------------------- from calls to objects, mappings, text

@@ -71,10 +71,10 @@ class TokenRows:
 
 def check_offsets(who: str, name: str, offsets: np.ndarray, least: int = 0) -> None:
     """Raise ShapeError, in the name of ``who``, where offsets do not start at 0 or rise by less than ``least``."""
-    found = np.asarray(offsets, np.int64)
-    if found.ndim != 1 or not len(found) or found[0] or (np.diff(found) < least).any():
+    checked = np.asarray(offsets, np.int64)
+    if checked.ndim != 1 or not len(checked) or checked[0] or (np.diff(checked) < least).any():
         rise = "rise with each step" if least else "never fall"
-        raise ShapeError(f"{who}: {name} must start at 0 and {rise}, got {found.tolist()!s:.80}")
+        raise ShapeError(f"{who}: {name} must start at 0 and {rise}, got {checked.tolist()!s:.80}")
 
 
 def joined_offsets(parts: Sequence[Tensor]) -> Tensor:

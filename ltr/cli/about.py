@@ -77,10 +77,10 @@ def extras() -> str:
     except importlib.metadata.PackageNotFoundError:
         return "unknown: ltr was not installed by pip"
     for need in needs:
-        found = re.match(r"([\w.-]+).*;.*extra == ['\"]([\w-]+)['\"]", need)
-        if found and found[2] not in INTERNAL:
-            missing = lacking.setdefault(found[2], [])
-            missing += [] if version_of(found[1]) else [found[1]]
+        requirement = re.match(r"([\w.-]+).*;.*extra == ['\"]([\w-]+)['\"]", need)
+        if requirement and requirement[2] not in INTERNAL:
+            missing = lacking.setdefault(requirement[2], [])
+            missing += [] if version_of(requirement[1]) else [requirement[1]]
     here = ", ".join(name for name, missing in lacking.items() if not missing) or "none"
     rest = [f"{name} ({', '.join(missing)} missing)" for name, missing in lacking.items() if missing]
     return "; ".join([here, *rest])

@@ -79,17 +79,17 @@ def benchmark(
         groups, notes = reported(chosen)
         publish(chosen, groups, _say, notes)
         return 0
-    found = publish(chosen, run(chosen, _executor(workers, ray, chosen.threads), _say, trust_data), _say)
-    if not found.failures and not found.missing:
+    results = publish(chosen, run(chosen, _executor(workers, ray, chosen.threads), _say, trust_data), _say)
+    if not results.failures and not results.missing:
         return 0
-    _say(f"\nincomplete   {_lacking(found)}; the same command tries them again")
+    _say(f"\nincomplete   {_lacking(results)}; the same command tries them again")
     return 1
 
 
-def _lacking(found: BenchmarkResults) -> str:
+def _lacking(results: BenchmarkResults) -> str:
     """What a benchmark could not do, in a line."""
-    cells = f"{len(found.failures)} of its cells failed" if found.failures else ""
-    systems = f"{len(found.missing)} of its parts could not be measured" if found.missing else ""
+    cells = f"{len(results.failures)} of its cells failed" if results.failures else ""
+    systems = f"{len(results.missing)} of its parts could not be measured" if results.missing else ""
     return " and ".join(text for text in (cells, systems) if text)
 
 

@@ -72,8 +72,8 @@ def compare(
             pass
     names = names_of(runs, "ltr compare")
     judged, collection = judgements(qrels, dataset)
-    found = {names[path]: read(path, names[path]) for path in runs}
-    evaluations = [evaluate(run, judged, chosen) for run in found.values()]
+    by_name = {names[path]: read(path, names[path]) for path in runs}
+    evaluations = [evaluate(run, judged, chosen) for run in by_name.values()]
     comparison = compared(evaluations, baseline_of(baseline, names), test, seed=seed)
     if html is None:
         print(_text(evaluations, comparison, collection, differences))
@@ -86,7 +86,7 @@ def compare(
         "tests": list(comparison.tests),
         "seed": seed,
     }
-    _write_page(html, evaluations, comparison, found, judged, collection, settings, depth)
+    _write_page(html, evaluations, comparison, by_name, judged, collection, settings, depth)
 
 
 def _check(runs: list[str]) -> None:

@@ -65,9 +65,9 @@ def export(
     encoder = TextEncoder(exact.tokenizer, exact.settings)
     chosen, others, qrels = _lists(encoder, dataset, run, depth, calibration, queries, seed)
     made = quantise(exact, chosen, tolerance, _bar)
-    found = check(made, others, qrels, _bar)
-    print(_table(found, tolerance))
-    made.write(output, found, tolerance)
+    checked = check(made, others, qrels, _bar)
+    print(_table(checked, tolerance))
+    made.write(output, checked, tolerance)
     print(f"{output}: written\nnext: ltr rerank --model {output} --dataset {dataset} --run {run} --output int8.trec")
 
 
@@ -100,24 +100,24 @@ def _lists(
     return encoded(chosen), encoded(others), qrels
 
 
-def _table(found: Check, tolerance: Tolerance) -> str:
+def _table(checked: Check, tolerance: Tolerance) -> str:
     lines = [
-        f"checked on {found.queries} other queries, {found.docs:,} documents, against the model in float32:",
-        f"  Kendall's tau, mean over queries   {found.tau:.4f}   (wanted: at least {tolerance.min_tau})",
+        f"checked on {checked.queries} other queries, {checked.docs:,} documents, against the model in float32:",
+        f"  Kendall's tau, mean over queries   {checked.tau:.4f}   (wanted: at least {tolerance.min_tau})",
     ]
-    if found.ndcg is None or found.exact_ndcg is None:
+    if checked.ndcg is None or checked.exact_ndcg is None:
         lines.append("  nDCG@10                            not checked: none of these queries is judged")
     else:
         lines.append(
-            f"  nDCG@10 of {found.judged:<5,} judged           {found.exact_ndcg:.4f} -> {found.ndcg:.4f}   (wanted: a change "
+            f"  nDCG@10 of {checked.judged:<5,} judged           {checked.exact_ndcg:.4f} -> {checked.ndcg:.4f}   (wanted: a change "
             f"of at most {tolerance.max_ndcg_change})"
         )
     lines += [
-        f"  largest difference of a score      {found.largest:.3f}   (the scores' standard deviation: {found.spread:.3f})",
-        f"  speed                              {found.speedup:.2f} x",
-        f"  queries in bfloat16                {', '.join(f'layer {i}' for i in range(found.careful)) or 'nowhere'}",
-        f"  kept in bfloat16                   {len(found.kept)} of {found.products} products"
-        + (f": {', '.join(found.kept)}" if found.kept else ""),
+        f"  largest difference of a score      {checked.largest:.3f}   (the scores' standard deviation: {checked.spread:.3f})",
+        f"  speed                              {checked.speedup:.2f} x",
+        f"  queries in bfloat16                {', '.join(f'layer {i}' for i in range(checked.careful)) or 'nowhere'}",
+        f"  kept in bfloat16                   {len(checked.kept)} of {checked.products} products"
+        + (f": {', '.join(checked.kept)}" if checked.kept else ""),
     ]
     return "\n".join(lines)
 

@@ -162,14 +162,14 @@ def folder_of(argv: Sequence[str]) -> tuple[Path | None, bool]:
 
 def _given(argv: Sequence[str]) -> dict[str, _Given]:
     """Settings by their dotted names without ``init_args``, the last of each."""
-    found: dict[str, _Given] = {}
+    given: dict[str, _Given] = {}
     for option, value in _options(argv):
         if option in ("--config", "-c"):
-            found.update(_file(value))
+            given.update(_file(value))
         else:
             key = option.lstrip("-").replace(".init_args", "").rstrip("+")
-            found[key] = _Given(value, option)
-    return found
+            given[key] = _Given(value, option)
+    return given
 
 
 def _options(argv: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -50,9 +50,9 @@ def summaries() -> dict[str, str]:
 
 def contents() -> str:
     """All guides, one line each."""
-    found = summaries()
-    width = max(map(len, found))
-    lines = [f"  {name:<{width}}  {summary}" for name, summary in found.items()]
+    pages = summaries()
+    width = max(map(len, pages))
+    lines = [f"  {name:<{width}}  {summary}" for name, summary in pages.items()]
     return "\n".join(["ltr guide NAME prints one of", "", *lines])
 
 

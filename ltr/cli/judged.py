@@ -61,9 +61,9 @@ def inputs_of(dataset: str | None) -> list[Path]:
     """Documents, queries and judgements of a plain folder, as far as the name of a data set tells; see ``check_outputs``."""
     place = Path((dataset or "").partition("[")[0]).expanduser()
     for folder in (place, place.parent) if dataset else ():
-        found = [*folder.glob("docs.*"), *folder.glob("queries.*"), *folder.glob("qrels.*")]
-        if any(file.name.startswith("docs.") for file in found):
-            return found
+        files = [*folder.glob("docs.*"), *folder.glob("queries.*"), *folder.glob("qrels.*")]
+        if any(file.name.startswith("docs.") for file in files):
+            return files
     return []
 
 

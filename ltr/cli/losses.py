@@ -31,10 +31,10 @@ def losses(name: str | None = None, /, links: bool = False) -> None:
 def described(name: str) -> str:
     """Signature and documentation of a public class of ltr, by its short name, or of any class by its full one."""
     if "." in name:
-        found = class_of(name, packages=None)
-        parameters = inspect.signature(found).parameters.values()
+        cls = class_of(name, packages=None)
+        parameters = inspect.signature(cls).parameters.values()
         taken = ", ".join(p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in parameters)
-        return f"{name}({taken})\n\n{inspect.getdoc(found) or ''}".rstrip()
+        return f"{name}({taken})\n\n{inspect.getdoc(cls) or ''}".rstrip()
     known = known_names()
     # whoever writes ranknet means RankNet
     exact = {n.lower(): n for n in known}.get(name.lower())

@@ -67,8 +67,8 @@ def _block(block: list[str], width: int, marked: Callable[[str, str], str]) -> l
     if first.startswith("!["):
         return []
 
-    def shown(found: re.Match) -> str:
-        code, bold, italic = found.groups()
+    def shown(match: re.Match) -> str:
+        code, bold, italic = match.groups()
         if code:
             return marked(CODE, code if marked(CODE, "") else f"`{code}`")
         return marked(BOLD, bold) if bold else marked(ITALIC, italic)
@@ -103,7 +103,7 @@ def _links(text: str) -> str:
 
 def _inline(text: str) -> str:
     """Text without marks."""
-    return MARKS.sub(lambda found: found[1] or found[2] or found[3], _links(text))
+    return MARKS.sub(lambda match: match[1] or match[2] or match[3], _links(text))
 
 
 def _cells(line: str) -> list[str]:

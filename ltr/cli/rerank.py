@@ -123,10 +123,10 @@ def _one_query(reranker: Reranker, query: str, dataset: str, depth: int, top_k: 
     from ltr.data.tokens.pairs import readable
 
     collection = load(dataset)
-    found = retrieve(collection, {"query": query}, k=depth, progress=sys.stderr.isatty())
-    if "query" not in found or not len(found["query"][0]):
+    candidates = retrieve(collection, {"query": query}, k=depth, progress=sys.stderr.isatty())
+    if "query" not in candidates or not len(candidates["query"][0]):
         raise DataError(f"no document of {dataset} has a word in common with {query!r}")
-    ids, first = found["query"][0].tolist(), found["query"][1].tolist()
+    ids, first = candidates["query"][0].tolist(), candidates["query"][1].tolist()
     texts = list(map(readable, collection.texts(ids)))
     for one in reranker.rank(query, texts, ids, top_k, first, mixing):
         print(f"{one.rank:>3}  {one.score:>8.3f}  {one.id}")

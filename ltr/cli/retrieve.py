@@ -43,12 +43,12 @@ def retrieve(
     if queries:
         texts = {q.query_id: q.text for q in read_queries(existing_file(queries, "queries"))}
     collection = load(dataset)
-    found = search(collection, texts, k=k, k1=k1, b=b, progress=sys.stderr.isatty())
-    write_run(output, found)
-    empty = sum(len(found[q][0]) == 0 for q in found)
+    run = search(collection, texts, k=k, k1=k1, b=b, progress=sys.stderr.isatty())
+    write_run(output, run)
+    empty = sum(len(run[q][0]) == 0 for q in run)
     without = f"; queries without a word in common with any document: {empty}" if empty else ""
     said = beside_output(output)
-    print(f"{output}: {len(found.scores):,} documents for {len(found):,} queries of {dataset}{without}", file=said)
+    print(f"{output}: {len(run.scores):,} documents for {len(run):,} queries of {dataset}{without}", file=said)
     if collection.has_qrels and not queries and not is_stream(output):
         print(f"next: ltr evaluate --run {output} --dataset {dataset}", file=said)
 

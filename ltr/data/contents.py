@@ -32,16 +32,16 @@ def contents_of(data: RankingData) -> dict[str, str]:
     """
     named = data.named
     if isinstance(data, TextData):
-        found: dict[str, str] = {}
+        contents: dict[str, str] = {}
         for part in named:
             collection = data.collection(part)
-            found[part] = collection.signature
+            contents[part] = collection.signature
             for name in (f"{part}_candidates", "teacher" if part == "train" else f"{part}_teacher"):
                 source = getattr(data, name)
                 kept = source_signature(collection, source)
                 if kept != source:  # a run file; other sources follow from the collection
-                    found[name] = str(kept)
-        return found
+                    contents[name] = str(kept)
+        return contents
     if isinstance(data, FeatureData):
         return {part: _of_table(getattr(data, part)) for part in named}
     return {"data": data.signature}

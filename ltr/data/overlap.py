@@ -55,7 +55,7 @@ class Overlap:
 
     def __str__(self) -> str:
         examples = f" ({', '.join(self.examples)}{', …' if self.shared > len(self.examples) else ''})"
-        found = (
+        parts = (
             f"{self.shared:,} of {self.second}'s {self.total:,} {self.what} ({self.shared / self.total:.1%}) are in "
             f"{self.first} too{examples}"
         )
@@ -65,7 +65,7 @@ class Overlap:
             why = f"figures on {self.second} would be too good"
         else:
             why = f"the weights are chosen by {self.first}, so figures on {self.second} are a little too good"
-        return f"{found}: {why}; {self.remedy}"
+        return f"{parts}: {why}; {self.remedy}"
 
 
 def overlaps(data: RankingData) -> list[Overlap]:
@@ -79,32 +79,32 @@ def overlaps(data: RankingData) -> list[Overlap]:
         data: a data module; parts that are not prepared yet are read now.
     """
     named = data.named
-    found: list[Overlap | None] = []
+    overlaps: list[Overlap | None] = []
     for first, second in combinations(named, 2):
         if isinstance(data, TextData):
-            found.append(_queries(data, first, second))
+            overlaps.append(_queries(data, first, second))
         elif isinstance(data, FeatureData):
-            found.append(_documents(data, first, second))
+            overlaps.append(_documents(data, first, second))
             if isinstance(data, EngagementData):
-                found.append(_items(data, first, second))
-    return [one for one in found if one is not None and one.shared]
+                overlaps.append(_items(data, first, second))
+    return [one for one in overlaps if one is not None and one.shared]
 
 
-def refuse_overlap(found: Sequence[Overlap], allowed: bool, option: str) -> list[str]:
+def refuse_overlap(overlaps: Sequence[Overlap], allowed: bool, option: str) -> list[str]:
     """Raise DataError where dev or test hold what is trained on.
 
     Args:
-        found: what ``overlaps`` gave.
+        overlaps: what ``overlaps`` gave.
         allowed: take it for meant: then it is told, and not refused.
         option: how a user says so.
 
     Returns:
         Sentences to be told.
     """
-    spoilt = [one for one in found if one.spoils]
+    spoilt = [one for one in overlaps if one.spoils]
     if spoilt and not allowed:
         raise DataError(f"{' | '.join(map(str, spoilt))}; if it is meant to be so: {option}")
-    return [str(one) for one in found]
+    return [str(one) for one in overlaps]
 
 
 def _queries(data: TextData, first: PartName, second: PartName) -> Overlap:
@@ -162,33 +162,33 @@ def _shared(one: FeatureTable, other: FeatureTable) -> np.ndarray:
         return np.isin(other.lines, one.lines)
     place = {query_id: i for i, query_id in enumerate(one.query_ids)}
     lists = np.array([place.get(query_id, -1) for query_id in other.query_ids], np.int64)
-    found = np.zeros(other.n_docs, bool)
+    shared = np.zeros(other.n_docs, bool)
     if (lists < 0).all():
-        return found
+        return shared
     named = one.named is not None and other.named is not None
     rows = np.flatnonzero(np.repeat(lists >= 0, np.diff(other.offsets)))
     theirs = np.repeat(np.arange(one.n_lists), np.diff(one.offsets))
     wanted = np.flatnonzero(np.isin(theirs, lists))
     ours = np.repeat(lists, np.diff(other.offsets))[rows]
-    found[rows] = np.isin(_keys(other, rows, ours, named), _keys(one, wanted, theirs[wanted], named))
+    shared[rows] = np.isin(_keys(other, rows, ours, named), _keys(one, wanted, theirs[wanted], named))
     if not named:  # rows of few numbers agree by chance; whole lists do not
         sizes = np.diff(other.offsets)
-        whole = np.add.reduceat(found, other.offsets[:-1]) == sizes
-        found &= np.repeat(whole & (sizes > 1), sizes)
-    return found
+        whole = np.add.reduceat(shared, other.offsets[:-1]) == sizes
+        shared &= np.repeat(whole & (sizes > 1), sizes)
+    return shared
 
 
 def _keys(table: FeatureTable, rows: np.ndarray, lists: np.ndarray, named: bool) -> np.ndarray:
     """[rows] 64-bit hashes of list, numbers, label, and item where documents are named."""
     factors = np.random.default_rng(0).integers(1, 2**63, table.n_features + 1, np.uint64) * np.uint64(2) + np.uint64(1)
     items = table.named[rows] if named and table.named is not None else np.zeros(len(rows), "S8")
-    found = keys(items, lists)
+    keyed = keys(items, lists)
     for at in range(0, len(rows), ROWS):
         part = rows[at : at + ROWS]
         numbers = np.ascontiguousarray(table.features[part], np.float32).view(np.uint32).astype(np.uint64)
         labels = np.ascontiguousarray(table.labels[part], np.float64).view(np.uint64)
-        found[at : at + ROWS] ^= _mixed(numbers) @ factors[:-1] + _mixed(labels) * factors[-1]
-    return found
+        keyed[at : at + ROWS] ^= _mixed(numbers) @ factors[:-1] + _mixed(labels) * factors[-1]
+    return keyed
 
 
 def _mixed(values: np.ndarray) -> np.ndarray:

@@ -23,11 +23,11 @@ def contents(data: Config, scorer: Config | None) -> Contents:
     # brings Lightning: a worker that is starting can do without, and shall watch its parent soon
     from ltr.data.contents import contents_of, contents_of_paths
 
-    found = contents_of(build("data", data))
+    contents = contents_of(build("data", data))
     tokenizer = (data.get("init_args") or {}).get("tokenizer")
     for name, settings in (("tokenizer", tokenizer), ("scorer", (scorer or {}).get("init_args"))):
-        found |= {f"{name}.{key}".rstrip("."): digits for key, digits in contents_of_paths(settings).items()}
-    return found
+        contents |= {f"{name}.{key}".rstrip("."): digits for key, digits in contents_of_paths(settings).items()}
+    return contents
 
 
 class Known:

@@ -167,7 +167,7 @@ class Docstrings(griffe.Extension):
 def as_markdown(docstring: str) -> str:
     """A docstring whose examples are code, not quotations, and whose source and notes are paragraphs of their own."""
     text = re.sub(r"(?<=\S)\n(Note|Source): ", r"\n\n\1: ", docstring)
-    return re.sub(r"^>>> (?:.+\n?)+", lambda found: f"```pycon\n{found[0].rstrip()}\n```\n", text, flags=re.MULTILINE)
+    return re.sub(r"^>>> (?:.+\n?)+", lambda match: f"```pycon\n{match[0].rstrip()}\n```\n", text, flags=re.MULTILINE)
 
 
 def mirror(docs: Path) -> None:

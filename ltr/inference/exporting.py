@@ -99,19 +99,19 @@ class Check:
 
     def misses(self, tolerance: Tolerance) -> list[str]:
         """What is not within a tolerance, with the figures."""
-        found = []
+        misses = []
         if not self.tau >= tolerance.min_tau:
-            found.append(f"Kendall's tau is {self.tau:.4f}, wanted at least {tolerance.min_tau}")
+            misses.append(f"Kendall's tau is {self.tau:.4f}, wanted at least {tolerance.min_tau}")
         if self.ndcg is not None and self.exact_ndcg is not None:
             change = abs(self.ndcg - self.exact_ndcg)
             if not change <= tolerance.max_ndcg_change:
-                found.append(
+                misses.append(
                     f"nDCG@10 goes from {self.exact_ndcg:.4f} to {self.ndcg:.4f}, wanted a change of at most "
                     f"{tolerance.max_ndcg_change}"
                 )
         if len(self.kept) == self.products:
-            found.append("every product had to stay in bfloat16, so that nothing is faster than with precision bf16")
-        return found
+            misses.append("every product had to stay in bfloat16, so that nothing is faster than with precision bf16")
+        return misses
 
 
 @dataclass
@@ -240,7 +240,7 @@ def check(export: Export, lists: Sequence[TextLists], qrels: Qrels | None, show:
     after = _scored(export.scorer, show(lists, "checking: 8 bits"))
     end = time.perf_counter()
     judged = {one.query_id for one in before} & set(qrels or {})
-    flat = [np.concatenate([one.scores for one in found]) for found in (before, after)]
+    flat = [np.concatenate([one.scores for one in side]) for side in (before, after)]
     return Check(
         len(before), len(flat[0]), len(judged),
         agreement([one.scores for one in before], [one.scores for one in after]),
@@ -282,8 +282,8 @@ def _most_harmful(
         made = QuantisedProduct(tensors, activation if name == "widen" else None, dtype)
         beside = Outliers(tensors, activation) if name == "narrow" else None
         layers[i] = replace(layers[i], beside=beside, **{name: made})
-        found = _scores(FusedCrossEncoder(base.model, layers, "mixed", base.source), lists)
-        harm[i, name] = float(np.square(np.concatenate(found) - expected).mean()) / tensors["weight"].numel()
+        scores = _scores(FusedCrossEncoder(base.model, layers, "mixed", base.source), lists)
+        harm[i, name] = float(np.square(np.concatenate(scores) - expected).mean()) / tensors["weight"].numel()
     return sorted(harm, key=lambda place: -harm[place])
 
 

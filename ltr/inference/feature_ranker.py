@@ -75,8 +75,8 @@ class FeatureRanker(Sendable):
         batches = (
             FeatureLists.of(matrix[end - n : end], np.array([0, n])) for n, end in zip(counts, ends, strict=True)
         )
-        found = [unforked(partial(self._computed, parts)) for parts in grouped(batches, WINDOW)]
-        return np.concatenate([np.zeros(0, np.float32), *found])
+        scores = [unforked(partial(self._computed, parts)) for parts in grouped(batches, WINDOW)]
+        return np.concatenate([np.zeros(0, np.float32), *scores])
 
     def amounts(self, features: Any, sizes: Sequence[int] | None = None) -> np.ndarray:
         """[documents] scores in the unit of the labels, such as seconds, where the model learnt a transform of them."""

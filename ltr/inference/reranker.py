@@ -204,8 +204,8 @@ class Reranker(Sendable):
                 raise DataError(f"Reranker: pair {i} must be a query and a document, got {pair!r:.80}")
         queries, docs = [query for query, _ in pairs], [[doc] for _, doc in pairs]
         names = [str(i) for i in range(len(pairs))]
-        found = self._scored(queries, docs, names, [["0"]] * len(pairs), "scoring" if progress else None)
-        return np.concatenate([*(one.scores for one in found), np.zeros(0, np.float32)])
+        scored = self._scored(queries, docs, names, [["0"]] * len(pairs), "scoring" if progress else None)
+        return np.concatenate([*(one.scores for one in scored), np.zeros(0, np.float32)])
 
     def _scored(
         self,

@@ -229,10 +229,10 @@ class PartialRun:
 
     def _check_signature(self) -> None:
         try:
-            found = json.loads(self.manifest.read_text(encoding="utf-8"))
+            written = json.loads(self.manifest.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            found = {}
-        other = [key for key, value in self.signature.items() if found.get(key) != value]
+            written = {}
+        other = [key for key, value in self.signature.items() if written.get(key) != value]
         if other:
             raise DataError(
                 f"rerank: {self.path} was begun with another {' and another '.join(other)}; give the same inputs to go on "

@@ -156,11 +156,11 @@ def evaluating(scorer: nn.Module) -> Iterator[None]:
 
 def score_run(scorer: Scorer, batches: Iterable[Lists], name: str = "run", **options: Any) -> Run:
     """Score batches and sort each query's documents by score; ``options`` are those of ``score``."""
-    found = {
+    results = {
         one.query_id: dict(zip(one.doc_ids, one.scores.tolist(), strict=True))
         for one in score(scorer, batches, **options)
     }
-    return Run.from_dict(found, name)
+    return Run.from_dict(results, name)
 
 
 def grouped(batches: Iterable[Lists], size: int) -> Iterator[list[Lists]]:

@@ -32,7 +32,7 @@ class Declared:
     @property
     def helps(self) -> dict[str, str]:
         """Parameter -> what the docstring says of it, in one line."""
-        found: dict[str, str] = {}
+        helps: dict[str, str] = {}
         name = ""
         for line in self.doc.partition("\nArgs:\n")[2].splitlines():
             if line and not line.startswith(" "):
@@ -40,10 +40,10 @@ class Declared:
             head, colon, rest = line.strip().partition(": ")
             if line[:5].strip() and colon:
                 for name in head.split(", "):
-                    found[name] = rest
+                    helps[name] = rest
             elif name and line.strip():
-                found[name] += f" {line.strip()}"
-        return found
+                helps[name] += f" {line.strip()}"
+        return helps
 
 
 @functools.cache
@@ -101,21 +101,21 @@ def _text(module: str, value: ast.expr) -> str:
 @functools.cache
 def _constants(module: str) -> dict[str, str]:
     """What the names that a module assigns stand for, as text."""
-    found = {}
+    constants = {}
     for node in _tree(module).body:
         if isinstance(node, ast.Assign):
             target, value = node.targets[0], node.value
             several = isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple)
             pairs = zip(target.elts, value.elts, strict=True) if several else [(target, value)]  # type: ignore[attr-defined]
-            found.update({ast.unparse(t): ast.unparse(v) for t, v in pairs})
-    return found
+            constants.update({ast.unparse(t): ast.unparse(v) for t, v in pairs})
+    return constants
 
 
 def _found(module: str, name: str) -> tuple[str, ast.ClassDef]:
-    found = _found_or_none(module, name)
-    if found is None:
+    declaration = _found_or_none(module, name)
+    if declaration is None:
         raise KeyError(f"{module} has no class {name}")
-    return found
+    return declaration
 
 
 def _found_or_none(module: str, name: str) -> tuple[str, ast.ClassDef] | None:
@@ -161,7 +161,7 @@ def source_of(module: str) -> Path:
     spec = importlib.util.find_spec(root)
     if spec is not None and spec.origin is not None:
         place = Path(spec.origin).parent.joinpath(*parts)
-        found = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
-        if found.exists():
-            return found
+        file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+        if file.exists():
+            return file
     raise ModuleNotFoundError(f"no source of {module}", name=module)

@@ -46,11 +46,11 @@ def digest(path: str | os.PathLike, kind: str = "blake2b", size: int = 8) -> str
             return known["digest"]
     except (OSError, ValueError, KeyError, TypeError):
         pass  # not kept yet, or damaged: computed anew either way
-    found = _computed(path, kind, size)
+    computed = _computed(path, kind, size)
     if now - facts.st_mtime > FRESH:
         with contextlib.suppress(DataError), replacing(kept) as file:
-            json.dump({"state": state, "digest": found}, file)
-    return found
+            json.dump({"state": state, "digest": computed}, file)
+    return computed
 
 
 def _computed(path: str | os.PathLike, kind: str, size: int) -> str:

@@ -219,10 +219,10 @@ def clear_leftovers(folder: str | os.PathLike, names: Iterable[str] | None = Non
         names: of the files and folders that were written; None for all.
     """
     for left in sorted(Path(folder).glob(".*")):
-        found = _LEFT.fullmatch(left.name)
-        if found is None or (names is not None and found["name"] not in names):
+        match = _LEFT.fullmatch(left.name)
+        if match is None or (names is not None and match["name"] not in names):
             continue
-        place = left.with_name(found["name"])
+        place = left.with_name(match["name"])
         if left.suffix == ".old" and not place.exists():
             os.replace(left, place)
         elif left.is_dir() and not left.is_symlink():
@@ -268,9 +268,9 @@ def only_writer(path: str | os.PathLike, lock: str | os.PathLike, busy: str) -> 
 
 def umask() -> int:
     """The rights that the user's new files do not get; the system tells them only by setting others."""
-    found = os.umask(0)
-    os.umask(found)
-    return found
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def to_disk(folder: Path) -> None:
@@ -313,8 +313,8 @@ def _number(error: BaseException | None) -> int | None:
     if isinstance(error, OSError):
         return error.errno
     # safetensors gives the number in its text only, and torch fails once more when it closes what it could not write
-    if found := re.search(r"\(os error (\d+)\)", str(error)):
-        return int(found[1])
+    if match := re.search(r"\(os error (\d+)\)", str(error)):
+        return int(match[1])
     return _number(error.__context__) if isinstance(error, RuntimeError) else None
 
 

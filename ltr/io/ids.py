@@ -65,6 +65,6 @@ def shown(name: str) -> str:
 def doubtful(ids: np.ndarray) -> np.ndarray:
     """[entries] whether an id must be looked at by itself: what is plain ASCII without blanks is one word."""
     letters = ids.view(np.uint8).reshape(len(ids), -1)
-    found = (letters >= 128).any(axis=1) | ((letters <= 32) & (letters > 0)).any(axis=1) | (letters[:, 0] == 0)
-    found |= ((letters[:, :-1] == 0) & (letters[:, 1:] != 0)).any(axis=1)  # behind an id stand zeros alone
-    return found | (ids.dtype.itemsize > LONGEST_ID)
+    doubtful = (letters >= 128).any(axis=1) | ((letters <= 32) & (letters > 0)).any(axis=1) | (letters[:, 0] == 0)
+    doubtful |= ((letters[:, :-1] == 0) & (letters[:, 1:] != 0)).any(axis=1)  # behind an id stand zeros alone
+    return doubtful | (ids.dtype.itemsize > LONGEST_ID)

@@ -36,13 +36,13 @@ def imported(name: str, known: Iterable[str] = ()) -> Any:
         ConfigError: with the reason first: no such module, a module that breaks, no such name in it.
     """
     home, _, last = name.rpartition(".")
-    found = module_of(home, f"there is no {name!r}") if home else None
-    if found is None:
+    module = module_of(home, f"there is no {name!r}") if home else None
+    if module is None:
         raise ConfigError(f"no class {name!r}; {suggestion(name, known)}")
-    if not hasattr(found, last):
-        near = [n for n in vars(found) if not n.startswith("_")]
+    if not hasattr(module, last):
+        near = [n for n in vars(module) if not n.startswith("_")]
         raise ConfigError(f"module {home!r} has no {last!r}; {suggestion(last, [*near, *known])}")
-    return getattr(found, last)
+    return getattr(module, last)
 
 
 def module_of(name: str, consequence: str) -> ModuleType:

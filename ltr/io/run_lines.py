@@ -171,11 +171,11 @@ def taken_apart(block: bytearray, end: int) -> Columns:
 def _blank_comments(block: bytearray, end: int) -> None:
     """Write blanks over comments. Raises ValueError for one that has the fields of data, which is to be told."""
     first = COMMENT.match(block, MARGIN, end)
-    for found in (*([first] if first else []), *COMMENTS.finditer(block, MARGIN, end)):
-        if len(found[0].decode(errors="replace").split()) == FIELDS:
+    for comment in (*([first] if first else []), *COMMENTS.finditer(block, MARGIN, end)):
+        if len(comment[0].decode(errors="replace").split()) == FIELDS:
             raise ValueError("a comment that looks like data")
-        begin = found.start() + (found is not first)
-        block[begin : found.end()] = b" " * (found.end() - begin)
+        begin = comment.start() + (comment is not first)
+        block[begin : comment.end()] = b" " * (comment.end() - begin)
 
 
 def _places(text: np.ndarray, end: int) -> list[tuple[np.ndarray, np.ndarray]]:

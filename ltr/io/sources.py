@@ -123,11 +123,11 @@ class Source:
             yield lines
 
     def _packed(self, head: bytes) -> str | None:
-        found = next((end for mark, end in PACKED.items() if head.startswith(mark)), None)
-        if found == ".bz2" and not head[4:].startswith(BZ2_MARKS):
-            found = None
+        packing = next((end for mark, end in PACKED.items() if head.startswith(mark)), None)
+        if packing == ".bz2" and not head[4:].startswith(BZ2_MARKS):
+            packing = None
         # what the name promises and the bytes do not hold is for unpacking to refuse
-        return found or (self.path.suffix.lower() if head and self.path.suffix.lower() in PACKED.values() else None)
+        return packing or (self.path.suffix.lower() if head and self.path.suffix.lower() in PACKED.values() else None)
 
     def _bytes(self) -> bytes:
         if self._kept is None:

@@ -97,14 +97,14 @@ def _texts(given: Any, what: str, value: str, reader: str) -> dict[str, dict[str
 
 
 def _as_text(given: Mapping[Any, Any], where: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    by_text: dict[str, Any] = {}
     for name, value in given.items():
         if not isinstance(name, str) and (not isinstance(name, Integral) or isinstance(name, bool)):
             raise DataError(f"{where} ids must be text or whole numbers, got {name!r}")
-        if str(name) in found:
+        if str(name) in by_text:
             raise DataError(f"{where} {name} stands there as text and as a number; keep one")
-        found[str(name)] = value
-    return found
+        by_text[str(name)] = value
+    return by_text
 
 
 def differing(ours: Iterable[str], theirs: Iterable[str]) -> str | None:
@@ -141,9 +141,9 @@ def strangers(run: Run, qrels: Qrels, lists: JudgedLists, missing: list[str], un
         missing: judged queries that the run does not hold.
         unjudged: queries of the run without judgements.
     """
-    found = []
+    notes = []
     if missing and unjudged and (pair := differing(unjudged, missing)):
-        found.append(f"{len(missing)} judged queries are not in run {run.name}, where ids such as {pair}")
+        notes.append(f"{len(missing)} judged queries are not in run {run.name}, where ids such as {pair}")
     shared = lists.retrieved > 0
     of_shared = np.repeat(shared, np.diff(lists.offsets))
     judged, held = int(of_shared.sum()), int((lists.ranks >= 0).sum())
@@ -153,9 +153,9 @@ def strangers(run: Run, qrels: Qrels, lists: JudgedLists, missing: list[str], un
         pair = next((p for q in queries if (p := differing(documents[q], set(qrels[q]) - set(documents[q])))), None)
         count = f"run {run.name} holds {held or 'none'} of the {judged} judged documents"
         if pair:
-            found.append(f"{count}, and ids such as {pair}")
+            notes.append(f"{count}, and ids such as {pair}")
         elif not held:
             query = next(q for q in queries if qrels[q])
             ids = f"{documents[query][0]!r} in the run, {next(iter(qrels[query]))!r} in the judgements"
-            found.append(f"{count} (query {query}: {ids}), so look whether both name documents of one collection")
-    return found
+            notes.append(f"{count} (query {query}: {ids}), so look whether both name documents of one collection")
+    return notes

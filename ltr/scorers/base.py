@@ -131,7 +131,7 @@ class Scorer(nn.Module):
     def arguments(self) -> dict[str, Any]:
         """What the class was made with, for opening a saved model. Default: what the constructor takes, by name."""
         made = type(self)
-        found: dict[str, Any] = {}
+        arguments: dict[str, Any] = {}
         if made.__init__ is nn.Module.__init__:  # it has no constructor of its own
             return {}
         for p in inspect.signature(made.__init__).parameters.values():
@@ -149,8 +149,8 @@ class Scorer(nn.Module):
                     f"{made.__name__}: a saved model must know what it was made with: keep the argument {p.name} as "
                     f"self.{p.name}, or define the property arguments"
                 )
-            found.update(kept if several else {p.name: kept})
-        return found
+            arguments.update(kept if several else {p.name: kept})
+        return arguments
 
     def check_saving(self) -> None:
         """Raise ConfigError where the scorer could not be saved and opened again: to be called before any training."""

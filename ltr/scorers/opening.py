@@ -56,12 +56,12 @@ def _imported(folder: Path, name: str, allow: list[str]) -> type[Scorer]:
             f"{home.partition('.')[0]} on the command line"
         )
     try:
-        found = getattr(importlib.import_module(home), last)
+        cls = getattr(importlib.import_module(home), last)
     except Exception as error:  # whatever an allowed package does wrong
         reason = f"{type(error).__name__}: {error}"
         raise DataError(
             f"{folder}: its scorer {name} cannot be imported here: {reason}; install its package"
         ) from error
-    if not (inspect.isclass(found) and issubclass(found, Scorer)):
+    if not (inspect.isclass(cls) and issubclass(cls, Scorer)):
         raise DataError(f"{folder}: {name} is no scorer; it must derive from ltr.scorers.Scorer")
-    return found
+    return cls

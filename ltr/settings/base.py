@@ -62,14 +62,14 @@ class Settings:
     def parse(cls: type[Own], path: Path) -> Own:
         """The settings in a file. Raises DataError naming it."""
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(found, dict):
-                raise TypeError(f"a mapping is needed, got {found!r}")
-            if missing := [name for name in cls.needed if name not in found]:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(content, dict):
+                raise TypeError(f"a mapping is needed, got {content!r}")
+            if missing := [name for name in cls.needed if name not in content]:
                 raise TypeError(f"it has no {missing[0]}")
-            if not isinstance(name := found.get("scorer") or "", str):
+            if not isinstance(name := content.get("scorer") or "", str):
                 raise TypeError(f"scorer is the name of a class, got {name!r}")
-            return cls(**{f.name: found[f.name] for f in fields(cls) if f.init and f.name in found})
+            return cls(**{f.name: content[f.name] for f in fields(cls) if f.init and f.name in content})
         except (ValueError, TypeError) as error:
             raise DataError(f"{path}: not the settings of a model saved by ltr: {error}") from error
 

@@ -357,20 +357,20 @@ class RankingModule(pl.LightningModule):
 
     def _measure(self, part: PartName) -> None:
         known = self.data.part(part)
-        self.scored_lists = found = ScoredLists.of(part, *gathered(self._scored, self._labels), known)
-        self.validated, self.truths[part] = found.run, found.truth
+        self.scored_lists = scored = ScoredLists.of(part, *gathered(self._scored, self._labels), known)
+        self.validated, self.truths[part] = scored.run, scored.truth
         self.evaluation = self.label_evaluation = None
         self.values = {}
         if self._judged:
             self.evaluation = evaluate(self.validated, known.qrels or {}, self._judged)
             self.values |= self.evaluation.means
         if self.labelled:
-            self.label_evaluation = evaluate_labels(found.scores, found.truth, self.labelled, part)
+            self.label_evaluation = evaluate_labels(scored.scores, scored.truth, self.labelled, part)
             self.values |= self.label_evaluation.means
         for name in self.measures:
             self.log(f"{part}/{name}", self.values[name], prog_bar=True)
         if self.focus is not None:
-            for name, value in focus_measures(found.scores, found.truth.labels, self.focus).items():
+            for name, value in focus_measures(scored.scores, scored.truth.labels, self.focus).items():
                 self.log(f"{part}/focus/{name}", value)
 
 

@@ -43,8 +43,8 @@ PACKAGES = ("torch", "pytorch-lightning", "transformers", "tokenizers", "ir-data
 
 def versions() -> dict[str, str]:
     """Versions of Python, ltr and the packages that a result depends on."""
-    found = {"python": platform.python_version(), "ltr": ltr.__version__}
-    return found | {name: importlib.metadata.version(name) for name in PACKAGES}
+    versions = {"python": platform.python_version(), "ltr": ltr.__version__}
+    return versions | {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
 def write_manifest(folder: Path, **values: Any) -> None:

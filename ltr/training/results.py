@@ -103,8 +103,8 @@ class Results:
     def content(self) -> dict[str, Any]:
         """The same as plain values, ready for JSON; measures of labels under ``labels`` and ``labels_as_read``."""
         evaluations, labels = self._evaluations(None, None), self._labels(None, self.part)
-        found = long_table(evaluations, compare(evaluations)).content() if evaluations else {}
-        return found | {name: t.content() for name, t in zip(("labels", "labels_as_read"), labels, strict=False)}
+        content = long_table(evaluations, compare(evaluations)).content() if evaluations else {}
+        return content | {name: t.content() for name, t in zip(("labels", "labels_as_read"), labels, strict=False)}
 
     def _evaluations(self, runs: Sequence[Run] | None, texts: Sequence[str] | None) -> list[Evaluation]:
         chosen = [m for m in measures(texts or self.measures) if isinstance(m, Measure)]

@@ -69,9 +69,9 @@ def gathered(scored: list[Scored], labels: list[np.ndarray]) -> tuple[list[Score
     """The lists of all processes, those of the first process first."""
     if not distributed():
         return scored, labels
-    found: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(found, (scored, labels))
-    return [one for theirs, _ in found for one in theirs], [one for _, theirs in found for one in theirs]
+    parts: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(parts, (scored, labels))
+    return [one for theirs, _ in parts for one in theirs], [one for _, theirs in parts for one in theirs]
 
 
 def distributed() -> bool:

@@ -161,8 +161,8 @@ class BM25:
         if k < 1:
             raise ConfigError(f"BM25: k must be at least 1, got {k}")
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            found = pool.map(lambda text: self._best(text, k), queries.values())
-            results = list(self._bar(found, "BM25 search", "query", len(queries)))
+            ranked = pool.map(lambda text: self._best(text, k), queries.values())
+            results = list(self._bar(ranked, "BM25 search", "query", len(queries)))
         offsets = np.cumsum([0, *(len(docs) for docs, _ in results)])
         docs = np.concatenate([docs for docs, _ in results] or [np.zeros(0, np.int64)])
         scores = np.concatenate([scores for _, scores in results] or [np.zeros(0)])

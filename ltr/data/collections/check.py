@@ -29,13 +29,13 @@ class Report:
     lines: list[tuple[str, str]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
-    def add(self, what: str, found: str) -> None:
+    def add(self, what: str, value: str) -> None:
         """One line of the report."""
-        self.lines.append((what, found))
+        self.lines.append((what, value))
 
     def __str__(self) -> str:
         width = max((len(what) for what, _ in self.lines), default=0)
-        text = [f"{what:<{width}}  {found}".rstrip() for what, found in self.lines]
+        text = [f"{what:<{width}}  {value}".rstrip() for what, value in self.lines]
         return "\n".join([*text, "", *([f"! {p}" for p in self.problems] or ["nothing stands in the way"])])
 
 
@@ -126,15 +126,15 @@ def _run(report: Report, collection: Collection, name: str, path: Path) -> None:
     run = read_run(path)
     shared = [q for q in collection.queries if q in run]
     each = f", {len(run.scores) / max(len(run), 1):.0f} documents each"
-    found = f"{len(shared):,} of {len(collection.queries):,} queries{each}"
+    covered = f"{len(shared):,} of {len(collection.queries):,} queries{each}"
     if collection.has_qrels:
         shares = []
         for query_id in shared:
             relevant = {d for d, grade in collection.qrels.get(query_id, {}).items() if grade > 0}
             if relevant:
                 shares.append(len(relevant.intersection(run[query_id][0])) / len(relevant))
-        found += f", holds {np.mean(shares):.1%} of the relevant documents" if shares else ""
-    report.add(f"run {name}", found)
+        covered += f", holds {np.mean(shares):.1%} of the relevant documents" if shares else ""
+    report.add(f"run {name}", covered)
     _gap(report, f"documents of run {name} that the collection does not have", collection.missing(run.doc_ids), path, 2)
 
 

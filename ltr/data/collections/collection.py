@@ -120,9 +120,9 @@ class Collection:
             DataError: naming the first id that has no document.
         """
         store = self._read("documents", self.dataset.docs_store)
-        found = {d: doc.default_text() for d, doc in store.get_many(list(dict.fromkeys(doc_ids))).items()}
+        texts = {d: doc.default_text() for d, doc in store.get_many(list(dict.fromkeys(doc_ids))).items()}
         try:
-            return [found[doc_id] for doc_id in doc_ids]
+            return [texts[doc_id] for doc_id in doc_ids]
         except KeyError as error:
             raise DataError(
                 f"{self.name}: no document with id {error}; run and judgements must speak of this collection's "
@@ -137,8 +137,8 @@ class Collection:
             return list(self._read("documents", lambda: store.absent(ids.distinct())))
         left, gone = iter(dict.fromkeys(doc_ids)), []
         while chunk := list(islice(left, 10_000)):  # never more than a chunk of texts in memory
-            found = store.get_many(chunk)
-            gone += [doc_id for doc_id in chunk if doc_id not in found]
+            stored = store.get_many(chunk)
+            gone += [doc_id for doc_id in chunk if doc_id not in stored]
         return gone
 
     def scoreddocs(self) -> Run:

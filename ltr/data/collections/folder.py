@@ -41,8 +41,8 @@ class FolderFiles:
         names = {p.name for p in folder.iterdir()}
         docs = [name for name in DOCS_FILES if name in names]
         if len(docs) != 1:
-            found = f"both {' and '.join(docs)}" if docs else "no documents"
-            raise DataError(f"folder {folder}: it must hold one docs file, found {found}; {WHAT_A_FOLDER_HOLDS}")
+            got = f"both {' and '.join(docs)}" if docs else "no documents"
+            raise DataError(f"folder {folder}: it must hold one docs file, found {got}; {WHAT_A_FOLDER_HOLDS}")
         self.docs = folder / docs[0]
         self.splits = sorted(
             m[2] for name in names if (m := re.fullmatch(r"(qrels|queries)\.([^.]+)\.(trec|tsv)(\.gz)?", name))
@@ -62,11 +62,11 @@ class FolderFiles:
         return next((self.folder / n for n in (name, f"{name}.gz") if n in names), None)
 
     def _runs(self, names: set[str]) -> dict[str, Path]:
-        found = {
+        runs = {
             m[1]: self.folder / name for name in sorted(names) if (m := re.fullmatch(r"run\.(.+)\.trec(\.gz)?", name))
         }
-        own = {n.removesuffix(f".{self.split}"): p for n, p in found.items() if n.endswith(f".{self.split}")}
-        return {**found, **own}
+        own = {n.removesuffix(f".{self.split}"): p for n, p in runs.items() if n.endswith(f".{self.split}")}
+        return {**runs, **own}
 
     @cached_property
     def docs_key(self) -> str:

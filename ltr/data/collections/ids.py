@@ -44,8 +44,8 @@ class Ids(Sequence[str]):
     @overload
     def __getitem__(self, place: slice | np.ndarray) -> Ids: ...
     def __getitem__(self, place: Any) -> str | Ids:
-        found = self.raw[place]
-        return Ids(found) if isinstance(found, np.ndarray) else bytes(found).decode()
+        raw = self.raw[place]
+        return Ids(raw) if isinstance(raw, np.ndarray) else bytes(raw).decode()
 
     def __iter__(self) -> Iterator[str]:
         for first in range(0, len(self.raw), CHUNK):

@@ -22,13 +22,13 @@ def sliced(name: str) -> tuple[str, float, float] | None:
     """
     if not name.endswith("]"):
         return None
-    found = _SLICE.fullmatch(name)
-    if not found:
+    match = _SLICE.fullmatch(name)
+    if not match:
         raise DataError(f"{name}: a share of the queries is written NAME[:80%] or NAME[80%:] or NAME[10%:20%]")
-    low, high = (float(found[k].rstrip("%")) / 100 if found[k] else default for k, default in (("low", 0), ("high", 1)))
+    low, high = (float(match[k].rstrip("%")) / 100 if match[k] else default for k, default in (("low", 0), ("high", 1)))
     if not 0 <= low < high <= 1:
         raise DataError(f"{name}: the share must rise within 0% to 100%, got {100 * low:g}% to {100 * high:g}%")
-    return found["name"], float(low), float(high)
+    return match["name"], float(low), float(high)
 
 
 def share_of(query_ids: Iterable[str], low: float, high: float) -> set[str]:

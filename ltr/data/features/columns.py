@@ -102,12 +102,12 @@ class ColumnFile:
         to say, by row.
         """
         why = {name: self._no_numbers(name) for name in self.frame.columns if name not in columns.others}
-        found = tuple(name for name, reason in why.items() if not reason)
-        if not found:
+        names = tuple(name for name, reason in why.items() if not reason)
+        if not names:
             raise DataError(
                 f"{self.source}: no column of numbers is left to be a feature; it has {', '.join(self.frame.columns)}"
             )
-        return found, {name: reason for name, reason in why.items() if reason}
+        return names, {name: reason for name, reason in why.items() if reason}
 
     def _no_numbers(self, name: str) -> str:
         """Why a column is no feature; empty for one that is."""
@@ -248,8 +248,8 @@ def read_columns(path: str | Source, columns: Columns) -> FeatureTable:
     labels = file.numbers(columns.label, least=0)
     if (labels > LARGEST).any():
         file._refuse(columns.label, labels > LARGEST, f"an amount must be within float32, got {labels.max():g}")
-    found, why = file.numeric(columns) if columns.features is None else ((), {})
-    names = columns.chosen(found)
+    numeric, why = file.numeric(columns) if columns.features is None else ((), {})
+    names = columns.chosen(numeric)
     features, notes = _features(file, names)
     if why:
         told = ", ".join(f"{name} ({reason})" for name, reason in why.items() if name not in names)

@@ -43,15 +43,15 @@ def _copies(table: FeatureTable, labels: np.ndarray) -> list[str]:
         return []
     order = np.argsort(labels, kind="stable")
     steps = np.diff(labels[order]) > 0
-    found = []
+    warnings = []
     few = order[:: max(1, len(order) // FEW)]
     for i in range(table.n_features):
         if _in_order(table.features[few, i], np.diff(labels[few]) > 0) and _in_order(table.features[order, i], steps):
-            found.append(table.names[i] if table.names else str(i + 1))
+            warnings.append(table.names[i] if table.names else str(i + 1))
     return [
         f"the feature {name} puts all documents in the order of their labels: if it is made of the label, what is measured is "
         "too good, and it will be missing where documents are to be ranked"
-        for name in found
+        for name in warnings
     ]
 
 

@@ -83,8 +83,8 @@ def read_svmlight(path: str | os.PathLike | Source, n_features: int | None = Non
 def _mapped(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Facts and arrays of a parsed file; mapped, not read: processes that train on the same file share its pages."""
     about = json.loads((folder / "facts.json").read_text())
-    found = {file.stem for file in folder.glob("*.npy")} | {"features", "labels", "lines", "offsets", "query_ids"}
-    return about, {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in sorted(found)}
+    names = {file.stem for file in folder.glob("*.npy")} | {"features", "labels", "lines", "offsets", "query_ids"}
+    return about, {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in sorted(names)}
 
 
 @dataclass

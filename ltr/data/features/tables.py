@@ -125,9 +125,11 @@ def _no_text(source: Source, data: bytes) -> DataError:
 
 def _header(data: bytes, source: Source, needed: Sequence[str]) -> tuple[str, list[str], int]:
     """(separator, names, line) of the first line that is not blank."""
-    found = {sep: _first_row(data, sep) for sep in (("\t",) if source.stem.endswith(".tsv") else SEPARATORS)}
-    best = max(found, key=lambda sep: (len(set(needed).intersection(found[sep][0])), len(found[sep][0]), sep == ","))
-    names, line = found[best]
+    headers = {sep: _first_row(data, sep) for sep in (("\t",) if source.stem.endswith(".tsv") else SEPARATORS)}
+    best = max(
+        headers, key=lambda sep: (len(set(needed).intersection(headers[sep][0])), len(headers[sep][0]), sep == ",")
+    )
+    names, line = headers[best]
     where = f"{source}:{line}"
     if all(map(_is_number, names)):
         raise DataError(f"{where}: the first line must name the columns, got the numbers {best.join(names)[:80]!r}")
@@ -164,7 +166,7 @@ def _lines(data: bytes, source: Source, separator: str, header: list[str], begin
     if plain and (rows := _regular(data, separator, len(header))):
         return np.arange(begin + 1, rows + 1)
     pieces = (_counted if plain else _taken_apart)(data, source, separator)
-    found = []
+    texts = []
     for lines, fields in pieces:
         wrong = fields != len(header)
         if wrong.any():
@@ -179,8 +181,8 @@ def _lines(data: bytes, source: Source, separator: str, header: list[str], begin
                 f"{source}:{line}: the header names {len(header)} columns, and this row has {got} field{'s' * (got != 1)}: "
                 f"{_shown(data, line)}{more}"
             )
-        found.append(lines)
-    lines = np.concatenate(found)
+        texts.append(lines)
+    lines = np.concatenate(texts)
     return lines[lines > begin]
 
 

@@ -63,8 +63,8 @@ def _kept(
         fresh.append(build())
         write(folder, fresh[0])
 
-    found = cached(kind, key, written, lambda folder: fresh[0] if fresh else read(folder))
-    return found, bool(fresh)
+    place = cached(kind, key, written, lambda folder: fresh[0] if fresh else read(folder))
+    return place, bool(fresh)
 
 
 def _write_run(folder: Path, run: Run) -> None:

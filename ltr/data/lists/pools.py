@@ -125,8 +125,8 @@ def _report(name: str, total: int, kept: int, without: dict[str, int], sampling:
     left_out = [f"{count} without {what}" for what, count in without.items() if count]
     advice = f"relevant means grade {sampling.min_grade} or above; negatives come from the candidates"
     if not kept:
-        found = ", ".join(left_out) or "there are no queries"
-        raise DataError(f"{name}: no query gives a training list: {found} ({advice})")
+        reasons = ", ".join(left_out) or "there are no queries"
+        raise DataError(f"{name}: no query gives a training list: {reasons} ({advice})")
     if left_out:
         notes.append(f"{name}: {total - kept} of {total} queries are left out of training: {', '.join(left_out)}")
     return said(notes)

@@ -173,8 +173,8 @@ class TextData(RankingData):
 
     def part(self, name: PartName) -> Part:
         """The candidates and judgements of dev or test; with a teacher, who is no first stage, neither."""
-        found, taught = self._eval_part(name), self._teacher(name) is not None
-        return Part(list(found.run.query_ids), found.qrels, None if taught else found.run, self.labels_of(name))
+        part, taught = self._eval_part(name), self._teacher(name) is not None
+        return Part(list(part.run.query_ids), part.qrels, None if taught else part.run, self.labels_of(name))
 
     @property
     def inputs(self) -> ModelSettings:
@@ -183,12 +183,12 @@ class TextData(RankingData):
 
     def labels_of(self, part: str) -> PartLabels:
         """The labels of dev or test in full precision: what is learnt, and what the judgements or the teacher say."""
-        found, taught = self._eval_part(part), self._teacher(part) is not None
-        read, unit = found.labels, "teacher's scores" if taught else "grades"
+        judged, taught = self._eval_part(part), self._teacher(part) is not None
+        read, unit = judged.labels, "teacher's scores" if taught else "grades"
         scaled = taught and self._scale is not None
         learnt = self._scale.scaled(read) if scaled else read  # type: ignore[union-attr]
         return PartLabels(
-            found.query_ids, found.run.offsets, learnt, read, f"standardised {unit}" if scaled else unit, unit
+            judged.query_ids, judged.run.offsets, learnt, read, f"standardised {unit}" if scaled else unit, unit
         )
 
     @property
@@ -236,12 +236,12 @@ class TextData(RankingData):
     @property
     def counts(self) -> dict[str, dict[str, float]]:
         """For each part that is set up: queries, lists, documents per list, tokens per document, share of cut documents."""
-        found: dict[str, dict[str, float]] = {}
+        counts: dict[str, dict[str, float]] = {}
         for name, encoder in self._encoders.items():
             part = self._part(name)
             lists = part.lists if isinstance(part, EvalPart) else self._draw(0)[0]
-            found[name] = {"queries": len(set(part.query_ids)), **encoder.facts(lists)}
-        return found
+            counts[name] = {"queries": len(set(part.query_ids)), **encoder.facts(lists)}
+        return counts
 
     def describe(self) -> str:
         """What the data are, a line for each part: to be read before training starts."""

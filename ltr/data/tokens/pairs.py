@@ -76,8 +76,8 @@ class PairTemplate:
             part = {0: 1, 1: 3}[owner] if owner is not None else (0, 2, 2, 4, 4)[part]
             parts[part].append(place)
         alone = [backend.encode(text, add_special_tokens=False).ids for text in (first, second)]
-        found = [[ids[place] for place in parts[1]], [ids[place] for place in parts[3]]]
-        if sorted(chain(*parts)) != list(chain(*parts)) or found != alone or not all(alone):
+        sides = [[ids[place] for place in parts[1]], [ids[place] for place in parts[3]]]
+        if sorted(chain(*parts)) != list(chain(*parts)) or sides != alone or not all(alone):
             raise ConfigError(
                 f"PairTemplate: the tokenizer must encode a pair as query, then document, each as it is encoded alone; "
                 f"got {tokenizer.convert_ids_to_tokens(ids)}; use the tokenizer of a cross-encoder"

@@ -116,9 +116,9 @@ class Cutting:
         begins = np.where(self.inside[docs.values], len(places), places)
         nearest = np.minimum.accumulate(begins[::-1])[::-1]  # the next place where a word begins
         at = docs.offsets[doc] + starts
-        found = starts > 0
+        moving = starts > 0
         moves = np.zeros_like(starts)
-        moves[found] = nearest[at[found]] - at[found]
+        moves[moving] = nearest[at[moving]] - at[moving]
         # no token may fall between two passages, and each passage starts after the one before
         most = np.minimum(rooms - np.ceil(step), np.floor(step) - 1).clip(0, LONGEST_WORD).astype(np.int64)
         return np.where(moves <= most[doc], moves, 0)

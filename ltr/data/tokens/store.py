@@ -80,8 +80,8 @@ class TokenTable:
         if self._index is None:
             shards = self._shards
             self._index = Index.opened(self.paths[0].parent, shards) if shards else Index.of(shards)
-        found = [self._index.find(digests(ids[at : at + LOOKUP])) for at in range(0, len(ids), LOOKUP)]
-        rows = np.concatenate([np.zeros(0, np.int64), *found])
+        rows_of_ids = [self._index.find(digests(ids[at : at + LOOKUP])) for at in range(0, len(ids), LOOKUP)]
+        rows = np.concatenate([np.zeros(0, np.int64), *rows_of_ids])
         missing = np.flatnonzero(rows < 0)
         if len(missing):
             raise DataError(
@@ -241,9 +241,9 @@ class TokenStore:
         writer = Writer(self.folder)
         # texts are read by a thread of their own, while the tokenizer's threads work on those before
         with tqdm(total=len(places), desc=progress, unit=" texts", disable=progress is None) as bar:
-            for names, found in ahead(_read(ids, places, texts), depth=1):
-                writer.add(names, tokens_of(backend, found, self.max_tokens, self._dtype))
-                bar.update(len(found))
+            for names, batch in ahead(_read(ids, places, texts), depth=1):
+                writer.add(names, tokens_of(backend, batch, self.max_tokens, self._dtype))
+                bar.update(len(batch))
         writer.close()
 
 
@@ -254,10 +254,10 @@ def _read(
     at, size = 0, min(FIRST, CHUNK)
     while at < len(places):
         names = [ids[place] for place in places[at : at + size].tolist()]
-        found = texts(names)
-        yield digests(names), found
+        read = texts(names)
+        yield digests(names), read
         at += size
-        size = min(CHUNK, 1 + READ * len(found) // (1 + sum(map(len, found))))
+        size = min(CHUNK, 1 + READ * len(read) // (1 + sum(map(len, read))))
 
 
 class Writer:

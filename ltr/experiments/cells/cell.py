@@ -138,14 +138,14 @@ def parts_of(task: Task) -> tuple[RankingData, RankingModule]:
 
 def _checked(task: Task) -> Contents:
     """What the cell is made of here. Raises DataError where that is not what the benchmark began with."""
-    found = contents(task.data, task.scorer or task.ranker)
-    different = changed(task.contents, found) if task.contents is not None else []
+    present = contents(task.data, task.scorer or task.ranker)
+    different = changed(task.contents, present) if task.contents is not None else []
     if different:
         raise DataError(
             f"{', '.join(different)}: other content than when the benchmark was started; files must stay as they are while "
             "it runs, and be the same wherever cells run; start it again"
         )
-    return found
+    return present
 
 
 def _trained(task: Task) -> Outcome:

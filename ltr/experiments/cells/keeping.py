@@ -35,13 +35,13 @@ class KeepBest(pl.Callback):
         self._waiting = 0
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        found = {
+        weights = {
             name: float(value)
             for name, value in trainer.callback_metrics.items()
             if name.startswith(("dev/", "train/")) and name != "train/docs_per_second"
         }
-        self.rows.append({"step": trainer.global_step, "epoch": trainer.current_epoch, **found})
-        value = found[f"dev/{self.monitor}"]
+        self.rows.append({"step": trainer.global_step, "epoch": trainer.current_epoch, **weights})
+        value = weights[f"dev/{self.monitor}"]
         if is_better(value, self.value, self.larger):
             self.value, self.step, self._waiting = value, trainer.global_step, 0
             assert isinstance(pl_module, RankingModule)

@@ -38,10 +38,10 @@ class Meter:
         if not highest:
             unit = 2**20 if sys.platform == "darwin" else 2**10
             highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-        found = {"memory_mb": round(highest - self._before, 1)}
+        memory = {"memory_mb": round(highest - self._before, 1)}
         if torch.cuda.is_available():
-            found["gpu_memory_mb"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
-        return found
+            memory["gpu_memory_mb"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
+        return memory
 
 
 def _held(what: str) -> float:

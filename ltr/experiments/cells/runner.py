@@ -30,21 +30,21 @@ def loaded(spec: Spec, trust_data: bool = False) -> tuple[list[Group], Store]:
         trust_data: take cells of which nobody knows what their data held as made of today's.
     """
     store = Store(spec.folder, trust_data)
-    found = planned(spec)
-    for group in found:
+    groups = planned(spec)
+    for group in groups:
         group.load(store)
-    return found, store
+    return groups, store
 
 
 def planned(spec: Spec) -> list[Group]:
     """The groups of a benchmark without any cell, knowing what their data hold."""
     known = Known()
-    found = groups(spec)
-    for group in found:
+    planned = groups(spec)
+    for group in planned:
         task = group.example()
         contents = known(task.data, task.scorer or task.ranker)
         group.contents = contents if isinstance(contents, dict) else None
-    return found
+    return planned
 
 
 def reported(spec: Spec) -> tuple[list[Group], list[str]]:
@@ -55,10 +55,10 @@ def reported(spec: Spec) -> tuple[list[Group], list[str]]:
     Raises:
         DataError: cells of one data set were made of different contents, none of them today's.
     """
-    found, store = planned(spec), Store(spec.folder)
+    groups, store = planned(spec), Store(spec.folder)
     notes = []
     for name in spec.data:
-        own = [group for group in found if group.data_name == name]
+        own = [group for group in groups if group.data_name == name]
         for group in own:
             group.load(store, failed=True)
         if any(cell.finished for group in own for cell in group.cells) or not any(group.stale for group in own):
@@ -68,7 +68,7 @@ def reported(spec: Spec) -> tuple[list[Group], list[str]]:
         for group in own:
             group.load(store, stale=True, failed=True)
         notes += _verdict(name, own)
-    return found, notes
+    return groups, notes
 
 
 def _verdict(name: str, own: Sequence[Group]) -> list[str]:
@@ -138,20 +138,20 @@ def locked(folder: str) -> Iterator[None]:
         lock.release()
 
 
-def of_other_data(found: Sequence[Group]) -> list[str]:
+def of_other_data(groups: Sequence[Group]) -> list[str]:
     """Sentences on finished cells that are measured anew because their data have changed, one for each data set."""
     told = []
-    for name in dict.fromkeys(group.data_name for group in found):
-        stale = [(group, cell) for group in found if group.data_name == name for cell in group.stale if cell.contents]
+    for name in dict.fromkeys(group.data_name for group in groups):
+        stale = [(group, cell) for group in groups if group.data_name == name for cell in group.stale if cell.contents]
         if stale:
             different = dict.fromkeys(part for group, cell in stale for part in cell.differs(group.contents))
             told.append(f"{name}: {', '.join(different)} changed, so {len(stale)} finished cells are measured anew")
     return told
 
 
-def refuse_unknown(spec: Spec, found: Sequence[Group]) -> None:
+def refuse_unknown(spec: Spec, groups: Sequence[Group]) -> None:
     """Raise ConfigError for finished cells of which nobody knows what their data held."""
-    unknown = [cell for group in found for cell in group.stale if cell.contents is None]
+    unknown = [cell for group in groups for cell in group.stale if cell.contents is None]
     if unknown:
         raise ConfigError(
             f"{spec.folder} holds {len(unknown)} finished cells from before ltr kept what data hold, so nobody can tell "
@@ -160,7 +160,7 @@ def refuse_unknown(spec: Spec, found: Sequence[Group]) -> None:
         )
 
 
-def overlapping(spec: Spec, found: Sequence[Group]) -> list[str]:
+def overlapping(spec: Spec, groups: Sequence[Group]) -> list[str]:
     """What dev and test of data sets that are still trained on share with train; see ``ltr.data.overlap``.
 
     Raises:
@@ -169,7 +169,7 @@ def overlapping(spec: Spec, found: Sequence[Group]) -> list[str]:
     from ltr.data.overlap import overlaps, refuse_overlap
 
     told, seen = [], []
-    for group in found:
+    for group in groups:
         config = group.example().data
         if config in seen or len(group.cells) == group.n_cells:
             continue
@@ -186,35 +186,35 @@ def overlapping(spec: Spec, found: Sequence[Group]) -> list[str]:
 
 
 def _run(spec: Spec, executor: Executor, say: Callable[[str], None], trust_data: bool) -> list[Group]:
-    found, store = loaded(spec, trust_data)
-    refuse_unknown(spec, found)
-    shared = overlapping(spec, found)
-    for group in found:
+    groups, store = loaded(spec, trust_data)
+    refuse_unknown(spec, groups)
+    shared = overlapping(spec, groups)
+    for group in groups:
         group.adopt(store)
     with replacing(store.folder / "spec.yaml") as file:
         file.write(spec.yaml(folder=False))
-    progress = Progress(found, executor.slots, say)
-    for text in (*of_other_data(found), *shared):
+    progress = Progress(groups, executor.slots, say)
+    for text in (*of_other_data(groups), *shared):
         say(f"! {text}")
     running: dict[str, Group] = {}
     while True:
-        for group, task in _waiting(found, executor.slots - len(running)):
+        for group, task in _waiting(groups, executor.slots - len(running)):
             group.running.add(task.run)
             running[task.title] = group
             executor.submit(task)
         if not running:
-            return found
+            return groups
         task, outcome = executor.next()
         group = running.pop(task.title)
-        first = not any(cell.finished for g in found if g.data_name == task.data_name for cell in g.seeds.values())
+        first = not any(cell.finished for g in groups if g.data_name == task.data_name for cell in g.seeds.values())
         done = _kept(store, task, outcome, group.plain, first)
         group.done(task, done)
         progress.tell(task, done)
 
 
-def _waiting(found: Sequence[Group], free: int) -> list[tuple[Group, Task]]:
+def _waiting(groups: Sequence[Group], free: int) -> list[tuple[Group, Task]]:
     """Up to ``free`` cells that can start now; trials before seeds, so that no worker waits for a single trial."""
-    tasks = [(group, task) for group in found for task in group.ready()]
+    tasks = [(group, task) for group in groups for task in group.ready()]
     tasks.sort(key=lambda pair: pair[1].test)
     return tasks[:free]
 
@@ -231,10 +231,10 @@ def _kept(store: Store, task: Task, outcome: Outcome, plain: bool, first: bool) 
 class Progress:
     """Lines about cells that end: how many, how good, how long the rest takes."""
 
-    def __init__(self, found: Sequence[Group], slots: int, say: Callable[[str], None]):
-        self.groups, self.slots, self.say = found, slots, say
-        self.total = sum(group.n_cells for group in found)
-        done = sum(len(group.cells) for group in found)
+    def __init__(self, groups: Sequence[Group], slots: int, say: Callable[[str], None]):
+        self.groups, self.slots, self.say = groups, slots, say
+        self.total = sum(group.n_cells for group in groups)
+        done = sum(len(group.cells) for group in groups)
         self.before = done
         self.start = time.perf_counter()
         known = f", {done} of them finished before" if done else ""

@@ -88,12 +88,12 @@ class Truth:
     @property
     def signature(self) -> str:
         """16 hexadecimal digits that change with lists, judgements or gains."""
-        found = hashlib.sha256()
+        digest = hashlib.sha256()
         for part in (self.query_ids, self.doc_ids, self.qrels):
-            found.update(json.dumps(part, sort_keys=True).encode())
-        found.update(self.offsets.astype(np.int64).tobytes())
-        found.update(np.add(self.gains, 0.0, dtype=np.float64).tobytes())  # -0.0 becomes 0.0
-        return found.hexdigest()[:16]
+            digest.update(json.dumps(part, sort_keys=True).encode())
+        digest.update(self.offsets.astype(np.int64).tobytes())
+        digest.update(np.add(self.gains, 0.0, dtype=np.float64).tobytes())  # -0.0 becomes 0.0
+        return digest.hexdigest()[:16]
 
     def same_as(self, other: Truth) -> bool:
         """Whether lists, judgements and gains are the same; labels may stand in another unit."""
@@ -129,10 +129,10 @@ def _first(run: Run | None, query_ids: list[str], offsets: np.ndarray, doc_ids: 
     """[documents] scores of the first stage, in the truth's order."""
     if run is None:
         return None
-    found = np.empty(len(doc_ids))
+    first = np.empty(len(doc_ids))
     for i, query_id in enumerate(query_ids):
         docs, scores = run[query_id]
         by_id = dict(zip(docs.tolist(), scores.tolist(), strict=True))
         span = slice(int(offsets[i]), int(offsets[i + 1]))
-        found[span] = [by_id[doc_id] for doc_id in doc_ids[span]]
-    return found
+        first[span] = [by_id[doc_id] for doc_id in doc_ids[span]]
+    return first

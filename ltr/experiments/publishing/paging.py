@@ -17,14 +17,14 @@ from ltr.report.page.queries import notable, rankings
 from ltr.report.tables.benchmarks import contrasts_over_seeds, systems_table
 
 
-def page_of(found: BenchmarkResults, signature: str) -> Page:
+def page_of(results: BenchmarkResults, signature: str) -> Page:
     """Everything that a benchmark found, as a page.
 
     Args:
-        found: its results, finished or not.
+        results: its results, finished or not.
         signature: the line by which two reports can be compared.
     """
-    spec = found.spec
+    spec = results.spec
     trials = f"{spec.tuning.trials} trials each on dev" if spec.tuning.trials > 1 else "no tuning"
     intro = (
         f"{len(spec.losses) + len(spec.rankers)} losses, {len(spec.scorers)} scorers, {len(spec.data)} data sets, "
@@ -35,39 +35,39 @@ def page_of(found: BenchmarkResults, signature: str) -> Page:
         title=f"Benchmark {spec.name}",
         intro=intro,
         signature=signature,
-        sections=[_section(found, one) for one in found.data],
-        links=link_pictures(_losses(found)),
+        sections=[_section(results, one) for one in results.data],
+        links=link_pictures(_losses(results)),
         configuration=spec.yaml(),
-        missing=[*found.notes, *found.missing],
-        failures=found.failures,
+        missing=[*results.notes, *results.missing],
+        failures=results.failures,
     )
 
 
-def _section(found: BenchmarkResults, one: DataResults) -> Section:
-    contrasts = [c for c in found.contrasts if c.data == one.name]
+def _section(results: BenchmarkResults, one: DataResults) -> Section:
+    contrasts = [c for c in results.contrasts if c.data == one.name]
     tables = []
     if one.summaries:
-        tables.append(systems_table(one.summaries, found.contrasts, found.cost_cells(), header=one.conventions))
+        tables.append(systems_table(one.summaries, results.contrasts, results.cost_cells(), header=one.conventions))
     if contrasts:
         tables.append(contrasts_over_seeds(contrasts))
     return Section(
         one.name,
         conventions=one.conventions,
         tables=tables,
-        forests=_forests(found, one),
-        tradeoffs=_tradeoffs(found, one),
-        curves=_curves(found, one),
-        queries=_queries(found, one),
+        forests=_forests(results, one),
+        tradeoffs=_tradeoffs(results, one),
+        curves=_curves(results, one),
+        queries=_queries(results, one),
     )
 
 
-def _forests(found: BenchmarkResults, one: DataResults) -> list[Forest]:
+def _forests(results: BenchmarkResults, one: DataResults) -> list[Forest]:
     forests = []
-    for text in found.spec.measures:
+    for text in results.spec.measures:
         measure = parse(text)
-        own = [c for c in found.contrasts if c.data == one.name and c.measure == measure]
+        own = [c for c in results.contrasts if c.data == one.name and c.measure == measure]
         for baseline in dict.fromkeys(c.baseline for c in own):
-            test = found.spec.tests[0]
+            test = results.spec.tests[0]
             rows = [
                 ForestRow(c.system, c.difference, c.low, c.high, c.adjusted.get(test))
                 for c in own
@@ -77,10 +77,10 @@ def _forests(found: BenchmarkResults, one: DataResults) -> list[Forest]:
     return forests
 
 
-def _tradeoffs(found: BenchmarkResults, one: DataResults) -> list[TradeOff]:
-    if not found.spec.tradeoff:
+def _tradeoffs(results: BenchmarkResults, one: DataResults) -> list[TradeOff]:
+    if not results.spec.tradeoff:
         return []
-    inside, outside = (parse(text) for text in found.spec.tradeoff)
+    inside, outside = (parse(text) for text in results.spec.tradeoff)
     points: list[TradePoint] = []
     lines: dict[str, list[str]] = {}
     for system in one.systems:
@@ -94,20 +94,20 @@ def _tradeoffs(found: BenchmarkResults, one: DataResults) -> list[TradeOff]:
         assert x is not None
         assert y is not None
         points.append(TradePoint(system.name, x.mean, y.mean, _spread(x), _spread(y)))
-        family = getattr(found.spec.losses.get(system.group.loss_name), "family", None)
+        family = getattr(results.spec.losses.get(system.group.loss_name), "family", None)
         if family:
             scorer = system.group.scorer_name
-            name = family if len(found.spec.scorers) == 1 else f"{family} · {scorer}"
+            name = family if len(results.spec.scorers) == 1 else f"{family} · {scorer}"
             lines.setdefault(name, []).append(system.name)
     if not points:
         return []
     names = [p.system for p in points]
-    base = [b.name for s in one.systems if (b := baseline_of(found.spec, one, s)) is not None and b.name in names]
+    base = [b.name for s in one.systems if (b := baseline_of(results.spec, one, s)) is not None and b.name in names]
     return [
         TradeOff(
             str(outside), str(inside), points, not outside.larger_is_better, not inside.larger_is_better,
             base[0] if base else "", {k: v for k, v in lines.items() if len(v) > 1},
-            bars=f"standard deviation over {len(found.spec.seeds)} seeds",
+            bars=f"standard deviation over {len(results.spec.seeds)} seeds",
         )
     ]  # fmt: skip
 
@@ -118,8 +118,8 @@ def _spread(summary: Any) -> tuple[float, float] | None:
     return summary.mean - summary.seed_sd, summary.mean + summary.seed_sd
 
 
-def _curves(found: BenchmarkResults, one: DataResults) -> list[Curves]:
-    name = f"dev/{found.spec.monitor}"
+def _curves(results: BenchmarkResults, one: DataResults) -> list[Curves]:
+    name = f"dev/{results.spec.monitor}"
     systems = {
         s.name: [[(row["step"], row[name]) for row in s.group.seeds[seed].course if name in row] for seed in s.seeds]
         for s in one.systems
@@ -128,7 +128,7 @@ def _curves(found: BenchmarkResults, one: DataResults) -> list[Curves]:
     return [Curves(name, systems)] if systems else []
 
 
-def _queries(found: BenchmarkResults, one: DataResults) -> Queries | None:
+def _queries(results: BenchmarkResults, one: DataResults) -> Queries | None:
     """Values per query (mean over seeds), with texts and rankings of the biggest differences where there are texts."""
     ids, measured = one.per_query()
     if not measured:
@@ -142,11 +142,11 @@ def _queries(found: BenchmarkResults, one: DataResults) -> Queries | None:
     }
     smaller = [m for m in names if not parse(m).larger_is_better]
     first = next((s for s in one.systems if s.group is not None), one.systems[0])
-    baseline = baseline_of(found.spec, one, first)
+    baseline = baseline_of(results.spec, one, first)
     base = baseline.name if baseline is not None else systems[0]
     bare = Queries(ids, values, baseline=base, smaller_is_better=smaller)
     chosen = notable(bare)
-    texts, documents = _texts(found, one)
+    texts, documents = _texts(results, one)
     runs = {s.name: one.truth.run(s.scores.mean(0), s.name) for s in one.systems}
     shown = {i: q for i, q in enumerate(chosen) if q in one.truth.query_ids}
     labels = one.truth.qrels or _labels(one)
@@ -158,44 +158,44 @@ def _queries(found: BenchmarkResults, one: DataResults) -> Queries | None:
 
 def _labels(one: DataResults) -> dict[str, dict[str, float]]:
     truth = one.truth
-    found = {}
+    labels = {}
     for i, query_id in enumerate(truth.query_ids):
         span = slice(int(truth.offsets[i]), int(truth.offsets[i + 1]))
-        found[query_id] = dict(zip(truth.doc_ids[span], truth.gains[span].tolist(), strict=True))
-    return found
+        labels[query_id] = dict(zip(truth.doc_ids[span], truth.gains[span].tolist(), strict=True))
+    return labels
 
 
-def _texts(found: BenchmarkResults, one: DataResults) -> tuple[dict[str, str], Callable | None]:
+def _texts(results: BenchmarkResults, one: DataResults) -> tuple[dict[str, str], Callable | None]:
     """Query texts, and a function from document ids to texts; nothing for data without texts."""
     from ltr.data import TextData
     from ltr.data.collections.collection import load
 
-    data = build("data", found.spec.data[one.name])
+    data = build("data", results.spec.data[one.name])
     if not isinstance(data, TextData) or data.test is None:
         return {}, None
     collection = load(data.test)
     return {q: collection.queries[q] for q in one.truth.query_ids if q in collection.queries}, collection.texts
 
 
-def _losses(found: BenchmarkResults) -> dict[str, Any]:
+def _losses(results: BenchmarkResults) -> dict[str, Any]:
     """The losses as they were trained, each once, with the data set where tuning gave different ones."""
     made: dict[str, dict[str, list[str]]] = {}
-    for one in found.data:
+    for one in results.data:
         for system in one.systems:
             if system.group is not None and not system.group.outside:
                 text = system.group.seeds[system.seeds[0]].record["loss"]
-                made.setdefault(system.group.loss_name, {}).setdefault(text, []).append(_where(found, one, system))
+                made.setdefault(system.group.loss_name, {}).setdefault(text, []).append(_where(results, one, system))
     losses = {}
     for name, texts in made.items():
         for text, places in texts.items():
             losses[name if len(texts) == 1 else f"{name} ({', '.join(places)})"] = value_of(
-                text, found.spec.losses[name].packages
+                text, results.spec.losses[name].packages
             )
     return losses
 
 
-def _where(found: BenchmarkResults, one: DataResults, system: System) -> str:
+def _where(results: BenchmarkResults, one: DataResults, system: System) -> str:
     assert system.group is not None
-    names = [one.name] if len(found.data) > 1 else []
-    names += [system.group.scorer_name] if len(found.spec.scorers) > 1 else []
+    names = [one.name] if len(results.data) > 1 else []
+    names += [system.group.scorer_name] if len(results.spec.scorers) > 1 else []
     return " ".join(names)

@@ -36,55 +36,55 @@ def publish(
     plain = {g.data_name for g in groups if g.plain and any(cell.finished for cell in g.seeds.values())}
     scored = {g.data_name for g in groups if any(cell.finished for cell in g.seeds.values())}
     truths = {name: truth for name in scored if (truth := store.truth(name, name in plain)) is not None}
-    found = results(spec, groups, {name: truths[name] for name in spec.data if name in truths})
-    found.notes = [*notes]
-    tables = tables_of(found)
+    measured = results(spec, groups, {name: truths[name] for name in spec.data if name in truths})
+    measured.notes = [*notes]
+    tables = tables_of(measured)
     folder = Path(spec.folder)
     for ending, form in (("txt", "text"), ("md", "markdown"), ("tex", "latex")):
         _write(folder / f"results.{ending}", "\n\n".join(table.render(form) for table in tables))
-    _write(folder / "results.csv", summaries_table([s for one in found.data for s in one.summaries]).csv())
-    _write(folder / "results.json", json.dumps(figures(found), indent=1, ensure_ascii=False))
+    _write(folder / "results.csv", summaries_table([s for one in measured.data for s in one.summaries]).csv())
+    _write(folder / "results.json", json.dumps(figures(measured), indent=1, ensure_ascii=False))
     with replacing(folder / "per_seed.csv") as file:
-        per_seed(found).to_csv(file, index=False)
-    values = per_query(found)
+        per_seed(measured).to_csv(file, index=False)
+    values = per_query(measured)
     if len(values):
         with replacing(folder / "per_query.parquet", "wb") as file:
             file.write(values.to_parquet(index=False))
     for table in tables:
         say(f"\n{table.text()}")
-    for line in found.notes:
+    for line in measured.notes:
         say(f"! {line}")
-    for line in found.missing:
+    for line in measured.missing:
         say(f"not finished: {line}")
-    for cell, reason in found.failures:
+    for cell, reason in measured.failures:
         say(f"failed: {cell}: {reason.splitlines()[0]}")
-    _write(folder / "report.html", _page(found))
+    _write(folder / "report.html", _page(measured))
     say(f"\nresults      {folder}/results.txt (.md, .tex, .csv, .json), per_query.parquet, per_seed.csv")
     say(f"report       {folder / 'report.html'}")
-    return found
+    return measured
 
 
-def tables_of(found: BenchmarkResults) -> list[Table]:
+def tables_of(results: BenchmarkResults) -> list[Table]:
     """The table of each data set, then all contrasts."""
-    costs = found.cost_cells()
+    costs = results.cost_cells()
     tables = [
-        systems_table(one.summaries, found.contrasts, costs, one.name, one.conventions)
-        for one in found.data
+        systems_table(one.summaries, results.contrasts, costs, one.name, one.conventions)
+        for one in results.data
         if one.summaries
     ]
-    return [*tables, *([contrasts_over_seeds(found.contrasts)] if found.contrasts else [])]
+    return [*tables, *([contrasts_over_seeds(results.contrasts)] if results.contrasts else [])]
 
 
-def signature(found: BenchmarkResults) -> str:
+def signature(results: BenchmarkResults) -> str:
     """The line by which one sees whether two tables can be compared: data, spec, versions."""
-    data = ", ".join(f"{one.name} {one.truth.signature}" for one in found.data)
-    spec = hashlib.sha256(found.spec.yaml(folder=False).encode()).hexdigest()[:16]
+    data = ", ".join(f"{one.name} {one.truth.signature}" for one in results.data)
+    spec = hashlib.sha256(results.spec.yaml(folder=False).encode()).hexdigest()[:16]
     kept = versions()
     packages = ", ".join(f"{name} {kept[name]}" for name in ("ltr", "torch", "transformers", "ranx", "python"))
     return f"data: {data}; spec: {spec}; {packages}"
 
 
-def figures(found: BenchmarkResults) -> dict[str, Any]:
+def figures(results: BenchmarkResults) -> dict[str, Any]:
     """All figures as plain values."""
     chosen = [
         {
@@ -94,33 +94,33 @@ def figures(found: BenchmarkResults) -> dict[str, Any]:
             "params": system.group.chosen,
             "dev": {f"trial-{i}": cell.value for i, cell in system.group.trials.items()},
         }
-        for one in found.data
+        for one in results.data
         for system in one.systems
         if system.group is not None
     ]
     tables = {
-        "summaries": summaries_table([s for one in found.data for s in one.summaries]),
-        "contrasts": contrasts_over_seeds(found.contrasts),
+        "summaries": summaries_table([s for one in results.data for s in one.summaries]),
+        "contrasts": contrasts_over_seeds(results.contrasts),
     }
     return {
-        "name": found.spec.name,
-        "signature": signature(found),
+        "name": results.spec.name,
+        "signature": signature(results),
         "versions": versions(),
-        "conventions": {one.name: one.conventions for one in found.data},
+        "conventions": {one.name: one.conventions for one in results.data},
         **{name: table.content() for name, table in tables.items()},
-        "costs": [{"data": d, "system": s, **values} for (d, s), values in found.costs().items()],
+        "costs": [{"data": d, "system": s, **values} for (d, s), values in results.costs().items()],
         "chosen": chosen,
-        "notes": found.notes,
-        "missing": found.missing,
-        "failures": [list(pair) for pair in found.failures],
+        "notes": results.notes,
+        "missing": results.missing,
+        "failures": [list(pair) for pair in results.failures],
     }
 
 
-def _page(found: BenchmarkResults) -> str:
+def _page(results: BenchmarkResults) -> str:
     from ltr.experiments.publishing.paging import page_of
     from ltr.report.page.page import render
 
-    return render(page_of(found, signature(found)))
+    return render(page_of(results, signature(results)))
 
 
 def _write(path: Path, text: str) -> None:

@@ -90,14 +90,14 @@ class DataResults:
         """
         known = {s.name: [x for x in self.samples[s.name] if isinstance(x, PerQuery)] for s in self.systems}
         ids = list(dict.fromkeys(q for sampled in known.values() for x in sampled for q in x.query_ids))
-        found: dict[str, dict[str, np.ndarray]] = {}
+        by_measure: dict[str, dict[str, np.ndarray]] = {}
         for system, sampled in known.items():
             for one in sampled:
                 place = {q: i for i, q in enumerate(one.query_ids)}
                 at = np.array([place.get(q, -1) for q in ids])
                 values = np.where(at >= 0, one.values[:, at], np.nan)
-                found.setdefault(system, {})[str(one.measure)] = values
-        return ids, found
+                by_measure.setdefault(system, {})[str(one.measure)] = values
+        return ids, by_measure
 
 
 @dataclass(eq=False)
@@ -121,16 +121,16 @@ class BenchmarkResults:
 
     def costs(self) -> dict[tuple[str, str], dict[str, float]]:
         """(data set, system) -> seconds of a training (mean over seeds) and peak memory."""
-        found: dict[tuple[str, str], dict[str, float]] = {}
+        costs: dict[tuple[str, str], dict[str, float]] = {}
         for one in self.data:
             for system in one.systems:
                 if system.group is not None:
                     records = [cell.record for cell in system.group.seeds.values() if cell.finished]
-                    found[one.name, system.name] = {
+                    costs[one.name, system.name] = {
                         "seconds": round(float(np.mean([r["seconds"] for r in records])), 1),
                         "memory MB": round(float(max(r.get("gpu_memory_mb", r["memory_mb"]) for r in records))),
                     }
-        return found
+        return costs
 
     def cost_cells(self) -> dict[tuple[str, str], dict[str, Cell]]:
         """The same as cells of a table."""
@@ -160,10 +160,10 @@ def results(spec: Spec, groups: Sequence[Group], truths: dict[str, Truth]) -> Be
     return BenchmarkResults(spec, data, corrected(contrasts), _missing(groups, truths), _failures(groups))
 
 
-def per_query(found: BenchmarkResults) -> pd.DataFrame:
+def per_query(results: BenchmarkResults) -> pd.DataFrame:
     """One row per data set, system, seed and query, one column per measure that has values per query."""
     frames = []
-    for one in found.data:
+    for one in results.data:
         ids, measured = one.per_query()
         seeds = {system.name: system.seeds for system in one.systems}
         for name, values in measured.items():
@@ -177,10 +177,10 @@ def per_query(found: BenchmarkResults) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
-def per_seed(found: BenchmarkResults) -> pd.DataFrame:
+def per_seed(results: BenchmarkResults) -> pd.DataFrame:
     """One row per data set, system, measure and seed: the value of that training on the whole test part."""
     rows = []
-    for one in found.data:
+    for one in results.data:
         for system in one.systems:
             for sampled in one.samples[system.name]:
                 for seed, value in zip(system.seeds, sampled.seed_means.tolist(), strict=True):
@@ -198,19 +198,19 @@ def baseline_of(spec: Spec, one: DataResults, system: System) -> System | None:
 
 
 def _systems(groups: Sequence[Group], truth: Truth) -> list[System]:
-    found = []
+    systems = []
     if truth.first is not None:
-        found.append(System(FIRST, None, [0], truth.first[None]))
+        systems.append(System(FIRST, None, [0], truth.first[None]))
     for group in groups:
         seeds = sorted(seed for seed, cell in group.seeds.items() if cell.finished)
         if seeds:
-            found.append(System(group.system, group, seeds, np.stack([group.seeds[s].scores for s in seeds])))
-    return found
+            systems.append(System(group.system, group, seeds, np.stack([group.seeds[s].scores for s in seeds])))
+    return systems
 
 
 def _samples(one: DataResults, system: System, chosen: Sequence[AnyMeasure]) -> list[Sample]:
     """What a system reached on each measure, for each seed and query; measures that the labels do not allow are left out."""
-    found: list[Sample] = []
+    samples: list[Sample] = []
     qrels = one.truth.qrels
     judged = [m for m in chosen if isinstance(m, Measure)]
     evaluated = [evaluate(run, qrels, judged) for run in one.runs(system)] if qrels and judged else []
@@ -221,11 +221,11 @@ def _samples(one: DataResults, system: System, chosen: Sequence[AnyMeasure]) -> 
         if not isinstance(measure, Measure):
             if other_unit and measure.kind.in_unit:
                 continue
-            found.append(sample(system.name, measure, system.scores, lists, one.name))
+            samples.append(sample(system.name, measure, system.scores, lists, one.name))
         elif evaluated:
             values = np.stack([e.values[str(measure)] for e in evaluated])
-            found.append(PerQuery(system.name, measure, values, evaluated[0].query_ids, one.name))
-    return found
+            samples.append(PerQuery(system.name, measure, values, evaluated[0].query_ids, one.name))
+    return samples
 
 
 def _draw(samples: dict[str, list[Sample]]) -> None:
@@ -264,7 +264,7 @@ def _yardsticks(one: DataResults, chosen: Sequence[AnyMeasure]) -> list[Summary]
 
 
 def _contrasts(spec: Spec, one: DataResults, chosen: Sequence[AnyMeasure]) -> list[SeedContrast]:
-    found = []
+    contrasts = []
     # a system that lacks a seed is compared on those that both have; all others with what was measured already
     known = {(s.name, tuple(s.seeds)): one.samples[s.name] for s in one.systems}
     for system in one.systems:
@@ -280,8 +280,8 @@ def _contrasts(spec: Spec, one: DataResults, chosen: Sequence[AnyMeasure]) -> li
         bases = {str(sampled.measure): sampled for sampled in known[base.name, common]}
         for sampled in known[system.name, common]:
             if str(sampled.measure) in bases:
-                found.append(contrast(sampled, bases[str(sampled.measure)], spec.tests))  # type: ignore[arg-type]
-    return found
+                contrasts.append(contrast(sampled, bases[str(sampled.measure)], spec.tests))  # type: ignore[arg-type]
+    return contrasts
 
 
 def _conventions(one: DataResults, chosen: Sequence[AnyMeasure]) -> str:
@@ -301,7 +301,7 @@ def _conventions(one: DataResults, chosen: Sequence[AnyMeasure]) -> str:
 
 def _missing(groups: Sequence[Group], truths: dict[str, Truth]) -> list[str]:
     scored = dict.fromkeys(g.data_name for g in groups if any(cell.finished for cell in g.seeds.values()))
-    found = [
+    missing = [
         f"{name}: its test part is gone from the folder truth/, so its finished cells cannot be measured; put it back, or "
         "remove one of its seed folders and run again"
         for name in scored
@@ -311,19 +311,19 @@ def _missing(groups: Sequence[Group], truths: dict[str, Truth]) -> list[str]:
         trials = group.n_trials - len(group.trials)
         seeds = [s for s in group.spec.seeds if s not in group.seeds]
         if group.hopeless:
-            found.append(f"{group.title}: all {group.n_trials} trials failed, so no seed was trained")
+            missing.append(f"{group.title}: all {group.n_trials} trials failed, so no seed was trained")
         elif trials or seeds:
             parts = [f"{trials} of {group.n_trials} trials"] if trials else []
             parts += [f"seeds {', '.join(map(str, seeds))}"] if seeds else []
-            found.append(f"{group.title}: {' and '.join(parts)} not run yet")
-    return found
+            missing.append(f"{group.title}: {' and '.join(parts)} not run yet")
+    return missing
 
 
 def _failures(groups: Sequence[Group]) -> list[tuple[str, str]]:
-    found = []
+    failures = []
     for group in groups:
         for kind, cells in (("trial", group.trials), ("seed", group.seeds)):
             for number, cell in cells.items():
                 if not cell.finished:
-                    found.append((f"{group.title} · {kind} {number}", cell.record["reason"]))
-    return found
+                    failures.append((f"{group.title} · {kind} {number}", cell.record["reason"]))
+    return failures

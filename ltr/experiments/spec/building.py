@@ -90,12 +90,12 @@ def _parsed(kind: str, config: Config) -> tuple[Any, Any]:
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
     import jsonargparse
 
-    found = _class(kind, str(config["class_path"]))
+    cls = _class(kind, str(config["class_path"]))
     failed: list[tuple[str, ConfigError]] = []
     arguments = expanded(config.get("init_args") or {}, failed)
-    _check_arguments(found, arguments)
+    _check_arguments(cls, arguments)
     parser = jsonargparse.ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(found, "part")
+    parser.add_class_arguments(cls, "part")
     try:
         return parser, parser.parse_object({"part": arguments})
     except LtrError:
@@ -115,18 +115,18 @@ def _class(kind: str, name: str) -> type:
     base, known = _base(kind), _known(kind)
     if "." not in name and name not in known:
         raise ConfigError(f"no class {name!r}; {suggestion(name, known)}")
-    found = class_of(name, packages=None)
-    if not issubclass(found, base):
+    cls = class_of(name, packages=None)
+    if not issubclass(cls, base):
         raise ConfigError(f"{name} is no {base.__name__}; {suggestion(name.rpartition('.')[2], known)}")
-    return found
+    return cls
 
 
-def _check_arguments(found: type, arguments: Config) -> None:
+def _check_arguments(cls: type, arguments: Config) -> None:
     """Raise ConfigError for an argument that a class does not take."""
-    known = inspect.signature(found).parameters
+    known = inspect.signature(cls).parameters
     for name in arguments:
         if name not in known:
-            raise ConfigError(f"{found.__name__} takes no {name!r}; {suggestion(name, known)}")
+            raise ConfigError(f"{cls.__name__} takes no {name!r}; {suggestion(name, known)}")
 
 
 def _known(kind: str) -> list[str]:

@@ -190,11 +190,11 @@ class Group:
 
 def groups(spec: Spec) -> list[Group]:
     """All groups of a benchmark, data set by data set."""
-    found = []
+    groups = []
     for data in spec.data:
-        found += [Group(spec, data, scorer, loss) for scorer in spec.scorers for loss in spec.losses]
-        found += [Group(spec, data, ranker, ranker) for ranker in spec.rankers]
-    return found
+        groups += [Group(spec, data, scorer, loss) for scorer in spec.scorers for loss in spec.losses]
+        groups += [Group(spec, data, ranker, ranker) for ranker in spec.rankers]
+    return groups
 
 
 def model_settings(spec: Spec, loss: LossSpec, params: Params) -> dict[str, Any]:

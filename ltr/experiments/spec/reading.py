@@ -114,16 +114,16 @@ class _Reader:
     def _space(self, value: Any, *place: Any) -> dict[str, Range]:
         if not isinstance(value, dict):
             raise self.fail(f"search is a mapping from names to ranges, got {value!r}", *place)
-        found = {}
+        space = {}
         for key, settings in value.items():
             try:
                 if isinstance(settings, dict) and isinstance(settings.get("choices"), list):
                     choices = [text_of(c, packages=None) if is_mapping(c) else c for c in settings["choices"]]
                     settings = {**settings, "choices": choices}
-                found[str(key)] = Range(**settings)
+                space[str(key)] = Range(**settings)
             except (ConfigError, TypeError) as error:
                 raise self.fail(f"search of {key!r}: {error}", *place, key) from error
-        return found
+        return space
 
     def _tuning(self, value: Any) -> Tuning:
         known = [f.name for f in fields(Tuning)]

@@ -116,20 +116,20 @@ def suggest(
     from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    found: dict[str, BaseDistribution] = {}
+    distributions: dict[str, BaseDistribution] = {}
     for name, one in space.items():
         if one.choices:
-            found[name] = CategoricalDistribution(one.choices)
+            distributions[name] = CategoricalDistribution(one.choices)
         else:
             assert one.low is not None
             assert one.high is not None
-            found[name] = FloatDistribution(one.low, one.high, log=one.log)
+            distributions[name] = FloatDistribution(one.low, one.high, log=one.log)
     sampler = optuna.samplers.TPESampler(seed=seed + len(history), n_startup_trials=max(RANDOM, trials // 3))
     study = optuna.create_study(direction="maximize" if larger else "minimize", sampler=sampler)
     for params, value in history:
         state = optuna.trial.TrialState.FAIL if value is None else optuna.trial.TrialState.COMPLETE
-        study.add_trial(optuna.trial.create_trial(params=params, distributions=found, value=value, state=state))
-    return {name: space[name].typed(value) for name, value in study.ask(found).params.items()}
+        study.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, value=value, state=state))
+    return {name: space[name].typed(value) for name, value in study.ask(distributions).params.items()}
 
 
 def best(history: Sequence[tuple[Params, float | None]], larger: bool) -> int | None:

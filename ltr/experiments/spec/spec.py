@@ -51,8 +51,8 @@ class LossSpec:
     def filled(self, params: Config) -> str:
         """The expression with values in place of its placeholders; a value may be an expression itself."""
 
-        def value(found: re.Match) -> str:
-            one = params[found[1]]
+        def value(match: re.Match) -> str:
+            one = params[match[1]]
             return f"({one})" if isinstance(one, str) and is_expression(one) else repr(one)
 
         return _PLACEHOLDER.sub(value, self.loss)

@@ -81,10 +81,12 @@ def _measured(measure: Measure, lists: JudgedLists) -> np.ndarray:
         if measure.name == "rbp":  # ranx multiplies by the grade; rank-biased precision is defined on 0 and 1
             judged[..., 1] = np.where(judged[..., 1] >= measure.level, 1.0, 0.0)
             asked = replace(measure, level=1)
-        found = _kernel(asked, judged, run)
+        measured = _kernel(asked, judged, run)
         if measure.name == "bpref":
-            found = np.where(np.isnan(found), _kernel(Measure("recall", level=measure.level), judged, run), found)
-        values[queries] = found
+            measured = np.where(
+                np.isnan(measured), _kernel(Measure("recall", level=measure.level), judged, run), measured
+            )
+        values[queries] = measured
     return values
 
 

@@ -102,19 +102,19 @@ def focus_measures(
         ConfigError: for a share outside of (0, 1) or a cutoff below 1.
         DataError: for values that are not finite, no documents, or negative labels with a cutoff.
 
-    >>> found = focus_measures(np.array([0.0, 1.0, 4.0, 2.0]), np.array([0.0, 1.0, 2.0, 4.0]), top=0.5)
-    >>> found["rmse_top"], found["rmse_rest"], found["precision_top"]
+    >>> values = focus_measures(np.array([0.0, 1.0, 4.0, 2.0]), np.array([0.0, 1.0, 2.0, 4.0]), top=0.5)
+    >>> values["rmse_top"], values["rmse_rest"], values["precision_top"]
     (2.0, 0.0, 1.0)
     """
     p, y = checked("focus", predictions, labels)
     focus = top_share(y, top)
-    found: dict[str, float] = {}
+    values: dict[str, float] = {}
     for name, part in (("top", focus), ("rest", ~focus)):
-        found |= {f"{what}_{name}": statistic(p[part], y[part]) for what, statistic in STATISTICS.items()}
-    found["precision_top"] = precision_of_top(p, focus)
+        values |= {f"{what}_{name}": statistic(p[part], y[part]) for what, statistic in STATISTICS.items()}
+    values["precision_top"] = precision_of_top(p, focus)
     if cutoff is not None:
-        found[f"ndcg_label@{cutoff}"] = float(ndcg_of_labels(p, y, cutoff, offsets).mean())
-    return found
+        values[f"ndcg_label@{cutoff}"] = float(ndcg_of_labels(p, y, cutoff, offsets).mean())
+    return values
 
 
 def top_share(labels: np.ndarray, top: float) -> np.ndarray:

@@ -101,7 +101,7 @@ class LabelledLists:
         Raises:
             DataError: naming the first document that the run does not score.
         """
-        found = np.empty(len(self.labels))
+        predictions = np.empty(len(self.labels))
         for i, query_id in enumerate(self.query_ids):
             scores = dict(zip(*(part.tolist() for part in run[query_id]), strict=True)) if query_id in run else {}
             for j in range(int(self.offsets[i]), int(self.offsets[i + 1])):
@@ -110,8 +110,8 @@ class LabelledLists:
                         f"run {run.name}: query {query_id}, document {self.doc_ids[j]} has a label and no score; a run is "
                         "measured against labels only where it scores every document"
                     )
-                found[j] = scores[self.doc_ids[j]]
-        return found
+                predictions[j] = scores[self.doc_ids[j]]
+        return predictions
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,17 +186,17 @@ def per_list(measure: LabelMeasure, predictions: np.ndarray, truth: LabelledList
 
 def wide_regions(measures: Sequence[LabelMeasure], truth: LabelledLists) -> list[str]:
     """A sentence for each top share that equal labels fill with more than half of the documents that should be outside."""
-    found = []
+    notes = []
     for share in dict.fromkeys(m.share for m in measures if m.share is not None):
         focus = top_share(truth.labels, share)
         if focus.mean() > (1 + share) / 2:
             names = ", ".join(str(m) for m in measures if m.share == share)
             rest = "nothing is left for rest" if focus.all() else "the rest is small"
-            found.append(
+            notes.append(
                 f"{names}: {written('top', share, 1, 0)} covers {focus.mean():.0%} of the documents, since so many labels "
                 f"are at least {truth.labels[focus].min():.6g}, the lowest of the top {share:.0%}, and {rest}"
             )
-    return found
+    return notes
 
 
 def conventions(measures: Sequence[LabelMeasure], truth: LabelledLists) -> str:

@@ -72,9 +72,9 @@ def _ranks(run: Run, listed: np.ndarray, query: np.ndarray, docs: np.ndarray) ->
         key = key[order]
         if (key[1:] == key[:-1]).any():
             continue
-        for at, found in _matches(run, listed, key, seed):
+        for at, matched in _matches(run, listed, key, seed):
             i = np.searchsorted(run.offsets, at, "right") - 1
-            j = order[found]
+            j = order[matched]
             same = (run.doc_bytes[at] == docs[j]) & (listed[i] == query[j])
             ranks[j[same]] = (at - starts[i])[same]
         return ranks
@@ -92,8 +92,8 @@ def _matches(run: Run, listed: np.ndarray, key: np.ndarray, seed: int) -> Iterat
         query = np.repeat(listed[first:last], np.diff(run.offsets[first : last + 1]))
         block = keys(run.doc_bytes[begin:end], query, seed)
         at = np.flatnonzero(known[block & mask])
-        found = np.minimum(np.searchsorted(key, block[at]), len(key) - 1)
-        same = key[found] == block[at]
-        return begin + at[same], found[same]
+        nearest = np.minimum(np.searchsorted(key, block[at]), len(key) - 1)
+        same = key[nearest] == block[at]
+        return begin + at[same], nearest[same]
 
     return over_parts(matches, run.offsets)

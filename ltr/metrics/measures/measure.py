@@ -165,10 +165,10 @@ def measures(texts: str | AnyMeasure | Iterable[str | AnyMeasure]) -> list[AnyMe
     ['ndcg@10', 'mrr', 'rmse']
     """
     several = [texts] if isinstance(texts, (str, Measure, LabelMeasure)) else texts
-    found = list(dict.fromkeys(map(parse, several)))
-    if not found:
+    measures = list(dict.fromkeys(map(parse, several)))
+    if not measures:
         raise ConfigError("no measure given; name at least one, such as ndcg@10")
-    return found
+    return measures
 
 
 def of_rankings(texts: str | AnyMeasure | Iterable[str | AnyMeasure]) -> list[Measure]:

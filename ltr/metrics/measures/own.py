@@ -28,8 +28,8 @@ def own_parts(text: str) -> tuple[str, int, int] | None:
     >>> own_parts("mypkg.measures.first_click-l2@10"), own_parts("rbp.95")
     (('mypkg.measures.first_click', 2, 10), None)
     """
-    found = _FORM.fullmatch(text.strip())
-    return None if found is None else (found["path"], int(found["level"] or 1), int(found["cutoff"] or 0))
+    match = _FORM.fullmatch(text.strip())
+    return None if match is None else (match["path"], int(match["level"] or 1), int(match["cutoff"] or 0))
 
 
 @functools.cache
@@ -39,12 +39,12 @@ def function_of(path: str) -> OwnFunction:
     Raises:
         ConfigError: with the reason first: no such module or name, or no function.
     """
-    found = imported(path)
-    if not callable(found) or isinstance(found, type):
+    function = imported(path)
+    if not callable(function) or isinstance(function, type):
         raise ConfigError(
-            f"measure {path}: must be a function of (grades, ranks) of a query's judged documents, got {found!r:.80}"
+            f"measure {path}: must be a function of (grades, ranks) of a query's judged documents, got {function!r:.80}"
         )
-    return found
+    return function
 
 
 def own_values(lists: JudgedLists, path: str, level: int, cutoff: int) -> np.ndarray:

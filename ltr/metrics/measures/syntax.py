@@ -43,16 +43,16 @@ def taken_apart(text: str, hint: str) -> Parts:
     >>> taken_apart("rmse_top.2", "")
     Parts(name='rmse_top', tail=0.2, level=1, cutoff=0)
     """
-    found = _FORM.fullmatch(text.strip().lower())
-    if not found or (found["l"] and found["late"]):
+    match = _FORM.fullmatch(text.strip().lower())
+    if not match or (match["l"] and match["late"]):
         raise ConfigError(f"no measure {text!r}: write name, then -l<level>, then @cutoff; {hint}")
-    if longest := next((n for n in found.group("l", "k", "late") if n and len(n) > DIGITS), ""):
+    if longest := next((n for n in match.group("l", "k", "late") if n and len(n) > DIGITS), ""):
         raise ConfigError(f"measure {text[:40]}...: a cutoff or level has at most {DIGITS} digits, got {len(longest)}")
-    if found["k"] and int(found["k"]) == 0:
+    if match["k"] and int(match["k"]) == 0:
         raise ConfigError(f"measure {text}: the cutoff must be at least 1; leave @0 out to count all ranks")
-    tail = found["tail"]
-    level = int(found["l"] or found["late"] or 1)
-    return Parts(found["name"], float(tail) if tail else None, level, int(found["k"] or 0))
+    tail = match["tail"]
+    level = int(match["l"] or match["late"] or 1)
+    return Parts(match["name"], float(tail) if tail else None, level, int(match["k"] or 0))
 
 
 def written(name: str, tail: float | None, level: int, cutoff: int) -> str:

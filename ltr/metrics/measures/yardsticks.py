@@ -33,12 +33,12 @@ def yardsticks(
     """
     exact = [measure for measure in measures if measure.kind.in_unit]
     ranked = [measure for measure in measures if not measure.kind.in_unit]
-    found = []
+    evaluations = []
     if exact and mean is not None:
-        found.append(evaluate_labels(np.full(len(truth.labels), mean), truth, exact, CONSTANT))
+        evaluations.append(evaluate_labels(np.full(len(truth.labels), mean), truth, exact, CONSTANT))
     if ranked:
         tied = evaluate_labels(np.zeros(len(truth.labels)), truth, ranked, RANDOM)
         own = evaluate_labels(truth.labels, truth, ranked).means  # undefined where every order's correlation is
         means = {text: 0.0 * own[text] if m.correlates else tied.means[text] for m in ranked for text in (str(m),)}
-        found.append(LabelEvaluation(RANDOM, truth.query_ids, means, {}, tied.conventions))
-    return found
+        evaluations.append(LabelEvaluation(RANDOM, truth.query_ids, means, {}, tied.conventions))
+    return evaluations

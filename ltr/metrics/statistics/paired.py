@@ -338,8 +338,8 @@ def _resampled(columns: list[np.ndarray], resamples: int, seed: int) -> np.ndarr
     for start in range(0, resamples, step):
         rows = min(step, resamples - start)
         drawn = rng.integers(0, n, (rows, n))
-        for x, found in zip(columns, means, strict=True):
-            found[start : start + rows] = x.take(drawn).mean(axis=1)
+        for x, resampled in zip(columns, means, strict=True):
+            resampled[start : start + rows] = x.take(drawn).mean(axis=1)
     return means
 
 

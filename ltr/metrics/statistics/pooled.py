@@ -135,8 +135,8 @@ class Resampled:
         means = w @ self.labels / w.sum(axis=1)
         spread = np.einsum("rd,rd->r", w, (self.labels - means[:, None]) ** 2)
         differing = (self.by_label.sums(w) > 0).sum(axis=1) > 1
-        found = 1 - w @ ((self.predictions - self.labels) ** 2).T / spread[:, None]
-        return np.where(differing[:, None], found, np.nan)
+        r2 = 1 - w @ ((self.predictions - self.labels) ** 2).T / spread[:, None]
+        return np.where(differing[:, None], r2, np.nan)
 
     def _spearman(self, w: np.ndarray) -> np.ndarray:
         n = w.sum(axis=1)
@@ -172,8 +172,8 @@ class Resampled:
             ends = np.cumsum(sums, axis=1)
             last = np.argmax(ends >= n[:, None], axis=1)
             above = ends[rows, last] - sums[rows, last]
-            found = np.cumsum(right, axis=1)[rows, last] - right[rows, last]
-            columns.append((found + (n - above) * right[rows, last] / sums[rows, last]) / n)
+            hits = np.cumsum(right, axis=1)[rows, last] - right[rows, last]
+            columns.append((hits + (n - above) * right[rows, last] / sums[rows, last]) / n)
         return np.stack(columns, axis=1)
 
     def ndcg(self, take: Take, n: np.ndarray) -> np.ndarray:
@@ -188,8 +188,8 @@ class Resampled:
         until = discounts_until(cutoff, most)
         counts = np.minimum(n, cutoff)
         ideal = self._dcg(Falling(self.gains), take, counts, until)
-        found = np.stack([self._dcg(falling, take, counts, until) for falling in self.by_prediction], axis=1)
-        return np.where(ideal[:, None] > 0, found / np.where(ideal > 0, ideal, 1.0)[:, None], 0.0)
+        dcg = np.stack([self._dcg(falling, take, counts, until) for falling in self.by_prediction], axis=1)
+        return np.where(ideal[:, None] > 0, dcg / np.where(ideal > 0, ideal, 1.0)[:, None], 0.0)
 
     def _dcg(self, falling: Falling, take: Take, counts: np.ndarray, until: np.ndarray) -> np.ndarray:
         """[resamples] discounted gains, those of a group of equal documents shared among them."""

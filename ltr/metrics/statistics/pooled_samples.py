@@ -155,9 +155,9 @@ def draw_together(samples: Sequence[Pooled], resamples: int | None = None, seed:
     n, t = one._draws(resamples), one.truth
     weights = np.repeat(drawn_lists(len(t), n, seed), np.diff(t.offsets), axis=1)
     predictions = np.concatenate([s.predictions for s in samples])
-    found = Resampled(one.measure, predictions, t.labels, t.gains).values(weights)
+    drawn = Resampled(one.measure, predictions, t.labels, t.gains).values(weights)
     ends = np.cumsum([len(s.predictions) for s in samples])[:-1]
-    for each, values in zip(samples, np.split(found, ends, axis=1), strict=True):
+    for each, values in zip(samples, np.split(drawn, ends, axis=1), strict=True):
         each._drawn[n, seed] = values.mean(axis=1)
 
 

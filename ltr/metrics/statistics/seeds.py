@@ -230,7 +230,7 @@ def corrected(contrasts: Sequence[SeedContrast]) -> list[SeedContrast]:
         p = np.array([contrasts[i].p[test] for i in at])
         for i, value in zip(at, holm(p).tolist(), strict=True):
             adjusted[i][test] = value
-    return [replace(c, adjusted=found) for c, found in zip(contrasts, adjusted, strict=True)]
+    return [replace(c, adjusted=p_values) for c, p_values in zip(contrasts, adjusted, strict=True)]
 
 
 def _check_level(level: float) -> None:

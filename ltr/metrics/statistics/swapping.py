@@ -113,7 +113,7 @@ class Exchanged:
         n = len(self.labels)
         labels = mean_ranks(self.labels) - (n + 1) / 2
         spread = labels @ labels
-        found = np.zeros(len(exchanged))
+        sums = np.zeros(len(exchanged))
         for ladder in self.ladders:
             counts, ranked = ladder.sums(np.ones(n), exchanged), ladder.sums(labels, exchanged)
             values = []
@@ -121,25 +121,25 @@ class Exchanged:
                 ranks = (number + n) / 2 - ends  # from the middle, the largest value highest
                 own = np.einsum("sr,sr,sr->r", number, ranks, ranks)
                 values.append(np.einsum("sr,sr->r", ranks, total) / np.sqrt(own * spread))
-            found += values[0] - values[1]
-        return found / len(self.ladders)
+            sums += values[0] - values[1]
+        return sums / len(self.ladders)
 
     def _precision(self, exchanged: np.ndarray) -> np.ndarray:
         n = int(self.focus.sum())
-        found = np.zeros(len(exchanged))
+        sums = np.zeros(len(exchanged))
         for ladder in self.ladders:
-            found += np.subtract(*(_found(*side, n) for side in _upper(ladder, self.focus * 1.0, exchanged, n)))
-        return found / len(self.ladders) / n
+            sums += np.subtract(*(_found(*side, n) for side in _upper(ladder, self.focus * 1.0, exchanged, n)))
+        return sums / len(self.ladders) / n
 
     def _ndcg(self, exchanged: np.ndarray) -> np.ndarray:
         n = len(self.gains)
         cutoff = min(self.measure.cutoff or n, n)
         until = discounts_until(cutoff, n)
         ideal = float(np.sort(self.gains)[::-1] @ np.diff(until))
-        found = np.zeros(len(exchanged))
+        sums = np.zeros(len(exchanged))
         for ladder in self.ladders:
-            found += np.subtract(*(_dcg(*side, until) for side in _upper(ladder, self.gains, exchanged, cutoff)))
-        return found / len(self.ladders) / ideal if ideal > 0 else np.zeros(len(exchanged))
+            sums += np.subtract(*(_dcg(*side, until) for side in _upper(ladder, self.gains, exchanged, cutoff)))
+        return sums / len(self.ladders) / ideal if ideal > 0 else np.zeros(len(exchanged))
 
     def _resampled(self, exchanged: np.ndarray) -> np.ndarray:
         """Each side measured as any other documents are: all lie in one pool, of which a side takes one per document."""
@@ -225,8 +225,8 @@ def _found(counts: np.ndarray, ends: np.ndarray, right: np.ndarray, n: int) -> n
     """[exchanges] how many right ones are among the first n; documents of a step that n divides count their share."""
     last = np.argmax(ends >= n, axis=0)[None]
     within, rights, end = (np.take_along_axis(x, last, 0)[0] for x in (counts, right, ends))
-    found = np.where(np.arange(len(right))[:, None] < last, right, 0).sum(axis=0)
-    return found + (n - (end - within)) * rights / within
+    hits = np.where(np.arange(len(right))[:, None] < last, right, 0).sum(axis=0)
+    return hits + (n - (end - within)) * rights / within
 
 
 def _dcg(counts: np.ndarray, ends: np.ndarray, gains: np.ndarray, until: np.ndarray) -> np.ndarray:

@@ -139,9 +139,9 @@ def mean_curve(seeds: Sequence[Sequence[tuple[float, float]]]) -> np.ndarray:
     >>> mean_curve([[(1, 0.5), (2, 0.75)], [(1, 0.25), (2, 0.25), (3, 1.0)]]).tolist()
     [[1.0, 0.375], [2.0, 0.5]]
     """
-    found = [dict(seed) for seed in seeds if len(seed)]
-    shared = sorted(set.intersection(*(set(seed) for seed in found))) if found else []
-    return _columns([(step, float(np.mean([seed[step] for seed in found]))) for step in shared])
+    curves = [dict(seed) for seed in seeds if len(seed)]
+    shared = sorted(set.intersection(*(set(seed) for seed in curves))) if curves else []
+    return _columns([(step, float(np.mean([seed[step] for seed in curves]))) for step in shared])
 
 
 def folded(text: str, width: int) -> str:

@@ -239,7 +239,7 @@ def _shown(value: float) -> str:
 
 def _wrapped(text: str, width: int) -> str:
     """An expression for a title or legend: at most four digits, broken between its parts."""
-    text = re.sub(r"\d+\.\d{4,}", lambda found: f"{float(found[0]):.4g}", text)
+    text = re.sub(r"\d+\.\d{4,}", lambda match: f"{float(match[0]):.4g}", text)
     return "\n".join(textwrap.wrap(text, width, break_long_words=False, subsequent_indent="  "))
 
 

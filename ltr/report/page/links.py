@@ -24,15 +24,15 @@ def link_pictures(losses: Mapping[str, Loss]) -> list[LinkPicture]:
     >>> [picture.label for picture in link_pictures({"ours": CompositeSoftmax(Exp()), "classic": ListNet()})]
     ['ours']
     """
-    found: dict[str, tuple[Any, dict[str, str]]] = {}
+    pictures: dict[str, tuple[Any, dict[str, str]]] = {}
     for label, loss in losses.items():
         link = getattr(loss, "transform", None) or getattr(loss, "link", None)
         if link not in (None, Identity()):  # RankNet and its like: every score alike
             of = f"{label} (link of score differences)" if loss.on_differences else label
-            found.setdefault(repr(link), (link, {}))[1].setdefault(of, repr(loss))
+            pictures.setdefault(repr(link), (link, {}))[1].setdefault(of, repr(loss))
     return [
         LinkPicture(", ".join(labels), "\n".join(dict.fromkeys(labels.values())), [link], score_range([link]))
-        for link, labels in found.values()
+        for link, labels in pictures.values()
     ]
 
 

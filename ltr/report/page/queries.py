@@ -45,13 +45,13 @@ def notable(queries: Queries, kept: int = KEPT, each: int = EXTREMES) -> list[st
         for a, b in stage
     ]
     main = len(others) * len(queries.values)
-    found: dict[int, None] = {}
+    chosen: dict[int, None] = {}
     for stage in (ranked[:main], ranked[main:]):
         for rank in range(2 * each):
             for places in stage:
-                if rank < len(places) and len(found) < kept:
-                    found[places[rank]] = None
-    return [queries.query_ids[i] for i in found]
+                if rank < len(places) and len(chosen) < kept:
+                    chosen[places[rank]] = None
+    return [queries.query_ids[i] for i in chosen]
 
 
 def extremes(differences: np.ndarray, count: int) -> Iterator[int]:
@@ -85,21 +85,21 @@ def rankings(
         texts: document ids -> their texts, such as ``Collection.texts``.
         depth: documents of each run.
     """
-    found = {
+    tops = {
         q: {
             name: [(d, float(s)) for d, s in zip(*(part[:depth] for part in run[q]), strict=True)] if q in run else []
             for name, run in runs.items()
         }
         for q in query_ids
     }
-    ids = list(dict.fromkeys(d for systems in found.values() for docs in systems.values() for d, _ in docs))
+    ids = list(dict.fromkeys(d for systems in tops.values() for docs in systems.values() for d, _ in docs))
     known = dict(zip(ids, texts(ids), strict=True)) if texts and ids else {}
     return {
         q: {
             name: [Document(d, score, (labels or {}).get(q, {}).get(d), known.get(d, "")) for d, score in docs]
             for name, docs in systems.items()
         }
-        for q, systems in found.items()
+        for q, systems in tops.items()
     }
 
 

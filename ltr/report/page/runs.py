@@ -73,8 +73,8 @@ def forests(comparison: Comparison) -> list[Forest]:
 
 def _weakest(contrast: Contrast) -> float | None:
     """The largest of the tests' corrected p-values, NaN where one is undefined; None without tests."""
-    found = list(contrast.adjusted.values())
-    return float(np.max(found)) if found else None
+    p_values = list(contrast.adjusted.values())
+    return float(np.max(p_values)) if p_values else None
 
 
 def differences_table(
@@ -99,8 +99,8 @@ def differences_table(
         if e is base:
             continue
         ours, theirs = e.values[measure], base.values[measure]
-        found = sorted(extremes(ours - theirs, count), key=lambda i: (theirs[i] - ours[i], i))
-        for i in found:
+        ordered = sorted(extremes(ours - theirs, count), key=lambda i: (theirs[i] - ours[i], i))
+        for i in ordered:
             query = e.query_ids[i]
             text = [clipped(texts.get(query, ""), WIDTH)] if texts else []
             rows.append([e.run, query, *text, float(theirs[i]), float(ours[i]), float(ours[i] - theirs[i])])

@@ -53,8 +53,8 @@ def paragraphs(text: str) -> list[str]:
     >>> paragraphs("It is `a < b`.")
     ['It is <code>a &lt; b</code>.']
     """
-    found = [" ".join(part.split()) for part in re.split(r"\n\s*\n", text)]
-    return [_marked(part) for part in found if part]
+    texts = [" ".join(part.split()) for part in re.split(r"\n\s*\n", text)]
+    return [_marked(part) for part in texts if part]
 
 
 def _marked(text: str) -> str:

@@ -32,7 +32,7 @@ def systems_table(
         header: the conventions of the measures, from ``Evaluation.conventions`` and ``LabelEvaluation.conventions``.
     """
     measures = {str(s.measure): s.measure for s in summaries}
-    found = {(s.data, s.system, str(s.measure)): s for s in summaries}
+    by_place = {(s.data, s.system, str(s.measure)): s for s in summaries}
     places = list(dict.fromkeys((s.data, s.system) for s in summaries))
     differing = {(c.data, c.system, str(c.measure)): c for c in contrasts}
     headings = list(dict.fromkeys(name for place in places for name in (costs or {}).get(place, {})))
@@ -41,7 +41,7 @@ def systems_table(
     for data, system in places:
         cells: list[Any] = [data, system] if several else [system]
         for text, measure in measures.items():
-            s = found.get((data, system, text))
+            s = by_place.get((data, system, text))
             others = [o.mean for o in summaries if (o.data, str(o.measure)) == (data, text)]
             best = s is not None and len(others) > 1 and s.mean == best_of(measure, others)
             cells.append(_cell(s, best, marks(differing.get((data, system, text)))))

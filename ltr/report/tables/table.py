@@ -179,13 +179,13 @@ class Table:
         intervals, spreads, marks = self._with_interval(), self._with_spread(), self._with_marks()
         rows = []
         for row in cells:
-            found: dict[str, Any] = {}
+            content: dict[str, Any] = {}
             for j, (name, c) in enumerate(zip(self.columns, row, strict=True)):
                 more = {"low": _plain(c.low), "high": _plain(c.high)} if intervals[j] else {}
                 more |= {"spread": _plain(c.spread)} if spreads[j] else {}
                 more |= {"marks": c.marks} if marks[j] else {}
-                found[name] = {"value": _plain(c.value), **more} if more else _plain(c.value)
-            rows.append(found)
+                content[name] = {"value": _plain(c.value), **more} if more else _plain(c.value)
+            rows.append(content)
         return {"title": self.title, "header": self.header, "rows": rows, "notes": list(self.notes)}
 
     def latex(self) -> str:

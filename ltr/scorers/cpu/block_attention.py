@@ -49,7 +49,7 @@ def block_attention(projected: Tensor, runs: Runs, heads: int) -> Tensor:
         projected [tokens, 3 hidden]; result [tokens, hidden].
     """
     width = projected.shape[1] // (3 * heads)
-    found = projected.new_zeros(len(projected), heads * width)
+    output = projected.new_zeros(len(projected), heads * width)
     for block in _blocks(runs):
         query, key, value = _filled(projected, block, heads, width)
         shares = torch.bmm(query, key.transpose(1, 2))
@@ -57,9 +57,9 @@ def block_attention(projected: Tensor, runs: Runs, heads: int) -> Tensor:
         values = torch.bmm(shares, value).unflatten(0, (-1, heads))
         sums = shares.sum(2, keepdim=True).unflatten(0, (-1, heads))
         for first, stop, length, start in block:
-            rows = found[start : start + (stop - first) * length].view(stop - first, length, heads, width)
+            rows = output[start : start + (stop - first) * length].view(stop - first, length, heads, width)
             torch.div(values[first:stop, :, :length], sums[first:stop, :, :length], out=rows.transpose(1, 2))
-    return found
+    return output
 
 
 def _blocks(runs: Runs) -> Iterator[list[_Part]]:

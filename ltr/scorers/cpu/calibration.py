@@ -60,15 +60,15 @@ def recorded(scorer: FusedCrossEncoder, batches: Sequence[TextLists]) -> list[di
     for batch in batches:
         # in one thread: what is noted must not depend on how many there are
         watching.pass_through(batch)
-    found: list[dict[str, Tensor]] = [{} for _ in layers]
+    inputs: list[dict[str, Tensor]] = [{} for _ in layers]
     for i, name in places(len(layers)):
-        found[i][name] = torch.cat(getattr(layers[i], name).rows)
-    return found
+        inputs[i][name] = torch.cat(getattr(layers[i], name).rows)
+    return inputs
 
 
 def plain(model: Any) -> list[dict[str, Tensors]]:
     """The products of each layer, in float32."""
-    found = []
+    tensors = []
     for parts in parts_of(model):
         weights = {
             "project": joint(parts, heads_of(model)),
@@ -76,21 +76,21 @@ def plain(model: Any) -> list[dict[str, Tensors]]:
             "widen": (parts.widen.weight, parts.widen.bias),
             "narrow": (parts.narrow.weight, parts.narrow.bias),
         }
-        found.append(
+        tensors.append(
             {name: {"weight": w.detach().float(), "bias": b.detach().float()} for name, (w, b) in weights.items()}
         )
-    return found
+    return tensors
 
 
 def kept(model: Any) -> list[dict[str, Tensors]]:
     """The products as they are saved when they are not quantised: in bfloat16, but the last ``project`` in float32, in which
     ``FirstTokens`` computes."""
-    found = plain(model)
-    for i, layer in enumerate(found):
+    originals = plain(model)
+    for i, layer in enumerate(originals):
         for name, tensors in layer.items():
-            if (i + 1, name) != (len(found), "project"):
+            if (i + 1, name) != (len(originals), "project"):
                 tensors["weight"] = tensors["weight"].bfloat16()
-    return found
+    return originals
 
 
 def quantised(weight: Tensor, bias: Tensor, rows: Tensor, smoothing: Iterable[float] | None) -> dict[str, Tensor]:
@@ -106,7 +106,7 @@ def quantised(weight: Tensor, bias: Tensor, rows: Tensor, smoothing: Iterable[fl
     expected = rows @ weight.T
     shift = torch.zeros(weight.shape[1]) if smoothing is None else (rows.amax(0) + rows.amin(0)) / 2
     moved, constant = rows - shift, weight @ shift
-    found = []
+    candidates = []
     for alpha in (0.0,) if smoothing is None else smoothing:
         smooth = _smooth(weight, moved, alpha)
         columns, taken = moved / smooth, weight * smooth
@@ -121,8 +121,8 @@ def quantised(weight: Tensor, bias: Tensor, rows: Tensor, smoothing: Iterable[fl
         # what is lost on average goes into the bias; the rest is the error
         mean = lost.mean(0)
         error = float((lost - mean).square().mean())
-        found.append((error, smooth, whole, scale, step, zero, bias + constant + mean))
-    _, smooth, whole, scale, step, zero, shifted = min(found, key=lambda one: one[0])
+        candidates.append((error, smooth, whole, scale, step, zero, bias + constant + mean))
+    _, smooth, whole, scale, step, zero, shifted = min(candidates, key=lambda one: one[0])
     return {
         "weight": whole.to(torch.int8), "bias": shifted, "weight_scale": scale, "shift": shift, "smooth": smooth,
         "input_scale": torch.tensor(step), "input_zero": torch.tensor(zero),

@@ -213,8 +213,8 @@ def fused(
     if reason:
         log.info("%s is scored through transformers: %s", model.config.model_type, reason)
         return None
-    found = parts_of(model)
-    layers = [layer_of(one, dtype, activation_of(model), heads_of(model), one is found[-1]) for one in found]
+    parts = parts_of(model)
+    layers = [layer_of(one, dtype, activation_of(model), heads_of(model), one is parts[-1]) for one in parts]
     name = str(dtype).removeprefix("torch.")
     return FusedCrossEncoder(without_layers(model), layers, name, source, batch_tokens, batch_docs, revision)
 

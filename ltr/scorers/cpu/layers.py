@@ -162,9 +162,9 @@ class FusedLayer:
         if self.precise.project is not self.project:
             projected[careful] = self.precise.project(own).to(projected.dtype)  # type: ignore[call-arg, operator]
         values = attended(projected, runs, self.heads)
-        found = self._after(values, states)
-        found[careful] = self.precise._after(values[careful], own)
-        return found
+        states_after = self._after(values, states)
+        states_after[careful] = self.precise._after(values[careful], own)
+        return states_after
 
     def _after(self, values: Tensor, states: Tensor) -> Tensor:
         """The rest of the layer behind attention, where each row is by itself."""
@@ -192,8 +192,8 @@ def attended(projected: Tensor, runs: Runs, heads: int) -> Tensor:
         return block_attention(projected, runs, heads)
     tokens = sum(docs * length for docs, length in runs)
     query, key, value = projected[:tokens].unflatten(1, (3, heads, -1)).unbind(1)
-    found = attend(query, key, value, runs, scale=1.0).flatten(1)
-    return pad(found, (0, 0, 0, len(projected) - tokens))
+    output = attend(query, key, value, runs, scale=1.0).flatten(1)
+    return pad(output, (0, 0, 0, len(projected) - tokens))
 
 
 def layer_of(parts: Parts, dtype: torch.dtype, activation: str, heads: int, last: bool) -> FusedLayer:

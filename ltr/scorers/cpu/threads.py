@@ -99,10 +99,10 @@ def _setters() -> tuple[Callable[[int], object], ...]:
     path = Path(torch.__file__).parent / "lib" / names.get(sys.platform, "libtorch_cpu.so")
     try:
         library = ctypes.CDLL(str(path))  # loaded already: this gives its names, and those of what it is linked to
-        found = [getattr(library, SETTERS[0])]
+        setters = [getattr(library, SETTERS[0])]
     except (OSError, AttributeError):
         return ()
-    return (*found, *(getattr(library, name) for name in SETTERS[1:] if hasattr(library, name)))
+    return (*setters, *(getattr(library, name) for name in SETTERS[1:] if hasattr(library, name)))
 
 
 @cache

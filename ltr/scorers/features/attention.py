@@ -88,7 +88,7 @@ class Block(nn.Module):
     def _attended(self, projected: Tensor, goes: list[tuple[Tensor, Tensor]]) -> Tensor:
         if not goes:
             return projected[:, : projected.shape[1] // 3]
-        found, rows = [], []
+        outputs, rows = [], []
         for at, mask in goes:
             # [lists, heads, docs, width of a head] each; filler repeats the list's first document, and is masked as a key
             query, key, value = projected[at].unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
@@ -100,9 +100,9 @@ class Block(nn.Module):
                 attn_mask=None if full else mask[:, None, None, :],
                 dropout_p=self.dropout if self.training else 0.0,
             )
-            found.append(attended.transpose(1, 2).flatten(2)[mask])
+            outputs.append(attended.transpose(1, 2).flatten(2)[mask])
             rows.append(at[mask])
-        return torch.cat(found)[torch.cat(rows).argsort()]
+        return torch.cat(outputs)[torch.cat(rows).argsort()]
 
 
 def plan(offsets: Tensor) -> list[tuple[Tensor, Tensor]]:

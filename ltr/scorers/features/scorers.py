@@ -106,8 +106,8 @@ class FeatureScorer(Scorer):
     def parts(self) -> dict[str, list[nn.Parameter]]:
         if self.n_features is None:
             return {"encoder": [], "head": []}
-        found = {"encoder": self.encoder, "head": self.head}
-        return {name: [p for p in part.parameters() if p.requires_grad] for name, part in found.items()}
+        modules = {"encoder": self.encoder, "head": self.head}
+        return {name: [p for p in part.parameters() if p.requires_grad] for name, part in modules.items()}
 
     @property
     def arguments(self) -> dict[str, Any]:

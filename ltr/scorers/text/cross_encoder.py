@@ -124,11 +124,11 @@ class CrossEncoder(TextScorer):
         loading.check_length(self.network.config, self.source, max_length)
 
     def parts(self) -> dict[str, list[nn.Parameter]]:
-        found: dict[str, list[nn.Parameter]] = {"encoder": [], "head": []}
+        parts: dict[str, list[nn.Parameter]] = {"encoder": [], "head": []}
         for name, parameter in self.network.named_parameters():
             if parameter.requires_grad:
-                found["head" if in_head(self.network, name) else "encoder"].append(parameter)
-        return found
+                parts["head" if in_head(self.network, name) else "encoder"].append(parameter)
+        return parts
 
     @property
     def saved(self) -> nn.Module:
@@ -186,9 +186,9 @@ class CrossEncoder(TextScorer):
             with _PROBING:
                 if key not in self._probed:  # nor found by another thread meanwhile
                     size = budget.token_bytes(self.network.config, training)
-                    found = budget.probe(partial(self._try, device=device), size, device)
-                    log.info("%d tokens at once in %s on %s", found, "training" if training else "scoring", device)
-                    self._probed[key] = found
+                    tokens = budget.probe(partial(self._try, device=device), size, device)
+                    log.info("%d tokens at once in %s on %s", tokens, "training" if training else "scoring", device)
+                    self._probed[key] = tokens
         return self._probed[key]
 
     def _try(self, tokens: int, device: torch.device) -> None:

@@ -204,9 +204,9 @@ def _check_weights(source: str) -> None:
     folder = Path(source)
     if folder.is_dir() and not list(folder.glob("*.safetensors")):
         pickled = [p.name for p in sorted(folder.glob("*.bin"))]
-        found = f"only {', '.join(pickled)}, which may run code when opened" if pickled else "no weights"
+        got = f"only {', '.join(pickled)}, which may run code when opened" if pickled else "no weights"
         raise ConfigError(
-            f"CrossEncoder: {source} must hold its weights as *.safetensors, found {found}; save it again with "
+            f"CrossEncoder: {source} must hold its weights as *.safetensors, found {got}; save it again with "
             "transformers' save_pretrained"
         )
 

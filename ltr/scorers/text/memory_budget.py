@@ -100,10 +100,10 @@ def fastest(run: Callable[[int], None], bytes_per_token: int, machine: Machine) 
     run(sizes[0])  # the first call pays for what is set up once
     best, rate = sizes[0], 0.0
     for size in sizes:
-        found = size / min(_seconds(run, size, machine) for _ in range(2))
-        if found < rate * GAIN:
+        speed = size / min(_seconds(run, size, machine) for _ in range(2))
+        if speed < rate * GAIN:
             break
-        best, rate = size, found
+        best, rate = size, speed
     return best
 
 
@@ -135,8 +135,8 @@ def _available(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup"
     """Bytes that a process can still have: of the machine, and within the limits of a container."""
     try:
         with open(proc / "meminfo") as file:
-            found = {line.split(":")[0]: int(line.split()[1]) for line in file if line.endswith("kB\n")}
-        return min([1024 * found["MemAvailable"], *_allowed(proc / "self" / "cgroup", cgroups)])
+            meminfo = {line.split(":")[0]: int(line.split()[1]) for line in file if line.endswith("kB\n")}
+        return min([1024 * meminfo["MemAvailable"], *_allowed(proc / "self" / "cgroup", cgroups)])
     except (OSError, KeyError):  # not Linux: half of what is there
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 

@@ -96,8 +96,8 @@ def row(batch: TextLists, docs: Tensor) -> Row:
     >>> from ltr.batch import TokenRows
     >>> tokens = TokenRows(torch.tensor([7, 8, 9]), torch.tensor([0, 0, 1]), torch.tensor([0, 1, 3]))
     >>> batch = TextLists(torch.tensor([0, 2]), tokens=tokens)
-    >>> found = row(batch, torch.tensor([1, 0]))
-    >>> found.input_ids.tolist(), found.positions.tolist(), found.runs
+    >>> one_row = row(batch, torch.tensor([1, 0]))
+    >>> one_row.input_ids.tolist(), one_row.positions.tolist(), one_row.runs
     ([8, 9, 7], [0, 1, 0], [(1, 2), (1, 1)])
     """
     lengths = batch.lengths[docs]

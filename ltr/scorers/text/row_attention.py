@@ -97,8 +97,8 @@ def _by_length(
         for (docs, length), *parts in zip(runs, queries, keys, values, strict=True):
             q, k, v = (t.unflatten(0, (docs, -1)).transpose(1, 2) for t in parts)
             near = None if window is None or length <= window else _near(q.shape[2], length, window, q.device)
-            found = scaled_dot_product_attention(q, k, v, attn_mask=near, dropout_p=dropout, scale=scale)
-            outputs.append(found.transpose(1, 2).flatten(0, 1))
+            output = scaled_dot_product_attention(q, k, v, attn_mask=near, dropout_p=dropout, scale=scale)
+            outputs.append(output.transpose(1, 2).flatten(0, 1))
     return torch.cat(outputs)
 
 
@@ -120,8 +120,8 @@ class _InFloat32(torch.autograd.Function):
         parts = [t.detach().float().requires_grad_() for t in ctx.saved_tensors]
         with torch.enable_grad():
             values = _by_length(*parts, *ctx.given)
-        found = torch.autograd.grad(values, parts, gradient.float())
-        return (*(g.to(gradient.dtype) for g in found), None)
+        gradients = torch.autograd.grad(values, parts, gradient.float())
+        return (*(g.to(gradient.dtype) for g in gradients), None)
 
 
 def fused_for(query: Tensor) -> Callable[..., Tensor] | None:
