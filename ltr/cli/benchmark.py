@@ -112,7 +112,7 @@ def _say(text: str) -> None:
     print(text, flush=True)
 
 
-def settings_apart(argv: Sequence[str]) -> list[str]:
+def with_set_option(argv: Sequence[str]) -> list[str]:
     """Arguments with ``--tuning.trials=8`` and ``--seeds=5`` turned into ``--set tuning.trials=8 seeds=5``."""
     from dataclasses import fields
 
@@ -144,4 +144,4 @@ def main(argv: Sequence[str]) -> int:
             file=sys.stderr,
         )
         raise SystemExit(2)
-    return run_command(benchmark, settings_apart(argv), prog="ltr benchmark")
+    return run_command(benchmark, with_set_option(argv), prog="ltr benchmark")

@@ -13,8 +13,8 @@ import torch
 from ltr.batch import FeatureLists, Lists
 from ltr.data.features.standardise import Target
 from ltr.errors import DataError, ShapeError
+from ltr.inference.pickling import Picklable
 from ltr.inference.scoring import device_of, grouped
-from ltr.inference.sending import Sendable
 from ltr.io.names import suggestion
 from ltr.scorers import FeatureScorer, FeatureSettings, load_scorer
 from ltr.scorers.cpu.threads import unforked
@@ -23,7 +23,7 @@ from ltr.scorers.cpu.threads import unforked
 WINDOW = 2**15
 
 
-class FeatureRanker(Sendable):
+class FeatureRanker(Picklable):
     """Scores documents that are described by numbers with a scorer that ``ltr fit`` has trained.
 
     Args:

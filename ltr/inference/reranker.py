@@ -13,8 +13,8 @@ import torch
 
 from ltr.data.tokens.reader import Texts
 from ltr.errors import ConfigError, DataError
+from ltr.inference.pickling import Picklable
 from ltr.inference.scoring import Scored, prepared, score
-from ltr.inference.sending import Sendable
 from ltr.io.trec import Run
 from ltr.scorers.base import TextScorer
 from ltr.scorers.cpu.quantised import FILE as QUANTISED
@@ -46,7 +46,7 @@ class Ranked:
     index: int
 
 
-class Reranker(Sendable):
+class Reranker(Picklable):
     """Sorts documents by what a trained cross-encoder thinks of them.
 
     Args:

@@ -67,7 +67,7 @@ def read_columns(path: str | os.PathLike | Source) -> Columns:
     # room that is not written to costs nothing, while every new page does: one array of the whole size, 5 % to spare
     room = 1.05 * source.size / BLOCK
     filled = 0
-    for part in _apart(source):
+    for part in _parsed(source):
         queries += part.queries
         sizes.append(part.sizes)
         n, width = len(part.scores), max(docs.itemsize, part.docs.itemsize)
@@ -101,13 +101,13 @@ def _moved(old: np.ndarray, size: int, width: int) -> np.ndarray:
     return new
 
 
-def _apart(source: Source) -> Iterator[Columns]:
+def _parsed(source: Source) -> Iterator[Columns]:
     """The columns of each block, in order, a few blocks ahead."""
     n_threads = min(os.cpu_count() or 1, THREADS)
     waiting: deque[Future[Columns]] = deque()
     with ThreadPoolExecutor(n_threads, "ltr-run") as pool:
         for block, end in _blocks(source):
-            waiting.append(pool.submit(taken_apart, block, end))
+            waiting.append(pool.submit(parse_block, block, end))
             if len(waiting) > 2 * n_threads:
                 yield waiting.popleft().result()
         while waiting:
@@ -138,7 +138,7 @@ def _blocks(source: Source) -> Iterator[tuple[bytearray, int]]:
                 yield block, cut
 
 
-def taken_apart(block: bytearray, end: int) -> Columns:
+def parse_block(block: bytearray, end: int) -> Columns:
     """The columns of the lines at ``block[MARGIN:end]``, the last of which ends with a line end.
 
     Raises:

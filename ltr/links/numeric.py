@@ -18,7 +18,7 @@ from ltr.links import quadrature
 from ltr.links.autograd import derivative
 from ltr.links.base import Link
 from ltr.links.bisection import solved
-from ltr.links.trial import FAR, check_range, check_rise, falls, grid, not_negative, refuse, tried
+from ltr.links.checks import FAR, check_increasing, check_range, decreases, evaluated, grid, not_negative, refuse
 
 
 @dataclass(frozen=True, repr=False)
@@ -83,17 +83,17 @@ class Numeric(Link):
 
     def _try(self) -> None:
         who, z = f"{self!r}: function", grid()
-        values = tried(who, self._value, z.clone().requires_grad_())
+        values = evaluated(who, self._value, z.clone().requires_grad_())
         if not values.requires_grad:
             raise ConfigError(f"{who} must use torch operations that autograd can follow")
         values = values.detach()
         refuse(who, "must be defined for every score", values.isnan(), z, values)
-        check_rise(who, z, values)
+        check_increasing(who, z, values)
         check_range(who, self.range, z, values)
         slopes = self._slope(z)
         refuse(who, "must have a slope that autograd finds", slopes.isnan() & values.isfinite(), z, slopes)
         if self.convex:
-            refuse(who, "was declared convex, so its slope must never fall", falls(slopes), z[1:], slopes[1:])
+            refuse(who, "was declared convex, so its slope must never fall", decreases(slopes), z[1:], slopes[1:])
 
     def _value(self, z: Tensor) -> Tensor:
         return resolved(self.function)(z) if isinstance(self.function, str) else self.function(z)

@@ -14,8 +14,8 @@ from ltr.links import quadrature
 from ltr.links.autograd import area_between, derivative, mean_between
 from ltr.links.base import Link
 from ltr.links.bisection import solved
-from ltr.links.shape_trial import SLOWEST, try_shape
-from ltr.links.trial import FAR, not_negative
+from ltr.links.checks import FAR, not_negative
+from ltr.links.shape_checks import SLOWEST, check_shape
 
 
 @dataclass(frozen=True, repr=False)
@@ -106,7 +106,7 @@ class ShapedLink(Link):
             if isinstance(getattr(self, field.name), list):  # as YAML and expressions have it; links can be hashed
                 object.__setattr__(self, field.name, tuple(getattr(self, field.name)))
         if not self._built_in:
-            try_shape(self, ShapedLink)
+            check_shape(self, ShapedLink)
 
     def __repr__(self) -> str:
         given = [(f.name, getattr(self, f.name)) for f in fields(self) if getattr(self, f.name) != f.default]

@@ -33,7 +33,8 @@ from ltr.metrics import (
 from ltr.metrics.measures.focus import NAMES as FOCUS_NAMES
 from ltr.metrics.measures.measure import measures as parse_measures
 from ltr.scorers.base import Scorer
-from ltr.training import memory, schedules
+from ltr.training import schedules
+from ltr.training.backward import backward_in_less_memory
 from ltr.training.given_data import ranking_data
 from ltr.training.scored import ScoredLists, distributed, gathered, labels_by_list, labels_of
 
@@ -277,7 +278,9 @@ class RankingModule(pl.LightningModule):
     def backward(self, loss: Tensor, *args: Any, **options: Any) -> None:
         if self.trainer.world_size > 1 or self.trainer.precision == "16-mixed":  # which scales the loss
             return super().backward(loss, *args, **options)
-        memory.backward(loss, self._cost_again, [p for p in self.parameters() if p.requires_grad], self.scorer.spare)
+        backward_in_less_memory(
+            loss, self._cost_again, [p for p in self.parameters() if p.requires_grad], self.scorer.spare
+        )
 
     def _cost_again(self) -> Tensor:
         self._sums.pop()

@@ -13,7 +13,7 @@ import tests.links.cases
 from ltr.errors import ConfigError
 from ltr.expressions import text_of, value_of
 from ltr.links import Identity, Link, ShapedLink, Sigmoid
-from ltr.links.shape_trial import try_shape
+from ltr.links.shape_checks import check_shape
 from tests.links.cases import LINKS, OWN, Bent, Erf, Probit, Rising
 
 
@@ -238,7 +238,7 @@ def test_refuses_functions_that_contradict_one_another(base, members, sentence):
 
 @pytest.mark.parametrize("link", [link for link in LINKS if isinstance(link, ShapedLink)], ids=repr)
 def test_the_trial_lets_every_built_in_link_pass(link):
-    try_shape(link, ShapedLink)
+    check_shape(link, ShapedLink)
 
 
 def test_a_class_derived_from_a_built_in_one_is_tried_again():

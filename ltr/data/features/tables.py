@@ -165,7 +165,7 @@ def _lines(data: bytes, source: Source, separator: str, header: list[str], begin
     plain = b'"' not in data and (b"\r" not in data or data.count(b"\r") == data.count(b"\r\n"))
     if plain and (rows := _regular(data, separator, len(header))):
         return np.arange(begin + 1, rows + 1)
-    pieces = (_counted if plain else _taken_apart)(data, source, separator)
+    pieces = (_counted if plain else _parsed)(data, source, separator)
     texts = []
     for lines, fields in pieces:
         wrong = fields != len(header)
@@ -215,7 +215,7 @@ def _counted(data: bytes, source: Source, separator: str) -> Iterator[tuple[np.n
         at, done = end, done + len(ends)
 
 
-def _taken_apart(data: bytes, source: Source, separator: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _parsed(data: bytes, source: Source, separator: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(lines, fields in each) of all rows, where some are quoted: by the standard library's strict reader."""
     rows = csv.reader(_text_lines(data), delimiter=separator, strict=True)
     lines, fields, before = [], [], 0

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, DistributedSampler
 
-from ltr.data.lists.ahead import ahead
 from ltr.data.lists.batching import TrainBatches
+from ltr.data.lists.prefetch import prefetched
 from ltr.errors import ConfigError
 
 
@@ -40,7 +40,7 @@ class Loader(DataLoader):
 
     def __iter__(self) -> Any:
         batches = super().__iter__()
-        return batches if self.num_workers else ahead(batches)
+        return batches if self.num_workers else prefetched(batches)
 
 
 class TrainLoader(Loader):

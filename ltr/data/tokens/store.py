@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ltr.data.collections.ids import content_of, digests
-from ltr.data.lists.ahead import ahead
+from ltr.data.lists.prefetch import prefetched
 from ltr.data.lists.ragged import Ragged, offsets_of, spans
 from ltr.data.tokens.index import Index, names_of
 from ltr.data.tokens.pairs import CHUNK, backend_of, tokenizer_identity, tokens_of
@@ -241,7 +241,7 @@ class TokenStore:
         writer = Writer(self.folder)
         # texts are read by a thread of their own, while the tokenizer's threads work on those before
         with tqdm(total=len(places), desc=progress, unit=" texts", disable=progress is None) as bar:
-            for names, batch in ahead(_read(ids, places, texts), depth=1):
+            for names, batch in prefetched(_read(ids, places, texts), depth=1):
                 writer.add(names, tokens_of(backend, batch, self.max_tokens, self._dtype))
                 bar.update(len(batch))
         writer.close()

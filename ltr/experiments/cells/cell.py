@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ltr.errors import ConfigError, DataError, LtrError
-from ltr.experiments.cells.memory import Meter
+from ltr.experiments.cells.peak_memory import PeakMemory
 from ltr.experiments.cells.truth import Truth
 from ltr.experiments.contents import Contents, changed, contents
 from ltr.experiments.spec.building import build, takes
@@ -102,7 +102,7 @@ def run_task(task: Task) -> Outcome:
     import ltr.training.module  # noqa: F401
 
     said = io.StringIO()
-    memory = Meter()
+    memory = PeakMemory()
     start = time.perf_counter()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         try:

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from ltr.losses.base import Loss, arguments_of
 from ltr.losses.engines import torch_private
+from ltr.losses.engines.dense import RankCost
 from ltr.losses.engines.problem import PairCost, PairProblem, PairSums
-from ltr.losses.engines.whole import RankCost
 from ltr.losses.gains import nonzero
 from ltr.losses.pair_weights import Columns, PairWeights
 

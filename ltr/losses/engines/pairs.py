@@ -7,8 +7,8 @@ from torch import Tensor
 
 from ltr.losses.engines.blocks import Block, attached, blocks, fits, pairs_at_once
 from ltr.losses.engines.compiled import compiled_pair_sums
+from ltr.losses.engines.dense import dense_pair_sums
 from ltr.losses.engines.problem import PairProblem, PairSums
-from ltr.losses.engines.whole import whole_pair_sums
 from ltr.losses.gains import nonzero
 
 
@@ -21,7 +21,7 @@ def pair_sums(problem: PairProblem) -> tuple[Tensor, Tensor]:
     with torch.no_grad():
         if fits(problem.scores):
             # 64 x 10: 1.8 x faster than by blocks, fewer checks included
-            costs, gradient, n_pairs = whole_pair_sums(problem)
+            costs, gradient, n_pairs = dense_pair_sums(problem)
         else:
             costs, gradient, n_pairs = compiled_pair_sums(problem) or blocked_pair_sums(problem)
     return costs if gradient is None else attached(problem.values, costs, gradient), n_pairs

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ltr.losses.engines.blocks import Block, attached, blocks, fits, pairs_at_once
 from ltr.losses.engines.compiled import compiled_rank_sums, compiled_ranks
-from ltr.losses.engines.whole import RankCost, lowered, whole_rank_sums
+from ltr.losses.engines.dense import RankCost, dense_rank_sums, lowered
 
 
 class SoftRanks:
@@ -86,7 +86,7 @@ def rank_sums(
     with torch.no_grad():
         values = lowered(scores, mask)
         if fits(scores):
-            costs, gradient = whole_rank_sums(rank_cost, columns, values, temperature, scores.requires_grad)
+            costs, gradient = dense_rank_sums(rank_cost, columns, values, temperature, scores.requires_grad)
         else:
             sums = compiled_rank_sums(rank_cost, columns, values, temperature, scores.requires_grad)
             costs, gradient = sums or _blocked_sums(

@@ -9,7 +9,7 @@ import numpy as np
 from ltr.errors import ConfigError
 from ltr.io.names import suggestion
 from ltr.metrics.measures.focus import STATISTICS, ndcg_of_labels, precision_of_top, r2, top_share
-from ltr.metrics.measures.syntax import taken_apart, written
+from ltr.metrics.measures.syntax import notation_of, parse_notation
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class LabelMeasure:
         """The measure that ``text`` names: ``name[.share][@cutoff]``."""
         if isinstance(text, LabelMeasure):
             return text
-        parts = taken_apart(text, suggestion(text, LABEL_KINDS))
+        parts = parse_notation(text, suggestion(text, LABEL_KINDS))
         if parts.level != 1:
             raise ConfigError(f"measure {text}: labels have no relevance level; leave -l{parts.level} out")
         return cls(parts.name, parts.tail, parts.cutoff)
@@ -130,7 +130,7 @@ class LabelMeasure:
         return self.name.startswith(("spearman", "kendall"))
 
     def __str__(self) -> str:
-        return written(self.name, self.share, 1, self.cutoff)
+        return notation_of(self.name, self.share, 1, self.cutoff)
 
     def pooled(self, predictions: np.ndarray, labels: np.ndarray, gains: np.ndarray) -> float:
         """The value over documents as one pool (for ``ndcg_label``: as one list).

@@ -12,7 +12,7 @@ from ltr.errors import ConfigError, DataError, ShapeError
 from ltr.io.runs import Run
 from ltr.metrics.measures.focus import checked, ndcg_of_labels, top_share
 from ltr.metrics.measures.label_measures import LabelMeasure
-from ltr.metrics.measures.syntax import written
+from ltr.metrics.measures.syntax import notation_of
 
 logger = logging.getLogger(__name__)
 
@@ -193,7 +193,7 @@ def wide_regions(measures: Sequence[LabelMeasure], truth: LabelledLists) -> list
             names = ", ".join(str(m) for m in measures if m.share == share)
             rest = "nothing is left for rest" if focus.all() else "the rest is small"
             notes.append(
-                f"{names}: {written('top', share, 1, 0)} covers {focus.mean():.0%} of the documents, since so many labels "
+                f"{names}: {notation_of('top', share, 1, 0)} covers {focus.mean():.0%} of the documents, since so many labels "
                 f"are at least {truth.labels[focus].min():.6g}, the lowest of the top {share:.0%}, and {rest}"
             )
     return notes
@@ -213,7 +213,7 @@ def conventions(measures: Sequence[LabelMeasure], truth: LabelledLists) -> str:
         if focus.mean() > (1 + share) / 2:
             covered += f", {focus.mean():.0%} of all: many labels are equal"
         parts.append(
-            f"{written('top', share, 1, 0)}: labels >= {truth.labels[focus].min():.6g} ({covered}), rest: others"
+            f"{notation_of('top', share, 1, 0)}: labels >= {truth.labels[focus].min():.6g} ({covered}), rest: others"
         )
     if any(not m.larger_is_better for m in measures):
         unit = f" ({truth.unit})" if truth.unit else ""

@@ -11,7 +11,7 @@ from ltr.errors import ConfigError
 from ltr.io.names import suggestion
 from ltr.metrics.measures.label_measures import LABEL_KINDS, LabelMeasure
 from ltr.metrics.measures.own import PATH, function_of, own_parts
-from ltr.metrics.measures.syntax import taken_apart, written
+from ltr.metrics.measures.syntax import notation_of, parse_notation
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Measure:
         if own := own_parts(text):
             path, level, cutoff = own
             return cls(path, cutoff, level)
-        parts = taken_apart(text, _nearest(text))
+        parts = parse_notation(text, _nearest(text))
         if parts.name in LABEL_KINDS:
             raise ConfigError(
                 f"measure {text} compares predictions with real-valued labels, not rankings with judgements; leave it "
@@ -134,7 +134,7 @@ class Measure:
         return KINDS[self.name]
 
     def __str__(self) -> str:
-        return written(self.name, self.persistence, self.level, self.cutoff)
+        return notation_of(self.name, self.persistence, self.level, self.cutoff)
 
 
 #: a measure of rankings against judgements, or of predictions against real-valued labels
@@ -154,7 +154,7 @@ def parse(text: str | AnyMeasure) -> AnyMeasure:
     """
     if not isinstance(text, str):
         return text
-    named = own_parts(text) is None and taken_apart(text, _nearest(text)).name in LABEL_KINDS
+    named = own_parts(text) is None and parse_notation(text, _nearest(text)).name in LABEL_KINDS
     return LabelMeasure.parse(text) if named else Measure.parse(text)
 
 

@@ -14,7 +14,7 @@ _FORM = re.compile(r"(?P<name>[a-z_0-9-]+?)(?P<tail>\.\d+)?(?:-l(?P<l>\d+))?(?:@
 DIGITS = 12
 
 
-class Parts(NamedTuple):
+class Notation(NamedTuple):
     """A measure's text, taken apart.
 
     Attributes:
@@ -30,7 +30,7 @@ class Parts(NamedTuple):
     cutoff: int
 
 
-def taken_apart(text: str, hint: str) -> Parts:
+def parse_notation(text: str, hint: str) -> Notation:
     """The parts of a measure's text; ``@cutoff-l<level>`` is understood as well.
 
     Args:
@@ -40,8 +40,8 @@ def taken_apart(text: str, hint: str) -> Parts:
     Raises:
         ConfigError: another form, a cutoff of 0, or a number that no run can reach.
 
-    >>> taken_apart("rmse_top.2", "")
-    Parts(name='rmse_top', tail=0.2, level=1, cutoff=0)
+    >>> parse_notation("rmse_top.2", "")
+    Notation(name='rmse_top', tail=0.2, level=1, cutoff=0)
     """
     match = _FORM.fullmatch(text.strip().lower())
     if not match or (match["l"] and match["late"]):
@@ -52,13 +52,13 @@ def taken_apart(text: str, hint: str) -> Parts:
         raise ConfigError(f"measure {text}: the cutoff must be at least 1; leave @0 out to count all ranks")
     tail = match["tail"]
     level = int(match["l"] or match["late"] or 1)
-    return Parts(match["name"], float(tail) if tail else None, level, int(match["k"] or 0))
+    return Notation(match["name"], float(tail) if tail else None, level, int(match["k"] or 0))
 
 
-def written(name: str, tail: float | None, level: int, cutoff: int) -> str:
+def notation_of(name: str, tail: float | None, level: int, cutoff: int) -> str:
     """The text that is taken apart into these parts.
 
-    >>> written("rbp", 0.95, 2, 0)
+    >>> notation_of("rbp", 0.95, 2, 0)
     'rbp.95-l2'
     """
     share = np.format_float_positional(tail, trim="-").removeprefix("0") if tail else ""

@@ -19,7 +19,7 @@ MORE = 64
 Take = Callable[[np.ndarray], np.ndarray]
 
 
-class Falling:
+class Descending:
     """Documents sorted by falling value, equal ones together in groups.
 
     Args:
@@ -84,14 +84,14 @@ class Resampled:
 
     def __init__(self, measure: LabelMeasure, predictions: np.ndarray, labels: np.ndarray, gains: np.ndarray):
         self.measure, self.predictions, self.labels, self.gains = measure, predictions, labels, gains
-        self.by_label = Falling(labels)
-        self._by_prediction: list[Falling] = []
+        self.by_label = Descending(labels)
+        self._by_prediction: list[Descending] = []
 
     @property
-    def by_prediction(self) -> list[Falling]:
+    def by_prediction(self) -> list[Descending]:
         """The documents by the predictions of each seed; sorted on first use, since errors do not need it."""
         if not self._by_prediction:
-            self._by_prediction = [Falling(p) for p in self.predictions]
+            self._by_prediction = [Descending(p) for p in self.predictions]
         return self._by_prediction
 
     def values(self, weights: np.ndarray) -> np.ndarray:
@@ -187,11 +187,11 @@ class Resampled:
         cutoff = min(self.measure.cutoff or most, most)
         until = discounts_until(cutoff, most)
         counts = np.minimum(n, cutoff)
-        ideal = self._dcg(Falling(self.gains), take, counts, until)
+        ideal = self._dcg(Descending(self.gains), take, counts, until)
         dcg = np.stack([self._dcg(falling, take, counts, until) for falling in self.by_prediction], axis=1)
         return np.where(ideal[:, None] > 0, dcg / np.where(ideal > 0, ideal, 1.0)[:, None], 0.0)
 
-    def _dcg(self, falling: Falling, take: Take, counts: np.ndarray, until: np.ndarray) -> np.ndarray:
+    def _dcg(self, falling: Descending, take: Take, counts: np.ndarray, until: np.ndarray) -> np.ndarray:
         """[resamples] discounted gains, those of a group of equal documents shared among them."""
         docs, weights, starts = falling.head(take, counts)
         sums = _grouped(weights, starts)

@@ -9,10 +9,10 @@ import numpy as np
 from ltr.errors import DataError, ShapeError
 from ltr.metrics.measures.label_measures import LabelMeasure
 from ltr.metrics.measures.labels import LabelledLists, per_list
-from ltr.metrics.statistics.paired import PERMUTATIONS, ROUNDING, Counted, Test, tail
+from ltr.metrics.statistics.p_values import PERMUTATIONS, ROUNDING, PermutationTest, Test, sequential_test
+from ltr.metrics.statistics.permutation import EXACT, Permuted, exchanges
 from ltr.metrics.statistics.pooled import Resampled, drawn_lists
 from ltr.metrics.statistics.samples import Paired, PerQuery, predictions_of
-from ltr.metrics.statistics.swapping import EXACT, Exchanged, exchanges
 
 #: bootstrap draws of pooled measures (each recomputes the measure), by the measure's name before ``_``
 POOLED_DRAWS = {"rmse": 2000, "mae": 2000, "r2": 2000, "kendall": 200}
@@ -35,7 +35,7 @@ class Pooled:
     null hypothesis is that the systems are exchangeable list by list: which of them predicted a list is a toss of a coin.
     What changes places is what the measure sees. For errors these are the predictions themselves. For measures of order
     (Spearman, Kendall, precision of the top, nDCG) these are each seed's pooled ranks, equal predictions at their mean
-    rank, among the documents that the measure looks at (see ``Exchanged``): offset and scale of a system's scores are no
+    rank, among the documents that the measure looks at (see ``Permuted``): offset and scale of a system's scores are no
     part of the hypothesis, and no strictly increasing change of them changes p.
 
     p is ``(1 + as large) / (1 + drawn)``: 1,000 exchanges are drawn (Kendall 200) and, where fewer than 20 are as large, on
@@ -120,7 +120,7 @@ class Pooled:
         difference = float(self.seed_means.mean() - baseline.seed_means.mean())
         drawn = self.drawn(resamples, seed) - baseline.drawn(resamples, seed)
         error = float(np.nanstd(drawn, ddof=1)) if _usable(drawn, len(self.truth)) else float("nan")
-        counts: dict[str, Counted] = {
+        counts: dict[str, PermutationTest] = {
             t: self._randomised(baseline, difference, permutations, seed) for t in tests if t == "fisher"
         }
         p: dict[str, float] = {
@@ -129,19 +129,19 @@ class Pooled:
         ends = _percentiles(drawn, level, len(self.truth))
         return Paired(difference, *ends, error, None, p, counts)
 
-    def _randomised(self, baseline: Pooled, difference: float, permutations: int | None, seed: int) -> Counted:
+    def _randomised(self, baseline: Pooled, difference: float, permutations: int | None, seed: int) -> PermutationTest:
         if np.isnan(difference):
-            return Counted(float("nan"))
+            return PermutationTest(float("nan"))
         kind = self.measure.name.partition("_")[0]
         most = permutations or POOLED_PERMUTATIONS.get(kind, RANKED_PERMUTATIONS)
-        exchanged = Exchanged(self.measure, self.predictions, baseline.predictions, self.truth)
+        exchanged = Permuted(self.measure, self.predictions, baseline.predictions, self.truth)
         # values of one size that are summed in another order differ by rounding
         bound = abs(difference) - 1e-12 * float(np.abs([self.seed_means, baseline.seed_means]).max())
         # whatever cannot be computed speaks for chance
         as_large = (~(np.abs(exchanged.differences(block)) < bound) for block in exchanges(len(self.truth), most, seed))
         if len(self.truth) <= EXACT:
-            return Counted(float(np.mean(next(as_large))))
-        return tail(as_large, most, LEAST_KENDALL if kind == "kendall" else LEAST, ENOUGH)
+            return PermutationTest(float(np.mean(next(as_large))))
+        return sequential_test(as_large, most, LEAST_KENDALL if kind == "kendall" else LEAST, ENOUGH)
 
 
 def draw_together(samples: Sequence[Pooled], resamples: int | None = None, seed: int = 0) -> None:

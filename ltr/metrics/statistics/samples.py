@@ -11,7 +11,8 @@ from ltr.errors import DataError, ShapeError
 from ltr.metrics.engine import Evaluation
 from ltr.metrics.measures.labels import LabelEvaluation, LabelledLists
 from ltr.metrics.measures.measure import AnyMeasure, parse
-from ltr.metrics.statistics.paired import PERMUTATIONS, Counted, Test, bootstrap, p_values, spread
+from ltr.metrics.statistics.bootstrap import bootstrap
+from ltr.metrics.statistics.p_values import PERMUTATIONS, PermutationTest, Test, p_values, spread
 
 #: draws of the bootstrap for values per query
 DRAWS = 10_000
@@ -28,7 +29,7 @@ class Paired:
     error: float
     counts: tuple[int, int, int] | None
     p: dict[str, float]
-    counted: dict[str, Counted] = field(default_factory=dict)
+    counted: dict[str, PermutationTest] = field(default_factory=dict)
 
 
 class PerQuery:

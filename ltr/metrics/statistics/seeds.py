@@ -16,7 +16,8 @@ import numpy as np
 from ltr.errors import ConfigError, DataError
 from ltr.io.names import suggestion
 from ltr.metrics.measures.measure import AnyMeasure
-from ltr.metrics.statistics.paired import Counted, Test, effect_size, holm
+from ltr.metrics.statistics.p_values import PermutationTest, Test, holm
+from ltr.metrics.statistics.paired import effect_size
 from ltr.metrics.statistics.pooled_samples import Pooled, Sample, sample
 from ltr.metrics.statistics.samples import PerQuery, detectable
 
@@ -111,7 +112,7 @@ class SeedContrast:
     n_queries: int
     p: dict[str, float]
     adjusted: dict[str, float] = field(default_factory=dict)
-    counted: dict[str, Counted] = field(default_factory=dict)
+    counted: dict[str, PermutationTest] = field(default_factory=dict)
 
     @property
     def better(self) -> bool | None:

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from ltr.metrics.engine import Evaluation
 from ltr.metrics.measures.labels import LabelEvaluation
 from ltr.metrics.measures.measure import AnyMeasure, parse
-from ltr.metrics.statistics.paired import Comparison, Contrast, Counted
+from ltr.metrics.statistics.p_values import PermutationTest
+from ltr.metrics.statistics.paired import Comparison, Contrast
+from ltr.metrics.statistics.permutation import ORDERS
 from ltr.metrics.statistics.seeds import SeedContrast
-from ltr.metrics.statistics.swapping import ORDERS
 from ltr.report.tables.table import Cell, Table
 
 #: test -> (its mark, its name in notes)
@@ -155,9 +156,9 @@ def _hypothesis(measures: Sequence[AnyMeasure]) -> str:
     return f"p fisher: the null hypothesis is that both are exchangeable on each query{where}"
 
 
-def _counted(counts: Sequence[tuple[AnyMeasure, Counted]]) -> list[str]:
+def _counted(counts: Sequence[tuple[AnyMeasure, PermutationTest]]) -> list[str]:
     """How many permutations the p-values were counted over, and so what the least of them can be."""
-    groups: dict[int, list[tuple[AnyMeasure, Counted]]] = {}
+    groups: dict[int, list[tuple[AnyMeasure, PermutationTest]]] = {}
     for measure, count in counts:
         if count.drawn:
             groups.setdefault(count.most, []).append((measure, count))

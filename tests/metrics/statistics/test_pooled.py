@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ltr.metrics.measures.label_measures import LabelMeasure
-from ltr.metrics.statistics.pooled import Falling, Resampled, drawn_lists
+from ltr.metrics.statistics.pooled import Descending, Resampled, drawn_lists
 
 RNG = np.random.default_rng(5)
 N = 60
@@ -64,7 +64,7 @@ def test_only_the_highest_documents_are_looked_at(text, monkeypatch):
 
 def test_the_head_holds_what_every_resample_needs(monkeypatch):
     monkeypatch.setattr("ltr.metrics.statistics.pooled.MORE", 0)
-    falling = Falling(np.array([5.0, 9.0, 7.0, 7.0, 1.0, 3.0]))
+    falling = Descending(np.array([5.0, 9.0, 7.0, 7.0, 1.0, 3.0]))
     weights = np.array([[1, 1, 1, 1, 1, 1], [3, 0, 1, 0, 1, 1]])
     docs, taken, starts = falling.head(lambda docs: weights[:, docs], np.array([1, 1]))
     assert (docs.tolist(), starts.tolist()) == ([1, 2, 3], [0, 1]), "equal documents stay together"

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from ltr.metrics.measures.labels import LabelledLists, evaluate_labels
-from ltr.metrics.statistics.paired import fisher
+from ltr.metrics.statistics.p_values import fisher
 from ltr.metrics.statistics.pooled_samples import draw_together
 from ltr.metrics.statistics.samples import detectable
 from ltr.metrics.statistics.seeds import PerQuery, Pooled, contrast, sample, summarise

@@ -15,7 +15,7 @@ from ltr.io.trec import Run
 from ltr.metrics import evaluate
 from ltr.metrics.measures.labels import LabelledLists
 from ltr.metrics.measures.measure import parse
-from ltr.metrics.statistics.paired import fisher, student
+from ltr.metrics.statistics.p_values import fisher, student
 from ltr.metrics.statistics.samples import detectable
 from ltr.metrics.statistics.seeds import PerQuery, Pooled, contrast, contrasts, corrected, sample, summarise
 

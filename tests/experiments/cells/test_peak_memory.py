@@ -7,15 +7,15 @@ import sys
 import numpy as np
 import pytest
 
-from ltr.experiments.cells import memory
-from ltr.experiments.cells.memory import Meter
+from ltr.experiments.cells import peak_memory
+from ltr.experiments.cells.peak_memory import PeakMemory
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process forget its peak")
 
 
 @linux
 def test_the_peak_counts_what_was_held_meanwhile():
-    meter = Meter()
+    meter = PeakMemory()
     block = np.ones(2**23)  # 64 MB
     assert block.sum() == 2**23
     del block
@@ -27,7 +27,7 @@ def test_what_came_before_is_not_counted():
     block = np.ones(2**24)
     del block
     kept = np.ones(2**23)
-    assert Meter().peak["memory_mb"] < 30
+    assert PeakMemory().peak["memory_mb"] < 30
     assert kept[0] == 1
 
 
@@ -39,8 +39,8 @@ def test_without_the_systems_figures_the_process_counts(monkeypatch):
 
     real = builtins.open
     monkeypatch.setattr(builtins, "open", refused)
-    assert memory._held("VmHWM") == 0
-    peak = Meter().peak["memory_mb"]
+    assert peak_memory._held("VmHWM") == 0
+    peak = PeakMemory().peak["memory_mb"]
     monkeypatch.undo()
     assert 50 < peak < 50_000
 

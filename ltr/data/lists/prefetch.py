@@ -19,7 +19,7 @@ class _End(NamedTuple):
     error: BaseException | None
 
 
-def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
+def prefetched(items: Iterable[T], depth: int = 2) -> Iterator[T]:
     """The items, in their order, up to ``depth`` of them made before they are asked for.
 
     An error of the thread comes where its item would have come. Whoever stops early ends the thread too.
@@ -28,7 +28,7 @@ def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
         items: iterated by the thread, from the first request on.
         depth: at least 1.
 
-    >>> list(ahead(range(3)))
+    >>> list(prefetched(range(3)))
     [0, 1, 2]
     """
     made: queue.Queue[Any] = queue.Queue(depth)

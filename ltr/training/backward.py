@@ -10,7 +10,7 @@ from torch import Tensor
 from ltr.scorers.memory import is_out_of_memory, released
 
 
-def backward(
+def backward_in_less_memory(
     cost: Tensor, again: Callable[[], Tensor], parameters: Sequence[Tensor], spare: Callable[[int], bool]
 ) -> None:
     """Add a cost's gradients to those of the parameters; when memory runs out, those of the same cost computed again.

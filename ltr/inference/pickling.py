@@ -6,10 +6,10 @@ import copy
 import pickle
 from typing import Any, TypeVar
 
-Own = TypeVar("Own", bound="Sendable")
+Own = TypeVar("Own", bound="Picklable")
 
 
-class Sendable:
+class Picklable:
     """An object that is pickled with all of its weights, so that it needs no file where it arrives.
 
     As one piece of bytes: torch would otherwise move the weights of the one that is sent into memory that processes share,
@@ -17,7 +17,7 @@ class Sendable:
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _arrived, (type(self), pickle.dumps(self.__dict__, pickle.HIGHEST_PROTOCOL))
+        return _unpickled, (type(self), pickle.dumps(self.__dict__, pickle.HIGHEST_PROTOCOL))
 
     def __deepcopy__(self: Own, memo: dict[int, Any]) -> Own:
         made = object.__new__(type(self))
@@ -26,7 +26,7 @@ class Sendable:
         return made
 
 
-def _arrived(kind: type[Sendable], content: bytes) -> Sendable:
-    made: Sendable = object.__new__(kind)
+def _unpickled(kind: type[Picklable], content: bytes) -> Picklable:
+    made: Picklable = object.__new__(kind)
     made.__dict__.update(pickle.loads(content))  # part of what the user unpickles
     return made

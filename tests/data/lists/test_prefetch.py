@@ -7,7 +7,7 @@ import weakref
 
 import pytest
 
-from ltr.data.lists.ahead import ahead
+from ltr.data.lists.prefetch import prefetched
 
 
 def alive():
@@ -15,9 +15,9 @@ def alive():
 
 
 def test_all_items_in_order():
-    assert list(ahead(iter(range(100)))) == list(range(100))
-    assert list(ahead([None, None])) == [None, None]
-    assert list(ahead([])) == []
+    assert list(prefetched(iter(range(100)))) == list(range(100))
+    assert list(prefetched([None, None])) == [None, None]
+    assert list(prefetched([])) == []
     assert not alive()
 
 
@@ -26,7 +26,7 @@ def test_an_error_comes_in_its_place():
         yield 1
         raise ValueError("the second item")
 
-    found = ahead(items())
+    found = prefetched(items())
     assert next(found) == 1
     with pytest.raises(ValueError, match="the second item") as caught:
         next(found)
@@ -40,7 +40,7 @@ def test_an_interruption_inside_the_thread_reaches_the_taker():
         yield
 
     with pytest.raises(KeyboardInterrupt):
-        next(ahead(items()))
+        next(prefetched(items()))
 
 
 def test_works_so_far_ahead_and_no_further():
@@ -51,7 +51,7 @@ def test_works_so_far_ahead_and_no_further():
             made.append(i)
             yield i
 
-    found = ahead(items(), depth=3)
+    found = prefetched(items(), depth=3)
     assert not made, "nothing happens before the first request"
     assert next(found) == 0
     deadline = time.monotonic() + 10
@@ -64,7 +64,7 @@ def test_works_so_far_ahead_and_no_further():
 
 
 def test_whoever_stops_early_ends_the_thread():
-    for i in ahead(range(10**9)):
+    for i in prefetched(range(10**9)):
         if i == 3:
             break
     deadline = time.monotonic() + 10
@@ -85,7 +85,7 @@ def test_the_garbage_collector_may_close_it_in_its_own_thread(monkeypatch):
     wrong, closed = [], threading.Event()
     monkeypatch.setattr("sys.unraisablehook", lambda told: wrong.append(told.exc_value))
     held = Held()
-    held.items, held.itself = ahead(items()), held  # a ring: only the collector finds it
+    held.items, held.itself = prefetched(items()), held  # a ring: only the collector finds it
     weakref.finalize(held, closed.set)
     gc.disable()
     try:
@@ -111,7 +111,7 @@ def test_an_error_that_nobody_waits_for_holds_nobody_up():
         failing.wait(10)
         raise ValueError("late")
 
-    found = ahead(items(), depth=1)
+    found = prefetched(items(), depth=1)
     assert next(found) == 1
     failing.set()
     time.sleep(0.05)
@@ -129,5 +129,5 @@ def test_the_callers_work_runs_beside_the_threads():
             threads.add(threading.current_thread().name)
             yield 1
 
-    list(ahead(items()))
+    list(prefetched(items()))
     assert threads == {"ltr-ahead"}

@@ -24,7 +24,7 @@ def grid() -> Tensor:
     return (torch.arange(-1000, 1001, dtype=torch.float64) * 0.0099).sinh()
 
 
-def tried(who: str, function: Function, z: Tensor) -> Tensor:
+def evaluated(who: str, function: Function, z: Tensor) -> Tensor:
     """``function(z)``, when it is a tensor like z."""
     try:
         values = function(z)
@@ -47,15 +47,15 @@ def refuse(who: str, rule: str, wrong: Tensor, z: Tensor, values: Tensor, at: st
         raise ConfigError(f"{who} {rule}; {at} {z[i]:g} got {values[i]:g}")
 
 
-def falls(values: Tensor) -> Tensor:
+def decreases(values: Tensor) -> Tensor:
     """Where a value lies below the one before it, by more than rounding."""
     before, after = values[:-1], values[1:]
     return before - after > ROUNDING * torch.maximum(before.abs(), after.abs()) + TINY
 
 
-def check_rise(who: str, z: Tensor, values: Tensor, at: str = "at score") -> None:
+def check_increasing(who: str, z: Tensor, values: Tensor, at: str = "at score") -> None:
     """Refuse what falls somewhere, or stands still everywhere."""
-    refuse(who, "must increase: a link that falls has no matching loss", falls(values), z[1:], values[1:], at)
+    refuse(who, "must increase: a link that falls has no matching loss", decreases(values), z[1:], values[1:], at)
     if bool((values == values[0]).all()):
         raise ConfigError(f"{who} must increase somewhere, got {values[0]:g} everywhere")
 

@@ -15,7 +15,7 @@ import numpy as np
 from ltr.metrics.measures.focus import top_share
 from ltr.metrics.measures.label_measures import LabelMeasure
 from ltr.metrics.measures.labels import LabelledLists
-from ltr.metrics.statistics.pooled import CELLS, Falling, Resampled, discounts_until
+from ltr.metrics.statistics.pooled import CELLS, Descending, Resampled, discounts_until
 
 #: measures that see the order of predictions only, by their name before ``_``
 ORDERS = frozenset({"spearman", "kendall", "precision", "ndcg"})
@@ -41,7 +41,7 @@ def exchanges(n_lists: int, permutations: int, seed: int) -> Iterator[np.ndarray
         yield rng.integers(0, 2, (min(ROWS, permutations - start), n_lists), np.uint8)
 
 
-class Exchanged:
+class Permuted:
     """The difference of the seed means of a pooled measure (first - second) when the systems change places on lists.
 
     A measure of values (``rmse``, ``mae``) takes the predictions as they are. A measure of order (``spearman``,
@@ -75,7 +75,7 @@ class Exchanged:
         elif name in ("rmse", "mae"):
             self._differences = self._errors
         elif name in ("spearman", "precision", "ndcg"):
-            self.ladders = [Ladder(a, b, self.owner, self.n_lists) for a, b in zip(*self.sides, strict=True)]
+            self.merged = [MergedValues(a, b, self.owner, self.n_lists) for a, b in zip(*self.sides, strict=True)]
             self._differences = {"spearman": self._spearman, "precision": self._precision, "ndcg": self._ndcg}[name]
         else:
             self._differences = self._resampled
@@ -114,22 +114,22 @@ class Exchanged:
         labels = mean_ranks(self.labels) - (n + 1) / 2
         spread = labels @ labels
         sums = np.zeros(len(exchanged))
-        for ladder in self.ladders:
-            counts, ranked = ladder.sums(np.ones(n), exchanged), ladder.sums(labels, exchanged)
+        for merged in self.merged:
+            counts, ranked = merged.sums(np.ones(n), exchanged), merged.sums(labels, exchanged)
             values = []
             for number, ends, total in zip(counts, cumulated(*counts), ranked, strict=True):
                 ranks = (number + n) / 2 - ends  # from the middle, the largest value highest
                 own = np.einsum("sr,sr,sr->r", number, ranks, ranks)
                 values.append(np.einsum("sr,sr->r", ranks, total) / np.sqrt(own * spread))
             sums += values[0] - values[1]
-        return sums / len(self.ladders)
+        return sums / len(self.merged)
 
     def _precision(self, exchanged: np.ndarray) -> np.ndarray:
         n = int(self.focus.sum())
         sums = np.zeros(len(exchanged))
-        for ladder in self.ladders:
-            sums += np.subtract(*(_found(*side, n) for side in _upper(ladder, self.focus * 1.0, exchanged, n)))
-        return sums / len(self.ladders) / n
+        for merged in self.merged:
+            sums += np.subtract(*(_hits_within(*side, n) for side in _top(merged, self.focus * 1.0, exchanged, n)))
+        return sums / len(self.merged) / n
 
     def _ndcg(self, exchanged: np.ndarray) -> np.ndarray:
         n = len(self.gains)
@@ -137,9 +137,9 @@ class Exchanged:
         until = discounts_until(cutoff, n)
         ideal = float(np.sort(self.gains)[::-1] @ np.diff(until))
         sums = np.zeros(len(exchanged))
-        for ladder in self.ladders:
-            sums += np.subtract(*(_dcg(*side, until) for side in _upper(ladder, self.gains, exchanged, cutoff)))
-        return sums / len(self.ladders) / ideal if ideal > 0 else np.zeros(len(exchanged))
+        for merged in self.merged:
+            sums += np.subtract(*(_dcg(*side, until) for side in _top(merged, self.gains, exchanged, cutoff)))
+        return sums / len(self.merged) / ideal if ideal > 0 else np.zeros(len(exchanged))
 
     def _resampled(self, exchanged: np.ndarray) -> np.ndarray:
         """Each side measured as any other documents are: all lie in one pool, of which a side takes one per document."""
@@ -150,7 +150,7 @@ class Exchanged:
         return pool.values(one).mean(axis=1) - pool.values(1 - one).mean(axis=1)
 
 
-class Ladder:
+class MergedValues:
     """The distinct values of two systems as steps, the largest first; each side takes each document from one of them.
 
     Args:
@@ -193,7 +193,7 @@ def mean_ranks(values: np.ndarray) -> np.ndarray:
     >>> mean_ranks(np.array([0.5, 9.0, 0.5])).tolist()
     [1.5, 3.0, 1.5]
     """
-    return len(values) + 1 - Falling(values).ranks(np.ones((1, len(values))))[0]
+    return len(values) + 1 - Descending(values).ranks(np.ones((1, len(values))))[0]
 
 
 def cumulated(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -210,18 +210,18 @@ def cumulated(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return ends, np.cumsum(one[:, 0] + other[:, 0])[:, None] - ends
 
 
-def _upper(
-    ladder: Ladder, values: np.ndarray, exchanged: np.ndarray, depth: int
+def _top(
+    merged: MergedValues, values: np.ndarray, exchanged: np.ndarray, depth: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """(numbers, their sums from the top, sums of values) on the steps where a side's first ``depth`` documents can be."""
-    counts = ladder.sums(np.ones(len(values)), exchanged)
+    counts = merged.sums(np.ones(len(values)), exchanged)
     ends = cumulated(*counts)
     steps = int(np.argmax(np.minimum(*(side.min(axis=1) for side in ends)) >= depth)) + 1
-    for number, end, total in zip(counts, ends, ladder.sums(values, exchanged, steps), strict=True):
+    for number, end, total in zip(counts, ends, merged.sums(values, exchanged, steps), strict=True):
         yield number[:steps], end[:steps], total
 
 
-def _found(counts: np.ndarray, ends: np.ndarray, right: np.ndarray, n: int) -> np.ndarray:
+def _hits_within(counts: np.ndarray, ends: np.ndarray, right: np.ndarray, n: int) -> np.ndarray:
     """[exchanges] how many right ones are among the first n; documents of a step that n divides count their share."""
     last = np.argmax(ends >= n, axis=0)[None]
     within, rights, end = (np.take_along_axis(x, last, 0)[0] for x in (counts, right, ends))

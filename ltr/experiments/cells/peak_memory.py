@@ -10,7 +10,7 @@ import sys
 import torch
 
 
-class Meter:
+class PeakMemory:
     """Measures from its making on.
 
     What earlier cells of the process freed is given back to the system first (with glibc), and the peak is forgotten

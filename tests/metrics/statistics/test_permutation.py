@@ -6,10 +6,10 @@ import pytest
 from ltr.metrics.measures.focus import top_share
 from ltr.metrics.measures.label_measures import LabelMeasure
 from ltr.metrics.measures.labels import LabelledLists
-from ltr.metrics.statistics.pooled import Falling
+from ltr.metrics.statistics.permutation import Permuted, exchanges, mean_ranks
+from ltr.metrics.statistics.pooled import Descending
 from ltr.metrics.statistics.pooled_samples import Pooled
 from ltr.metrics.statistics.seeds import contrast
-from ltr.metrics.statistics.swapping import Exchanged, exchanges, mean_ranks
 
 RNG = np.random.default_rng(5)
 SIZES = [9, 1, 0, 14, 3, 8, 6, 4, 2, 12, 1, 5, 7]
@@ -45,19 +45,19 @@ def expected(measure: LabelMeasure, first: np.ndarray, second: np.ndarray, flip:
 @pytest.mark.parametrize("text", ORDERS + VALUES)
 @pytest.mark.parametrize("cells", [1, 2_000_000])
 def test_changing_places_measures_both_mixtures_anew(text, cells, monkeypatch):
-    monkeypatch.setattr("ltr.metrics.statistics.swapping.CELLS", cells)
+    monkeypatch.setattr("ltr.metrics.statistics.permutation.CELLS", cells)
     measure = LabelMeasure.parse(text)
     flips = next(exchanges(LISTS, 6, seed=0))
-    found = Exchanged(measure, ONE, OTHER, TRUTH).differences(flips)
+    found = Permuted(measure, ONE, OTHER, TRUTH).differences(flips)
     np.testing.assert_allclose(found, [expected(measure, ONE, OTHER, flip) for flip in flips], atol=1e-12)
 
 
 def test_what_no_document_can_tell_is_undefined():
     truth = LabelledLists(["a", "b"], [0, 2, 4], np.ones(4))  # no label is below the top share
-    found = Exchanged(LabelMeasure.parse("rmse_rest.2"), ONE[:, :4], OTHER[:, :4], truth)
+    found = Permuted(LabelMeasure.parse("rmse_rest.2"), ONE[:, :4], OTHER[:, :4], truth)
     assert np.isnan(found.differences(next(exchanges(2, 9, 0)))).tolist() == [True] * 4
     nothing = LabelledLists(["a", "b"], [0, 2, 4], np.arange(4.0), np.zeros(4))
-    found = Exchanged(LabelMeasure.parse("ndcg_pooled@2"), ONE[:, :4], OTHER[:, :4], nothing)
+    found = Permuted(LabelMeasure.parse("ndcg_pooled@2"), ONE[:, :4], OTHER[:, :4], nothing)
     assert found.differences(next(exchanges(2, 9, 0))).tolist() == [0.0] * 4
 
 
@@ -73,7 +73,7 @@ def test_all_ways_to_change_places_where_they_are_few():
 
 def test_mean_ranks():
     assert mean_ranks(np.array([2.0, -1.0, 2.0, 5.0])).tolist() == [2.5, 1.0, 2.5, 4.0]
-    assert Falling(np.array([2.0, -1.0])).ranks(np.ones((1, 2))).tolist() == [[1.0, 2.0]]
+    assert Descending(np.array([2.0, -1.0])).ranks(np.ones((1, 2))).tolist() == [[1.0, 2.0]]
 
 
 CHANGES = {

@@ -11,7 +11,7 @@ from torch import Tensor
 from ltr.errors import ConfigError
 from ltr.links import quadrature
 from ltr.links.autograd import mean_between
-from ltr.links.trial import FAR, TINY, check_range, check_rise, falls, grid, refuse, tried
+from ltr.links.checks import FAR, TINY, check_increasing, check_range, decreases, evaluated, grid, refuse
 
 if TYPE_CHECKING:
     from ltr.links.shaped import ShapedLink
@@ -26,7 +26,7 @@ SLOWEST = 1e-6
 DISTANCES = (1e-3, -0.3, 0.95, -0.95, 1.05, 4.0, -30.0)
 
 
-def try_shape(link: ShapedLink, base: type[ShapedLink]) -> None:
+def check_shape(link: ShapedLink, base: type[ShapedLink]) -> None:
     """Refuse a shape that is no link, and functions that contradict it.
 
     Args:
@@ -38,21 +38,21 @@ def try_shape(link: ShapedLink, base: type[ShapedLink]) -> None:
     """
     own = {name for name in vars(base) if getattr(type(link), name) is not getattr(base, name)}
     x = grid()
-    _try_value(link, x)
-    _try_derivatives(link, own, x)
-    _try_pairs(link, own)
+    _check_value(link, x)
+    _check_derivatives(link, own, x)
+    _check_pairs(link, own)
     if "shape_inverse" in own:
         y = link.shape(torch.linspace(-4, 4, 33, dtype=torch.float64) + 0.0137)
-        back = link.shape(tried(f"{link!r}: shape_inverse", link.shape_inverse, y))
+        back = link.shape(evaluated(f"{link!r}: shape_inverse", link.shape_inverse, y))
         wrong = ~((back - y).abs() <= FINE * (1 + y.abs()))
         refuse(f"{link!r}: shape_inverse", "must undo shape", wrong, y, back, at="at y =")
 
 
-def _try_value(link: ShapedLink, x: Tensor) -> None:
+def _check_value(link: ShapedLink, x: Tensor) -> None:
     who, at = f"{link!r}: shape", "at x ="
-    values = tried(who, link.shape, x)
+    values = evaluated(who, link.shape, x)
     refuse(who, f"must be finite for x up to {FAR:g} in size", ~values.isfinite(), x, values, at)
-    check_rise(who, x, values, at)
+    check_increasing(who, x, values, at)
     check_range(who, link.shape_range, x, values, at)
     # from FAR to its square: a shape without an end goes on, one with an end is near it
     far = x.new_tensor([-(FAR**2), -FAR, 0.0, FAR, FAR**2])
@@ -67,12 +67,12 @@ def _try_value(link: ShapedLink, x: Tensor) -> None:
             raise ConfigError(f"{who} must approach the end {declared:g} of its shape_range, got {last:g} far {side}")
 
 
-def _try_derivatives(link: ShapedLink, own: set[str], x: Tensor) -> None:
-    slopes = tried(f"{link!r}: shape_slope", link.shape_slope, x).detach()
+def _check_derivatives(link: ShapedLink, own: set[str], x: Tensor) -> None:
+    slopes = evaluated(f"{link!r}: shape_slope", link.shape_slope, x).detach()
     refuse(f"{link!r}: shape_slope", "must not be negative", ~(slopes >= 0), x, slopes, "at x =")
     if link.shape_convex:
         rule = "must never fall where shape_convex = True"
-        refuse(f"{link!r}: shape_slope", rule, falls(slopes), x[1:], slopes[1:], "at x =")
+        refuse(f"{link!r}: shape_slope", rule, decreases(slopes), x[1:], slopes[1:], "at x =")
     if link.shape_peaks:
         peak, there = slopes.max(), link.shape_slope(x.new_tensor(link.shape_peaks)).max()
         missed = (slopes == peak) & (there < 0.9 * peak)
@@ -83,8 +83,8 @@ def _try_derivatives(link: ShapedLink, own: set[str], x: Tensor) -> None:
     pairs += [("shape_curvature", "shape_slope")] if "shape_curvature" in own and link.smooth else []
     for name, of in pairs:
         function, slope = getattr(link, of), getattr(link, name)
-        before, after = (tried(f"{link!r}: {of}", function, z).detach() for z in (x, x + step))
-        ends = [tried(f"{link!r}: {name}", slope, z).detach() for z in (x, x + step)]
+        before, after = (evaluated(f"{link!r}: {of}", function, z).detach() for z in (x, x + step))
+        ends = [evaluated(f"{link!r}: {name}", slope, z).detach() for z in (x, x + step)]
         quotient, mean = (after - before) / step, mean_between(slope, x, step).detach()
         rounding = TINY + 1e-12 * torch.maximum(before.abs(), after.abs())
         allowed = COARSE * torch.stack(ends).abs().amax(0) + rounding / step
@@ -97,7 +97,7 @@ def _try_derivatives(link: ShapedLink, own: set[str], x: Tensor) -> None:
             )
 
 
-def _try_pairs(link: ShapedLink, own: set[str]) -> None:
+def _check_pairs(link: ShapedLink, own: set[str]) -> None:
     """What compares two points, against adaptive quadrature."""
     y = (torch.linspace(-6, 6, 25, dtype=torch.float64) + 0.0137).repeat(len(DISTANCES))
     d = y.new_tensor(DISTANCES).repeat_interleave(25)

@@ -15,7 +15,7 @@ from ltr.losses.pair_weights import Columns, PairWeights
 RankCost = Callable[..., tuple[Tensor, Tensor]]
 
 
-def whole_pair_sums(problem: PairProblem) -> PairSums:
+def dense_pair_sums(problem: PairProblem) -> PairSums:
     """What ``pairs.blocked_pair_sums`` adds up block by block.
 
     Pairs lie as [docs, docs, lists]: kernels run along the lists, of which there are many where documents are few (a
@@ -46,7 +46,7 @@ def whole_pair_sums(problem: PairProblem) -> PairSums:
     return costs, gradient.t(), n_pairs
 
 
-def whole_rank_sums(
+def dense_rank_sums(
     rank_cost: RankCost, columns: tuple[Tensor, ...], values: Tensor, temperature: float, with_gradient: bool
 ) -> tuple[Tensor, Tensor | None]:
     """What ``soft_ranks.rank_sums`` adds up block by block, for all documents: costs and gradient, before any start.
@@ -57,7 +57,7 @@ def whole_rank_sums(
     """
     if not values.numel():
         return values.new_zeros(len(values)), torch.zeros_like(values) if with_gradient else None
-    values = across(values)
+    values = transposed(values)
     differences = values.unsqueeze(0) - values.unsqueeze(1)  # [docs, others, lists]: how far the others are above
     if temperature != 1:
         differences.mul_(1 / temperature)
@@ -69,7 +69,7 @@ def whole_rank_sums(
     # σ(x) σ(-x), not p (1 - p): the digits that saturated pairs leave are all their gradient. It is the same for
     # both documents of a pair, so that one sum does; nothing is left of the pair that a document makes with itself
     density = differences.neg_().sigmoid_().mul_(above)
-    slope = across(slope if temperature == 1 else slope / temperature)
+    slope = transposed(slope if temperature == 1 else slope / temperature)
     gradient = (slope.unsqueeze(1) - slope.unsqueeze(0)).mul_(density).sum(0)
     return cost.sum(-1), gradient.t()
 
@@ -83,20 +83,20 @@ def lowered(scores: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask, scores.detach(), torch.finfo(scores.dtype).min)
 
 
-def across(values: Tensor) -> Tensor:
+def transposed(values: Tensor) -> Tensor:
     """[docs, lists] in memory."""
     return values.t().contiguous()
 
 
 def _differences(values: Tensor) -> Tensor:
     """[docs, docs, lists] how far the first document's value is above the second's."""
-    values = across(values)
+    values = transposed(values)
     return values.unsqueeze(1) - values.unsqueeze(0)
 
 
 def _facing(columns: Columns) -> tuple[Columns, Columns]:
     """Columns of the upper documents [docs, 1, lists] and of the lower ones [1, docs, lists]."""
-    turned = [across(column) for column in columns]
+    turned = [transposed(column) for column in columns]
     return tuple(c.unsqueeze(1) for c in turned), tuple(c.unsqueeze(0) for c in turned)
 
 
@@ -104,11 +104,11 @@ def _pairs(weights: PairWeights, order: Tensor, mask: Tensor) -> Tensor:
     """[docs, docs, lists] 1 where the first document should be above the second, 0 elsewhere."""
     docs = mask.shape[-1]
     if weights.others:
-        above, beside = across(((order > 0) & mask).to(order)), across(mask.to(order))
+        above, beside = transposed(((order > 0) & mask).to(order)), transposed(mask.to(order))
         pairs = above.unsqueeze(1) * beside.unsqueeze(0)
         pairs.diagonal().zero_()  # a document makes no pair with itself
         return pairs
     # nothing is above or below NaN
-    order = across(torch.where(mask, order, torch.nan))
+    order = transposed(torch.where(mask, order, torch.nan))
     pairs = order.new_empty(docs, docs, len(mask))
     return torch.gt(order.unsqueeze(1), order.unsqueeze(0), out=pairs)

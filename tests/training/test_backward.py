@@ -7,7 +7,8 @@ import pytorch_lightning as pl
 import torch
 
 from ltr.losses import ListNet
-from ltr.training import RankingModule, memory
+from ltr.training import RankingModule, module
+from ltr.training.backward import backward_in_less_memory
 from tests.training.test_module import DEV, part
 from tests.training.toys import Bag, Fixed, lists, trainer
 
@@ -44,7 +45,7 @@ def test_gradients_are_those_of_a_pass_that_went_well(earlier):
     if earlier is not None:
         first.grad, second.grad = torch.tensor(earlier), torch.tensor(earlier)
     told = []
-    memory.backward(again(), again, [first, second], lambda failures: told.append(failures) or True)
+    backward_in_less_memory(again(), again, [first, second], lambda failures: told.append(failures) or True)
     assert told == [0, 1]
     assert first.grad == 12.0 + (earlier or 0)
     assert second.grad == 4.0 + (earlier or 0)
@@ -53,7 +54,7 @@ def test_gradients_are_those_of_a_pass_that_went_well(earlier):
 def test_the_failed_graph_is_let_go():
     first, second, again = costs([1])
     cost = again()
-    memory.backward(cost, again, [first, second], lambda failures: True)
+    backward_in_less_memory(cost, again, [first, second], lambda failures: True)
     assert cost.grad_fn is None, "Lightning still holds this tensor"
 
 
@@ -61,7 +62,7 @@ def test_the_failed_graph_is_let_go():
 def test_errors_come_through_where_nothing_can_be_spared(error):
     first, second, again = costs([9], error)
     with pytest.raises(RuntimeError, match=str(error)):
-        memory.backward(again(), again, [first, second], lambda failures: False)
+        backward_in_less_memory(again(), again, [first, second], lambda failures: False)
 
 
 class Tight(Bag):
@@ -88,7 +89,7 @@ def test_where_a_backward_pass_cannot_be_repeated_it_is_lightnings_own(monkeypat
     made = RankingModule(Tight(0), ListNet(), measures=["mrr@10"])
     made._trainer = SimpleNamespace(world_size=processes, precision=precision)
     called = []
-    monkeypatch.setattr(memory, "backward", lambda *_: called.append("spare"))
+    monkeypatch.setattr(module, "backward_in_less_memory", lambda *_: called.append("spare"))
     monkeypatch.setattr(pl.LightningModule, "backward", lambda *_: called.append("own"))
     made.backward(torch.tensor(1.0))
     assert called == ["spare" if spares else "own"]
