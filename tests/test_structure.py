@@ -14,6 +14,7 @@ ROOT = Path(ltr.__file__).parent
 #: layers from the bottom up; members of one layer never import each other
 LAYERS = [
     {"errors"},
+    {"machine"},
     {"io"},
     {"batch"},
     {"links"},

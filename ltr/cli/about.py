@@ -8,6 +8,7 @@ import platform
 import re
 
 from ltr.errors import DataError
+from ltr.machine.cores import affinity, cores, quota
 
 #: packages on whose versions results depend
 PACKAGES = ["torch", "pytorch-lightning", "transformers", "tokenizers", "ir-datasets"]
@@ -50,12 +51,21 @@ def device() -> str:
 
 
 def threads() -> str:
-    """Cores that this process may use, and what the environment says of threads."""
-    cores = os.cpu_count() or 1
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
-    told = os.environ.get("OMP_NUM_THREADS")
-    shown = f"{allowed} cores" if allowed == cores else f"{allowed} of {cores} cores (affinity)"
-    return f"{shown}, OMP_NUM_THREADS {told or 'not set'}"
+    """Cores that this process may use and why not more, what the environment says of threads, and how many compute at once."""
+    there, share = os.cpu_count() or 1, quota()
+    bounds = ["affinity"] if affinity() < there else []
+    bounds += [f"a quota of {share:g}"] if share is not None and share < affinity() else []
+    shown = f"{cores()} of {there} cores ({', '.join(bounds)})" if bounds else f"{there} cores"
+    return f"{shown}, OMP_NUM_THREADS {os.environ.get('OMP_NUM_THREADS') or 'not set'}{at_work()}"
+
+
+def at_work() -> str:
+    """How many workers compute at once on a CPU; empty where torch does not load."""
+    try:
+        from ltr.machine.threads import workers
+    except (ImportError, OSError):
+        return ""
+    return f", at work {workers()}"
 
 
 def cache() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from ltr.cli.command import run as run_command
 from ltr.cli.command import talk
 from ltr.errors import ConfigError
+from ltr.machine.cores import cores
 
 if TYPE_CHECKING:
     from ltr.experiments.publishing.results import BenchmarkResults
@@ -94,8 +94,8 @@ def _lacking(results: BenchmarkResults) -> str:
 
 
 def default_workers(threads: int) -> int:
-    """Cells that the cores of this machine hold."""
-    return max(1, (os.cpu_count() or 1) // threads)
+    """Cells that the cores hold which this process may use."""
+    return max(1, cores() // threads)
 
 
 def _executor(workers: int | None, ray: str | None, threads: int):

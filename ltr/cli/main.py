@@ -14,6 +14,7 @@ from typing import Any
 from ltr import __version__
 from ltr.errors import Interrupted, LtrError
 from ltr.io.names import suggestion
+from ltr.machine.cores import affinity, cores
 
 #: command -> (module below ltr.cli, one line of help)
 COMMANDS = {
@@ -92,6 +93,12 @@ def _terminated() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+def _bounded() -> None:
+    """Let torch start no more threads than a container's quota lets run: it asks for the processors of the host."""
+    if cores() < affinity():
+        os.environ.setdefault("OMP_NUM_THREADS", str(cores()))
+
+
 def _run(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print(usage())
@@ -103,6 +110,7 @@ def _run(argv: list[str]) -> int:
         print(about())
         return 0
     name, rest = argv[0], argv[1:]
+    _bounded()
     if name not in COMMANDS:
         print(f"ltr: no command {name!r}; {suggestion(name, COMMANDS)}; ltr --help lists them", file=sys.stderr)
         return 2

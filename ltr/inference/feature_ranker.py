@@ -16,8 +16,8 @@ from ltr.errors import DataError, ShapeError
 from ltr.inference.pickling import Picklable
 from ltr.inference.scoring import device_of, grouped
 from ltr.io.names import suggestion
+from ltr.machine.threads import unforked
 from ltr.scorers import FeatureScorer, FeatureSettings, load_scorer
-from ltr.scorers.cpu.threads import unforked
 
 #: documents scored together
 WINDOW = 2**15

@@ -17,6 +17,7 @@ from ltr.io.decimals import MARGIN, read_decimals, words_of
 from ltr.io.ids import LONGEST_ID
 from ltr.io.runs import THREADS
 from ltr.io.sources import Source
+from ltr.machine.cores import cores
 
 #: bytes taken apart at a time: arrays stay in the processor's cache (4 MB: 1.3 x slower)
 BLOCK = 2**20
@@ -103,7 +104,7 @@ def _moved(old: np.ndarray, size: int, width: int) -> np.ndarray:
 
 def _parsed(source: Source) -> Iterator[Columns]:
     """The columns of each block, in order, a few blocks ahead."""
-    n_threads = min(os.cpu_count() or 1, THREADS)
+    n_threads = min(cores(), THREADS)
     waiting: deque[Future[Columns]] = deque()
     with ThreadPoolExecutor(n_threads, "ltr-run") as pool:
         for block, end in _blocks(source):

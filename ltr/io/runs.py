@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -11,6 +10,7 @@ import numpy as np
 
 from ltr.errors import DataError, ShapeError
 from ltr.io.names import suggestion
+from ltr.machine.cores import cores
 
 #: entries of a run that are looked at together: their arrays stay in the processor's cache (all at once: 2.5 x slower)
 PART = 2**15
@@ -253,7 +253,7 @@ def over_parts(function: Callable[[int, int], T], offsets: np.ndarray) -> Iterat
     if len(spans) < 2:
         yield from (function(*span) for span in spans)
         return
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, THREADS), "ltr-run") as pool:
+    with ThreadPoolExecutor(min(cores(), THREADS), "ltr-run") as pool:
         yield from pool.map(function, *zip(*spans, strict=True))
 
 

@@ -55,14 +55,28 @@ def test_a_torch_that_does_not_load_is_told(monkeypatch):
     assert about.device().startswith("none: torch does not load (import of torch halted")
 
 
-def test_threads_by_affinity_and_environment(monkeypatch):
+def test_threads_by_affinity_quota_and_environment(monkeypatch):
+    def threads(given, share):
+        monkeypatch.setattr(about, "affinity", lambda: given)
+        monkeypatch.setattr(about, "quota", lambda: share)
+        monkeypatch.setattr(about, "cores", lambda: min(given, int(share or given)))
+        return about.threads()
+
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2}, raising=False)
+    monkeypatch.setattr(about, "at_work", lambda: ", at work 2")
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    assert about.threads() == "3 of 8 cores (affinity), OMP_NUM_THREADS 2"
-    monkeypatch.delattr(os, "sched_getaffinity")
+    assert threads(3, None) == "3 of 8 cores (affinity), OMP_NUM_THREADS 2, at work 2"
+    assert threads(3, 2.0) == "2 of 8 cores (affinity, a quota of 2), OMP_NUM_THREADS 2, at work 2"
     monkeypatch.delenv("OMP_NUM_THREADS")
-    assert about.threads() == "8 cores, OMP_NUM_THREADS not set"
+    assert threads(8, 2.0) == "2 of 8 cores (a quota of 2), OMP_NUM_THREADS not set, at work 2"
+    assert threads(8, 9.0) == "8 cores, OMP_NUM_THREADS not set, at work 2"
+
+
+def test_how_many_compute_at_once_is_what_scoring_and_training_ask(monkeypatch):
+    monkeypatch.setattr("ltr.machine.threads.workers", lambda: 5)
+    assert about.at_work() == ", at work 5"
+    monkeypatch.setitem(sys.modules, "ltr.machine.threads", None)
+    assert about.at_work() == ""
 
 
 def test_a_cache_that_cannot_be_written_is_told(monkeypatch, tmp_path):

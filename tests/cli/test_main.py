@@ -178,3 +178,15 @@ def test_signals_end_a_command_with_the_status_that_shells_know(number, status):
     assert (process.returncode, out) == (status, b"tidied\n")
     assert err.decode().split() == ["ltr", "evaluate:", "terminated" if status == 143 else "interrupted"]
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize(("given", "told", "found"), [(64, None, "2"), (64, "8", "8"), (2, None, None)])
+def test_torch_starts_no_more_threads_than_a_quota_lets_run(monkeypatch, given, told, found):
+    monkeypatch.setattr(cli, "cores", lambda: 2)
+    monkeypatch.setattr(cli, "affinity", lambda: given)
+    monkeypatch.setenv("OMP_NUM_THREADS", "")  # so that what is set here ends with the test
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    if told:
+        monkeypatch.setenv("OMP_NUM_THREADS", told)
+    assert main(["losses"]) == 0
+    assert os.environ.get("OMP_NUM_THREADS") == found

@@ -115,7 +115,7 @@ def test_memory_is_that_of_the_columns_and_of_some_blocks(tmp_path, monkeypatch)
     n = 60_000
     path.write_text("".join(f"{i // 1000} Q0 {7_000_000 + i} {i % 1000} {20 - i % 1000 / 64} t\n" for i in range(n)))
     monkeypatch.setattr(run_lines, "BLOCK", 2**16)
-    monkeypatch.setattr(run_lines.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(run_lines, "cores", lambda: 1)
     tracemalloc.start()
     columns = read_columns(path)
     kept, peak = tracemalloc.get_traced_memory()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from array import array
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ from ltr.data.collections.collection import Collection
 from ltr.errors import ConfigError, DataError
 from ltr.io.cached import cached
 from ltr.io.runs import Run, as_bytes
+from ltr.machine.cores import cores
 
 #: words that say nothing about a document (Lucene's English list)
 STOPWORDS = frozenset(
@@ -160,7 +160,7 @@ class BM25:
         """
         if k < 1:
             raise ConfigError(f"BM25: k must be at least 1, got {k}")
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(cores()) as pool:
             ranked = pool.map(lambda text: self._best(text, k), queries.values())
             results = list(self._bar(ranked, "BM25 search", "query", len(queries)))
         offsets = np.cumsum([0, *(len(docs) for docs, _ in results)])

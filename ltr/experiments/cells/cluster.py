@@ -9,6 +9,7 @@ from typing import Any
 
 from ltr.errors import ConfigError, MissingExtra
 from ltr.experiments.cells.cell import Outcome, Task, run_task
+from ltr.machine.cores import cores
 
 
 class RayCluster:
@@ -38,15 +39,13 @@ class RayCluster:
             raise MissingExtra("ray", "ray", "to run cells on a cluster") from None
         self._ray: Any = ray
         _refuse_silence(address)
-        settings: dict[str, Any] = (
-            {"num_cpus": os.cpu_count(), "include_dashboard": False} if address == "local" else {}
-        )
+        settings: dict[str, Any] = {"num_cpus": cores(), "include_dashboard": False} if address == "local" else {}
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **settings)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise _nobody(address, error) from error
-        cores = int(ray.cluster_resources().get("CPU", 1))
-        self.slots = slots or max(1, cores // threads)
+        there = int(ray.cluster_resources().get("CPU", 1))
+        self.slots = slots or max(1, there // threads)
         environment = {"env_vars": {"OMP_NUM_THREADS": str(threads)}}
         # a cell that kills its worker is reported, not repeated; a worker that ran a cell runs the next
         remote = ray.remote(num_cpus=threads, max_retries=0, runtime_env=environment)

@@ -14,9 +14,9 @@ from torch.nn.functional import pad
 
 from ltr.batch import TextLists
 from ltr.errors import ConfigError
+from ltr.machine.threads import in_threads, threads_for
 from ltr.scorers.base import TextScorer
 from ltr.scorers.cpu.layers import ACTIVATIONS, FusedLayer, layer_of
-from ltr.scorers.cpu.threads import in_threads, threads_for
 from ltr.scorers.text.heads import head_of
 from ltr.scorers.text.layer_parts import PARTS, Parts
 from ltr.scorers.text.loading import check_length, encoder_layers, max_positions, open_tokenizer, takes_segments

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import gelu, layer_norm, linear, pad, relu
 
+from ltr.machine.threads import unforked
 from ltr.scorers.cpu.block_attention import LONGEST, block_attention
-from ltr.scorers.cpu.threads import unforked
 from ltr.scorers.cpu.torch_private import product, reordered, reorders
 from ltr.scorers.text.layer_parts import Parts
 from ltr.scorers.text.microbatches import Runs

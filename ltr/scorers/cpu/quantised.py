@@ -30,10 +30,10 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from ltr.errors import ConfigError
+from ltr.machine.threads import unforked
 from ltr.scorers.cpu import torch_private
 from ltr.scorers.cpu.cross_encoder import FusedCrossEncoder, activation_of, heads_of, unknown, without_layers
 from ltr.scorers.cpu.layers import ACTIVATIONS, FirstTokens, FusedLayer, Product, activated
-from ltr.scorers.cpu.threads import unforked
 from ltr.scorers.hardware import multiplies_bf16, multiplies_int8
 
 log = logging.getLogger(__name__)

@@ -17,11 +17,11 @@ from torch.utils.checkpoint import checkpoint
 from ltr.batch import TextLists, TokenRows
 from ltr.errors import ConfigError
 from ltr.io.models import located
+from ltr.machine.threads import across_forks
 from ltr.scorers import architectures
 from ltr.scorers.base import Scorer, TextScorer, half_or_single
 from ltr.scorers.cpu import cross_encoder as fused
 from ltr.scorers.cpu.cross_encoder import FusedCrossEncoder
-from ltr.scorers.cpu.threads import across_forks
 from ltr.scorers.memory import is_out_of_memory, released
 from ltr.scorers.text import loading, packed, saving
 from ltr.scorers.text import memory_budget as budget

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from ltr.machine.cgroups import MOUNTED, groups
 from ltr.scorers.memory import is_out_of_memory, released
 
 #: sizes that are tried, in tokens
@@ -131,33 +132,27 @@ def _seconds(run: Callable[[int], None], size: int, machine: Machine) -> float:
     return max(machine.clock() - start, 1e-9)
 
 
-def _available(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> int:
+def _available(proc: Path = Path("/proc"), mounted: Path = MOUNTED) -> int:
     """Bytes that a process can still have: of the machine, and within the limits of a container."""
     try:
         with open(proc / "meminfo") as file:
             meminfo = {line.split(":")[0]: int(line.split()[1]) for line in file if line.endswith("kB\n")}
-        return min([1024 * meminfo["MemAvailable"], *_allowed(proc / "self" / "cgroup", cgroups)])
+        return min([1024 * meminfo["MemAvailable"], *_allowed(proc / "self" / "cgroup", mounted)])
     except (OSError, KeyError):  # not Linux: half of what is there
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
-def _allowed(own: Path, cgroups: Path) -> list[int]:
+def _allowed(own: Path, mounted: Path) -> list[int]:
     """Bytes that are left in each limited control group around this process."""
     left = []
-    for line in own.read_text().splitlines() if own.exists() else []:
-        _, kinds, place = line.split(":", 2)
-        if kinds and "memory" not in kinds.split(","):
+    for group in groups("memory", own, mounted):
+        limit, used, idle = VERSION_1 if group.version == 1 else VERSION_2
+        try:
+            most, taken = (int((group.folder / name).read_text()) for name in (limit, used))
+            facts = dict(fact.split() for fact in (group.folder / "memory.stat").read_text().splitlines())
+            left.append(most - taken + int(facts[idle]))
+        except (OSError, ValueError, KeyError):  # not there, or "max": no limit
             continue
-        limit, used, idle = VERSION_1 if kinds else VERSION_2
-        inner = Path(place.strip("/"))
-        for group in (inner, *inner.parents):  # a limit holds for all groups inside
-            folder = cgroups / ("memory" if kinds else "") / group
-            try:
-                most, taken = (int((folder / name).read_text()) for name in (limit, used))
-                facts = dict(fact.split() for fact in (folder / "memory.stat").read_text().splitlines())
-                left.append(most - taken + int(facts[idle]))
-            except (OSError, ValueError, KeyError):  # not there, or "max": no limit
-                continue
     return left
 
 

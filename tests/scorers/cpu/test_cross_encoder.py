@@ -6,10 +6,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ltr.batch import TextLists, TokenRows
 from ltr.errors import ConfigError
+from ltr.machine.threads import in_threads
 from ltr.scorers.cpu import cross_encoder as fused_module
 from ltr.scorers.cpu import layers as fused_layers
 from ltr.scorers.cpu.cross_encoder import fused, spare_rows
-from ltr.scorers.cpu.threads import in_threads
 from ltr.scorers.text.cross_encoder import CrossEncoder
 from tests.scorers.text.test_cross_encoder import one_by_one, random_batch
 from tests.tiny_model import save_tiny

@@ -3,15 +3,17 @@ import threading
 import pytest
 import torch
 
-from ltr.scorers.cpu import threads
-from ltr.scorers.cpu.threads import in_threads, threads_for
+from ltr.machine import threads
+from ltr.machine.threads import alone, in_threads, threads_for, workers
 
 
 @pytest.fixture
 def four_threads():
     before = torch.get_num_threads()
-    torch.set_num_threads(4)
-    yield
+    with pytest.MonkeyPatch.context() as machine:
+        machine.setattr(threads, "cores", lambda: 4)
+        torch.set_num_threads(4)
+        yield
     torch.set_num_threads(before)
 
 
@@ -138,3 +140,30 @@ def test_only_a_thread_that_went_through_a_fork_hands_its_work_on(monkeypatch):
     assert threads.unforked(threading.get_ident) == threading.get_ident()
     monkeypatch.setattr(threads, "_forked", threading.get_ident())
     assert threads.unforked(threading.get_ident) != threading.get_ident()
+
+
+def test_no_more_compute_at_once_than_there_are_cores(four_threads, monkeypatch):
+    monkeypatch.setattr(threads, "cores", lambda: 3)
+    assert workers() == 3
+    assert in_threads(lambda piece: torch.get_num_threads(), [1, 2, 3], 3) == [1, 1, 1]
+    monkeypatch.setattr(threads, "cores", lambda: 99)
+    assert workers() == 4
+
+
+def test_a_thread_that_computes_alone_leaves_the_others_to_workers(four_threads):
+    with alone():
+        assert torch.get_num_threads() == 1
+        with alone():  # and nothing more
+            assert (torch.get_num_threads(), workers()) == (1, 4)
+        assert (torch.get_num_threads(), workers()) == (1, 4)
+        assert in_threads(lambda piece: (torch.get_num_threads(), workers()), [1, 2], 2) == [(2, 2), (2, 2)]
+    assert torch.get_num_threads() == 4
+    with pytest.raises(ValueError, match="in vain"), alone():
+        raise ValueError("in vain")
+    assert torch.get_num_threads() == 4
+
+
+def test_where_threads_have_no_numbers_of_their_own_all_of_torchs_compute(four_threads, monkeypatch):
+    monkeypatch.setattr(threads, "_separable", lambda: False)
+    with alone():
+        assert torch.get_num_threads() == 4

@@ -1,18 +1,21 @@
-"""Independent pieces of work on a CPU, each in a thread of its own."""
+"""Independent pieces of work on a CPU, each in a thread of its own; how many threads is decided here alone."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
 import torch
+
+from ltr.machine.cores import cores
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
@@ -24,9 +27,38 @@ LEAST = 256
 SETTERS = ("omp_set_num_threads", "MKL_Set_Num_Threads_Local")
 
 
+def workers() -> int:
+    """How many threads may compute at once for the calling thread: as many as torch has, no more than there are ``cores``."""
+    return min(getattr(_left, "workers", None) or torch.get_num_threads(), cores())
+
+
 def threads_for(tokens: int) -> int:
-    """How many threads share so many tokens: at most as many as torch has, with ``LEAST`` tokens for each."""
-    return max(1, min(torch.get_num_threads(), tokens // LEAST))
+    """How many threads share so many tokens: at most all ``workers``, with ``LEAST`` tokens for each."""
+    return max(1, min(workers(), tokens // LEAST))
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """torch computes in the calling thread without its helpers, which are left to ``workers``.
+
+    Each operation that torch shares out ends when its slowest thread does: for small ones that is soon where processors
+    are idle, and many times later than alone where other processes want them too.
+    """
+    before, held = torch.get_num_threads(), getattr(_left, "workers", None)
+    if before == 1 or not _separable():
+        yield
+        return
+    _left.workers = held or before
+    _take(1)
+    try:
+        yield
+    finally:
+        _left.workers = held
+        _take(before)
+
+
+#: of threads that compute alone: how many workers they may start
+_left = threading.local()
 
 
 def in_threads(work: Callable[[Piece], Result], pieces: Sequence[Piece], threads: int) -> list[Result]:
@@ -44,7 +76,7 @@ def in_threads(work: Callable[[Piece], Result], pieces: Sequence[Piece], threads
     threads = min(threads, len(pieces))
     if threads < 2 or not _separable():
         return [work(piece) for piece in pieces]
-    share = max(1, torch.get_num_threads() // threads)
+    share = max(1, workers() // threads)
     with ThreadPoolExecutor(threads, "ltr-score", initializer=_take, initargs=(share,)) as pool:
         return list(pool.map(work, pieces))
 
