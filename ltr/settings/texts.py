@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -27,6 +28,8 @@ class ModelSettings(Settings):
         stride: tokens from the start of a passage to the start of the next, at most; None for three quarters of a
             passage. (Some tools call the overlap so.)
         max_passages: passages of a document that are read, from its beginning; None for all.
+        calibration: the kind and the numbers of the map from scores to probabilities (``ltr.inference.probability``);
+            empty where none was fitted.
 
     Raises:
         ConfigError: a length below 1, a query as long as the whole, a weight outside [0, 1], an unknown way to score
@@ -39,6 +42,7 @@ class ModelSettings(Settings):
     passages: str = "first"
     stride: int | None = None
     max_passages: int | None = None
+    calibration: Mapping[str, object] = field(default_factory=dict, kw_only=True)
 
     batch: ClassVar[type[Lists]] = TextLists
     packages: ClassVar[tuple[str, ...]] = ("torch", "transformers")
@@ -53,6 +57,8 @@ class ModelSettings(Settings):
         if self.interpolation is not None and not 0 <= self.interpolation <= 1:
             raise ConfigError(f"ModelSettings: interpolation must be a weight from 0 to 1, got {self.interpolation}")
         check_passages("ModelSettings", self.passages, self.stride, self.max_passages)
+        if not isinstance(self.calibration, Mapping):
+            raise ConfigError(f"ModelSettings: calibration must be a mapping, got {self.calibration!r:.80}")
 
     def reading(
         self, passages: str | None = None, stride: int | None = None, max_passages: int | None = None
