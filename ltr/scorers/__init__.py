@@ -4,11 +4,13 @@ from ltr.scorers.base import Scorer, TextScorer
 from ltr.scorers.features.attention import AttentionScorer
 from ltr.scorers.features.scorers import FeatureScorer, LinearScorer, MLPScorer
 from ltr.scorers.opening import load_scorer
+from ltr.scorers.retrievers.bi_encoder import BiEncoder
 from ltr.scorers.text.cross_encoder import CrossEncoder
 from ltr.settings import FeatureSettings, ModelSettings
 
 __all__ = [
     "AttentionScorer",
+    "BiEncoder",
     "CrossEncoder",
     "FeatureScorer",
     "FeatureSettings",

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ltr.batch import TextLists
+from ltr.batch import TokenRows
 from ltr.errors import ConfigError
 
 #: kinds that give a text the same score with padding behind it; all others get texts of equal length together. The mask does
@@ -106,15 +106,13 @@ def check(config: Any, model: Any, source: str) -> None:
         )
 
 
-def apart(config: Any, batch: TextLists) -> Tensor | None:
+def apart(config: Any, tokens: TokenRows) -> Tensor | None:
     """[documents] numbers: documents of different ones must not be computed in one padded batch; None where all may."""
     if config.model_type not in TAKE_PADDING:
-        return batch.lengths
+        return tokens.lengths
     if getattr(config, "is_encoder_decoder", False):
         # such models look for the last end-of-text token, and take only texts with equally many
-        ends = batch.tokens.ids.eq(config.eos_token_id).cumsum(0)
-        starts = batch.tokens.offsets[:-1]
-        return (
-            ends[batch.tokens.offsets[1:] - 1] - ends[starts] + batch.tokens.ids[starts].eq(config.eos_token_id).long()
-        )
+        ends = tokens.ids.eq(config.eos_token_id).cumsum(0)
+        starts = tokens.offsets[:-1]
+        return ends[tokens.offsets[1:] - 1] - ends[starts] + tokens.ids[starts].eq(config.eos_token_id).long()
     return None

@@ -21,7 +21,7 @@ from ltr.data.tokens.reader import Reader, TextEncoder
 from ltr.errors import ConfigError, DataError
 from ltr.io.files import building, existing
 from ltr.scorers.hardware import multiplies_bf16
-from ltr.settings import ModelSettings, Settings
+from ltr.settings import ModelSettings, Prompts, Settings
 
 #: the weights of a saved model
 WEIGHTS = "model.safetensors"
@@ -120,6 +120,11 @@ class Scorer(nn.Module):
             f"{type(self).__name__}: reads no texts; derive it from ltr.scorers.TextScorer, or define reader(settings)"
         )
 
+    @property
+    def apart(self) -> Prompts | None:
+        """What it puts before queries and documents that it reads apart; None where it reads them together."""
+        return None
+
     # ------------------------------------------------------------------ saving and opening
 
     @property
@@ -186,6 +191,10 @@ class Scorer(nn.Module):
         settings = Settings.read(folder)
         return cls._opened(Path(folder), lambda: cls(**settings.arguments))
 
+    def take_weights(self, folder: str | os.PathLike, device: torch.device | str = "cpu") -> None:
+        """Take the weights of a folder that a scorer of its kind was saved to."""
+        load_model(self.saved, Path(folder) / WEIGHTS, device=str(device))
+
     @staticmethod
     def _opened(folder: Path, make: Callable[[], Own]) -> Own:
         weights = existing(folder / WEIGHTS, f"{folder} is no saved model")
@@ -205,6 +214,8 @@ class TextScorer(Scorer):
     """
 
     takes: ClassVar[type[Lists]] = TextLists
+    #: how its settings are read beside a saved model
+    settings_type: ClassVar[type[ModelSettings]] = ModelSettings
     #: folder or hub id that the model came from; empty for one without
     source: str = ""
 

@@ -14,12 +14,14 @@ from ltr.io.names import suggestion
 from ltr.scorers.base import Scorer
 from ltr.scorers.features.attention import AttentionScorer
 from ltr.scorers.features.scorers import LinearScorer, MLPScorer
+from ltr.scorers.retrievers.bi_encoder import BiEncoder
+from ltr.scorers.retrievers.layout import MODULES
 from ltr.scorers.text.cross_encoder import CrossEncoder
-from ltr.settings import Settings
+from ltr.settings import FILE, Settings
 
 #: the scorers of ltr that a saved model may name
 SCORERS: dict[str, type[Scorer]] = {
-    made.__name__: made for made in (CrossEncoder, LinearScorer, MLPScorer, AttentionScorer)
+    made.__name__: made for made in (BiEncoder, CrossEncoder, LinearScorer, MLPScorer, AttentionScorer)
 }
 #: packages that are installed here name their scorers in this group of entry points, and their models then open
 ENTRY_POINTS = "ltr.scorers"
@@ -40,6 +42,8 @@ def load_scorer(folder: str | os.PathLike, allow: Iterable[str] = ()) -> Scorer:
         DataError: no such folder, a scorer that is not allowed or cannot be imported, or files that do not belong together.
     """
     folder = Path(folder)
+    if not (folder / FILE).is_file() and (folder / MODULES).is_file():
+        return BiEncoder.load(folder)  # of sentence-transformers
     name = (Settings.read(folder).scorer or CrossEncoder.__name__).removeprefix("ltr.scorers.")
     return (SCORERS[name] if name in SCORERS else _imported(folder, name, list(allow))).load(folder)
 

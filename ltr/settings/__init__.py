@@ -3,5 +3,6 @@
 from ltr.settings.base import FILE, Settings
 from ltr.settings.features import FeatureSettings
 from ltr.settings.texts import ModelSettings
+from ltr.settings.twins import Prompts, TwinSettings
 
-__all__ = ["FILE", "FeatureSettings", "ModelSettings", "Settings"]
+__all__ = ["FILE", "FeatureSettings", "ModelSettings", "Prompts", "Settings", "TwinSettings"]

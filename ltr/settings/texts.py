@@ -49,16 +49,20 @@ class ModelSettings(Settings):
 
     def __post_init__(self):
         super().__post_init__()
-        if not 1 <= self.max_query_length < self.max_length:
-            raise ConfigError(
-                "ModelSettings: lengths must satisfy 1 <= max_query_length < max_length, "
-                f"got {self.max_query_length} and {self.max_length}"
-            )
+        self.check_lengths()
         if self.interpolation is not None and not 0 <= self.interpolation <= 1:
             raise ConfigError(f"ModelSettings: interpolation must be a weight from 0 to 1, got {self.interpolation}")
         check_passages("ModelSettings", self.passages, self.stride, self.max_passages)
         if not isinstance(self.calibration, Mapping):
             raise ConfigError(f"ModelSettings: calibration must be a mapping, got {self.calibration!r:.80}")
+
+    def check_lengths(self) -> None:
+        """Raise ConfigError for lengths that leave no room."""
+        if not 1 <= self.max_query_length < self.max_length:
+            raise ConfigError(
+                "ModelSettings: lengths must satisfy 1 <= max_query_length < max_length, "
+                f"got {self.max_query_length} and {self.max_length}"
+            )
 
     def reading(
         self, passages: str | None = None, stride: int | None = None, max_passages: int | None = None

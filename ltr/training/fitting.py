@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytorch_lightning as pl
-from safetensors.torch import load_model
 
 from ltr.data.base import PartName, RankingData
 from ltr.errors import ConfigError, Interrupted
@@ -85,7 +84,7 @@ def _fit(trainer: pl.Trainer, module: RankingModule, data: RankingData, run: Run
 
 def load_weights(module: RankingModule, folder: Path) -> None:
     """Load the weights of a model folder into the module's scorer."""
-    load_model(module.scorer.saved, folder / "model.safetensors", device=str(module.device))
+    module.scorer.take_weights(folder, module.device)
 
 
 def _try_average(trainer: pl.Trainer, module: RankingModule, data: RankingData, run: RunFolder) -> bool:

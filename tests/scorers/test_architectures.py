@@ -166,7 +166,7 @@ def test_the_padding_token_in_a_text_moves_the_scores_of_a_model_that_counts_pos
 
     model = CrossEncoder(save("roberta", tmp_path)).model
     ids = torch.tensor([2, 9, 0, 8, 3, 2, 0, 0, 3])
-    line = row(batch_of([(ids[:5], ids[:5]), (ids[5:], ids[5:])]), torch.tensor([0, 1]))
+    line = row(batch_of([(ids[:5], ids[:5]), (ids[5:], ids[5:])]).tokens, torch.tensor([0, 1]))
     assert inputs_of(model.config, line, False)["position_ids"].tolist() == [[1, 2, 0, 3, 4, 1, 0, 0, 2]]
     model.config.pad_token_id = 1  # as they have it
     assert inputs_of(model.config, line, False)["position_ids"].tolist() == [[2, 3, 4, 5, 6, 2, 3, 4, 5]]

@@ -139,7 +139,7 @@ class FusedCrossEncoder(TextScorer):
     def _scores_of(self, batch: TextLists, docs: Tensor) -> Tensor:
         # both are set for each thread
         with torch.inference_mode(), torch.autocast("cpu", enabled=False):
-            return self._scores_of_row(row(batch, docs))
+            return self._scores_of_row(row(batch.tokens, docs))
 
     def pass_through(self, batch: TextLists) -> None:
         """Score a batch in this thread alone, in pieces that depend on nothing else, for layers that take notes."""
@@ -176,8 +176,7 @@ def query_rows(line: Row, separator: int) -> Tensor:
     >>> from ltr.batch import TokenRows
     >>> ids = torch.tensor([1, 5, 2, 7, 2, 1, 2, 8, 2])
     >>> tokens = TokenRows(ids, torch.zeros_like(ids), torch.tensor([0, 5, 9]))
-    >>> batch = TextLists(torch.tensor([0, 2]), tokens=tokens)
-    >>> query_rows(row(batch, torch.tensor([0, 1])), separator=2).tolist()
+    >>> query_rows(row(tokens, torch.tensor([0, 1])), separator=2).tolist()
     [0, 1, 2, 5, 6]
     """
     here = line.input_ids.eq(separator)

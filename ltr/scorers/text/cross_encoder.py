@@ -22,11 +22,11 @@ from ltr.scorers import architectures
 from ltr.scorers.base import Scorer, TextScorer, half_or_single
 from ltr.scorers.cpu import cross_encoder as fused
 from ltr.scorers.cpu.cross_encoder import FusedCrossEncoder
-from ltr.scorers.memory import is_out_of_memory, released
 from ltr.scorers.text import loading, packed, saving
 from ltr.scorers.text import memory_budget as budget
 from ltr.scorers.text.heads import encoder_of, head_of, in_head
 from ltr.scorers.text.microbatches import padded, plan
+from ltr.scorers.text.sparing import Sparing
 from ltr.scorers.views import plain
 from ltr.settings import ModelSettings, Settings
 
@@ -36,7 +36,7 @@ _PROBING = across_forks(threading.Lock())
 log = logging.getLogger(__name__)
 
 
-class CrossEncoder(TextScorer):
+class CrossEncoder(Sparing, TextScorer):
     """Scores each document by a transformer that reads the query and the document together.
 
     Wraps transformers' ``AutoModelForSequenceClassification`` with one logit. A backbone without a scoring head
@@ -155,20 +155,11 @@ class CrossEncoder(TextScorer):
             # an empty share (the last batch of a rank) still takes part in the backward pass, with gradient 0
             return batch.pad(next(self.model.parameters()).new_zeros(0)) + 0 * self.parts()["head"][0].sum()
         self.check_length(int(batch.lengths.max()))
-        retries = 0
-        while True:
-            try:
-                return self._computed(batch, tokens)
-            except (RuntimeError, MemoryError) as error:
-                # in scoring, ltr.inference.score tries again
-                if not torch.is_grad_enabled() or not is_out_of_memory(error) or not self.spare(retries):
-                    raise
-            released()
-            retries += 1
+        return self.sparing(partial(self._computed, batch, tokens))
 
     def _computed(self, batch: TextLists, tokens: int | None) -> Tensor:
         lengths = batch.lengths
-        together = None if self._packs else architectures.apart(self.network.config, batch)
+        together = None if self._packs else architectures.apart(self.network.config, batch.tokens)
         pieces = plan(lengths, tokens or self.budget(lengths.device), self.batch_docs, together)
         run = self._scores_of
         if self.checkpointing and torch.is_grad_enabled():
@@ -179,7 +170,7 @@ class CrossEncoder(TextScorer):
     def budget(self, device: torch.device) -> int:
         """How many tokens are computed at once on a device."""
         if self.batch_tokens != "auto":
-            return self.batch_tokens or (2048 if device.type == "cpu" else 32768)
+            return super().budget(device)
         training = torch.is_grad_enabled()
         key = (str(device), training)
         if key not in self._probed:
@@ -202,32 +193,6 @@ class CrossEncoder(TextScorer):
         scores = self._scores_of(batch, torch.arange(len(offsets) - 1, device=device))
         if scores.requires_grad:
             torch.autograd.grad(scores.sum(), [p for p in self.parameters() if p.requires_grad], allow_unused=True)
-
-    def fewer_tokens(self, tokens: int | None = None) -> int | None:
-        half = (tokens or self.budget(next(self.parameters()).device)) // 2
-        return half if half >= 64 else None
-
-    def spare(self, retries: int = 0) -> bool:
-        """Need less memory for training from now on, and say so; False where nothing is left to spare.
-
-        The first time smaller micro-batches may do. Their activations together stay as they are, so the next step is
-        to keep none (``checkpointing``).
-
-        Args:
-            retries: how often the batch at hand has failed before.
-        """
-        if retries and not self.checkpointing:
-            self.checkpointing = True
-            log.warning("out of memory: training goes on with checkpointing, about a third slower")
-            return True
-        tokens = self.fewer_tokens()
-        if tokens is not None:
-            self.batch_tokens = tokens
-            log.warning("out of memory: training goes on with %d tokens at once", tokens)
-            return True
-        if not self.checkpointing:
-            return self.spare(retries=1)
-        return False
 
     @property
     def in_float32_alone(self) -> str | None:
@@ -277,14 +242,14 @@ class CrossEncoder(TextScorer):
         if head is None:
             return self.model(**self._padded_inputs(batch, docs)).logits[:, 0].float()
         if self._packs:
-            first = packed.first_states(network, batch, docs, self._takes_segments)
+            first = packed.first_states(network, batch.tokens, docs, self._takes_segments)
         else:
             first = encoder_of(network)(**self._padded_inputs(batch, docs)).last_hidden_state[:, 0]
         with torch.autocast(first.device.type, enabled=False):
             return head(network, first.to(self._head_dtype)).view(-1).float()
 
     def _padded_inputs(self, batch: TextLists, docs: Tensor) -> dict[str, Tensor]:
-        ids, segments, mask = padded(batch, docs, self.network.config.pad_token_id or 0)
+        ids, segments, mask = padded(batch.tokens, docs, self.network.config.pad_token_id or 0)
         inputs = {"input_ids": ids, "attention_mask": mask.long()}
         return {**inputs, "token_type_ids": segments} if self._takes_segments else inputs
 

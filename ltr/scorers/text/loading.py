@@ -48,29 +48,81 @@ def load(
     from transformers import AutoModelForSequenceClassification
 
     config = _config(source, revision)
-    _set_dropout(config, "attention_dropout", ATTENTION_DROPOUT, attention_dropout)
-    _set_dropout(config, "dropout", HIDDEN_DROPOUT, dropout)
     _set_dropout(config, "head_dropout", HEAD_DROPOUT, head_dropout)
+    prepare(config, "CrossEncoder", source, attention_dropout, dropout, layers)
+    model, missing = opened(AutoModelForSequenceClassification, config, "CrossEncoder", source, revision)
+    lost = [name for name in missing if not in_head(model, name)]
+    _refuse_lost(lost, "CrossEncoder", source)
+    if missing:
+        log.info("%s has no scoring head: %s start from random values", source, ", ".join(missing))
+    return model, bool(missing)
+
+
+def load_encoder(
+    kind: Any,
+    who: str,
+    source: str,
+    attention_dropout: float | None,
+    dropout: float | None,
+    layers: int | None,
+    revision: str | None,
+) -> Any:
+    """transformers' model of texts that are read alone: an encoder, or one with its masked-LM head.
+
+    Args:
+        kind: transformers' class that opens it, such as ``AutoModel``.
+        who: the scorer, for messages.
+        source, attention_dropout, dropout, layers, revision: see ``CrossEncoder``.
+
+    Raises:
+        ConfigError: as ``load`` does, and for a cross-encoder.
+    """
+    config = config_of(source, revision, who)
+    if any("ForSequenceClassification" in name for name in config.architectures or ()):
+        raise ConfigError(
+            f"{who}: {source} is a cross-encoder ({config.architectures[0]}), which reads query and document together and "
+            f"gives no vectors; start from its backbone, or take model.scorer=CrossEncoder"
+        )
+    prepare(config, who, source, attention_dropout, dropout, layers)
+    model, missing = opened(kind, config, who, source, revision)
+    # no vector is made by a pooler: what stands there stays as it is
+    _refuse_lost([name for name in missing if "pooler." not in name], who, source)
+    for name, parameter in model.named_parameters():
+        if "pooler." in name:
+            parameter.requires_grad_(False)
+    return model
+
+
+def prepare(
+    config: Any, who: str, source: str, attention_dropout: float | None, dropout: float | None, layers: int | None
+) -> None:
+    """Set dropout and the number of layers in a configuration. Raises ConfigError for what cannot be."""
+    _set_dropout(config, "attention_dropout", ATTENTION_DROPOUT, attention_dropout, who)
+    _set_dropout(config, "dropout", HIDDEN_DROPOUT, dropout, who)
     if layers is not None:
         if not 1 <= layers <= config.num_hidden_layers:
-            raise ConfigError(
-                f"CrossEncoder: layers must be 1 to {config.num_hidden_layers} for {source}, got {layers}"
-            )
+            raise ConfigError(f"{who}: layers must be 1 to {config.num_hidden_layers} for {source}, got {layers}")
         config.num_hidden_layers = layers
-    _check_weights(source)
+
+
+def opened(kind: Any, config: Any, who: str, source: str, revision: str | None) -> tuple[Any, list[str]]:
+    """(a model, the tensors that its weights lack). Raises ConfigError where it cannot be opened safely."""
+    _check_weights(source, who)
     try:
         with quiet():
-            model, report = AutoModelForSequenceClassification.from_pretrained(
+            model, report = kind.from_pretrained(
                 source, config=config, revision=revision or "main", use_safetensors=True, trust_remote_code=False,
                 dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True,
             )  # fmt: skip
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ConfigError(f"CrossEncoder: cannot open {source}: {_first_line(error)}") from error
-    _check_report(model, report, source)
-    missing = sorted(report["missing_keys"])
-    if missing:
-        log.info("%s has no scoring head: %s start from random values", source, ", ".join(missing))
-    return model, bool(missing)
+        raise ConfigError(f"{who}: cannot open {source}: {_first_line(error)}") from error
+    wrong = sorted(entry[0] for entry in report["mismatched_keys"])
+    if wrong:
+        raise ConfigError(
+            f"{who}: {len(wrong)} tensors in {source} have another size than config.json says, such as {wrong[0]}; "
+            "the two files do not belong together"
+        )
+    return model, sorted(report["missing_keys"])
 
 
 def empty(source: str) -> tuple[Any, int]:
@@ -161,35 +213,19 @@ def max_positions(config: Any) -> int | None:
     return positions
 
 
-def check_length(config: Any, source: str, max_length: int) -> None:
+def check_length(config: Any, source: str, max_length: int, who: str = "CrossEncoder") -> None:
     """Raise ConfigError unless the model from ``source`` has positions for ``max_length`` tokens."""
     positions = max_positions(config)
     if positions is not None and max_length > positions:
         raise ConfigError(
-            f"CrossEncoder: {source} reads at most {positions} tokens, got texts of up to {max_length}; set max_length to "
+            f"{who}: {source} reads at most {positions} tokens, got texts of up to {max_length}; set max_length to "
             f"{positions} or less"
         )
 
 
 def _config(source: str, revision: str | None) -> Any:
-    from transformers import AutoConfig
-
-    folder = Path(source)
-    if folder.is_dir() and not (folder / "config.json").exists():
-        inside = sorted(p.parent for p in folder.glob("*/config.json"))
-        hint = f"; did you mean {inside[0]}?" if inside else ""
-        if (folder / FILE).exists():
-            hint = "; it holds a scorer on features: open it with ltr.inference.FeatureRanker.load"
-        raise ConfigError(f"CrossEncoder: the folder {source} holds no config.json, so it is no saved model{hint}")
-    if not folder.is_dir() and (folder.is_absolute() or source.startswith((".", "~")) or source.count("/") > 1):
-        raise ConfigError(f"CrossEncoder: no folder {source}; give a folder with config.json or a hub id")
-    try:
-        config = AutoConfig.from_pretrained(source, revision=revision or "main", trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        offline = " (the hub is switched off by HF_HUB_OFFLINE)" if os.environ.get("HF_HUB_OFFLINE") else ""
-        raise ConfigError(
-            f"CrossEncoder: {source} is neither a folder here nor a model that can be fetched{offline}: {_first_line(error)}"
-        ) from error
+    """The configuration of a model with one logit."""
+    config = config_of(source, revision, "CrossEncoder")
     classifies = any("ForSequenceClassification" in name for name in config.architectures or ())
     if classifies and config.num_labels != 1:
         raise ConfigError(
@@ -200,41 +236,58 @@ def _config(source: str, revision: str | None) -> Any:
     return config
 
 
-def _check_weights(source: str) -> None:
+def config_of(source: str, revision: str | None, who: str) -> Any:
+    """transformers' configuration of a model. Raises ConfigError, in the name of ``who``, where there is none."""
+    from transformers import AutoConfig
+
+    folder = Path(source)
+    if folder.is_dir() and not (folder / "config.json").exists():
+        inside = sorted(p.parent for p in folder.glob("*/config.json"))
+        hint = f"; did you mean {inside[0]}?" if inside else ""
+        if (folder / FILE).exists():
+            hint = "; it holds a scorer on features: open it with ltr.inference.FeatureRanker.load"
+        raise ConfigError(f"{who}: the folder {source} holds no config.json, so it is no saved model{hint}")
+    if not folder.is_dir() and (folder.is_absolute() or source.startswith((".", "~")) or source.count("/") > 1):
+        raise ConfigError(f"{who}: no folder {source}; give a folder with config.json or a hub id")
+    try:
+        return AutoConfig.from_pretrained(source, revision=revision or "main", trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        offline = " (the hub is switched off by HF_HUB_OFFLINE)" if os.environ.get("HF_HUB_OFFLINE") else ""
+        raise ConfigError(
+            f"{who}: {source} is neither a folder here nor a model that can be fetched{offline}: {_first_line(error)}"
+        ) from error
+
+
+def _check_weights(source: str, who: str) -> None:
     folder = Path(source)
     if folder.is_dir() and not list(folder.glob("*.safetensors")):
         pickled = [p.name for p in sorted(folder.glob("*.bin"))]
         got = f"only {', '.join(pickled)}, which may run code when opened" if pickled else "no weights"
         raise ConfigError(
-            f"CrossEncoder: {source} must hold its weights as *.safetensors, found {got}; save it again with "
+            f"{who}: {source} must hold its weights as *.safetensors, found {got}; save it again with "
             "transformers' save_pretrained"
         )
 
 
-def _check_report(model: Any, report: dict[str, Any], source: str) -> None:
-    """Refuse what transformers would fill with random values: encoder weights that are absent or of another size."""
-    wrong = sorted(entry[0] for entry in report["mismatched_keys"])
-    if wrong:
-        raise ConfigError(
-            f"CrossEncoder: {len(wrong)} tensors in {source} have another size than config.json says, such as {wrong[0]}; "
-            "the two files do not belong together"
-        )
-    lost = sorted(name for name in report["missing_keys"] if not in_head(model, name))
+def _refuse_lost(lost: list[str], who: str, source: str) -> None:
+    """Refuse what transformers would fill with random values: encoder weights that are absent."""
     if lost:
         raise ConfigError(
-            f"CrossEncoder: the weights in {source} lack {len(lost)} tensors of the encoder, such as {lost[0]}; "
+            f"{who}: the weights in {source} lack {len(lost)} tensors of the encoder, such as {lost[0]}; "
             "they belong to another architecture than config.json says"
         )
 
 
-def _set_dropout(config: Any, what: str, names: tuple[str, ...], value: float | None) -> None:
+def _set_dropout(
+    config: Any, what: str, names: tuple[str, ...], value: float | None, who: str = "CrossEncoder"
+) -> None:
     if value is None:
         return
     if not 0 <= value < 1:
-        raise ConfigError(f"CrossEncoder: {what} must be at least 0 and below 1, got {value}")
+        raise ConfigError(f"{who}: {what} must be at least 0 and below 1, got {value}")
     known = [name for name in names if hasattr(config, name)]
     if not known and value > 0:
-        raise ConfigError(f"CrossEncoder: a {config.model_type} model has no setting for {what}; leave it out")
+        raise ConfigError(f"{who}: a {config.model_type} model has no setting for {what}; leave it out")
     for name in known:
         setattr(config, name, value)
 

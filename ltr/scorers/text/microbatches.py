@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ltr.batch import TextLists
+from ltr.batch import TokenRows
 
 #: (number of documents, their common length), in the order in which they stand
 Runs = list[tuple[int, int]]
@@ -60,18 +60,18 @@ def filled(lengths: Tensor, tokens: int, docs: int | None = None) -> list[Tensor
     return [*pieces, order[start:]]
 
 
-def padded(batch: TextLists, docs: Tensor, pad_id: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The token ids, segment ids and mask [docs, longest] of some documents of a batch, padded on the right."""
-    lengths = batch.lengths[docs]
+def padded(tokens: TokenRows, docs: Tensor, pad_id: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The token ids, segment ids and mask [docs, longest] of some documents, padded on the right."""
+    lengths = tokens.lengths[docs]
     places = torch.arange(int(lengths.max()), device=lengths.device)
     mask = places < lengths[:, None]
     # places beyond a document would run into its neighbour, or off the stream's end
-    at = (batch.tokens.offsets[docs, None] + places).masked_fill(~mask, 0)
-    return batch.tokens.ids[at].masked_fill(~mask, pad_id), batch.tokens.marks[at].masked_fill(~mask, 0), mask
+    at = (tokens.offsets[docs, None] + places).masked_fill(~mask, 0)
+    return tokens.ids[at].masked_fill(~mask, pad_id), tokens.marks[at].masked_fill(~mask, 0), mask
 
 
 class Row(NamedTuple):
-    """Some documents of a batch as one row of tokens, one after the other.
+    """Some documents as one row of tokens, one after the other.
 
     Attributes:
         input_ids: [tokens].
@@ -90,21 +90,19 @@ class Row(NamedTuple):
     runs: Runs
 
 
-def row(batch: TextLists, docs: Tensor) -> Row:
+def row(tokens: TokenRows, docs: Tensor) -> Row:
     """Documents as a row; sorted by length they make the fewest runs.
 
-    >>> from ltr.batch import TokenRows
     >>> tokens = TokenRows(torch.tensor([7, 8, 9]), torch.tensor([0, 0, 1]), torch.tensor([0, 1, 3]))
-    >>> batch = TextLists(torch.tensor([0, 2]), tokens=tokens)
-    >>> one_row = row(batch, torch.tensor([1, 0]))
+    >>> one_row = row(tokens, torch.tensor([1, 0]))
     >>> one_row.input_ids.tolist(), one_row.positions.tolist(), one_row.runs
     ([8, 9, 7], [0, 1, 0], [(1, 2), (1, 1)])
     """
-    lengths = batch.lengths[docs]
+    lengths = tokens.lengths[docs]
     ends = lengths.cumsum(0)
     starts = ends - lengths
     positions = torch.arange(int(ends[-1]), device=ends.device) - starts.repeat_interleave(lengths)
-    at = batch.tokens.offsets[docs].repeat_interleave(lengths) + positions
+    at = tokens.offsets[docs].repeat_interleave(lengths) + positions
     common, counts = lengths.unique_consecutive(return_counts=True)
     runs = list(zip(counts.tolist(), common.tolist(), strict=True))
-    return Row(batch.tokens.ids[at], batch.tokens.marks[at], positions, ends, starts, runs)
+    return Row(tokens.ids[at], tokens.marks[at], positions, ends, starts, runs)

@@ -12,8 +12,9 @@ from typing import Any
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ltr.batch import TextLists
+from ltr.batch import TokenRows
 from ltr.scorers.text import first_token
+from ltr.scorers.text.heads import encoder_of
 from ltr.scorers.text.microbatches import Row, row
 from ltr.scorers.text.row_attention import attention
 
@@ -64,25 +65,35 @@ def _obstacle(config: Any, version: str) -> str | None:
     return None
 
 
-def first_states(model: Any, batch: TextLists, docs: Tensor, segments: bool) -> Tensor:
+def first_states(model: Any, tokens: TokenRows, docs: Tensor, segments: bool) -> Tensor:
     """Hidden states [docs, hidden] of the first tokens of some documents, which are sorted by length."""
-    line = row(batch, docs)
-    inputs = inputs_of(model.config, line, segments)
-    bounds = pad(line.ends, (1, 0)).int() if line.ends.device.type == "cuda" else None
+    line = row(tokens, docs)
     if model.config.model_type == "modernbert":
-        # else it would draw a mask of the whole row against itself, which packed attention does not read
-        unmasked = {"full_attention": None, "sliding_attention": None}
-        whole = model.base_model(**inputs, attention_mask=unmasked, runs=line.runs, bounds=bounds)
-        return whole.last_hidden_state[0, line.starts]
+        return states_of(model, line, segments)[line.starts]
+    bounds = _bounds(line)
     encoder, last = first_token.split(model)
+    inputs = inputs_of(model.config, line, segments)
     states = encoder(**inputs, runs=line.runs, bounds=bounds).last_hidden_state[0]
     return first_token.last_states(model, last, states, line.starts, line.runs, bounds)
 
 
-def inputs_of(config: Any, line: Row, segments: bool) -> dict[str, Tensor]:
+def states_of(model: Any, line: Row, segments: bool) -> Tensor:
+    """Hidden states [tokens, hidden] of a row of documents."""
+    inputs = inputs_of(model.config, line, segments)
+    if model.config.model_type == "modernbert":
+        # else it would draw a mask of the whole row against itself, which packed attention does not read
+        inputs["attention_mask"] = {"full_attention": None, "sliding_attention": None}
+    return encoder_of(model)(**inputs, runs=line.runs, bounds=_bounds(line)).last_hidden_state[0]
+
+
+def _bounds(line: Row) -> Tensor | None:
+    return pad(line.ends, (1, 0)).int() if line.ends.device.type == "cuda" else None
+
+
+def inputs_of(config: Any, line: Row, segments: bool) -> dict[str, Any]:
     """What an encoder's embeddings take, for a row of documents; ``segments``: whether it tells token types apart."""
     positions = _from_padding(line, config.pad_token_id) if config.model_type in FROM_PADDING else line.positions
-    inputs = {"input_ids": line.input_ids[None], "position_ids": positions[None]}
+    inputs: dict[str, Any] = {"input_ids": line.input_ids[None], "position_ids": positions[None]}
     return {**inputs, "token_type_ids": line.segment_ids[None]} if segments else inputs
 
 

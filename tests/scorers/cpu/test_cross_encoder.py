@@ -253,7 +253,7 @@ def test_queries_of_models_with_two_separators():
     """<s> q </s></s> d </s>, and a document without any separator, which is all query."""
     ids = torch.tensor([0, 7, 8, 2, 2, 9, 9, 2, 0, 7, 9])
     batch = TextLists(torch.tensor([0, 2]), tokens=TokenRows(ids, torch.zeros_like(ids), torch.tensor([0, 8, 11])))
-    line = fused_module.row(batch, torch.tensor([1, 0]))
+    line = fused_module.row(batch.tokens, torch.tensor([1, 0]))
     assert fused_module.query_rows(line, 2).tolist() == [0, 1, 2, 3, 4, 5, 6]
 
 

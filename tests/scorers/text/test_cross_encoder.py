@@ -96,7 +96,7 @@ def test_architectures_score_as_transformers_does(tmp_path, kind, packs):
 def test_the_wrapped_model_keeps_its_usual_padded_forward(scorer):
     """Packing must not change what the model does for others, who pad."""
     batch = random_batch([4], seed=5)
-    ids, segments, mask = padded(batch, torch.arange(4), 0)
+    ids, segments, mask = padded(batch.tokens, torch.arange(4), 0)
     scores = scorer.eval().model(input_ids=ids, attention_mask=mask.long(), token_type_ids=segments).logits[:, 0]
     torch.testing.assert_close(scores[None], scorer(batch), rtol=1e-5, atol=1e-5)
 

@@ -37,7 +37,7 @@ def test_padding_takes_nothing_from_neighbours():
             torch.tensor([7, 8, 9, 4, 5, 6]), torch.tensor([1, 1, 1, 0, 1, 1]), torch.tensor([0, 3, 4, 6])
         ),
     )
-    ids, segments, mask = padded(batch, torch.tensor([2, 1]), pad_id=99)
+    ids, segments, mask = padded(batch.tokens, torch.tensor([2, 1]), pad_id=99)
     assert ids.tolist() == [[5, 6], [4, 99]]
     assert segments.tolist() == [[1, 1], [0, 0]]
     assert mask.tolist() == [[True, True], [True, False]]

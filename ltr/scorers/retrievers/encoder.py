@@ -1,0 +1,196 @@
+"""Running a transformer over texts that are read alone: packed, a few at a time, with or without kept activations."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from ltr.batch import TokenRows
+from ltr.errors import ConfigError
+from ltr.io.models import located
+from ltr.scorers import architectures
+from ltr.scorers.base import half_or_single
+from ltr.scorers.retrievers.base import Retriever
+from ltr.scorers.retrievers.layout import Layout, layout_of
+from ltr.scorers.text import loading, packed
+from ltr.scorers.text.heads import encoder_of
+from ltr.scorers.text.microbatches import Row, filled, padded, plan, row
+from ltr.scorers.text.sparing import Sparing
+from ltr.scorers.views import plain
+from ltr.settings import Prompts
+
+log = logging.getLogger(__name__)
+
+Own = TypeVar("Own", bound="EncodingRetriever")
+
+
+class EncodingRetriever(Sparing, Retriever):
+    """A retriever around a transformer, which trains.
+
+    With ``checkpointing`` nothing but its results is kept of each micro-batch; the backward pass computes them again one
+    by one, with the random numbers of the first time (*gradient caching*). Gradients are those without it; batches may be
+    as large as their vectors fit into memory.
+
+    Args:
+        model: folder, hub id or ``package:NAME/PATH``; safetensors only, no code from the hub is run.
+        kind: transformers' class that opens it.
+        query_prompt: stands before each query, such as ``"query: "``; None as the model says.
+        doc_prompt: stands before each document, likewise.
+        attention_dropout, dropout, layers, freeze_layers, checkpointing, batch_tokens, batch_docs, revision: as of
+            ``CrossEncoder``.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        kind: Any,
+        query_prompt: str | None,
+        doc_prompt: str | None,
+        attention_dropout: float,
+        dropout: float | None,
+        layers: int | None,
+        freeze_layers: int,
+        checkpointing: bool,
+        batch_tokens: int | None,
+        batch_docs: int | None,
+        revision: str | None,
+    ):
+        super().__init__()
+        name = type(self).__name__
+        if any(bound is not None and bound < 1 for bound in (batch_tokens, batch_docs)):
+            raise ConfigError(
+                f"{name}: batch_tokens and batch_docs must be at least 1, got {batch_tokens}, {batch_docs}"
+            )
+        self.checkpointing, self.batch_tokens, self.batch_docs = checkpointing, batch_tokens, batch_docs
+        self.revision, place = revision, located(model)
+        #: what the folder says of itself where it is one of sentence-transformers
+        self.layout: Layout | None = layout_of(place, revision, name)
+        self.source = place if self.layout is None else self.layout.source
+        self.usual_length = None if self.layout is None else self.layout.max_length
+        said = Prompts() if self.layout is None else self.layout.prompts
+        given = zip(said, (query_prompt, doc_prompt), strict=True)
+        self.prompts = Prompts(*(old if new is None else new for old, new in given))
+        self.model = loading.load_encoder(kind, name, self.source, attention_dropout, dropout, layers, revision)
+        self._freeze(freeze_layers)
+        obstacle = packed.enable(self.model)
+        self._packs = obstacle is None
+        self._takes_segments = loading.takes_segments(self.model)
+        if obstacle is not None:
+            log.info("%s is computed padded: %s", self.config.model_type, obstacle)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if self._packs:  # in the process that it was sent to
+            packed.register()
+
+    @property
+    def network(self) -> Any:
+        """transformers' model itself, compiled or not."""
+        return plain(self.model)
+
+    @property
+    def config(self) -> Any:
+        return self.network.config
+
+    @property
+    def saved(self) -> nn.Module:
+        return self.network
+
+    @classmethod
+    def load(cls: type[Own], folder: str | os.PathLike) -> Own:
+        """Open a saved folder (or a hub id), in evaluation mode."""
+        return cls(os.fspath(folder)).eval()  # type: ignore[call-arg]
+
+    def parts(self) -> dict[str, list[nn.Parameter]]:
+        own = {id(p) for p in self.network.parameters()}
+        trained = [p for p in self.parameters() if p.requires_grad]
+        return {
+            "encoder": [p for p in trained if id(p) in own],
+            "head": [p for p in trained if id(p) not in own],
+        }
+
+    def in_pieces(self, compute: Callable[[Tensor], Tensor], rows: TokenRows, tokens: int | None) -> list[Any]:
+        """[(rows, what ``compute`` gives for them)] for micro-batches of alike lengths; see ``checkpointing``."""
+        lengths = rows.lengths
+        most = tokens or self.budget(lengths.device)
+        if self._packs:
+            pieces = filled(lengths, most, self.batch_docs)
+        else:
+            pieces = plan(lengths, most, self.batch_docs, architectures.apart(self.config, rows))
+        run = compute
+        if self.checkpointing and torch.is_grad_enabled():
+            run = partial(checkpoint, compute, use_reentrant=False)
+        return [(piece, run(piece)) for piece in pieces]
+
+    def by_row(self, compute: Callable[[Tensor], Tensor], rows: TokenRows, tokens: int | None) -> Tensor:
+        """[rows, ...] what ``compute`` gives for micro-batches of rows, in their order."""
+
+        def computed() -> Tensor:
+            pieces = self.in_pieces(compute, rows, tokens)
+            order = torch.cat([piece for piece, _ in pieces]).argsort()
+            return torch.cat([values for _, values in pieces])[order]
+
+        return self.sparing(computed)
+
+    def states(self, rows: TokenRows, piece: Tensor) -> tuple[Tensor, Row]:
+        """The last states [tokens, hidden] of some rows, one after the other, and where they stand."""
+        line = row(rows, piece)
+        if self._packs:
+            return packed.states_of(self.network, line, self._takes_segments), line
+        ids, segments, mask = padded(rows, piece, self.config.pad_token_id or 0)
+        inputs = {"input_ids": ids, "attention_mask": mask.long()}
+        if self._takes_segments:
+            inputs["token_type_ids"] = segments
+        return encoder_of(self.network)(**inputs).last_hidden_state[mask], line
+
+    def lowered(self: Own, dtype: torch.dtype = torch.bfloat16) -> Own:
+        """A copy for encoding alone whose encoder works in ``dtype``; pooling stays in float32.
+
+        Raises:
+            ConfigError: the architecture computes in float32 alone.
+        """
+        alone = architectures.IN_FLOAT32_ALONE.get(self.config.model_type)
+        if alone is not None:
+            raise ConfigError(
+                f"{type(self).__name__}: {self.source} computes in float32 alone: {alone} in transformers takes no "
+                f"{str(dtype).removeprefix('torch.')}; take precision 32"
+            )
+        copied = copy.deepcopy(self).requires_grad_(False)
+        for parameter in copied.network.parameters():
+            parameter.data = parameter.data.to(dtype)
+        return copied
+
+    def for_scoring(self, device: torch.device, precision: str | None) -> Retriever:
+        if precision == "auto" and self.config.model_type in architectures.IN_FLOAT32_ALONE:
+            precision = "32"
+        dtype = half_or_single(device, precision)
+        if precision is not None and device.type == "cpu" and (made := self.fused(dtype)) is not None:
+            return made
+        if precision is not None and dtype == torch.bfloat16:
+            return self.lowered(dtype).to(device)
+        found = super().for_scoring(device, precision)
+        assert isinstance(found, Retriever)
+        return found
+
+    def fused(self, dtype: torch.dtype) -> Retriever | None:
+        """What encodes on a CPU with fewer operations; None where there is nothing such. Default: None."""
+        return None
+
+    def _freeze(self, layers: int) -> None:
+        if not layers:
+            return
+        stack = loading.encoder_layers(self.network)
+        if not 0 <= layers <= len(stack):
+            raise ConfigError(
+                f"{type(self).__name__}: freeze_layers must be 0 to {len(stack)} for {self.source}, got {layers}"
+            )
+        for module in (self.network.base_model.embeddings, *stack[:layers]):
+            module.requires_grad_(False)

@@ -1,0 +1,177 @@
+"""The folders of sentence-transformers: which modules stand behind the encoder, what they do, and which prompts there are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ltr.errors import ConfigError, DataError
+from ltr.settings import Prompts
+
+MODULES = "modules.json"
+FACTS = "config_sentence_transformers.json"
+LENGTHS = "sentence_bert_config.json"
+#: our names of poolings -> theirs
+POOLINGS = {"mean": "mean", "first": "cls", "last": "lasttoken"}
+#: their older way to say it, which all versions read
+FLAGS = {
+    "mean": "pooling_mode_mean_tokens",
+    "cls": "pooling_mode_cls_token",
+    "lasttoken": "pooling_mode_lasttoken",
+    "max": "pooling_mode_max_tokens",
+    "mean_sqrt_len_tokens": "pooling_mode_mean_sqrt_len_tokens",
+    "weightedmean": "pooling_mode_weightedmean_tokens",
+}
+#: names that documents' prompts have, in the order in which they are looked for
+DOC_PROMPTS = ("document", "passage", "corpus")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a folder says of itself.
+
+    Attributes:
+        source: where transformers opens the encoder.
+        kinds: class names of the modules, such as ``("Transformer", "Pooling", "Normalize")``.
+        folders: of the modules, by their class names.
+        prompts: of queries and documents.
+        similarity: ``cos`` or ``dot``; None where it does not say.
+        max_length: tokens that are read of a text; None where it does not say.
+    """
+
+    source: str
+    kinds: tuple[str, ...]
+    folders: Mapping[str, str]
+    prompts: Prompts
+    similarity: str | None
+    max_length: int | None
+
+    def config(self, kind: str, revision: str | None) -> dict[str, Any]:
+        """The configuration of a module."""
+        return _read(self.source, f"{self.folders[kind]}/config.json".lstrip("/"), revision) or {}
+
+
+def layout_of(source: str, revision: str | None, who: str) -> Layout | None:
+    """The layout of a folder (or a hub id) of sentence-transformers; None for a plain model of transformers.
+
+    Raises:
+        ConfigError: an encoder in a place where ltr does not open it.
+        DataError: a file that cannot be understood.
+    """
+    modules = _read(source, MODULES, revision)
+    if modules is None:
+        return None
+    kinds = tuple(str(one["type"]).rpartition(".")[2] for one in modules)
+    folders = {kind: str(one["path"]) for kind, one in zip(kinds, modules, strict=True)}
+    inside = folders.get("Transformer", folders.get("MLMTransformer", ""))
+    if inside and not Path(source).is_dir():
+        raise ConfigError(f"{who}: {source} keeps its encoder in {inside}; download it, and give the folder")
+    facts = _read(source, FACTS, revision) or {}
+    lengths = _read(source, f"{inside}/{LENGTHS}".lstrip("/"), revision) or {}
+    prompts = facts.get("prompts") or {}
+    doc = next((prompts[name] for name in DOC_PROMPTS if prompts.get(name)), "")
+    similarity = {"cosine": "cos", "dot": "dot"}.get(facts.get("similarity_fn_name") or "")
+    return Layout(
+        str(Path(source) / inside) if inside else source,
+        kinds,
+        folders,
+        Prompts(prompts.get("query") or "", doc),
+        similarity,
+        lengths.get("max_seq_length"),
+    )
+
+
+def pooling_of(layout: Layout, revision: str | None, who: str) -> tuple[str, bool]:
+    """(our name of the pooling, whether vectors are normalised).
+
+    Raises:
+        ConfigError: modules or a pooling that ltr does not have.
+    """
+    wrong = [kind for kind in layout.kinds if kind not in ("Transformer", "Pooling", "Normalize")]
+    if wrong or "Pooling" not in layout.kinds:
+        what = f"a module {wrong[0]}" if wrong else "no Pooling"
+        raise ConfigError(
+            f"{who}: {layout.source} has {what}; a bi-encoder is Transformer, Pooling and perhaps Normalize"
+        )
+    config = layout.config("Pooling", revision)
+    mode = config.get("pooling_mode") or [name for name, flag in FLAGS.items() if config.get(flag)]
+    names = [mode] if isinstance(mode, str) else list(mode)
+    ours = {theirs: own for own, theirs in POOLINGS.items()}
+    if len(names) != 1 or names[0] not in ours:
+        raise ConfigError(
+            f"{who}: {layout.source} pools by {' and '.join(names) or 'nothing'}; ltr pools by {', '.join(ours)}"
+        )
+    if not config.get("include_prompt", True) and any(layout.prompts):
+        raise ConfigError(
+            f"{who}: {layout.source} leaves its prompts out of the pooling (include_prompt), which ltr does not; take a "
+            "model that includes them, or one without prompts"
+        )
+    return ours[names[0]], "Normalize" in layout.kinds
+
+
+def write_layout(
+    folder: Path,
+    modules: Mapping[str, tuple[str, Mapping[str, Any]]],
+    prompts: Prompts,
+    similarity: str,
+    max_length: int,
+    kind: str = "SentenceTransformer",
+) -> None:
+    """Write what makes a folder of transformers one of sentence-transformers.
+
+    Args:
+        folder: holds the encoder already.
+        modules: class path -> (name of its folder, empty for the encoder's; its configuration).
+        prompts: of queries and documents.
+        similarity: their name of it.
+        max_length: tokens that are read of a text.
+        kind: their class that opens the folder.
+    """
+    listed = []
+    for at, (path, (name, config)) in enumerate(modules.items()):
+        listed.append({"idx": at, "name": str(at), "path": name, "type": path})
+        if name:
+            (folder / name).mkdir()
+            _write(folder / name / "config.json", config)
+    _write(folder / MODULES, listed)
+    _write(
+        folder / LENGTHS,
+        {"max_seq_length": max_length, "do_lower_case": False, **dict(modules)[next(iter(modules))][1]},
+    )
+    facts = {
+        "model_type": kind,
+        "prompts": {"query": prompts.query, "document": prompts.doc},
+        "default_prompt_name": None,
+        "similarity_fn_name": similarity,
+    }
+    _write(folder / FACTS, facts)
+
+
+def _write(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _read(source: str, name: str, revision: str | None) -> Any:
+    """A JSON file beside a model; None where there is none."""
+    if Path(source).is_dir():
+        path = Path(source) / name
+        if not path.is_file():
+            return None
+    else:
+        from transformers.utils.hub import cached_file
+
+        found = cached_file(
+            source, name, revision=revision or "main",
+            _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False,
+            _raise_exceptions_for_gated_repo=False,
+        )  # fmt: skip
+        if found is None:
+            return None
+        path = Path(found)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path}: not JSON, as sentence-transformers writes it: {error}") from error

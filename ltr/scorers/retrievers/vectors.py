@@ -1,0 +1,82 @@
+"""Retrievers with one vector for each text: pooling, similarity, scale."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from ltr.batch import TokenRows
+from ltr.scorers.retrievers.base import Retriever, products
+from ltr.scorers.text.microbatches import Row
+
+Pooling = Literal["mean", "first", "last"]
+Similarity = Literal["cos", "dot"]
+POOLINGS = ("mean", "first", "last")
+SIMILARITIES = ("cos", "dot")
+
+
+class VectorScorer(Retriever):
+    """A retriever whose texts are vectors, and whose scores are their inner products.
+
+    One's own defines ``vectors`` and keeps ``pooling``, ``similarity``, ``log_scale`` and ``shift``.
+    """
+
+    pooling: Pooling
+    similarity: Similarity
+    #: logarithm of what products are multiplied by; None for 1
+    log_scale: Tensor | None
+    #: what is added then; None for 0
+    shift: Tensor | None
+
+    @property
+    def dim(self) -> int:
+        """Numbers of a vector."""
+        return int(self.config.hidden_size)
+
+    def vectors(self, rows: TokenRows, tokens: int | None) -> Tensor:
+        """[rows, dim] pooled states, in any length."""
+        raise NotImplementedError(f"{type(self).__name__} must define vectors")
+
+    def encode(self, rows: TokenRows, tokens: int | None = None) -> Tensor:
+        """[rows, dim] float32 vectors, of length 1 where the similarity is ``cos``.
+
+        Args:
+            rows: texts, as ``reader`` makes them.
+            tokens: most tokens computed at once this time; None for the scorer's own.
+        """
+        if not len(rows):
+            return next(self.parameters()).new_zeros(0, self.dim)
+        self.check_length(int(rows.lengths.max()))
+        found = self.vectors(rows, tokens)
+        return normalize(found, dim=-1) if self.similarity == "cos" else found
+
+    def encode_queries(self, rows: TokenRows, tokens: int | None = None) -> Tensor:
+        return self.encode(rows, tokens)
+
+    def encode_docs(self, rows: TokenRows, tokens: int | None = None) -> Tensor:
+        return self.encode(rows, tokens)
+
+    def scores_of(self, queries: Any, docs: Any, owners: Tensor, rows: Tensor) -> Tensor:
+        with torch.autocast(queries.device.type, enabled=False):
+            found = products(self.scaled(queries), docs, owners, rows)
+        return found if self.shift is None else found + self.shift
+
+    def scaled(self, queries: Tensor) -> Tensor:
+        """Queries times the trained scale."""
+        return queries if self.log_scale is None else queries * self.log_scale.exp()
+
+
+def pooled(states: Tensor, line: Row, pooling: str) -> Tensor:
+    """[docs, hidden] float32 from the states [tokens, hidden] of documents that stand one after the other."""
+    if pooling == "first":
+        return states[line.starts].float()
+    if pooling == "last":
+        return states[line.ends - 1].float()
+    at, found = 0, []
+    for docs, length in line.runs:
+        found.append(states[at : at + docs * length].unflatten(0, (docs, length)).float().mean(1))
+        at += docs * length
+    return torch.cat(found)

@@ -1,0 +1,218 @@
+"""The bi-encoder gives the vectors of transformers and sentence-transformers, whatever the architecture and the batch."""
+
+import json
+import threading
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from ltr.batch import TokenRows, TwinLists
+from ltr.errors import ConfigError
+from ltr.scorers import BiEncoder, load_scorer
+from ltr.settings import TwinSettings
+from tests.tiny_model import save_tiny
+
+TEXTS = ["how to join two paths", "sort", "", "read a file and write the list of paths, " * 9, "split the string"]
+SETTINGS = TwinSettings(60, 30)
+
+
+def rows_of(model: BiEncoder, texts=TEXTS, queries=False) -> TokenRows:
+    reader = model.reader(SETTINGS)
+    return reader.queries(texts) if queries else reader.docs(texts)
+
+
+def one_by_one(model: BiEncoder, rows: TokenRows) -> torch.Tensor:
+    """Each text alone, without padding, by transformers' own call."""
+    found = []
+    for start, end in zip(rows.offsets[:-1], rows.offsets[1:], strict=True):
+        states = model.network(input_ids=rows.ids[None, start:end]).last_hidden_state[0].float()
+        found.append({"mean": states.mean(0), "first": states[0], "last": states[-1]}[model.pooling])
+    vectors = torch.stack(found)
+    return nn.functional.normalize(vectors, dim=-1) if model.similarity == "cos" else vectors
+
+
+@pytest.mark.parametrize("pooling", ["mean", "first", "last"])
+@pytest.mark.parametrize("kind", ["bert", "distilbert", "roberta", "mpnet", "modernbert"])
+def test_vectors_are_those_of_each_text_alone(tmp_path, kind, pooling):
+    folder = save_tiny(tmp_path / "m", kind)
+    for similarity in ("cos", "dot"):
+        model = BiEncoder(str(folder), pooling, similarity, batch_tokens=40).eval()
+        with torch.no_grad():
+            rows = rows_of(model)
+            torch.testing.assert_close(model.encode_docs(rows), one_by_one(model, rows), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("similarity", ["cos", "dot"])
+@pytest.mark.parametrize("pooling", ["mean", "first", "last"])
+def test_sentence_transformers_opens_what_is_saved(tiny_model, tmp_path, pooling, similarity):
+    theirs = pytest.importorskip("sentence_transformers")
+    model = BiEncoder(str(tiny_model), pooling, similarity, query_prompt="query: ", doc_prompt="the text: ").eval()
+    model.save(tmp_path / "saved", TwinSettings(40, 40))
+    other = theirs.SentenceTransformer(str(tmp_path / "saved"), device="cpu")
+    again = load_scorer(tmp_path / "saved")
+    assert (again.pooling, again.similarity, again.prompts) == (pooling, similarity, model.prompts)
+    reader = again.reader(TwinSettings.read(tmp_path / "saved"))
+    with torch.no_grad():
+        queries, docs = again.encode_queries(reader.queries(TEXTS)), again.encode_docs(reader.docs(TEXTS))
+    np.testing.assert_allclose(queries, other.encode_query(TEXTS), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(docs, other.encode_document(TEXTS), rtol=1e-5, atol=1e-5)
+    assert not np.allclose(queries, docs, atol=1e-2)
+    assert other.similarity_fn_name == {"cos": "cosine", "dot": "dot"}[similarity]
+
+
+@pytest.mark.parametrize("mode", ["mean", "cls", "lasttoken"])
+def test_what_sentence_transformers_saved_is_opened(tiny_model, tmp_path, mode):
+    theirs = pytest.importorskip("sentence_transformers")
+    from sentence_transformers.base.modules.normalize import Normalize
+    from sentence_transformers.base.modules.transformer import Transformer
+    from sentence_transformers.sentence_transformer.modules.pooling import Pooling
+
+    parts = [Transformer(str(tiny_model), max_seq_length=32), Pooling(32, pooling_mode=mode), Normalize()]
+    other = theirs.SentenceTransformer(modules=parts, device="cpu", prompts={"query": "what is ", "passage": "a "})
+    other.save(str(tmp_path / "theirs"))
+    model = load_scorer(tmp_path / "theirs")
+    assert isinstance(model, BiEncoder)
+    assert (model.similarity, *model.prompts) == ("cos", "what is ", "a ")
+    settings = model.usual_settings()
+    assert (settings.max_length, settings.max_query_length) == (32, 32)
+    with torch.no_grad():
+        found = model.encode_queries(model.reader(settings).queries(TEXTS))
+    np.testing.assert_allclose(found, other.encode_query(TEXTS), rtol=1e-5, atol=1e-5)
+
+
+def lists_of(rows: list[list[int]], queries: TokenRows, docs: TokenRows) -> TwinLists:
+    offsets = torch.tensor([0, *np.cumsum([len(own) for own in rows])])
+    flat = torch.tensor([row for own in rows for row in own])
+    return TwinLists(offsets, rows=flat, queries=queries, docs=docs)
+
+
+def test_scores_are_products_and_no_row_is_encoded_twice(tiny_model):
+    model = BiEncoder(str(tiny_model), scaled=True).eval()
+    with torch.no_grad():
+        model.shift.fill_(0.5)
+    queries, docs = rows_of(model, TEXTS[:3], queries=True), rows_of(model)
+    seen = []
+    model.network.embeddings.register_forward_pre_hook(
+        lambda m, a, k: seen.append(k["input_ids"].numel()), with_kwargs=True
+    )
+    with torch.no_grad():
+        scores = model(lists_of([[0, 1, 2, 3, 4], [4, 0], [1]], queries, docs))
+    assert sum(seen) == queries.ids.numel() + docs.ids.numel()
+    products = 20 * one_by_one(model, queries) @ one_by_one(model, docs).T + 0.5
+    torch.testing.assert_close(scores[0], products[0], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        scores[1], torch.stack([products[1, 4], products[1, 0], *torch.zeros(3)]), rtol=1e-5, atol=1e-5
+    )
+    assert scores[2].count_nonzero() == 1
+
+
+def test_saved_scale_and_shift_come_back(tiny_model, tmp_path):
+    model = BiEncoder(str(tiny_model), scaled=True)
+    with torch.no_grad():
+        model.shift.fill_(-2.0)
+        model.log_scale.fill_(1.5)
+    model.save(tmp_path / "saved", SETTINGS)
+    again = load_scorer(tmp_path / "saved")
+    assert (again.shift.item(), again.log_scale.item()) == (-2.0, 1.5)
+    fresh = BiEncoder(str(tiny_model), scaled=True)
+    fresh.take_weights(tmp_path / "saved")
+    assert (fresh.shift.item(), fresh.log_scale.item()) == (-2.0, 1.5)
+    assert {name: len(own) for name, own in again.parts().items()}["head"] == 2
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 20])
+def test_cached_gradients_are_the_true_ones_with_dropout_replayed(tiny_model, chunk):
+    """Dense = cached, dropout on: the same chunks draw the same numbers; the temperature (scale) is kept."""
+    texts = [" ".join(TEXTS[0].split()[: 1 + i % 5]) for i in range(20)]
+    found = {}
+    for cached in (False, True):
+        model = BiEncoder(str(tiny_model), dropout=0.3, scaled=True, checkpointing=cached, batch_docs=chunk).train()
+        queries, docs = rows_of(model, texts, queries=True), rows_of(model, texts)
+        torch.manual_seed(5)
+        scores = model.scaled(model.encode_queries(queries)) @ model.encode_docs(docs).T
+        nn.functional.cross_entropy(scores, torch.arange(20)).backward()
+        found[cached] = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    assert found[True].keys() == found[False].keys()
+    assert "log_scale" in found[True]
+    for name, gradient in found[True].items():
+        torch.testing.assert_close(gradient, found[False][name], rtol=1e-5, atol=1e-5)
+
+
+def test_chunks_of_1_7_and_all_agree_without_dropout(tiny_model):
+    found = []
+    for chunk in (1, 7, 20):
+        model = BiEncoder(str(tiny_model), dropout=0.0, checkpointing=True, batch_docs=chunk).train()
+        rows = rows_of(model, TEXTS * 4)
+        vectors = model.encode_docs(rows)
+        (vectors @ vectors.T).exp().mean().backward()
+        found.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found[0], found[2], rtol=1e-5, atol=1e-5)
+
+
+def test_threads_may_encode_at_once(tiny_model):
+    model = BiEncoder(str(tiny_model), batch_tokens=30).eval()
+    rows = rows_of(model)
+    with torch.no_grad():
+        wanted = model.encode_docs(rows)
+    found = {}
+
+    def work(i):
+        with torch.no_grad():
+            found[i] = model.encode_docs(rows)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert all(torch.equal(found[i], wanted) for i in range(4))
+
+
+def test_no_texts_give_no_vectors(tiny_model):
+    model = BiEncoder(str(tiny_model)).eval()
+    assert model.encode_docs(TokenRows()).shape == (0, 32)
+
+
+def spoilt(folder, name, change):
+    path = folder / name
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def test_folders_that_are_no_bi_encoder_are_refused(tiny_model, tmp_path):
+    with pytest.raises(ConfigError, match=r"BiEncoder: .*is a cross-encoder \(BertForSequenceClassification\)"):
+        BiEncoder(str(save_tiny(tmp_path / "cross", head=True)))
+    BiEncoder(str(tiny_model), query_prompt="q ").save(tmp_path / "own", SETTINGS)
+    own = str(tmp_path / "own")
+    spoilt(tmp_path / "own", "1_Pooling/config.json", lambda c: c.update(include_prompt=False))
+    with pytest.raises(ConfigError, match="leaves its prompts out of the pooling"):
+        BiEncoder(own)
+    spoilt(tmp_path / "own", "1_Pooling/config.json", lambda c: c.update(pooling_mode_max_tokens=True))
+    with pytest.raises(ConfigError, match="pools by mean and max; ltr pools by mean, cls, lasttoken"):
+        BiEncoder(own)
+    spoilt(tmp_path / "own", "modules.json", lambda c: c[2].update(type="sentence_transformers.models.Dense"))
+    with pytest.raises(ConfigError, match="has a module Dense; a bi-encoder is Transformer, Pooling"):
+        BiEncoder(own)
+
+
+def test_settings_that_cannot_be_are_refused(tiny_model):
+    with pytest.raises(ConfigError, match="BiEncoder: pooling must be one of mean, first, last, got 'max'"):
+        BiEncoder(str(tiny_model), pooling="max")
+    with pytest.raises(ConfigError, match="BiEncoder: widths must lie from 1 to below 32, all of a vector, got"):
+        BiEncoder(str(tiny_model), widths=[64])
+    with pytest.raises(ConfigError, match="BiEncoder: freeze_layers must be 0 to 2"):
+        BiEncoder(str(tiny_model), freeze_layers=3)
+    with pytest.raises(ConfigError, match="BiEncoder: batch_tokens and batch_docs must be at least 1"):
+        BiEncoder(str(tiny_model), batch_docs=0)
+    with pytest.raises(ConfigError, match=r"BiEncoder: .*reads at most 64 tokens, got texts of up to 65"):
+        BiEncoder(str(tiny_model)).check_length(65)
+    with pytest.raises(ConfigError, match="TwinSettings: max_length and max_query_length must be at least 1, got 0"):
+        TwinSettings(0, 5)
+    with pytest.raises(ConfigError, match="reads the beginning of a document, so that passages must be first, got max"):
+        TwinSettings(60, 30, passages="max")
+    with pytest.raises(ConfigError, match="max_query_length must be at least 3, since 2 special tokens"):
+        BiEncoder(str(tiny_model)).reader(TwinSettings(60, 2))
