@@ -26,6 +26,7 @@ COMMANDS = {
     "evaluate": ("evaluate", "measure runs against judgements and compare them"),
     "compare": ("compare", "runs query by query: the biggest wins and losses, as a page with texts"),
     "rerank": ("rerank", "reorder candidates with a trained model"),
+    "fuse": ("fuse", "put several runs together to one, with weights chosen on dev"),
     "export": ("export", "a trained model on 8-bit integers, for fast reranking on a CPU"),
     "losses": ("losses", "list every loss with one line"),
     "plot": ("plot", "draw a link or a loss"),

@@ -1,7 +1,7 @@
 """Measures of runs and of real-valued predictions, paired comparisons (of systems over seeds too), interpolation."""
 
 from ltr.metrics.engine import Evaluation, evaluate
-from ltr.metrics.fusion import best_weight, interpolate
+from ltr.metrics.fusion import best_weight, best_weights, fuse, interpolate
 from ltr.metrics.measures.by_ranx import warm_up
 from ltr.metrics.measures.focus import focus_measures
 from ltr.metrics.measures.label_measures import LabelMeasure
@@ -32,12 +32,14 @@ __all__ = [
     "SeedContrast",
     "Summary",
     "best_weight",
+    "best_weights",
     "compare",
     "contrasts",
     "corrected",
     "evaluate",
     "evaluate_labels",
     "focus_measures",
+    "fuse",
     "interpolate",
     "measures",
     "sample",

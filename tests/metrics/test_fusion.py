@@ -128,3 +128,126 @@ def test_where_nothing_matters_the_weight_is_in_the_middle():
 def test_impossible_steps(step):
     with pytest.raises(ConfigError, match=r"best_weight: the step must be in \(0, 1\], got"):
         best_weight(FIRST, SECOND, QRELS, step=step)
+
+
+#: ranx's own fusions of stdin's runs, all methods that need no judgements and all norms
+RANX_ALL = """
+import json, sys
+from ranx import Run, fuse
+runs, asked = json.load(sys.stdin)
+found = []
+for method, norm, params in asked:
+    fused = fuse([Run(run) for run in runs], norm=None if norm == "none" else norm, method=method, params=params)
+    found.append({q: dict(docs) for q, docs in fused.run.items()})
+print(json.dumps(found))
+"""
+WEIGHTS = [0.5, 0.2, 0.3]
+
+
+def asked_of_ranx() -> list[tuple[str, str, dict]]:
+    """(method, norm, ranx's own parameters) of all that is compared."""
+    found: list[tuple[str, str, dict]] = []
+    for name, method in fusion.METHODS.items():
+        params = {"weights": WEIGHTS} if method.weighted and name != "rrf" else {}
+        params |= {method.parameter: method.default} if method.parameter else {}
+        found.append((name, "none" if method.by_rank else "min-max", params))
+    return [*found, *(("sum", norm, {}) for norm in fusion.NORMS)]
+
+
+@pytest.fixture(scope="module")
+def three_runs() -> list[dict]:
+    """Every query in each run, as ranx wants it; documents stand in one, two or all of them; no two scores are equal."""
+    rng = np.random.default_rng(1)
+    return [
+        {f"q{i}": {f"d{d}": rng.normal(3, 2) for d in rng.permutation(12)[: rng.integers(1, 9)]} for i in range(6)}
+        for _ in range(3)
+    ]
+
+
+@pytest.fixture(scope="module")
+def by_ranx(three_runs):
+    ordered = [{q: dict(sorted(d.items(), key=lambda e: -e[1])) for q, d in run.items()} for run in three_runs]
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", RANX_ALL],
+        input=json.dumps([ordered, asked_of_ranx()]),
+        env=os.environ | {"NUMBA_DISABLE_JIT": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("number", range(len(asked_of_ranx())), ids=lambda i: "-".join(asked_of_ranx()[i][:2]))
+def test_every_method_and_norm_equals_ranx(number, by_ranx, three_runs):
+    method, norm, params = asked_of_ranx()[number]
+    own = fusion.METHODS[method]
+    weights = params.get("weights")
+    fused = fusion.fuse([Run.from_dict(run) for run in three_runs], method, norm, weights, params.get(own.parameter))
+    for q, docs in by_ranx[number].items():
+        assert fused.to_dict()[q] == pytest.approx(docs, abs=1e-12)
+
+
+def test_fused_ties_stand_as_trec_eval_has_them():
+    """Tied within a run, and tied after fusion: document id descending, and that rank counts."""
+    first = Run.from_dict({"q": {"a": 1.0, "c": 1.0, "b": 1.0}})
+    second = Run.from_dict({"q": {"a": 3.0, "c": 2.0, "b": 1.0}})
+    docs, scores = fusion.fuse([first, second], "rrf")["q"]
+    assert docs.tolist() == ["c", "a", "b"]  # c: 1 and 2, a: 3 and 1, b: 2 and 3
+    assert scores == pytest.approx([1 / 61 + 1 / 62, 1 / 63 + 1 / 61, 1 / 62 + 1 / 63])
+    same = fusion.fuse([first, first], "sum")["q"][0].tolist()
+    assert same == ["c", "b", "a"]
+
+
+def test_a_query_of_one_run_keeps_its_order():
+    fused = fusion.fuse([Run.from_dict({"p": {"a": 2.0, "b": 1.0}}), Run.from_dict({"q": {"c": 1.0}})])
+    assert fused["p"][0].tolist() == ["a", "b"]
+    assert fused["q"][0].tolist() == ["c"]
+
+
+def test_weights_of_three_runs_find_the_one_that_is_right():
+    noise = Run.from_dict({q: {"good": 0.0, "bad": 0.2, "worse": 1.0} for q in "pq"})
+    weights, mean = fusion.best_weights([FIRST, SECOND, noise], QRELS, measure="mrr")
+    assert mean == 1.0
+    assert sum(weights) == pytest.approx(1)
+    assert evaluate(fusion.fuse([FIRST, SECOND, noise], "wsum", weights=weights), QRELS, "mrr")["mrr"] == 1.0
+
+
+@pytest.mark.parametrize(("n", "step", "count"), [(2, 0.05, 21), (3, None, 231), (4, None, 286), (5, None, 126)])
+def test_mixtures_are_all_that_sum_to_one(n, step, count):
+    tried = fusion._mixtures(n, step)
+    assert tried.shape == (count, n)
+    assert tried.sum(1) == pytest.approx(1)
+    assert len(np.unique(tried, axis=0)) == count
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"method": "rff"}, "fuse: no method 'rff'; did you mean 'rrf'"),
+        ({"norm": "minmax"}, "fuse: no norm 'minmax'; did you mean 'min-max'"),
+        ({"method": "sum", "weights": [1, 2]}, "fuse: sum takes no weights; those that do: rrf, wsum"),
+        ({"weights": [1]}, "fuse: one weight for each of the 2 runs, none negative and not all 0, got"),
+        ({"weights": [0, 0]}, "fuse: one weight for each of the 2 runs, none negative and not all 0, got"),
+        ({"method": "sum", "parameter": 3}, "fuse: sum takes no parameter, got 3; there are k of rrf"),
+        ({"method": "rbc", "parameter": 3}, "fuse: phi of rbc must be from 0 to 1, got 3"),
+    ],
+)
+def test_settings_that_cannot_be(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        fusion.fuse([FIRST, SECOND], **arguments)
+
+
+def test_one_run_is_not_fused():
+    with pytest.raises(ConfigError, match="fuse: two runs or more are needed, got 1"):
+        fusion.fuse([FIRST])
+
+
+def test_weights_of_what_has_none_are_not_chosen():
+    with pytest.raises(ConfigError, match="fuse: isr has no weights to choose; those that have: rrf"):
+        fusion.best_weights([FIRST, SECOND], QRELS, "isr")
+
+
+def test_too_many_runs_to_choose_weights_of():
+    with pytest.raises(ConfigError, match="fuse: the weights of 30 runs are too many to try"):
+        fusion.best_weights([FIRST] * 30, QRELS)
