@@ -23,6 +23,7 @@ LAYERS = [
     {"scorers"},
     {"expressions"},
     {"inference", "report"},
+    {"search"},
     {"training"},
     {"experiments"},
     {"integrations"},

@@ -1,0 +1,1 @@
+"""Encoding, indexes on disk, exact search."""
