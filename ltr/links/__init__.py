@@ -9,7 +9,7 @@ from ltr.links.numeric import Numeric
 from ltr.links.piecewise import Piecewise
 from ltr.links.scalar import Asinh, Identity, Sigmoid, Tanh
 from ltr.links.shaped import ShapedLink
-from ltr.links.softplus import Softplus
+from ltr.links.softplus import ReverseSoftplus, Softplus
 
 __all__ = [
     "Asinh",
@@ -19,6 +19,7 @@ __all__ = [
     "Numeric",
     "Piecewise",
     "ReverseExp",
+    "ReverseSoftplus",
     "Scaled",
     "ShapedLink",
     "Sigmoid",

@@ -1,4 +1,4 @@
-"""The link that is flat below and a straight line above."""
+"""The links that are flat on one side and a straight line on the other."""
 
 from __future__ import annotations
 
@@ -92,6 +92,55 @@ class Softplus(ShapedLink):
     @classmethod
     def focused(cls, low: float, high: float, scale: float) -> Softplus:
         return cls(low, (high - low) / math.log(19), scale)
+
+
+@dataclass(frozen=True, repr=False)
+class ReverseSoftplus(ShapedLink):
+    """h = -log(1 + e⁻ˣ) = log σ(x): of slope scale/width below the center, flat above it; ``Softplus`` mirrored.
+
+    ``focus(range=(a, b))`` puts the center at b and takes width = (b - a) / log 19: the slope is half its limit at b and
+    95 % of it at a, and stays there below.
+
+    >>> round(float(ReverseSoftplus()(0.0)), 4)
+    -0.6931
+    """
+
+    shape_range = (-math.inf, 0.0)
+    single_precision = True
+    shape_peaks = (-40.0,)
+    _mirror: ClassVar[Softplus] = Softplus()
+
+    def shape(self, x: Tensor) -> Tensor:
+        return -softplus(-x)
+
+    def shape_primitive(self, x: Tensor) -> Tensor:
+        return self._mirror.shape_primitive(-x)
+
+    def shape_slope(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(-x)
+
+    def shape_curvature(self, x: Tensor) -> Tensor:
+        return -self._mirror.shape_curvature(-x)
+
+    def shape_divergence(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
+        return self._mirror.shape_divergence(-x, -y, -d)
+
+    def shape_difference(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
+        return -self._mirror.shape_difference(-x, -y, -d)
+
+    def shape_divergence_and_difference(self, x: Tensor, y: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+        divergence, difference = self._mirror.shape_divergence_and_difference(-x, -y, -d)
+        return divergence, difference.neg_()
+
+    def shape_boundary(self, x: Tensor, upper: bool) -> Tensor:
+        return self.shape_primitive(x)
+
+    def shape_inverse(self, v: Tensor) -> Tensor:
+        return -self._mirror.shape_inverse(-v)
+
+    @classmethod
+    def focused(cls, low: float, high: float, scale: float) -> ReverseSoftplus:
+        return cls(high, (high - low) / math.log(19), scale)
 
 
 def _over_hinge(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -36,6 +36,20 @@ FAMILIES = {
         "ApproxMRR": "relaxed",
         "NeuralNDCG": "relaxed",
     },
+    "preferences": {
+        "BradleyTerry": "preferences.names",
+        "DPO": "preferences.names",
+        "cDPO": "preferences.names",
+        "IPO": "preferences.names",
+        "SimPO": "preferences.names",
+        "SLiC": "preferences.names",
+        "RankBoost": "preferences.names",
+        "fDPO": "preferences.names",
+        "RobustDPO": "preferences.pairs",
+        "EXO": "preferences.pairs",
+        "KTO": "preferences.completions",
+        "ORPO": "preferences.completions",
+    },
 }
 
 #: what losses are made of: targets, pair weights, a centre that moves; and what one's own derive from
@@ -46,6 +60,7 @@ PARTS = {
     "Gains": "targets",
     "LabelSoftmax": "targets",
     "Positives": "targets",
+    "PairTargets": "targets",
     "Uniform": "pair_weights",
     "GradeDifference": "pair_weights",
     "DeltaNDCG": "pair_weights",
@@ -69,10 +84,13 @@ if TYPE_CHECKING:
     from ltr.losses.pair_weights import DeltaNDCG, GradeDifference, PairWeights, Uniform
     from ltr.losses.pairwise import MarginMSE, PairwiseHinge, RankNet
     from ltr.losses.pointwise import BCE, MSE, Huber
+    from ltr.losses.preferences.completions import KTO, ORPO
+    from ltr.losses.preferences.names import DPO, IPO, BradleyTerry, RankBoost, SimPO, SLiC, cDPO, fDPO
+    from ltr.losses.preferences.pairs import EXO, RobustDPO
     from ltr.losses.rank_distillation import ADRMSE
     from ltr.losses.relaxed import ApproxMRR, ApproxNDCG, NeuralNDCG
     from ltr.losses.running import RunningCenter, dead_share, transform_of
-    from ltr.losses.targets import Dual, Gains, Grades, LabelSoftmax, Positives, Scores, Targets
+    from ltr.losses.targets import Dual, Gains, Grades, LabelSoftmax, PairTargets, Positives, Scores, Targets
 
 _HOMES = {**{name: home for family in FAMILIES.values() for name, home in family.items()}, **PARTS}
 

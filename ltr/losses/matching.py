@@ -16,7 +16,7 @@ from ltr.losses.engines.problem import PairProblem
 from ltr.losses.pair_loss import UNIFORM, PairLoss
 from ltr.losses.pair_weights import PairWeights
 from ltr.losses.running import RunningCenter
-from ltr.losses.targets import Scores, Targets, fitting
+from ltr.losses.targets import PairTargets, Scores, Targets, fitting
 
 SCORES = Scores()
 
@@ -105,11 +105,12 @@ class DifferenceMatching(PairLoss):
         targets: what labels mean. ``Scores()`` (default) and ``Grades([...])`` give target scores. ``Dual(...)`` and
             ``Positives()``: a label is the value of the link at the target score; at an end of the link's range that
             score is infinite, and so is the difference: with ``Sigmoid()`` and labels 0 and 1 this is RankNet.
+            ``PairTargets(...)``: margins or probabilities of pairs; then ties count too.
         pair_weights: ``Uniform()`` (default), ``GradeDifference()`` or ``DeltaNDCG()``, of the labels.
 
     Raises:
         ConfigError: no link, or a running centre (it follows scores, not differences); no pair weights; targets that
-            are a distribution, or normalised dual targets on an unbounded link.
+            are a distribution, or need a bounded link; pair weights that would leave out the ties of ``PairTargets``.
         DataError: labels that the targets or the pair weights refuse; dual labels at an end of an unbounded link's
             range, which stand for infinite differences.
 
@@ -140,9 +141,16 @@ class DifferenceMatching(PairLoss):
                 "use the link inside it"
             )
         self.link = increasing("DifferenceMatching", link)
-        self.targets = fitting("DifferenceMatching", targets, "scores", "dual")
+        self.targets = fitting("DifferenceMatching", targets, "scores", "dual", "pairs")
         self.targets.check_link("DifferenceMatching", link)
-        self.dual = "scores" not in targets.readings
+        if isinstance(targets, PairTargets):
+            if pair_weights != UNIFORM:
+                raise ConfigError(
+                    f"DifferenceMatching: with {targets!r} pair_weights must be Uniform(), got {pair_weights!r}, which gives "
+                    "tied pairs no weight; larger gaps weigh more by themselves"
+                )
+            self.laws = self._laws_of_pairs(targets)
+            return
         why = {**self.laws.why, "divergence": "labels are values of the link, not scores"}
         if not self.dual:
             del why["divergence"]
@@ -153,8 +161,20 @@ class DifferenceMatching(PairLoss):
         grades = "grades" if pair_weights.grades and labels == "scores" else labels
         self.laws = replace(self.laws, labels=grades, divergence=not self.dual, kinks=not smooth, why=why)
 
+    def _laws_of_pairs(self, targets: PairTargets) -> Laws:
+        smooth, exact = getattr(self.link, "smooth", True), targets.gap is not None
+        why = {} if exact else {"divergence": "labels say which of two documents is better, not what they score"}
+        if not smooth:
+            why["kinks"] = "the slope of the link jumps at its knots"
+        return Laws(labels=targets.labels, divergence=exact, shift=True, kinks=not smooth, why=why)
+
+    @property
+    def dual(self) -> bool:
+        """Whether labels are values of the link."""
+        return "dual" in self.targets.readings
+
     def check_labels(self, labels: Tensor, mask: Tensor) -> None:
-        self.targets.check("DifferenceMatching", labels, mask, self.link)
+        self.targets.check(type(self).__name__, labels, mask, self.link)
         super().check_labels(labels, mask)
         if self.dual and self.link.range[1] == float("inf"):
             refuse(
@@ -166,15 +186,23 @@ class DifferenceMatching(PairLoss):
             )
 
     def order(self, labels: Tensor) -> Tensor:
-        """[lists, docs] finite: target scores, or values of the link, which rise with them."""
+        """[lists, docs] finite: target scores, or values of the link, which rise with them.
+
+        With ``PairTargets`` places in the order of labels, of which no two are equal: tied documents make a pair too.
+        """
+        if isinstance(self.targets, PairTargets):
+            return labels.argsort(dim=-1, stable=True).argsort(dim=-1).to(labels)
         return self.targets.dual(labels, self.link) if self.dual else self.targets.scores(labels)
 
     def problem(self, scores: Tensor, labels: Tensor, mask: Tensor) -> PairProblem:
         order = self.order(labels)
+        if isinstance(self.targets, PairTargets):
+            cost = PairDivergence(self.link, self.targets.probability is not None, self.targets)
+            return PairProblem(cost, self.pair_weights, scores, scores, labels, mask, order, labels)
         targets = torch.where(mask, self.link.inverse(order) if self.dual else order, 0)
         limits = self.dual and not bool(targets.isfinite().all())
-        cost = MatchingDivergence(self.link, limits)
-        return PairProblem(cost, self.pair_weights, scores, scores, labels, mask, order, targets)
+        divergence = MatchingDivergence(self.link, limits)
+        return PairProblem(divergence, self.pair_weights, scores, scores, labels, mask, order, targets)
 
 
 @dataclass(frozen=True)
@@ -207,3 +235,19 @@ class MatchingDivergence:
         limit = self.link.boundary(difference, upper=True)
         slope_of_limit = (self.link(wide(difference)) - self.link.range[1]).to(difference)
         return torch.where(target == torch.inf, limit, cost), torch.where(target == torch.inf, slope_of_limit, slope)
+
+
+@dataclass(frozen=True)
+class PairDivergence(MatchingDivergence):
+    """The matching loss of a difference of two scores from what ``PairTargets`` make of the difference of two labels.
+
+    Differences are those of the better document from the other. For ties there is no better one: the mean of both ways.
+    """
+
+    targets: PairTargets
+
+    def _of(self, difference: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        cost, slope = super()._of(difference, self.targets.difference(labels.clamp(min=0), self.link))
+        tied = labels == 0
+        back, slope_back = self.link.matched(-difference, torch.zeros_like(difference))
+        return torch.where(tied, (cost + back) / 2, cost), torch.where(tied, (slope - slope_back) / 2, slope)

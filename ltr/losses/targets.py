@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ltr.errors import ConfigError
-from ltr.losses.base import as_temperature, has_positive, has_two, refuse
+from ltr.losses.base import as_temperature, has_positive, has_two, positive, refuse
 from ltr.losses.engines.softmax import log_normalised, log_softmax
 from ltr.losses.gains import check_gains, check_grades, gain
 
@@ -20,6 +20,7 @@ READINGS = {
     "scores": "target scores",
     "dual": "values of the link",
     "distribution": "a distribution over the list",
+    "pairs": "differences of pairs",
 }
 
 
@@ -241,6 +242,93 @@ class Positives(Targets):
         return log_normalised((labels > 0).to(labels), mask)
 
 
+@dataclass(frozen=True)
+class PairTargets(Targets):
+    """Labels say of each pair of documents how far apart their scores should be, or how often the better one wins.
+
+    Tied pairs count: what two documents with equal labels should be is equal, and they cost
+    ``½ [D_h(d, 0) + D_h(−d, 0)]`` at a difference d of their scores, which is 0 at d = 0 alone.
+
+    Args:
+        gap: the target difference of two documents whose labels differ by 1: ``sᵢ − sⱼ = gap · (yᵢ − yⱼ)``. Labels are
+            ratings, strengths or margins; with labels 1 and 0 it is one margin for all pairs.
+        probability: instead of a gap: a number from above ½ to 1, with which the better of any two documents wins (a half
+            for ties), or ``"votes"``: labels are shares of votes in [0, 1], and the first of a pair wins with probability
+            ``½ + ½ (yᵢ − yⱼ)``. It is spread over the range of the link, whose value at the target difference it is; at 1
+            the difference is infinite and costs the limit, with ``Sigmoid()`` the logistic loss.
+
+    Raises:
+        ConfigError: both or none of the two, a gap that is not above 0, a probability that is not as above; below 1 or
+            with votes a link that is not bounded on both sides, at 1 one that is not bounded above.
+        DataError: votes outside [0, 1], with their place.
+
+    >>> PairTargets(gap=0.5).difference(torch.tensor([0.0, 3.0]), None)
+    tensor([0.0000, 1.5000])
+    """
+
+    readings: ClassVar[frozenset[str]] = frozenset({"pairs"})
+
+    gap: float | None = None
+    probability: float | str | None = None
+
+    def __post_init__(self):
+        if (self.gap is None) == (self.probability is None):
+            raise ConfigError(
+                f"PairTargets: needs either gap or probability, got gap={self.gap!r} and probability={self.probability!r}"
+            )
+        if self.gap is not None:
+            object.__setattr__(self, "gap", positive("PairTargets", "gap", self.gap))
+        elif self.probability != "votes":
+            p = self.probability
+            if isinstance(p, (str, bool)) or not 0.5 < p <= 1:
+                raise ConfigError(f"PairTargets: probability must lie above 0.5 and up to 1, or be 'votes', got {p!r}")
+            object.__setattr__(self, "probability", float(p))
+
+    @property
+    def labels(self) -> str:
+        """What labels it takes, as ``Laws.labels`` says it."""
+        return "scores" if self.gap is not None else "binary" if self.probability == "votes" else "grades"
+
+    def check_link(self, owner: str, link: Any) -> None:
+        if self.gap is not None:
+            return
+        if self.probability != 1:
+            _refuse_unbounded(owner, self, link)
+        elif math.isinf(link.range[1]):
+            raise ConfigError(
+                f"{owner}: {self!r} asks for infinite differences, which cost infinitely much on a link without upper bound; "
+                f"{link!r} ranges over ({link.range[0]:g}, {link.range[1]:g}); use a gap, or Sigmoid or ReverseExp"
+            )
+
+    def check(self, owner: str, labels: Tensor, mask: Tensor, link: Any = None) -> None:
+        if self.probability == "votes":
+            refuse(
+                f"{owner}: labels must be shares of votes in [0, 1], as {self!r} reads them",
+                labels,
+                mask & ((labels < 0) | (labels > 1)),
+                "divide votes by their number, or use PairTargets(gap=…)",
+            )
+
+    def scores(self, labels: Tensor) -> Tensor:
+        """Scores with the target differences; for a gap alone."""
+        assert self.gap is not None
+        return self.gap * labels
+
+    def difference(self, labels: Tensor, link: Any) -> Tensor:
+        """Target differences of pairs whose labels differ by these, none negative: 0 for ties, infinite for certainty."""
+        if self.gap is not None:
+            return self.gap * labels
+        low, high = link.range
+        if self.probability == 1:
+            return torch.where(labels > 0, torch.inf, 0).to(labels)
+        if self.probability == "votes":
+            # the end exactly: low + 1 * (high - low) may miss high by a rounding
+            value = torch.where(labels >= 1, high, low + (0.5 + 0.5 * labels.clamp(0, 1)) * (high - low))
+            return torch.where(labels > 0, link.inverse(value), 0).to(labels)
+        target = link.inverse(low + float(self.probability or 0) * (high - low))
+        return torch.where(labels > 0, target.to(labels), 0)
+
+
 def _refuse_unbounded(owner: str, targets: Targets, link: Any) -> None:
     low, high = link.range
     if not (math.isfinite(low) and math.isfinite(high)):
@@ -257,7 +345,7 @@ def fitting(owner: str, targets: Targets, *readings: str) -> Targets:
             f"{owner}: targets needs an object, got the class {targets.__name__}; write {targets.__name__}()"
         )
     if not isinstance(targets, Targets) or not targets.readings & set(readings):
-        known = (Scores, Grades, Dual, Gains, LabelSoftmax, Positives)
+        known = (Scores, Grades, Dual, Gains, LabelSoftmax, Positives, PairTargets)
         fit = ", ".join(t.__name__ for t in known if t.readings & set(readings))
         need = " or ".join(READINGS[r] for r in readings)
         raise ConfigError(f"{owner}: targets must be readable as {need} ({fit}), got {targets!r}")

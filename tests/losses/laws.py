@@ -13,7 +13,20 @@ from tests.losses.cases import LOSSES, OWN, made, rebuilt
 ALL = LOSSES | OWN
 every_loss = pytest.mark.parametrize("expression", ALL)
 #: losses whose costs are summed block by block; pairs in a block when a law is tested on several
-BLOCKED = ("Contrast", "Difference", "RankNet", "Hinge", "ADRMSE", "Lambda", "Approx", "NeuralNDCG")
+BLOCKED = (
+    "Contrast",
+    "Difference",
+    "RankNet",
+    "Hinge",
+    "ADRMSE",
+    "Lambda",
+    "Approx",
+    "NeuralNDCG",
+    "DPO",
+    "BradleyTerry",
+    "EXO",
+    "ORPO",
+)
 FEW_PAIRS = 12
 #: laws tested over these need the fixture ``at_once``: those that are summed in blocks come once more, in small ones
 every_loss_in_blocks = pytest.mark.parametrize(
