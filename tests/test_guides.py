@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 import ltr.cli.command
-from ltr.cli.guide import ENTRY, contents, page, summaries
 from ltr.cli.main import COMMANDS, main
+from ltr.cli.reading.guide import ENTRY, contents, page, summaries
 from tests.guides import GUIDES, PAGES, ROOT, blocks, commands, name_of, printed
 from tests.tiny_model import tiny_model  # noqa: F401
 
@@ -98,7 +98,7 @@ def test_commands_are_parsed(path, reader, monkeypatch):
 
 
 def stop_before_work(monkeypatch) -> None:
-    from ltr.cli.fit_parser import FitCLI
+    from ltr.cli.training.fit_parser import FitCLI
 
     parser_of = ltr.cli.command.parser_of
 
@@ -119,7 +119,9 @@ def stop_before_work(monkeypatch) -> None:
 
     monkeypatch.setattr(ltr.cli.command, "parser_of", stopping)
     monkeypatch.setattr(FitCLI, "instantiate_classes", built)
-    monkeypatch.setattr("ltr.cli.fit.check", lambda argv: None)  # files that a reader has, and the tests have not
+    monkeypatch.setattr(
+        "ltr.cli.training.fit.check", lambda argv: None
+    )  # files that a reader has, and the tests have not
     monkeypatch.setattr("ltr.training.records.refuse_replacing", lambda folder: None)
 
 

@@ -18,19 +18,19 @@ from ltr.machine.cores import affinity, cores
 
 #: command -> (module below ltr.cli, one line of help)
 COMMANDS = {
-    "demo": ("demo", "the whole path on the embedded data set: data, candidates, training, table"),
+    "demo": ("training.demo", "the whole path on the embedded data set: data, candidates, training, table"),
     "data": ("data", "look a data set over before training: counts, grades, lengths, overlap"),
     "retrieve": ("retrieve", "first stage: BM25 candidates as a TREC run"),
-    "fit": ("fit", "train a ranker from a configuration"),
-    "benchmark": ("benchmark", "compare losses on your data, tuned alike, with statistics"),
-    "evaluate": ("evaluate", "measure runs against judgements and compare them"),
-    "compare": ("compare", "runs query by query: the biggest wins and losses, as a page with texts"),
+    "fit": ("training.fit", "train a ranker from a configuration"),
+    "benchmark": ("training.benchmark", "compare losses on your data, tuned alike, with statistics"),
+    "evaluate": ("measuring.evaluate", "measure runs against judgements and compare them"),
+    "compare": ("measuring.compare", "runs query by query: the biggest wins and losses, as a page with texts"),
     "rerank": ("rerank", "reorder candidates with a trained model"),
     "fuse": ("fuse", "put several runs together to one, with weights chosen on dev"),
     "export": ("export", "a trained model on 8-bit integers, for fast reranking on a CPU"),
-    "losses": ("losses", "list every loss with one line"),
-    "plot": ("plot", "draw a link or a loss"),
-    "guide": ("guide", "read the guides: ltr guide lists them"),
+    "losses": ("reading.losses", "list every loss with one line"),
+    "plot": ("reading.plot", "draw a link or a loss"),
+    "guide": ("reading.guide", "read the guides: ltr guide lists them"),
 }
 
 
@@ -105,7 +105,7 @@ def _run(argv: list[str]) -> int:
         print(usage())
         return 0
     if argv[0] in ("-V", "--version"):
-        from ltr.cli.about import about
+        from ltr.cli.reading.about import about
 
         print(f"ltr {__version__}", flush=True)  # at once: torch, which knows the device, takes a second or two to load
         print(about())

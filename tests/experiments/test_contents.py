@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from ltr.cli import benchmark
 from ltr.cli.main import main
+from ltr.cli.training import benchmark
 from ltr.errors import ConfigError, DataError
 from ltr.experiments.cells.cell import run_task
 from ltr.experiments.cells.runner import loaded, planned, reported, run

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ltr.cli import fit
-from ltr.cli.fit_options import check, help_text
 from ltr.cli.main import main
+from ltr.cli.training import fit
+from ltr.cli.training.fit_options import check, help_text
 from ltr.errors import ConfigError, DataError
 from tests.cli.feature_files import write_fold
 from tests.own_classes import own  # noqa: F401
 
-RECIPE = str(Path(__file__).parents[2] / "configs" / "recipes" / "letor.yaml")
+RECIPE = str(Path(__file__).parents[3] / "configs" / "recipes" / "letor.yaml")
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*does not have many workers.*"),

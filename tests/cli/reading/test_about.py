@@ -11,8 +11,8 @@ import types
 import pytest
 
 from ltr import __version__
-from ltr.cli import about
 from ltr.cli.main import main
+from ltr.cli.reading import about
 
 
 def test_it_tells_versions_device_threads_cache_and_extras(capsys, cache):

@@ -11,13 +11,13 @@ import pytest
 import torch
 import yaml
 
-from ltr.cli import fit
 from ltr.cli.main import main
+from ltr.cli.training import fit
 from ltr.errors import ConfigError, DataError
 from ltr.training.records import read_metrics
 from tests.cli.feature_files import write_fold, write_log
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RECIPES = sorted((ROOT / "configs" / "recipes").glob("*.yaml"))
 FRAGMENTS = sorted(p for p in (ROOT / "configs").glob("*/*.yaml") if p.parent.name not in ("recipes", "benchmarks"))
 

@@ -27,7 +27,7 @@ def demo(*, folder: str = "runs/demo", epochs: int = 1, overwrite: bool = True) 
         overwrite: replace an earlier demo in the folder.
     """
     clock = Clock()
-    from ltr.cli import fit as fitting
+    from ltr.cli.training import fit as fitting
 
     arguments = ["--config", str(recipe("pydocs")), f"--run.folder={folder}", f"--trainer.max_epochs={epochs}"]
     cli = fitting.build([*arguments, f"--run.overwrite={str(overwrite).lower()}"])

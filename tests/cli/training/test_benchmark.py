@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from ltr.cli import benchmark
 from ltr.cli.main import main
+from ltr.cli.training import benchmark
 from ltr.experiments.cells.store import Store
 from ltr.experiments.spec.reading import read_spec
 from ltr.io.runs import Run

@@ -2,15 +2,15 @@
 
 import yaml
 
-from ltr.cli import demo
 from ltr.cli.main import main
+from ltr.cli.training import demo
 from ltr.data.collections import pydocs
 from ltr.io.recipes import recipe
 
 
 def test_the_demo_goes_from_the_collection_to_the_table(tiny_model, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("LTR_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(pydocs, "READER", "tests.cli.few_docstrings")
+    monkeypatch.setattr(pydocs, "READER", "tests.cli.training.few_docstrings")
     settings = yaml.safe_load(recipe("pydocs").read_text())
     settings["model"]["scorer"]["init_args"]["model"] = str(tiny_model)
     settings["data"]["init_args"] |= {

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ltr.cli.command import talk
-from ltr.cli.fit_options import check, folder_of, help_text
+from ltr.cli.training.fit_options import check, folder_of, help_text
 from ltr.errors import ConfigError
 from ltr.training import records
 
@@ -36,7 +36,7 @@ def build(argv: list[str], **trainer_defaults: Any) -> Any:
     """
     # Lightning calls jsonargparse by names that are to go; that is theirs to mend
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
-    from ltr.cli.fit_parser import FitCLI
+    from ltr.cli.training.fit_parser import FitCLI
     from ltr.training.defaults import quieten
 
     talk()
@@ -46,7 +46,7 @@ def build(argv: list[str], **trainer_defaults: Any) -> Any:
 
 def train(cli: Any) -> int:
     """Fit what ``build`` made, print the table, the best model's path and the next command."""
-    from ltr.cli.fit_parser import lightning_explained
+    from ltr.cli.training.fit_parser import lightning_explained
     from ltr.training.fitting import fit
     from ltr.training.overlap import RefuseOverlap
 

@@ -14,7 +14,7 @@ from ltr.cli.command import run
 from ltr.errors import ConfigError
 from ltr.io.names import suggestion
 
-FOLDER = Path(__file__).parents[1] / "guides"
+FOLDER = Path(__file__).parents[2] / "guides"
 #: how the contents list a guide: - [name](name.md): what it tells
 ENTRY = re.compile(r"^- \[(\w+)\]\((\w+)\.md\): (.+)$", re.MULTILINE)
 #: lines longer than this are hard to read, however wide the terminal is
@@ -36,7 +36,7 @@ def guide(name: str | None = None, /) -> None:
     if not sys.stdout.isatty():
         print(text, end="")
         return
-    from ltr.cli.markdown import laid_out
+    from ltr.cli.reading.markdown import laid_out
 
     os.environ.setdefault("LESS", "FRX")  # leave at once where a page is enough, and take colours as colours
     pydoc.pager(laid_out(text, min(WIDEST, shutil.get_terminal_size().columns), colours="NO_COLOR" not in os.environ))

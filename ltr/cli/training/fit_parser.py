@@ -14,7 +14,7 @@ import ltr.data
 import ltr.links
 import ltr.losses
 import ltr.scorers
-from ltr.cli.fit_options import EXAMPLES
+from ltr.cli.training.fit_options import EXAMPLES
 from ltr.data.base import RankingData
 from ltr.errors import ConfigError, LtrError
 from ltr.expressions import expanded, is_expression

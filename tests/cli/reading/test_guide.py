@@ -6,9 +6,9 @@ import os
 
 import pytest
 
-from ltr.cli import guide
 from ltr.cli.main import main
-from ltr.cli.markdown import laid_out
+from ltr.cli.reading import guide
+from ltr.cli.reading.markdown import laid_out
 from tests.cli.test_main import imported_by
 
 PAGE = """# A page

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from ltr.cli.main import main
-from tests.cli.test_evaluate import files  # noqa: F401
+from tests.cli.measuring.test_evaluate import files  # noqa: F401
 
 
 def compared(capsys, *options: str) -> tuple[str, str]:

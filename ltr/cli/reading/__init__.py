@@ -1,0 +1,1 @@
+"""Commands that show what there is to know: guides, losses, pictures, versions."""

@@ -1,0 +1,1 @@
+"""Commands that train: one ranker, many for a benchmark, and the demonstration."""
