@@ -5,8 +5,9 @@ The public names load lazily, so that ``import ltr`` costs milliseconds and torc
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from ltr.io.lazy import lazy_names
 
 __version__ = "0.1.0"
 
@@ -25,9 +26,9 @@ _HOMES = {
     "TextLists": "ltr.batch",
     "FeatureLists": "ltr.batch",
     "LtrError": "ltr.errors",
-    "links": "",
-    "losses": "",
-    "metrics": "",
+    "links": ".",
+    "losses": ".",
+    "metrics": ".",
 }
 
 if TYPE_CHECKING:
@@ -43,14 +44,7 @@ __all__ = [*_HOMES, "__version__"]
 
 
 if not TYPE_CHECKING:  # for type checkers a module with this function would have every name
-
-    def __getattr__(name: str):
-        if name not in _HOMES:
-            raise AttributeError(f"module 'ltr' has no attribute {name!r}; it has {', '.join(sorted(_HOMES))}")
-        home = _HOMES[name]
-        value = getattr(importlib.import_module(home), name) if home else importlib.import_module(f"ltr.{name}")
-        globals()[name] = value
-        return value
+    __getattr__ = lazy_names(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

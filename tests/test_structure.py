@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import importlib.util
 import pkgutil
 from pathlib import Path
 
@@ -63,11 +64,34 @@ def test_module_can_be_imported(name):
     importlib.import_module(name)
 
 
-@pytest.mark.parametrize("name", ["", "integrations", "data", "losses", "training"])
-def test_type_checkers_know_which_names_a_package_lacks(name):
+#: packages whose names load lazily
+LAZY = sorted(p.parent for p in ROOT.rglob("__init__.py") if "lazy_names" in p.read_text())
+
+
+@pytest.mark.parametrize("folder", LAZY, ids=lambda p: str(p.relative_to(ROOT)))
+def test_type_checkers_know_which_names_a_package_lacks(folder):
     """Its ``__getattr__`` is hidden from them: without a type of its own, it would let any name pass."""
-    tree = ast.parse((ROOT / name / "__init__.py").read_text())
+    tree = ast.parse((folder / "__init__.py").read_text())
     guards = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "not TYPE_CHECKING"]
-    functions = [node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-    assert functions.count("__getattr__") == 1
-    assert [part.name for guard in guards for part in guard.body] == ["__getattr__"]
+    assert [ast.unparse(part) for guard in guards for part in guard.body] == [
+        "__getattr__ = lazy_names(__name__, _HOMES)"
+    ]
+
+
+@pytest.mark.parametrize("folder", LAZY, ids=lambda p: str(p.relative_to(ROOT)))
+def test_what_type_checkers_read_is_what_loads(folder):
+    """The imports for type checkers, the public names and their homes say the same."""
+    package = importlib.import_module(".".join(["ltr", *folder.relative_to(ROOT).parts]))
+    tree = ast.parse((folder / "__init__.py").read_text())
+    (typed,) = (n for n in tree.body if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING")
+    homes = {a.name: node.module for node in typed.body if isinstance(node, ast.ImportFrom) for a in node.names}
+    assert set(homes) == set(package._HOMES) == {n for n in package.__all__ if n in package._HOMES}
+    for name, home in package._HOMES.items():
+        module = package.__name__ if home == "." else importlib.util.resolve_name(home, package.__name__)
+        assert homes[name] == module, name
+        assert getattr(package, name) is not None
+
+
+def test_no_package_loads_names_by_code_of_its_own():
+    own = [p for p in ROOT.rglob("*.py") if "def __getattr__" in p.read_text() and p.name != "lazy.py"]
+    assert not own

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from ltr.io.lazy import lazy_names
 
 #: public name -> the module that defines it
 _HOMES = {
-    "Collection": "collections.collection",
-    "EngagementData": "features.engagement",
-    "LetorData": "features.letor",
-    "load": "collections.collection",
-    "retrieve": "candidates.sources",
-    "Part": "base",
-    "RankingData": "base",
-    "Reading": "tokens.passages",
-    "TextEncoder": "tokens.reader",
-    "load_tokenizer": "tokens.pairs",
-    "Sampling": "lists.sampling",
-    "TextData": "text.text_data",
-    "TokenStore": "tokens.store",
+    "Collection": ".collections.collection",
+    "EngagementData": ".features.engagement",
+    "LetorData": ".features.letor",
+    "load": ".collections.collection",
+    "retrieve": ".candidates.sources",
+    "Part": ".base",
+    "RankingData": ".base",
+    "Reading": ".tokens.passages",
+    "TextEncoder": ".tokens.reader",
+    "load_tokenizer": ".tokens.pairs",
+    "Sampling": ".lists.sampling",
+    "TextData": ".text.text_data",
+    "TokenStore": ".tokens.store",
 }
 
 if TYPE_CHECKING:
@@ -53,13 +54,7 @@ __all__ = [
 
 
 if not TYPE_CHECKING:  # for type checkers a module with this function would have every name
-
-    def __getattr__(name: str):
-        if name not in _HOMES:
-            raise AttributeError(f"module 'ltr.data' has no attribute {name!r}; it has {', '.join(sorted(_HOMES))}")
-        value = getattr(importlib.import_module(f"ltr.data.{_HOMES[name]}"), name)
-        globals()[name] = value
-        return value
+    __getattr__ = lazy_names(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

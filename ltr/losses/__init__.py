@@ -7,8 +7,9 @@ Names load lazily: importing this package imports neither torch nor a loss.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from ltr.io.lazy import lazy_names
 
 #: family -> loss -> the module that defines it
 FAMILIES = {
@@ -92,21 +93,13 @@ if TYPE_CHECKING:
     from ltr.losses.running import RunningCenter, dead_share, transform_of
     from ltr.losses.targets import Dual, Gains, Grades, LabelSoftmax, PairTargets, Positives, Scores, Targets
 
-_HOMES = {**{name: home for family in FAMILIES.values() for name, home in family.items()}, **PARTS}
+_HOMES = {name: f".{home}" for group in (*FAMILIES.values(), PARTS) for name, home in group.items()}
 
 __all__ = [*_HOMES, "FAMILIES"]
 
 
 if not TYPE_CHECKING:  # for type checkers a module with this function would have every name
-
-    def __getattr__(name: str):
-        if name not in _HOMES:
-            from ltr.io.names import suggestion
-
-            raise AttributeError(f"module 'ltr.losses' has no attribute {name!r}; {suggestion(name, _HOMES)}")
-        value = getattr(importlib.import_module(f"ltr.losses.{_HOMES[name]}"), name)
-        globals()[name] = value
-        return value
+    __getattr__ = lazy_names(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

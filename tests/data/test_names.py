@@ -26,7 +26,7 @@ def test_what_a_process_that_loads_batches_unpickles_imports_no_lightning():
 def test_unknown_names_are_told_what_there_is():
     with pytest.raises(
         AttributeError,
-        match=r"'ltr.data' has no attribute 'Textdata'; it has Collection, EngagementData, LetorData, Part, RankingData",
+        match=r"'ltr.data' has no attribute 'Textdata'; did you mean 'TextData'\?",
     ):
         _ = ltr.data.Textdata
 

@@ -16,7 +16,7 @@ def test_names_load_lazily():
     code = "import sys, ltr.experiments.cells.workers, ltr.experiments.publishing.publish; sys.exit('pytorch_lightning' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     with pytest.raises(
-        AttributeError, match=r"^module 'ltr.training' has no attribute 'Run'; it has RankingModule, RunF"
+        AttributeError, match=r"^module 'ltr.training' has no attribute 'Run'; known: RankingModule, RunFolder"
     ):
         _ = ltr.training.Run
 

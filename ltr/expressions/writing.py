@@ -1,0 +1,120 @@
+"""From calls to objects, mappings and text, and from objects back to calls."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from ltr.errors import ConfigError, LtrError
+from ltr.expressions.calls import Call, Hole
+from ltr.expressions.classes import import_path
+
+
+def built(value: Any) -> Any:
+    """The object that a call makes, and those that its arguments make."""
+    if isinstance(value, Hole):
+        raise ConfigError(f"{{{value.name}}} stands for a value that a search gives, which there is none of here")
+    if isinstance(value, (list, tuple)):
+        return type(value)(built(one) for one in value)
+    if isinstance(value, dict):
+        return {key: built(one) for key, one in value.items()}
+    if not isinstance(value, Call):
+        return value
+    arguments = {key: built(one) for key, one in value.arguments.items()}
+    try:
+        return value.made(**arguments)
+    except LtrError:
+        raise
+    except Exception as error:  # a class of the user's own may raise whatever it likes
+        raise ConfigError(f"{as_text(value)} cannot be made: {type(error).__name__}: {error}") from error
+
+
+def as_mapping(value: Any) -> Any:
+    """A call as ``class_path`` and ``init_args``."""
+    if isinstance(value, Hole):
+        return f"{{{value.name}}}"
+    if isinstance(value, (list, tuple)):
+        return [as_mapping(one) for one in value]
+    if isinstance(value, dict):
+        return {key: as_mapping(one) for key, one in value.items()}
+    if not isinstance(value, Call):
+        return value
+    arguments = {key: as_mapping(one) for key, one in value.arguments.items()}
+    return {"class_path": import_path(value.made), **({"init_args": arguments} if arguments else {})}
+
+
+def as_text(value: Any, named: bool = False) -> str:
+    """A call as an expression, with all arguments ``named`` or the first ones by their places."""
+    from ltr.links import Scaled, Sum
+
+    def inside(one: Any) -> str:
+        return as_text(one, named)
+
+    if isinstance(value, Hole):
+        return f"{{{value.name}}}"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(inside, value))}{',' * (len(value) == 1)})"
+    if isinstance(value, list):
+        return f"[{', '.join(map(inside, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key!r}: {inside(one)}' for key, one in value.items())}}}"
+    if not isinstance(value, Call):
+        return repr(value)
+    parts = value.arguments.get("parts")
+    if value.made is Sum and isinstance(parts, (list, tuple)) and len(parts) > 1:
+        return " + ".join(map(inside, parts))
+    if value.made is Scaled:
+        link, factor = value.arguments["link"], value.arguments["factor"]
+        several = isinstance(link, Call) and link.made is Sum and len(link.arguments["parts"]) > 1
+        return f"{inside(factor)} * {f'({inside(link)})' if several else inside(link)}"
+    shown, bare = [], not named
+    rest = {key: inside(one) for key, one in value.arguments.items()}
+    for p in inspect.signature(value.made).parameters.values():
+        bare = bare and p.name in rest and p.default is p.empty and p.kind is not p.KEYWORD_ONLY
+        if p.name in rest:
+            text = rest.pop(p.name)
+            shown.append(text if bare else f"{p.name}={text}")
+    shown += [f"{key}={text}" for key, text in rest.items()]
+    return f"{import_path(value.made, short=True)}({', '.join(shown)})"
+
+
+def as_call(value: Any, explicit: bool = False) -> Any:
+    """The call that makes an object again, with the arguments that differ from their defaults, or that ``repr`` shows."""
+    from ltr.links import Link
+
+    if isinstance(value, (list, tuple)):
+        return type(value)(as_call(one, explicit) for one in value)
+    if isinstance(value, dict):
+        return {key: as_call(one, explicit) for key, one in value.items()}
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    made = type(value)
+    arguments: dict[str, Any] = {}
+    try:
+        parameters = inspect.signature(made).parameters.values()
+    except ValueError as error:  # of Python's own types
+        raise ConfigError(
+            f"a {made.__name__} cannot be written down; take numbers, texts, lists, or classes that keep their arguments"
+        ) from error
+    for p in parameters:
+        if p.kind is p.VAR_POSITIONAL:
+            if getattr(value, p.name, ()):
+                raise ConfigError(
+                    f"{import_path(made)} cannot be written down: {p} have no names; let __init__ take a list"
+                )
+            continue
+        if p.kind is p.VAR_KEYWORD:
+            kept = getattr(value, p.name, {})
+            arguments |= {key: as_call(one, explicit) for key, one in kept.items()} if isinstance(kept, Mapping) else {}
+            continue
+        if not hasattr(value, p.name):
+            raise ConfigError(
+                f"{import_path(made)} cannot be written down: it keeps no {p.name!r}; let __init__ set self.{p.name} to what "
+                "it was given"
+            )
+        kept = as_call(getattr(value, p.name), explicit)
+        shown = explicit and not isinstance(value, Link) and (p.name, kept) != ("reduction", "mean")
+        if shown or p.default is p.empty or kept != as_call(p.default, explicit):
+            arguments[p.name] = kept
+    return Call(made, arguments)
