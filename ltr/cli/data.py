@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from ltr.cli.command import run, talk
+from ltr.cli.command import at_least, run, talk
 from ltr.io.names import suggestion
 
 USAGE = """usage: ltr data check --dataset NAME [--train NAME] [--tokenizer NAME]
@@ -17,8 +17,8 @@ USAGE = """usage: ltr data check --dataset NAME [--train NAME] [--tokenizer NAME
 ltr data check --help and ltr data export --help tell more."""
 
 
-def check(*, dataset: str, train: str | None = None, tokenizer: str | None = None) -> int:
-    """Look a data set over before training: counts, grades, gaps, lengths, train/test overlap.
+def check(*, dataset: str, train: str | None = None, tokenizer: str | None = None, max_query_length: int = 64) -> int:
+    """Look a data set over before training: counts, grades, gaps, lengths, cut queries, train/test overlap.
 
     The exit status is 1 when something stands in the way of training or of an honest measurement.
 
@@ -26,8 +26,10 @@ def check(*, dataset: str, train: str | None = None, tokenizer: str | None = Non
         dataset: an ir-datasets id, pydocs/train|dev|test, or a folder
         train: the data set to be trained on, to report what both share
         tokenizer: a hub id or model folder, for lengths in its tokens
+        max_query_length: tokens of a query that a model reads; queries that are longer are counted
     """
     talk()
+    at_least(1, max_query_length=max_query_length)
     from ltr.data.collections.check import check as look_over
     from ltr.data.collections.collection import load
 
@@ -36,6 +38,7 @@ def check(*, dataset: str, train: str | None = None, tokenizer: str | None = Non
         collection,
         load(train) if train else None,
         _counter(tokenizer) if tokenizer else None,
+        max_query_length,
         progress=sys.stderr.isatty(),
     )
     print(report)
@@ -43,11 +46,11 @@ def check(*, dataset: str, train: str | None = None, tokenizer: str | None = Non
 
 
 def _counter(tokenizer: str) -> Callable[[Sequence[str]], list[int]]:
-    from ltr.data.tokens.pairs import backend_of, load_tokenizer
+    from ltr.data.tokens.pairs import backend_of, load_tokenizer, tokens_of
     from ltr.io.models import located
 
     backend = backend_of(load_tokenizer(located(tokenizer)))
-    return lambda texts: [len(e) for e in backend.encode_batch_fast(list(texts), add_special_tokens=False)]
+    return lambda texts: tokens_of(backend, texts, None).lengths.tolist()
 
 
 def export(*, dataset: str, output: str) -> None:

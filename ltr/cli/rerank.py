@@ -120,14 +120,13 @@ def _check(dataset: str | None, run: str | None, output: str | None, query: str 
 def _one_query(reranker: Reranker, query: str, dataset: str, depth: int, top_k: int, mixing: bool | float) -> None:
     from ltr.data.candidates.sources import retrieve
     from ltr.data.collections.collection import load
-    from ltr.data.tokens.pairs import readable
 
     collection = load(dataset)
     candidates = retrieve(collection, {"query": query}, k=depth, progress=sys.stderr.isatty())
     if "query" not in candidates or not len(candidates["query"][0]):
         raise DataError(f"no document of {dataset} has a word in common with {query!r}")
     ids, first = candidates["query"][0].tolist(), candidates["query"][1].tolist()
-    texts = list(map(readable, collection.texts(ids)))
+    texts = collection.texts(ids)
     for one in reranker.rank(query, texts, ids, top_k, first, mixing):
         print(f"{one.rank:>3}  {one.score:>8.3f}  {one.id}")
         print(f"{'':15}{_snippet(texts[one.index])}")

@@ -6,6 +6,7 @@ import sys
 
 from ltr.cli.command import beside_output, check_outputs, run, talk
 from ltr.cli.judged import inputs_of
+from ltr.errors import DataError
 
 
 def retrieve(
@@ -20,8 +21,8 @@ def retrieve(
     """Find the best documents of each query with BM25 and write them as a TREC run.
 
     The index is built once and kept in the user's cache (LTR_CACHE, else ~/.cache/ltr). Terms are lower-case runs
-    of letters and digits without English stopwords, plurals joined with singulars; documents with equal scores stand
-    in trec_eval's order.
+    of letters and digits without English stopwords, plurals joined with singulars, and pairs of characters where a
+    script writes no spaces (Chinese, Japanese, Thai); documents with equal scores stand in trec_eval's order.
 
     Args:
         dataset: an ir-datasets id, pydocs/train|dev|test, or a folder
@@ -36,14 +37,19 @@ def retrieve(
     from ltr.data.candidates.sources import retrieve as search
     from ltr.data.collections.collection import load
     from ltr.data.collections.folder import read_queries
-    from ltr.io.files import existing_file, is_stream
+    from ltr.io.files import is_stream
     from ltr.io.trec import write_run
 
     texts = None
     if queries:
-        texts = {q.query_id: q.text for q in read_queries(existing_file(queries, "queries"))}
+        texts = {q.query_id: q.text for q in read_queries(queries)}
     collection = load(dataset)
     run = search(collection, texts, k=k, k1=k1, b=b, progress=sys.stderr.isatty())
+    if not len(run.scores):
+        raise DataError(
+            f"none of the {len(run):,} queries has a word in common with a document of {dataset}; nothing was written; "
+            "are queries and documents of one language?"
+        )
     write_run(output, run)
     empty = sum(len(run[q][0]) == 0 for q in run)
     without = f"; queries without a word in common with any document: {empty}" if empty else ""

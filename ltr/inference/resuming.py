@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import IO
 
 from ltr.data.collections.collection import Collection
-from ltr.data.tokens.pairs import readable
 from ltr.errors import DataError
 from ltr.inference.reranker import Ranked, Reranker, check_query
 from ltr.io.files import disk_errors, is_stream, only_writer, replacing, take_place
@@ -55,7 +54,7 @@ def rerank_run(
     """
     check_ids(first)
     for query_id in first:
-        check_query(readable(collection.queries[query_id]), query_id)
+        check_query(collection.queries[query_id], query_id)
     signature = {
         "model": model_signature(reranker.source),
         "run": run_signature(first),
@@ -130,10 +129,10 @@ def _ranked(
 ) -> list[list[Ranked]]:
     ids = [first[q][0].tolist() for q in block]
     # as in training, where a collection's texts are read so
-    texts = map(readable, collection.texts([doc_id for own in ids for doc_id in own]))
+    texts = iter(collection.texts([doc_id for own in ids for doc_id in own]))
     docs = [[next(texts) for _ in own] for own in ids]
     scores = [first[q][1].tolist() for q in block]
-    queries = [readable(collection.queries[q]) for q in block]
+    queries = [collection.queries[q] for q in block]
     return reranker.rank_many(queries, docs, ids, top_k, scores, interpolate, query_ids=block)
 
 

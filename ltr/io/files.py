@@ -59,6 +59,8 @@ def replacing(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
 def beside(path: str | os.PathLike) -> Iterator[Path]:
     """The name of a new, empty file beside ``path`` that takes its place when the block ends well.
 
+    Where it does not, folders that were made for it go away again.
+
     For what other packages write under a name; ``replacing`` opens it.
 
     Raises:
@@ -66,6 +68,7 @@ def beside(path: str | os.PathLike) -> Iterator[Path]:
     """
     place = Path(os.path.realpath(path))
     part = None
+    new = [folder for folder in place.parents if not folder.exists()]
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.", suffix=".part")
@@ -77,6 +80,9 @@ def beside(path: str | os.PathLike) -> Iterator[Path]:
     except BaseException as error:
         if part is not None:
             part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what stands in them by now belongs to others
+            for folder in new:
+                folder.rmdir()
         number = _number(error)
         if number is not None and (part is None or number in REFUSALS):
             kept = "the old file is as it was" if place.is_file() else "nothing was written"

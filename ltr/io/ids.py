@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -11,6 +12,8 @@ from ltr.io.runs import Run
 
 #: bytes of an id. All ids of a run take the room of its longest: one of 40 kB among a million would take 40 GB
 LONGEST_ID = 1024
+#: half of a pair, which no UTF-8 can hold
+SURROGATE = re.compile("[\\ud800-\\udfff]")
 
 
 def fault(name: str) -> str:
@@ -23,6 +26,8 @@ def fault(name: str) -> str:
         return "must be one word"
     if "\0" in name:
         return "must not hold the character NUL"
+    if not name.isascii() and SURROGATE.search(name):
+        return "must be text of whole characters, and holds half of a surrogate pair"
     size = len(name.encode())
     return f"must have at most {LONGEST_ID:,} bytes, has {size:,}" if size > LONGEST_ID else ""
 
@@ -64,7 +69,7 @@ def shown(name: str) -> str:
 
 def doubtful(ids: np.ndarray) -> np.ndarray:
     """[entries] whether an id must be looked at by itself: what is plain ASCII without blanks is one word."""
-    letters = ids.view(np.uint8).reshape(len(ids), -1)
+    letters = ids.view(np.uint8).reshape(len(ids), ids.dtype.itemsize)
     doubtful = (letters >= 128).any(axis=1) | ((letters <= 32) & (letters > 0)).any(axis=1) | (letters[:, 0] == 0)
     doubtful |= ((letters[:, :-1] == 0) & (letters[:, 1:] != 0)).any(axis=1)  # behind an id stand zeros alone
     return doubtful | (ids.dtype.itemsize > LONGEST_ID)

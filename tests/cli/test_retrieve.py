@@ -46,6 +46,15 @@ def test_own_queries(tiny_folder, tmp_path, capsys):
     assert "next:" not in shown
 
 
+def test_nothing_in_common_writes_nothing(tiny_folder, tmp_path, capsys):
+    (tmp_path / "mine.tsv").write_text("a\tzyzzyva\nb\tzzz\n")
+    out = tmp_path / "mine.trec"
+    given = ["--dataset", str(tiny_folder), "-o", str(out), "--queries", str(tmp_path / "mine.tsv")]
+    assert main(["retrieve", *given]) == 1
+    assert "none of the 2 queries has a word in common with a document of" in capsys.readouterr().err
+    assert not out.exists()
+
+
 @pytest.mark.parametrize(
     ("extra", "message"),
     [

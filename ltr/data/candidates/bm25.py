@@ -3,91 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from array import array
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from ltr.data.candidates.terms import ANALYSIS, terms
 from ltr.data.collections.collection import Collection
 from ltr.errors import ConfigError, DataError
 from ltr.io.cached import cached
 from ltr.io.runs import Run, as_bytes
 from ltr.machine.cores import cores
-
-#: words that say nothing about a document (Lucene's English list)
-STOPWORDS = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "be",
-        "but",
-        "by",
-        "for",
-        "if",
-        "in",
-        "into",
-        "is",
-        "it",
-        "no",
-        "not",
-        "of",
-        "on",
-        "or",
-        "such",
-        "that",
-        "the",
-        "their",
-        "then",
-        "there",
-        "these",
-        "they",
-        "this",
-        "to",
-        "was",
-        "will",
-        "with",
-    ]
-)
-
-#: part of the index's key: a change of how text becomes terms gets a new number
-ANALYSIS = 1
-
-
-@lru_cache(maxsize=1 << 18)
-def term(word: str) -> str:
-    """The index term of a word: plurals lose their s (Harman's s-stemmer), nothing else changes.
-
-    >>> [term(w) for w in ["queries", "matrices", "classes", "glass", "bus", "paths"]]
-    ['query', 'matrice', 'classe', 'glass', 'bus', 'path']
-    """
-    if word.endswith("ies") and not word.endswith(("eies", "aies")) and len(word) > 4:
-        return word[:-3] + "y"
-    if word.endswith("s") and not word.endswith(("us", "ss")) and len(word) > 3:
-        return word[:-1]
-    return word
-
-
-def terms(text: str) -> list[str]:
-    """The index terms of a text: runs of letters and digits, lower case, no stopwords, plurals joined with singulars.
-
-    Underscores divide, so that ``read_csv`` is found by "read". Stopwords stay where a text has nothing else.
-
-    >>> terms("Reads the lines of read_csv files")
-    ['read', 'line', 'read', 'csv', 'file']
-    >>> terms("To be or not to be")
-    ['to', 'be', 'or', 'not', 'to', 'be']
-    """
-    words = re.findall(r"[^\W_]+", text.lower())
-    return [term(w) for w in words if w not in STOPWORDS] or words
 
 
 class BM25:

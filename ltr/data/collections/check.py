@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from ltr.data.candidates.terms import unspaced
 from ltr.data.collections.collection import Collection
 from ltr.data.collections.folder import FolderQrels
+from ltr.data.readable import BROKEN
 from ltr.io.trec import opened, read_run
 
 
@@ -43,6 +45,7 @@ def check(
     collection: Collection,
     train: Collection | None = None,
     count_tokens: Callable[[Sequence[str]], list[int]] | None = None,
+    max_query_length: int = 64,
     progress: bool = False,
 ) -> Report:
     """Look a collection over.
@@ -51,6 +54,7 @@ def check(
         collection: what to look over.
         train: another one, to report what they share that they should not.
         count_tokens: texts -> tokens of each, for lengths in tokens beside words.
+        max_query_length: tokens of a query that are read; longer queries are counted.
         progress: whether to show a bar over the documents.
     """
     report = Report()
@@ -59,7 +63,7 @@ def check(
     if not collection.dataset.has_queries():
         report.problems.append(f"{collection.name} has no queries")
         return report
-    _queries(report, collection, count_tokens)
+    _queries(report, collection, count_tokens, max_query_length)
     if collection.has_qrels:
         _judgements(report, collection)
     else:
@@ -75,22 +79,42 @@ def _documents(report: Report, collection: Collection, count_tokens: Any, progre
     words: list[int] = []
     tokens: list[int] = []
     empty: list[str] = []
+    joined: list[str] = []
+    broken: list[str] = []
     total = collection.n_docs if progress else None
     bar = tqdm(collection.docs(), "documents", total, unit="doc", disable=not progress, mininterval=0.5)
     for batch in _batches(bar, 1000):
         words += [len(text.split()) for _, text in batch]
         empty += [doc_id for doc_id, text in batch if not text.strip()]
+        joined += [doc_id for doc_id, text in batch if unspaced(text)]
+        broken += [doc_id for doc_id, text in batch if BROKEN in text]
         if count_tokens:
             tokens += count_tokens([text for _, text in batch])
     report.add("documents", f"{len(words):,}")
     _lengths(report, words, tokens)
     _named(report, "  without text", empty)
+    if broken:
+        report.add(
+            "  broken", f"{len(broken):,} ({_first(broken)}) hold U+FFFD, which stands for a character that was lost"
+        )
+    if joined:
+        report.add(
+            "  without spaces",
+            f"{len(joined):,} ({_first(joined)}): BM25 takes pairs of their characters, and their words are not counted above",
+        )
 
 
-def _queries(report: Report, collection: Collection, count_tokens: Any) -> None:
+def _queries(report: Report, collection: Collection, count_tokens: Any, longest: int) -> None:
     texts = list(collection.queries.values())
     report.add("queries", f"{len(texts):,}")
-    _lengths(report, [len(text.split()) for text in texts], count_tokens(texts) if count_tokens else [])
+    words, tokens = [len(text.split()) for text in texts], count_tokens(texts) if count_tokens else []
+    _lengths(report, words, tokens)
+    _cut(
+        report,
+        [q for q, n in zip(collection.queries, tokens or words, strict=True) if n > longest],
+        longest,
+        bool(tokens),
+    )
     empty = [q for q, text in collection.queries.items() if not text.strip()]
     _named(report, "  without text", empty)
     if empty:
@@ -99,6 +123,18 @@ def _queries(report: Report, collection: Collection, count_tokens: Any) -> None:
     again = sum(n - 1 for n in times.values())
     if again:
         report.add("  asked again", f"{again:,} repeat the text of another query")
+
+
+def _cut(report: Report, ids: list[str], longest: int, exact: bool) -> None:
+    """Say which queries would be read in part."""
+    if ids:
+        least = "" if exact else "at least "
+        counted = "" if exact else "; --tokenizer counts exactly"
+        report.add(
+            "  cut",
+            f"{least}{len(ids):,} ({_first(ids)}): their end behind {longest} tokens is not read{counted}; "
+            "fit takes --data.max_query_length, rerank --max-query-length",
+        )
 
 
 def _judgements(report: Report, collection: Collection) -> None:

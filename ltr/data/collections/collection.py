@@ -15,21 +15,28 @@ import ir_datasets
 
 from ltr.data.collections import pydocs
 from ltr.data.collections.docstore import LineStore
+from ltr.data.collections.downloads import each, quieten, reading
 from ltr.data.collections.folder import WHAT_A_FOLDER_HOLDS, FolderFiles, folder_dataset, holds_docs
 from ltr.data.collections.ids import Ids
 from ltr.data.collections.shares import share_of, sliced
-from ltr.errors import DataError, LtrError
+from ltr.data.readable import readable
+from ltr.errors import DataError
 from ltr.io.names import suggestion
 from ltr.io.runs import Run
 from ltr.io.trec import Qrels, qrels_from
 
 T = TypeVar("T")
 
+#: names that a hint lists
+SHOWN = 12
+
+quieten()
+
 
 class Collection:
     """Documents, queries, judgements and first-stage scores of one data set.
 
-    Texts stay where they are and are looked up by document id.
+    Texts stay where they are and are looked up by document id. Half of a surrogate pair in one is given as U+FFFD.
 
     Args:
         name: shown in tables and messages.
@@ -78,7 +85,9 @@ class Collection:
     def queries(self) -> dict[str, str]:
         """Query id -> text, in the order of the source. Raises DataError when there are none."""
         self._needs(self.dataset.has_queries(), "queries")
-        texts = self._read("queries", lambda: {q.query_id: q.default_text() for q in self.dataset.queries_iter()})
+        texts = self._read(
+            "queries", lambda: {q.query_id: readable(q.default_text()) for q in self.dataset.queries_iter()}
+        )
         if self._share == (0.0, 1.0):
             return texts
         chosen = share_of([q for q in texts if q in self._judged] if self.has_qrels else texts, *self._share)
@@ -102,16 +111,21 @@ class Collection:
     @cached_property
     def n_docs(self) -> int:
         """The number of documents; counted once where the data set does not know it."""
+        self._needs_docs()
         return self._read("documents", lambda: self.dataset.docs_count() or sum(1 for _ in self.dataset.docs_iter()))
 
     def docs(self) -> Iterator[tuple[str, str]]:
         """(document id, text) of all documents, in the order of the source."""
-        docs = self._read("documents", self.dataset.docs_iter)
-        return ((doc.doc_id, doc.default_text()) for doc in docs)
+        return ((doc.doc_id, readable(doc.default_text())) for doc in self.documents())
 
     def doc_ids(self) -> Iterator[str]:
         """All document ids, in the order of the source."""
-        return (doc.doc_id for doc in self._read("documents", self.dataset.docs_iter))
+        return (doc.doc_id for doc in self.documents())
+
+    def documents(self) -> Iterator[Any]:
+        """All documents as ir-datasets gives them, in the order of the source. Raises DataError when there are none."""
+        self._needs_docs()
+        return each(self._read("documents", self.dataset.docs_iter), self.name, "documents")
 
     def texts(self, doc_ids: Sequence[str]) -> list[str]:
         """Title and text of documents, in the order asked; an id may occur several times.
@@ -119,8 +133,11 @@ class Collection:
         Raises:
             DataError: naming the first id that has no document.
         """
-        store = self._read("documents", self.dataset.docs_store)
-        texts = {d: doc.default_text() for d, doc in store.get_many(list(dict.fromkeys(doc_ids))).items()}
+        store = self._store()
+        wanted = list(dict.fromkeys(doc_ids))
+        texts = self._read(
+            "documents", lambda: {d: readable(doc.default_text()) for d, doc in store.get_many(wanted).items()}
+        )
         try:
             return [texts[doc_id] for doc_id in doc_ids]
         except KeyError as error:
@@ -131,13 +148,14 @@ class Collection:
 
     def missing(self, doc_ids: Iterable[str]) -> list[str]:
         """Those of ``doc_ids`` that have no document, in order of first appearance."""
-        store = self._read("documents", self.dataset.docs_store)
+        store = self._store()
         if isinstance(store, LineStore):  # knows without reading texts, which takes ten times as long
             ids = doc_ids if isinstance(doc_ids, Ids) else Ids.of(list(doc_ids))
             return list(self._read("documents", lambda: store.absent(ids.distinct())))
         left, gone = iter(dict.fromkeys(doc_ids)), []
         while chunk := list(islice(left, 10_000)):  # never more than a chunk of texts in memory
-            stored = store.get_many(chunk)
+            with reading(self.name, "documents"):
+                stored = store.get_many(chunk)
             gone += [doc_id for doc_id in chunk if doc_id not in stored]
         return gone
 
@@ -146,14 +164,15 @@ class Collection:
         known = f"the folder has the runs {', '.join(self.runs)}" if self.runs else "make some with ltr retrieve"
         self._needs(self.has_scoreddocs, "first-stage scores", known)
         scores: dict[str, dict[str, float]] = {}
-        for record in self._read("first-stage scores", self.dataset.scoreddocs_iter):
+        records = self._read("first-stage scores", self.dataset.scoreddocs_iter)
+        for record in each(records, self.name, "first-stage scores"):
             scores.setdefault(record.query_id, {})[record.doc_id] = float(record.score)
         return Run.from_dict(scores, name="scoreddocs")
 
     def docpairs(self) -> Iterator[tuple[str, str, str]]:
         """(query id, id of the better document, id of the worse). Raises DataError when there are none."""
         self._needs(self.has_docpairs, "training triples", "train on lists from judgements and candidates instead")
-        pairs = self._read("training triples", self.dataset.docpairs_iter)
+        pairs = each(self._read("training triples", self.dataset.docpairs_iter), self.name, "training triples")
         kept = None if self._share == (0.0, 1.0) else self.queries
         return ((p.query_id, p.doc_id_a, p.doc_id_b) for p in pairs if kept is None or p.query_id in kept)
 
@@ -161,17 +180,25 @@ class Collection:
         if not there:
             raise DataError(f"{self.name}: this collection has no {what}" + (f"; {hint}" if hint else ""))
 
+    def _needs_docs(self) -> None:
+        self._needs(self.dataset.has_docs(), "documents", self._below())
+
+    def _below(self) -> str:
+        """Which ids of ir-datasets begin with this one's name, as a hint."""
+        below = sorted(
+            {i[len(self.name) + 1 :].split("/")[0] for i in ir_datasets.registry if i.startswith(f"{self.name}/")}
+        )
+        more = f" and {len(below) - SHOWN} more" if len(below) > SHOWN else ""
+        return f"below {self.name}/ there are {', '.join(below[:SHOWN])}{more}" if below else ""
+
+    def _store(self) -> Any:
+        self._needs_docs()
+        return self._read("documents", self.dataset.docs_store)
+
     def _read(self, what: str, read: Callable[[], T]) -> T:
         """Reading may download: whatever goes wrong there becomes a sentence that names the collection."""
-        try:
+        with reading(self.name, what):
             return read()
-        except (LtrError, MemoryError):
-            raise
-        except Exception as error:
-            raise DataError(
-                f"{self.name}: its {what} could not be read ({type(error).__name__}: {error}); ir-datasets downloads "
-                "on first use: look at the network and at the data set's own instructions on https://ir-datasets.com"
-            ) from error
 
 
 def load(name: str | os.PathLike) -> Collection:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import mmap
@@ -19,6 +18,8 @@ from ltr.data.collections.ids import Ids
 from ltr.errors import DataError
 from ltr.io.cached import cached
 from ltr.io.digests import digest
+from ltr.io.ids import fault, shown
+from ltr.io.sources import BROKEN, Source
 
 #: ids looked up at a time, and how many texts read at once are more than a few
 CHUNK, MANY = 2**16, 1000
@@ -36,36 +37,40 @@ class FolderDoc(NamedTuple):
         return f"{self.title} {self.text}" if self.title else self.text
 
 
-def lines_of(path: Path) -> Iterator[tuple[int, str]]:
-    """(line number, line without its end) of a text file (.gz too), blank lines left out.
+def lines_of(path: str | os.PathLike | Source) -> Iterator[tuple[int, str]]:
+    """(line number, line without its end) of a text file, packed or not, blank lines left out.
 
     Raises:
-        DataError: naming the file, and the line where it is known, for bytes that are no UTF-8 or a broken .gz file.
+        DataError: naming the file, and the line where it is known, for bytes that are no UTF-8 or a broken packed file.
     """
     number = 0
-    try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
+    source = Source.of(path)
+    with source.opened() as file:
+        try:
             for number, line in enumerate(file, 1):
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
                 if text.strip():
                     yield number, text
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}:{number}: the text must be UTF-8, got {error}; convert the file") from None
-    except (EOFError, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}:{number + 1}: the .gz file is broken ({error}); fetch or compress it again") from None
+        except UnicodeDecodeError as error:
+            raise DataError(f"{source}:{number}: the text must be UTF-8, got {error}; convert the file") from None
+        except BROKEN as error:
+            raise DataError(
+                f"{source}:{number + 1}: the packed file is broken ({error}); fetch or compress it again"
+            ) from None
 
 
 def read_docs(path: Path) -> Iterator[tuple[int, FolderDoc]]:
-    """(line number, document) of docs.jsonl[.gz] or docs.tsv[.gz].
+    """(line number, document) of a docs file, ``.jsonl`` or ``.tsv``, packed or not.
 
     Raises:
         DataError: naming file and line, for a line that is no document.
     """
-    parse = _from_tsv if path.name.removesuffix(".gz").endswith(".tsv") else _from_json
-    for number, line in lines_of(path):
+    source = Source(path)
+    parse = _from_tsv if source.stem.endswith(".tsv") else _from_json
+    for number, line in lines_of(source):
         doc = parse(line, f"{path}:{number}")
-        if len(doc.doc_id.split()) != 1 or doc.doc_id.strip() != doc.doc_id:
-            raise DataError(f"{path}:{number}: doc_id must be a word without spaces, got {doc.doc_id!r}")
+        if wrong := fault(doc.doc_id):
+            raise DataError(f"{path}:{number}: doc_id {wrong}, got {shown(doc.doc_id)}")
         yield number, doc
 
 
@@ -107,7 +112,7 @@ class LineStore(Docstore):
     is a binary search and a read from a memory map: a million documents take 24 MB of index and no memory for text.
 
     Args:
-        path: docs.jsonl[.gz] or docs.tsv[.gz].
+        path: the docs file, ``.jsonl`` or ``.tsv``, packed or not.
         key: what identifies the content, for the cache.
 
     Raises:

@@ -10,6 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ltr.data.collections.collection import Collection
+from ltr.data.readable import readable
 from ltr.errors import DataError
 from ltr.io.files import replacing
 from ltr.io.trec import write_qrels, write_run
@@ -46,8 +47,8 @@ def export(collection: Collection, folder: str | os.PathLike, progress: bool = F
 
 def _documents(collection: Collection) -> Iterator[tuple[str, str, str]]:
     """(id, title, text): a title of its own where the data set has one and shows it first, everything else as text."""
-    for doc in collection.dataset.docs_iter():
-        whole, title = doc.default_text(), getattr(doc, "title", "")
+    for doc in collection.documents():
+        whole, title = readable(doc.default_text()), readable(getattr(doc, "title", ""))
         if title and whole.startswith(title):
             yield doc.doc_id, title, whole[len(title) :].strip()
         else:

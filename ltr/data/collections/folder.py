@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections.abc import Iterator
 from functools import cached_property
@@ -16,10 +17,15 @@ from ltr.data.collections.docstore import FolderDoc, LineStore, content_hash, li
 from ltr.errors import DataError
 from ltr.io.ids import query_fault, shown
 from ltr.io.names import suggestion
+from ltr.io.sources import PACKED, Source
 from ltr.io.trec import read_qrels
 
-DOCS_FILES = ("docs.jsonl", "docs.jsonl.gz", "docs.tsv", "docs.tsv.gz")
-WHAT_A_FOLDER_HOLDS = "docs.jsonl[.gz] or docs.tsv[.gz], queries.tsv, qrels[.SPLIT].trec, run.NAME.trec[.gz]"
+#: a file as it is, or packed
+ENDINGS = ("", *PACKED.values())
+#: the same for patterns
+PACKING = "|".join(map(re.escape, ENDINGS))
+DOCS_FILES = tuple(f"docs.{kind}{ending}" for kind in ("jsonl", "tsv") for ending in ENDINGS)
+WHAT_A_FOLDER_HOLDS = "docs.jsonl or docs.tsv, queries.tsv, qrels[.SPLIT].trec, run.NAME.trec, each as it is or packed (.gz, .bz2, .xz, .zst)"
 
 
 def holds_docs(path: Path) -> bool:
@@ -45,25 +51,32 @@ class FolderFiles:
             raise DataError(f"folder {folder}: it must hold one docs file, found {got}; {WHAT_A_FOLDER_HOLDS}")
         self.docs = folder / docs[0]
         self.splits = sorted(
-            m[2] for name in names if (m := re.fullmatch(r"(qrels|queries)\.([^.]+)\.(trec|tsv)(\.gz)?", name))
+            m[2] for name in names if (m := re.fullmatch(rf"(qrels|queries)\.([^.]+)\.(trec|tsv)({PACKING})", name))
         )
         if split is not None and split not in self.splits:
             raise DataError(f"folder {folder}: no split {split!r}; {suggestion(split, self.splits)}")
         self.qrels = self._one(names, "qrels", "trec")
         own = self._one(names, "queries", "tsv")
-        common = next((folder / n for n in ("queries.tsv", "queries.tsv.gz") if n in names), None)
+        common = next((folder / n for n in _packings("queries.tsv") if n in names), None)
         self.queries = own or common
         #: whether the split's queries are those that it judges
         self.judged_only = split is not None and own is None and self.qrels is not None
         self.runs = self._runs(names)
+        for path in filter(None, (self.docs, self.queries, self.qrels, *self.runs.values())):
+            if not path.is_file():
+                raise DataError(
+                    f"folder {folder}: {path.name} must be a file, which can be read again; it is {_kind(path)}"
+                )
 
     def _one(self, names: set[str], stem: str, ending: str) -> Path | None:
         name = f"{stem}.{self.split}.{ending}" if self.split else f"{stem}.{ending}"
-        return next((self.folder / n for n in (name, f"{name}.gz") if n in names), None)
+        return next((self.folder / n for n in _packings(name) if n in names), None)
 
     def _runs(self, names: set[str]) -> dict[str, Path]:
         runs = {
-            m[1]: self.folder / name for name in sorted(names) if (m := re.fullmatch(r"run\.(.+)\.trec(\.gz)?", name))
+            m[1]: self.folder / name
+            for name in sorted(names)
+            if (m := re.fullmatch(rf"run\.(.+)\.trec({PACKING})", name))
         }
         own = {n.removesuffix(f".{self.split}"): p for n, p in runs.items() if n.endswith(f".{self.split}")}
         return {**runs, **own}
@@ -79,6 +92,18 @@ class FolderFiles:
         return [self.docs_key, str(self.judged_only)] + [
             content_hash(p) if p else "-" for p in (self.queries, self.qrels)
         ]
+
+
+def _packings(name: str) -> list[str]:
+    """Names under which a file may lie."""
+    return [f"{name}{ending}" for ending in ENDINGS]
+
+
+def _kind(path: Path) -> str:
+    """What a path is that is no file."""
+    if not path.exists():
+        return f"a link to {os.readlink(path)}, which is not there"
+    return "a folder" if path.is_dir() else "a pipe" if path.is_fifo() else "a device"
 
 
 class DocsIter:
@@ -154,13 +179,14 @@ class FolderQrels(BaseQrels):
         return {}
 
 
-def read_queries(path: Path) -> Iterator[GenericQuery]:
-    """Queries of a file of ``query_id<TAB>text`` lines (.gz too).
+def read_queries(path: str | os.PathLike | Source) -> Iterator[GenericQuery]:
+    """Queries of a file of ``query_id<TAB>text`` lines, packed or not.
 
     Raises:
         DataError: naming file and line, for a line that is not of this form or an id that occurs twice.
     """
     seen: dict[str, int] = {}
+    path = Source.of(path, "queries")
     for number, line in lines_of(path):
         query_id, tab, text = line.partition("\t")
         if not tab or not query_id or "\t" in text:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ltr.data.lists.ragged import Ragged, offsets_of, spans
+from ltr.data.readable import readable
 from ltr.errors import ConfigError, ShapeError
 from ltr.io.models import located
 
@@ -219,15 +220,6 @@ def _encoded(backend: Any, texts: Sequence[str]) -> list[list[int]]:
     except TypeError:  # so the tokenizer refuses half a surrogate pair, which cutting text in UTF-16 leaves
         mended = [readable(text) if isinstance(text, str) else text for text in texts]
     return [encoding.ids for encoding in backend.encode_batch_fast(mended, add_special_tokens=False)]
-
-
-def readable(text: str) -> str:
-    """The text with U+FFFD in place of each half of a surrogate pair that stands alone."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
 
 
 def _beginning(text: str, characters: int) -> str:

@@ -71,6 +71,26 @@ def test_empty_documents_are_counted_and_empty_queries_stand_in_the_way(tiny_fol
     assert report.problems == ["1 queries without text, which ltr refuses to rank for: q7"]
 
 
+def test_queries_that_would_be_cut_are_counted(tiny_folder):
+    with open(tiny_folder / "queries.tsv", "a") as file:
+        file.write(f"q7\t{'word ' * 203}\nq8\t{'word ' * 64}\n")
+    assert found(check(load(tiny_folder)))["cut"] == (
+        "at least 1 (q7): their end behind 64 tokens is not read; --tokenizer counts exactly; "
+        "fit takes --data.max_query_length, rerank --max-query-length"
+    )
+    assert "cut" not in found(check(load(tiny_folder), max_query_length=203))
+    exact = check(load(tiny_folder), count_tokens=lambda texts: [len(text) for text in texts])
+    assert found(exact)["cut"].startswith("2 (q7, q8): their end behind 64 tokens is not read; fit")
+
+
+def test_lost_characters_and_texts_without_spaces_are_counted(tiny_folder):
+    with open(tiny_folder / "docs.jsonl", "a") as file:
+        file.write('{"doc_id": "e1", "text": "half \\ud83d"}\n{"doc_id": "e2", "text": "\u4eac\u90fd\u306e\u5bfa"}\n')
+    lines = found(check(load(tiny_folder)))
+    assert lines["broken"] == "1 (e1) hold U+FFFD, which stands for a character that was lost"
+    assert lines["without spaces"].startswith("1 (e2): BM25 takes pairs of their characters")
+
+
 def test_repeated_queries(tiny_folder):
     with open(tiny_folder / "queries.tsv", "a") as file:
         file.write("q8\tJoin, paths!\n")
@@ -140,6 +160,12 @@ def test_export_of_documents_alone(tiny_folder, tmp_path):
 def test_export_never_overwrites(tiny_folder):
     with pytest.raises(DataError, match="holds a collection already; name a new folder"):
         export(load(tiny_folder), tiny_folder)
+
+
+def test_an_export_that_fails_leaves_nothing(tmp_path):
+    with pytest.raises(DataError, match="beir: this collection has no documents"):
+        export(load("beir"), tmp_path / "new" / "out")
+    assert not (tmp_path / "new").exists()
 
 
 def test_building_pydocs_says_what_takes_so_long(tmp_path, monkeypatch, caplog):

@@ -1,5 +1,6 @@
 """Collections by name: what they hold, and what they say when asked for what they do not."""
 
+import logging
 import pickle
 
 import ir_datasets
@@ -15,6 +16,7 @@ from ir_datasets.formats import (
 )
 
 from ltr.data.collections.collection import Collection, load
+from ltr.data.collections.downloads import reading
 from ltr.errors import DataError
 
 
@@ -164,6 +166,84 @@ def test_failed_download_becomes_a_sentence(ask):
         DataError, match=r"far/away: its \w+ could not be read \(OSError: no route to host\); ir-datasets"
     ):
         ask(c)
+
+
+class _Late(_Broken):
+    """Downloads when the first item is asked for, as generators do."""
+
+    def docs_iter(self):
+        raise OSError("no route to host")
+        yield
+
+    scoreddocs_iter = docpairs_iter = docs_iter
+
+    def docs_store(self):
+        return self
+
+    def get_many(self, ids):
+        raise OSError("no route to host")
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda c: list(c.docs()),
+        lambda c: list(c.doc_ids()),
+        lambda c: c.texts(["a"]),
+        lambda c: c.missing(["a"]),
+        lambda c: c.scoreddocs(),
+        lambda c: list(c.docpairs()),
+    ],
+)
+def test_a_download_that_fails_later_becomes_a_sentence_too(ask, monkeypatch):
+    dataset = ir_datasets.Dataset(_Late())
+    for kind in ("scoreddocs", "docpairs"):
+        monkeypatch.setattr(dataset, f"has_{kind}", lambda: True)
+        monkeypatch.setattr(dataset, f"{kind}_iter", _Late().docs_iter, raising=False)
+    with pytest.raises(DataError, match=r"far/away: its [\w -]+ could not be read \(OSError: no route to host\)"):
+        ask(Collection("far/away", dataset, "d", "s"))
+
+
+def test_the_reason_is_one_line():
+    import requests
+
+    asked = requests.Request("GET", "http://there.invalid/file.gz").prepare()
+    gone = requests.ConnectionError("Max retries exceeded with url: " + "x" * 999, request=asked)
+    for error in (gone, RuntimeError("All download sources failed", [("one", gone), ("two", OSError())])):
+        with (
+            pytest.raises(
+                DataError, match=r"its queries could not be read \(ConnectionError: no answer from there.invalid\)"
+            ),
+            reading("far/away", "queries"),
+        ):
+            raise error
+    with pytest.raises(DataError, match=r"\(ValueError: a b x+ …\); ir-datasets"), reading("far/away", "queries"):
+        raise ValueError("a\n  b " + "x" * 999)
+
+
+@pytest.mark.parametrize(
+    "ask", [lambda c: c.docs(), lambda c: c.n_docs, lambda c: c.texts([]), lambda c: c.missing([])]
+)
+def test_an_id_above_others_has_no_documents_and_names_them(ask):
+    with pytest.raises(
+        DataError, match=r"beir: this collection has no documents; below beir/ there are arguana, .* and \d+ more$"
+    ):
+        ask(load("beir"))
+
+
+def test_attempts_to_download_are_not_logged(capsys):
+    log = logging.getLogger("ir_datasets")
+    heard = []
+    handler = logging.Handler()
+    handler.emit = heard.append
+    log.addHandler(handler)
+    try:
+        log.warning("download error: 403")
+        log.warning("Download failed: 403")
+        log.warning("place the source here")
+    finally:
+        log.removeHandler(handler)
+    assert [record.getMessage() for record in heard] == ["place the source here"]
 
 
 def test_travels_to_worker_processes(tiny_folder):

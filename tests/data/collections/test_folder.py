@@ -1,8 +1,12 @@
 """Plain folders as ir-datasets objects: forms of the files, and errors that name file and line."""
 
+import bz2
 import gzip
 import json
+import lzma
+import os
 import shutil
+import threading
 
 import ir_datasets
 import numpy as np
@@ -60,8 +64,8 @@ BAD_DOCS = {
     ),
     "list": ("[1]\n", r"docs.jsonl:1: a document is an object .* got list"),
     "type": ('{"doc_id": 7, "text": "x"}\n', r"docs.jsonl:1: doc_id must be a string, got 7"),
-    "spaces": ('{"doc_id": "a b", "text": "x"}\n', r"docs.jsonl:1: doc_id must be a word without spaces, got 'a b'"),
-    "empty id": ('{"doc_id": "", "text": "x"}\n', r"docs.jsonl:1: doc_id must be a word without spaces, got ''"),
+    "spaces": ('{"doc_id": "a b", "text": "x"}\n', r"docs.jsonl:1: doc_id must be one word, got 'a b'"),
+    "empty id": ('{"doc_id": "", "text": "x"}\n', r"docs.jsonl:1: doc_id must be one word, got ''"),
     "twice": (
         DOC + "\n" + '{"doc_id": "b", "text": "y"}\n' + DOC,
         r"docs.jsonl:4: document id a stands on line 1 already",
@@ -86,7 +90,7 @@ def test_bad_docs_tsv(tmp_path):
 
 def test_broken_gz(tmp_path):
     (tmp_path / "docs.jsonl.gz").write_bytes(gzip.compress(DOC.encode() * 50)[:-12])
-    with pytest.raises(DataError, match=r"docs.jsonl.gz:\d+: the .gz file is broken"):
+    with pytest.raises(DataError, match=r"docs.jsonl.gz:\d+: the packed file is broken"):
         load(tmp_path).texts(["a"])
 
 
@@ -208,3 +212,56 @@ def test_a_query_id_that_no_run_could_hold_is_refused_at_once(tmp_path, query_id
     (tmp_path / "queries.tsv").write_text(f"q\ttext\n{query_id}\ttext\n")
     with pytest.raises(DataError, match=rf"queries.tsv:2: query id '{query_id}' {wrong}"):
         list(read_queries(tmp_path / "queries.tsv"))
+
+
+@pytest.mark.parametrize("name", ["docs.jsonl", "queries.tsv", "qrels.trec", "run.first.trec"])
+def test_what_cannot_be_read_twice_is_refused_before_it_is_opened(tiny_folder, name):
+    (tiny_folder / name).unlink()
+    os.mkfifo(tiny_folder / name)
+    with pytest.raises(DataError, match=rf"{name} must be a file, which can be read again; it is a pipe"):
+        load(tiny_folder)
+    (tiny_folder / name).unlink()
+    (tiny_folder / name).symlink_to("gone")
+    with pytest.raises(DataError, match=rf"{name} must .*; it is a link to gone, which is not there"):
+        load(tiny_folder)
+    (tiny_folder / name).unlink()
+    (tiny_folder / name).symlink_to("/dev/null")
+    with pytest.raises(DataError, match=rf"{name} must .*; it is a device"):
+        load(tiny_folder)
+    (tiny_folder / name).unlink()
+    (tiny_folder / name).mkdir()
+    with pytest.raises(DataError, match=rf"{name} must .*; it is a folder"):
+        load(tiny_folder)
+
+
+@pytest.mark.parametrize(("ending", "pack"), [(".bz2", bz2.compress), (".xz", lzma.compress), (".gz", gzip.compress)])
+def test_packed_folders(tiny_folder, ending, pack):
+    plain = load(tiny_folder)
+    whole = list(plain.docs()), plain.queries, plain.qrels
+    for name in ("docs.jsonl", "queries.tsv", "qrels.trec", "run.first.trec"):
+        (tiny_folder / f"{name}{ending}").write_bytes(pack((tiny_folder / name).read_bytes()))
+        (tiny_folder / name).unlink()
+    packed = load(tiny_folder)
+    assert (list(packed.docs()), packed.queries, packed.qrels) == whole
+    assert packed.runs == {"first": tiny_folder / f"run.first.trec{ending}"}
+    (tiny_folder / f"docs.jsonl{ending}").write_bytes(pack(b"x" * 99999)[:-9])
+    with pytest.raises(DataError, match=rf"docs.jsonl{ending}:\d: the packed file is broken"):
+        load(tiny_folder).n_docs  # noqa: B018
+
+
+def test_queries_come_from_a_pipe_too(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=["q\ttext\n"])
+    writer.start()
+    assert list(read_queries(tmp_path / "pipe")) == [("q", "text")]
+    writer.join()
+
+
+def test_half_of_a_surrogate_pair_is_read_as_a_lost_character(tmp_path):
+    (tmp_path / "docs.jsonl").write_text('{"doc_id": "a", "title": "\\ud83d", "text": "x \\ude00"}\n')
+    c = load(tmp_path)
+    assert list(c.docs()) == [("a", "\ufffd x \ufffd")]
+    assert c.texts(["a"]) == ["\ufffd x \ufffd"]
+    (tmp_path / "docs.jsonl").write_text('{"doc_id": "a\\ud83d", "text": "x"}\n')
+    with pytest.raises(DataError, match=r"docs.jsonl:1: doc_id must be text of whole characters, and holds half of a"):
+        load(tmp_path).n_docs  # noqa: B018
