@@ -14,7 +14,10 @@ from torch import Tensor, nn
 
 from ltr.errors import ConfigError, DataError, ShapeError
 from ltr.links.autograd import widened
+from ltr.machine.threads import alone
 
+#: torch shares out operations on more numbers than these
+GRAIN = 1 << 15
 REDUCTIONS = ("mean", "sum", "none")
 
 
@@ -151,7 +154,7 @@ class Loss(nn.Module):
         self, scores: Tensor, labels: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
     ) -> Tensor:
         scores, labels, mask = self._checked(scores, labels, mask)
-        with _full_precision(scores):
+        with _full_precision(scores), _without_helpers(scores):
             for part in self.children():
                 observe = getattr(part, "observe", None)
                 if callable(observe):
@@ -222,6 +225,12 @@ def _full_precision(scores: Tensor) -> contextlib.AbstractContextManager:
     if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
         return torch.autocast(kind, enabled=False)
     return contextlib.nullcontext()
+
+
+def _without_helpers(scores: Tensor) -> contextlib.AbstractContextManager:
+    """torch's helpers left to threads that take blocks of their own, where there are pairs enough to wake them up."""
+    helped = scores.device.type == "cpu" and scores.numel() * scores.shape[-1] > GRAIN
+    return alone() if helped else contextlib.nullcontext()
 
 
 def as_constructed(module: nn.Module) -> str:

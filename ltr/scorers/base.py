@@ -75,6 +75,11 @@ class Scorer(nn.Module):
                 f"{settings.batch.__name__}; {_advice(settings.batch)}"
             )
 
+    @property
+    def deals(self) -> bool:
+        """Whether it deals training batches to threads: then the rest of a step need not wait for torch's. Default: no."""
+        return False
+
     def spare(self, retries: int = 0) -> bool:
         """Need less memory for training from now on, and say so; False where nothing is left to spare.
 

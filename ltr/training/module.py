@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import time
@@ -20,6 +21,7 @@ from ltr.inference.scoring import Scored, score
 from ltr.io.trec import Run
 from ltr.losses.base import Loss
 from ltr.losses.running import dead_share, transform_of
+from ltr.machine.threads import alone
 from ltr.metrics import (
     Evaluation,
     LabelEvaluation,
@@ -254,9 +256,11 @@ class RankingModule(pl.LightningModule):
     def training_step(self, batch: Lists, batch_idx: int) -> Tensor:
         self._batch = batch
         self._docs += batch.n_docs
+        with self._beside_workers():
+            cost = self._cost(batch)
         # undo Lightning's division by the accumulated batches and DDP's mean over processes: gradients are those of the
         # plain sum, and on_before_optimizer_step divides by the global number of lists
-        return self._cost(batch) * self.trainer.accumulate_grad_batches * self.trainer.world_size
+        return cost * self.trainer.accumulate_grad_batches * self.trainer.world_size
 
     def _cost(self, batch: Lists) -> Tensor:
         labels, mask = batch.pad(labels_of(batch)), batch.mask
@@ -278,9 +282,17 @@ class RankingModule(pl.LightningModule):
     def backward(self, loss: Tensor, *args: Any, **options: Any) -> None:
         if self.trainer.world_size > 1 or self.trainer.precision == "16-mixed":  # which scales the loss
             return super().backward(loss, *args, **options)
-        backward_in_less_memory(
-            loss, self._cost_again, [p for p in self.parameters() if p.requires_grad], self.scorer.spare
-        )
+        with self._beside_workers():
+            trained = [p for p in self.parameters() if p.requires_grad]
+            backward_in_less_memory(loss, self._cost_again, trained, self.scorer.spare)
+
+    def optimizer_step(self, *args: Any, **options: Any) -> None:
+        with self._beside_workers():
+            super().optimizer_step(*args, **options)
+
+    def _beside_workers(self) -> contextlib.AbstractContextManager:
+        """While threads compute what is large, this one does the rest of a step without torch's helpers."""
+        return alone() if self.scorer.deals else contextlib.nullcontext()
 
     def _cost_again(self) -> Tensor:
         self._sums.pop()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ltr.errors import LtrError
+from ltr.machine.threads import in_threads, workers
 
 #: pairs in flight at once: on the CPU what a core's cache holds, elsewhere what keeps the device busy
 CPU_PAIRS = 1 << 18
@@ -29,6 +30,10 @@ def fits(scores: Tensor) -> bool:
     On every device: where longer ones are compiled, nothing as large as their pairs is to be held.
     """
     return scores.numel() * scores.shape[-1] <= CPU_PAIRS
+
+
+#: what some blocks add up to, None for what nobody asked for
+Sums = tuple[Tensor | None, ...]
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,30 @@ def _of_some(lists: slice, firsts: list[list[int]], stops: list[int], limit: int
     for row in range(0, max(ends), step):
         column = min(first[row] for first, end in zip(firsts, ends, strict=True) if row < end)
         yield Block(lists, slice(row, min(row + step, max(ends))), slice(column, stop))
+
+
+def over_blocks(compute: Callable[[Sequence[Block]], Sums], found: Sequence[Block]) -> Sums:
+    """The sums over all blocks; on a CPU threads share them, each of which adds up blocks of its own.
+
+    Args:
+        compute: adds up some blocks, without gradients; threads call it at once.
+        found: the blocks.
+    """
+    threads = min(workers(), len(found))
+    if threads < 2:
+        return compute(found)
+    inference = torch.is_inference_mode_enabled()
+
+    def own(thread: int) -> Sums:
+        with torch.inference_mode(inference), torch.no_grad():  # modes of each thread
+            return compute(found[thread::threads])
+
+    first, *others = in_threads(own, range(threads), threads)
+    for parts in others:
+        for total, part in zip(first, parts, strict=True):
+            if total is not None:
+                total.add_(part)
+    return first
 
 
 class _Attached(torch.autograd.Function):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from ltr.losses.engines.blocks import Block, attached, blocks, fits, pairs_at_once
+from ltr.losses.engines.blocks import Block, attached, blocks, fits, over_blocks, pairs_at_once
 from ltr.losses.engines.compiled import compiled_pair_sums
 from ltr.losses.engines.dense import dense_pair_sums
 from ltr.losses.engines.problem import PairProblem, PairSums
@@ -29,19 +31,12 @@ def pair_sums(problem: PairProblem) -> tuple[Tensor, Tensor]:
 
 def blocked_pair_sums(problem: PairProblem) -> PairSums:
     """Costs, gradient and numbers of pairs: documents sorted by what should be above, then pairs block by block."""
-    lists = _Sorted(problem)
-    values, weights = lists.values, problem.weights
-    costs = values.new_zeros(len(values))
-    total = values.new_zeros(len(values))
-    gradient = torch.zeros_like(values) if problem.with_gradient else None
-    for block in blocks(lists.first, lists.count, pairs_at_once(values)):
-        cost, slope, weight = lists.pairs(block)
-        costs[block.lists] += cost.sum((1, 2))
-        if weight is not None and weights.mean:
-            total[block.lists] += weight.sum((1, 2))
-        if gradient is not None:
-            gradient[block.lists, block.rows] += slope.sum(2)
-            gradient[block.lists, block.cols] -= slope.sum(1)
+    lists, weights = _Sorted(problem), problem.weights
+    costs, total, gradient = over_blocks(
+        lists.sums, list(blocks(lists.first, lists.count, pairs_at_once(lists.values)))
+    )
+    assert costs is not None
+    assert total is not None
     if not weights.mean:
         scale = None
     else:
@@ -81,6 +76,20 @@ class _Sorted:
         self.values = problem.values.detach().gather(-1, self.places)
         self.columns = [column.gather(-1, self.places) for column in problem.weight_columns()]
         self.targets = None if problem.targets is None else problem.targets.gather(-1, self.places)
+
+    def sums(self, some: Sequence[Block]) -> tuple[Tensor, Tensor, Tensor | None]:
+        """What the pairs of some blocks cost, their weights, and the gradient where it is wanted."""
+        costs, total = self.values.new_zeros(len(self.values)), self.values.new_zeros(len(self.values))
+        gradient = torch.zeros_like(self.values) if self.problem.with_gradient else None
+        for block in some:
+            cost, slope, weight = self.pairs(block)
+            costs[block.lists] += cost.sum((1, 2))
+            if weight is not None and self.problem.weights.mean:
+                total[block.lists] += weight.sum((1, 2))
+            if gradient is not None:
+                gradient[block.lists, block.rows] += slope.sum(2)
+                gradient[block.lists, block.cols] -= slope.sum(1)
+        return costs, total, gradient
 
     def pairs(self, block: Block) -> tuple[Tensor, Tensor, Tensor | None]:
         """Weighted costs and slopes of a block's pairs, and their weights; 0 where there is no pair."""

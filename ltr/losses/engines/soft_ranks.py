@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from ltr.losses.engines.blocks import Block, attached, blocks, fits, pairs_at_once
+from ltr.losses.engines.blocks import Block, attached, blocks, fits, over_blocks, pairs_at_once
 from ltr.losses.engines.compiled import compiled_rank_sums, compiled_ranks
 from ltr.losses.engines.dense import RankCost, dense_rank_sums, lowered
 
@@ -43,9 +43,14 @@ class SoftRanks:
         """[lists, docs] values in the order in which the documents came."""
         return torch.empty_like(values).scatter_(-1, self.places, values)
 
-    def __iter__(self) -> Iterator[tuple[Block, Tensor, Tensor, Tensor]]:
+    @property
+    def blocks(self) -> list[Block]:
+        """The documents whose ranks are wanted, against all of their list."""
+        return list(blocks(self.first, self.count, pairs_at_once(self.values)))
+
+    def ranked(self, some: Sequence[Block]) -> Iterator[tuple[Block, Tensor, Tensor, Tensor]]:
         """Blocks, with [lists, rows, docs] (column - row) / τ and σ of that, and [lists, rows] relaxed ranks."""
-        for block in blocks(self.first, self.count, pairs_at_once(self.values)):
+        for block in some:
             differences = self.values[block.lists, None, block.cols] - self.values[block.lists, block.rows, None]
             if self.temperature != 1:
                 differences.mul_(1 / self.temperature)
@@ -102,15 +107,21 @@ def rank_sums(
 def _blocked_sums(rank_cost: RankCost, columns: tuple[Tensor, ...], soft: SoftRanks) -> tuple[Tensor, Tensor | None]:
     """Costs and, where asked for, the gradient, block by block."""
     placed = [soft.sorted(column) for column in columns]
-    costs = soft.values.new_zeros(len(soft.values))
-    gradient = torch.zeros_like(soft.values) if soft.with_gradient else None
-    for block, differences, above, ranks in soft:
-        cost, slope = rank_cost(ranks, *(column[block.lists, block.rows] for column in placed))
-        costs[block.lists].add_(cost.sum(-1))
-        if gradient is not None:
-            slopes = soft.derivatives(block, differences, above, slope)
-            gradient[block.lists, block.cols].add_(slopes.sum(1))
-            gradient[block.lists, block.rows].sub_(slopes.sum(2))
+
+    def sums(some: Sequence[Block]) -> tuple[Tensor, Tensor | None]:
+        costs = soft.values.new_zeros(len(soft.values))
+        gradient = torch.zeros_like(soft.values) if soft.with_gradient else None
+        for block, differences, above, ranks in soft.ranked(some):
+            cost, slope = rank_cost(ranks, *(column[block.lists, block.rows] for column in placed))
+            costs[block.lists].add_(cost.sum(-1))
+            if gradient is not None:
+                slopes = soft.derivatives(block, differences, above, slope)
+                gradient[block.lists, block.cols].add_(slopes.sum(1))
+                gradient[block.lists, block.rows].sub_(slopes.sum(2))
+        return costs, gradient
+
+    costs, gradient = over_blocks(sums, soft.blocks)
+    assert costs is not None
     return costs, None if gradient is None else soft.unsorted(gradient)
 
 
@@ -121,7 +132,14 @@ def relaxed_ranks(scores: Tensor, wanted: Tensor, mask: Tensor, temperature: flo
     if ranks is not None:
         return ranks
     soft = SoftRanks(values, wanted, mask, temperature, with_gradient=False)
-    placed = torch.empty_like(soft.values).fill_(torch.inf)
-    for block, _, _, ranks in soft:
-        placed[block.lists, block.rows] = ranks
-    return soft.unsorted(placed)
+
+    def ranked(some: Sequence[Block]) -> tuple[Tensor]:
+        placed = torch.zeros_like(soft.values)
+        for block, _, _, ranks in soft.ranked(some):
+            placed[block.lists, block.rows] = ranks
+        return (placed,)
+
+    (placed,) = over_blocks(ranked, soft.blocks)
+    assert placed is not None
+    # each rank is at least 1: what is still 0 was not asked for
+    return soft.unsorted(placed.masked_fill_(placed == 0, torch.inf))

@@ -20,7 +20,7 @@ from ltr.scorers.cpu.layers import ACTIVATIONS, FusedLayer, layer_of
 from ltr.scorers.text.heads import head_of
 from ltr.scorers.text.layer_parts import PARTS, Parts
 from ltr.scorers.text.loading import check_length, encoder_layers, max_positions, open_tokenizer, takes_segments
-from ltr.scorers.text.microbatches import Row, filled, row
+from ltr.scorers.text.microbatches import Row, evenly, filled, row
 from ltr.scorers.text.packed import inputs_of
 
 log = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ class FusedCrossEncoder(TextScorer):
             return batch.scores(torch.zeros(0))
         self.check_length(int(batch.lengths.max()))
         threads = threads_for(int(batch.lengths.sum()))
-        pieces = filled(batch.lengths, self._at_once(batch.lengths, threads, tokens), self.batch_docs)
+        pieces = filled(batch.lengths, evenly(batch.lengths, threads, tokens or self.batch_tokens), self.batch_docs)
         with torch.inference_mode():
             flat = torch.cat(in_threads(partial(self._scores_of, batch), pieces, threads))
             return batch.scores(flat[torch.cat(pieces).argsort()])
@@ -125,16 +125,6 @@ class FusedCrossEncoder(TextScorer):
                 f"{probe.dtype}; load the model that it was made (or exported) from for that device"
             )
         return self
-
-    def _at_once(self, lengths: Tensor, threads: int, most: int | None = None) -> int:
-        """Tokens of a piece, so that all threads have about the same to do; ``most``: None for ``batch_tokens``."""
-        most = most or self.batch_tokens
-        if threads == 1:
-            return most
-        tokens = int(lengths.sum())
-        pieces = threads * -(-tokens // (threads * most))
-        # half a long document more than its share, so that nothing is left over
-        return min(most, -(-tokens // pieces) + int(lengths.max()) // 2)
 
     def _scores_of(self, batch: TextLists, docs: Tensor) -> Tensor:
         # both are set for each thread

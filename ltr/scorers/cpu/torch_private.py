@@ -65,3 +65,8 @@ def int8_product(
     return torch.ops.onednn.qlinear_pointwise(
         x, scale, zero, weight, weight_scale, weight_zero, bias, next_scale, next_zero, dtype, activation, [], variant
     )
+
+
+def keeps_graph() -> bool:
+    """Whether the backward pass that runs in this thread was asked to keep its graph: a pass inside it must do the same."""
+    return bool(torch._C._autograd._get_current_graph_task_keep_graph())

@@ -11,21 +11,22 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.utils.checkpoint import checkpoint
 
 from ltr.batch import TextLists, TokenRows
 from ltr.errors import ConfigError
 from ltr.io.models import located
-from ltr.machine.threads import across_forks
+from ltr.machine.threads import across_forks, threads_for, workers
 from ltr.scorers import architectures
 from ltr.scorers.base import Scorer, TextScorer, half_or_single
 from ltr.scorers.cpu import cross_encoder as fused
 from ltr.scorers.cpu.cross_encoder import FusedCrossEncoder
+from ltr.scorers.cpu.dealing import MOST, dealt, hands
 from ltr.scorers.text import loading, packed, saving
 from ltr.scorers.text import memory_budget as budget
 from ltr.scorers.text.heads import encoder_of, head_of, in_head
-from ltr.scorers.text.microbatches import padded, plan
+from ltr.scorers.text.microbatches import evenly, padded, plan
 from ltr.scorers.text.sparing import Sparing
 from ltr.scorers.views import plain
 from ltr.settings import ModelSettings, Settings
@@ -45,6 +46,9 @@ class CrossEncoder(Sparing, TextScorer):
     A training batch that runs out of memory in the forward pass is computed again with smaller micro-batches, then with
     ``checkpointing``; both stay so. Each process does this for itself, before gradients are exchanged. In the backward
     pass ``ltr.training.RankingModule`` does it, where one process trains.
+
+    On a CPU a training batch is dealt to threads, each of which computes documents of its own, forwards and back
+    (``ltr.scorers.cpu.dealing``).
 
     Nothing in it changes while it scores, so that any number of threads may score at once. ``model`` may be what
     ``torch.compile`` makes of it, which is called where the architecture runs as one whole.
@@ -160,12 +164,31 @@ class CrossEncoder(Sparing, TextScorer):
     def _computed(self, batch: TextLists, tokens: int | None) -> Tensor:
         lengths = batch.lengths
         together = None if self._packs else architectures.apart(self.network.config, batch.tokens)
-        pieces = plan(lengths, tokens or self.budget(lengths.device), self.batch_docs, together)
-        run = self._scores_of
-        if self.checkpointing and torch.is_grad_enabled():
-            run = partial(checkpoint, run, use_reentrant=False)
-        flat = torch.cat([run(batch, piece) for piece in pieces])
-        return batch.scores(flat[torch.cat(pieces).argsort()])
+        threads = self._threads(int(lengths.sum()))
+        at_once = evenly(lengths, threads, tokens or self.budget(lengths.device))
+        pieces = plan(lengths, at_once, self.batch_docs, together)
+        run = partial(self._scores_of, batch)
+        if threads > 1 and len(pieces) > 1:
+            shares = hands([int(lengths[piece].sum()) for piece in pieces], threads)
+            own = [[pieces[i] for i in share] for share in shares]
+            pieces = [piece for share in own for piece in share]
+            parts = dealt(run, own, [p for p in self.parameters() if p.requires_grad], self.checkpointing)
+        else:
+            if self.checkpointing and torch.is_grad_enabled():
+                run = partial(checkpoint, run, use_reentrant=False)
+            parts = tuple(run(piece) for piece in pieces)
+        return batch.scores(torch.cat(parts)[torch.cat(pieces).argsort()])
+
+    @property
+    def deals(self) -> bool:
+        """On a CPU, where one process trains what transformers computes."""
+        here = next(self.parameters()).device.type == "cpu" and self.model is self.network
+        return here and workers() > 1 and not (distributed.is_available() and distributed.is_initialized())
+
+    def _threads(self, tokens: int) -> int:
+        """How many threads train on so many tokens; 1 where nothing is trained."""
+        trains = self.training and torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
+        return min(threads_for(tokens), MOST) if trains and self.deals else 1
 
     def budget(self, device: torch.device) -> int:
         """How many tokens are computed at once on a device."""

@@ -44,6 +44,20 @@ def plan(lengths: Tensor, tokens: int, docs: int | None = None, apart: Tensor | 
     return pieces
 
 
+def evenly(lengths: Tensor, threads: int, most: int) -> int:
+    """Tokens of a piece, at most ``most``, so that all threads have about the same to do.
+
+    >>> evenly(torch.tensor([5, 5, 5, 5]), 2, 4096), evenly(torch.tensor([5, 5, 5, 5]), 1, 4096)
+    (12, 4096)
+    """
+    if threads == 1:
+        return most
+    tokens = int(lengths.sum())
+    pieces = threads * -(-tokens // (threads * most))
+    # half a long document more than its share, so that nothing is left over
+    return min(most, -(-tokens // pieces) + int(lengths.max()) // 2)
+
+
 def filled(lengths: Tensor, tokens: int, docs: int | None = None) -> list[Tensor]:
     """As ``plan``, where documents stand in a row without padding: real tokens count.
 

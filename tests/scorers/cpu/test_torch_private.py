@@ -85,3 +85,22 @@ def test_capabilities_are_known_where_torch_does_not_list_them(monkeypatch):
             patch.setattr(torch.cpu, "_is_vnni_supported", lambda has=has: has, raising=False)
             assert hardware.multiplies_bf16(torch.device("cpu")) is has
             assert hardware.multiplies_int8() is has
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_backward_pass_knows_whether_it_keeps_its_graph(keep):
+    found = []
+
+    class Asking(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, values):
+            return values.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            with provided_by("torch._C._autograd._get_current_graph_task_keep_graph"):
+                found.append(torch_private.keeps_graph())
+            return gradient
+
+    Asking.apply(torch.ones(1, requires_grad=True)).backward(retain_graph=keep)
+    assert found == [keep]
