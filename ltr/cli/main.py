@@ -27,6 +27,7 @@ COMMANDS = {
     "compare": ("measuring.compare", "runs query by query: the biggest wins and losses, as a page with texts"),
     "rerank": ("rerank", "reorder candidates with a trained model"),
     "fuse": ("fuse", "put several runs together to one, with weights chosen on dev"),
+    "calibrate": ("calibrate", "scores of a trained model as probabilities of relevance"),
     "export": ("export", "a trained model on 8-bit integers, for fast reranking on a CPU"),
     "losses": ("reading.losses", "list every loss with one line"),
     "plot": ("reading.plot", "draw a link or a loss"),

@@ -27,6 +27,7 @@ def rerank(
     top_k: int | None = None,
     interpolate: bool = False,
     weight: float | None = None,
+    scores: Literal["raw", "probability"] = "raw",
     batch_tokens: int | Literal["auto"] | None = None,
     max_length: int | None = None,
     max_query_length: int | None = None,
@@ -58,6 +59,8 @@ def rerank(
         top_k: documents per query that are given out (default: all that were reranked; 10 with --query).
         interpolate: mix with the first stage's scores at the weight stored with the model.
         weight: mix at this weight of the first stage, from 0 to 1.
+        scores: what is given out: the model's own scores, or probabilities of relevance by the map that ltr calibrate stored
+            with the model (else by the sigmoid), in the same order.
         batch_tokens: tokens computed at once (by each thread on a CPU); lower it when memory is short, or let auto find it by trying (on a GPU; on a
             CPU auto is what is fastest there).
         max_length: tokens of query and document together (default: as the model was trained).
@@ -73,6 +76,8 @@ def rerank(
     """
     talk()
     _check(dataset, run, output, query)
+    if scores == "probability" and (interpolate or weight is not None):
+        raise ConfigError("--scores probability is about the model's own scores; leave out --interpolate and --weight")
     at_least(1, depth=depth, top_k=top_k, stride=stride, max_passages=max_passages, max_query_length=max_query_length)
     check_outputs({"--output": output}, [run, model, *inputs_of(dataset)])
     from ltr.inference.reranker import Reranker
@@ -90,13 +95,14 @@ def rerank(
         allow or (),
     )
     mixing: bool | float = interpolate if weight is None else weight
+    probable = scores == "probability"
     if query is not None and dataset is not None:
-        _one_query(reranker, query, dataset, depth, top_k or 10, mixing)
+        _one_query(reranker, query, dataset, depth, top_k or 10, mixing, probable)
     elif run is not None and dataset is not None and output is not None:
-        _whole_run(reranker, dataset, run, output, depth, top_k, mixing)
+        _whole_run(reranker, dataset, run, output, depth, top_k, mixing, probable)
     else:
         # as bytes, so that a line that is no text does not take those before it along
-        for line in _stream(reranker, getattr(sys.stdin, "buffer", sys.stdin), top_k, mixing):
+        for line in _stream(reranker, getattr(sys.stdin, "buffer", sys.stdin), top_k, mixing, probable):
             print(line, flush=True)
 
 
@@ -117,7 +123,9 @@ def _check(dataset: str | None, run: str | None, output: str | None, query: str 
         raise ConfigError("nothing to rerank: give --run and --output, or --query, or JSON lines on standard input")
 
 
-def _one_query(reranker: Reranker, query: str, dataset: str, depth: int, top_k: int, mixing: bool | float) -> None:
+def _one_query(
+    reranker: Reranker, query: str, dataset: str, depth: int, top_k: int, mixing: bool | float, probable: bool
+) -> None:
     from ltr.data.candidates.sources import retrieve
     from ltr.data.collections.collection import load
 
@@ -127,7 +135,7 @@ def _one_query(reranker: Reranker, query: str, dataset: str, depth: int, top_k: 
         raise DataError(f"no document of {dataset} has a word in common with {query!r}")
     ids, first = candidates["query"][0].tolist(), candidates["query"][1].tolist()
     texts = collection.texts(ids)
-    for one in reranker.rank(query, texts, ids, top_k, first, mixing):
+    for one in reranker.rank(query, texts, ids, top_k, first, mixing, probable):
         print(f"{one.rank:>3}  {one.score:>8.3f}  {one.id}")
         print(f"{'':15}{_snippet(texts[one.index])}")
 
@@ -141,7 +149,14 @@ def _snippet(text: str, width: int = 100) -> str:
 
 
 def _whole_run(
-    reranker: Reranker, dataset: str, source: str, output: str, depth: int, top_k: int | None, mixing: bool | float
+    reranker: Reranker,
+    dataset: str,
+    source: str,
+    output: str,
+    depth: int,
+    top_k: int | None,
+    mixing: bool | float,
+    probable: bool,
 ) -> None:
     from pathlib import Path
 
@@ -154,7 +169,7 @@ def _whole_run(
     check_outputs({"--output": output}, [collection.runs.get(source)])
     first = candidates(collection, source, depth, progress=show)
     try:
-        written = rerank_run(reranker, collection, first, output, top_k, mixing, progress=show)
+        written = rerank_run(reranker, collection, first, output, top_k, mixing, progress=show, probability=probable)
     except KeyboardInterrupt:
         if not is_stream(output):
             print("\nwhat is finished is kept; the same command goes on from here", file=sys.stderr)
@@ -166,7 +181,9 @@ def _whole_run(
         print(f"next: ltr evaluate --run {compared} --dataset {dataset}", file=said)
 
 
-def _stream(reranker: Reranker, lines: Iterable[str | bytes], top_k: int | None, mixing: bool | float) -> Iterable[str]:
+def _stream(
+    reranker: Reranker, lines: Iterable[str | bytes], top_k: int | None, mixing: bool | float, probable: bool
+) -> Iterable[str]:
     """One line of JSON out for each line in; a line that cannot be ranked gets its reason under "error", and the next is read.
 
     Raises:
@@ -181,14 +198,13 @@ def _stream(reranker: Reranker, lines: Iterable[str | bytes], top_k: int | None,
         record: dict[str, Any] = {}
         try:
             record = _record(line)
-            ranked = reranker.rank(
-                record["query"], record["docs"], record.get("ids"), top_k, record.get("first_scores"), mixing
-            )
+            first = record.get("first_scores")
+            ranked = reranker.rank(record["query"], record["docs"], record.get("ids"), top_k, first, mixing, probable)
         except (DataError, ConfigError) as error:
             failed.append(f"standard input:{number}: {error}")
             yield _line({**_kept(record), "error": failed[-1]})
         else:
-            yield _line({**_kept(record), "ranking": [_as_json(one) for one in ranked]})
+            yield _line({**_kept(record), "ranking": [_as_json(one, probable) for one in ranked]})
     if failed:
         others = f" ({len(failed)} of {total} lines could not be ranked, this was the first)" if len(failed) > 1 else ""
         raise DataError(f"{failed[0]}{others}")
@@ -230,8 +246,9 @@ def _kept(record: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in record.items() if key not in ("docs", "ids", "first_scores")}
 
 
-def _as_json(one: Ranked) -> dict[str, Any]:
-    return {"id": one.id, "score": round(one.score, 6), "rank": one.rank, "index": one.index}
+def _as_json(one: Ranked, probable: bool) -> dict[str, Any]:
+    # of probabilities every digit: those near 0 and 1 differ by the last of them
+    return {"id": one.id, "score": one.score if probable else round(one.score, 6), "rank": one.rank, "index": one.index}
 
 
 def main(argv: list[str]) -> None:

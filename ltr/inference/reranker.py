@@ -14,6 +14,7 @@ import torch
 from ltr.data.tokens.reader import Texts
 from ltr.errors import ConfigError, DataError
 from ltr.inference.pickling import Picklable
+from ltr.inference.probability import probability_of
 from ltr.inference.scoring import Scored, prepared, score
 from ltr.io.trec import Run
 from ltr.scorers.base import TextScorer
@@ -35,7 +36,7 @@ class Ranked:
 
     Attributes:
         id: the document's id, or its index as text where none were given.
-        score: larger is better; comparable within one query.
+        score: larger is better; comparable within one query, unless it is a probability.
         rank: from 1.
         index: where the document stood in the input.
     """
@@ -84,6 +85,7 @@ class Reranker(Picklable):
         self.scorer = prepared(scorer, device, precision).eval()
         self.device = next(self.scorer.parameters()).device
         self.precision = self.scorer.computes_in
+        self.probability = probability_of(self.settings)
 
     @property
     def tokenizer(self) -> Any:
@@ -135,6 +137,7 @@ class Reranker(Picklable):
         top_k: int | None = None,
         first_scores: Sequence[float] | None = None,
         interpolate: bool | float = False,
+        probability: bool = False,
     ) -> list[Ranked]:
         """The documents, best first.
 
@@ -147,14 +150,17 @@ class Reranker(Picklable):
             first_scores: the first stage's score of each document, for ``interpolate``.
             interpolate: mix both scores, each spread over [0, 1] within the query: True at the weight stored
                 with the model, a number as the first stage's weight.
+            probability: give probabilities of relevance instead of raw scores, in the same order: by the map that
+                ``ltr calibrate`` stored with the model, else by the sigmoid.
 
         Raises:
             DataError: an empty query, a document that is no text, numbers of documents, ids and scores that differ.
-            ConfigError: interpolation without a weight or without first-stage scores; top_k below 1.
+            ConfigError: interpolation without a weight or without first-stage scores, or of probabilities; top_k below 1.
         """
         check_several("docs", docs, f"docs=[{docs!r:.40}]")
         several = None if first_scores is None else [first_scores]
-        return self.rank_many([query], [docs], None if ids is None else [ids], top_k, several, interpolate)[0]
+        own_ids = None if ids is None else [ids]
+        return self.rank_many([query], [docs], own_ids, top_k, several, interpolate, probability=probability)[0]
 
     def rank_many(
         self,
@@ -166,6 +172,7 @@ class Reranker(Picklable):
         interpolate: bool | float = False,
         progress: bool = False,
         query_ids: Sequence[str] | None = None,
+        probability: bool = False,
     ) -> list[list[Ranked]]:
         """``rank`` for many queries at once, which is faster; arguments hold one entry per query.
 
@@ -176,6 +183,10 @@ class Reranker(Picklable):
         if top_k is not None and top_k < 1:
             raise ConfigError(f"Reranker: top_k must be at least 1, got {top_k}")
         weight = self._weight(interpolate, first_scores)
+        if probability and weight is not None:
+            raise ConfigError(
+                "Reranker: probability=True is about the model's own scores, and interpolate mixes them with others; give one"
+            )
         check_several("queries", queries, "a list with one query, or rank")
         _same_number("queries", len(queries), docs=docs, ids=ids, first_scores=first_scores, query_ids=query_ids)
         names = list(query_ids or map(str, range(len(queries))))
@@ -194,6 +205,7 @@ class Reranker(Picklable):
             if weight is not None and first_scores is not None:
                 scores = _mixed(first_scores[i], scores, weight)
             order = np.argsort(-scores, kind="stable")[:top_k]
+            scores = self.probability(scores) if probability else scores
             results.append([Ranked(scored.doc_ids[j], float(scores[j]), r, int(j)) for r, j in enumerate(order, 1)])
         return results
 

@@ -32,6 +32,7 @@ def rerank_run(
     interpolate: bool | float = False,
     progress: bool = False,
     block_docs: int = 512,
+    probability: bool = False,
 ) -> int:
     """Rerank all documents of a run into a TREC file; called again after an interruption, it goes on.
 
@@ -43,6 +44,7 @@ def rerank_run(
         top_k: documents per query to write; None for all.
         interpolate: see ``Reranker.rank``.
         progress: show a progress bar.
+        probability: see ``Reranker.rank``.
         block_docs: at least so many documents are scored together and then written; part of the result's last digits.
 
     Returns:
@@ -59,26 +61,29 @@ def rerank_run(
         "model": model_signature(reranker.source),
         "run": run_signature(first),
         "dataset": collection.signature,
-        "options": f"{top_k} {interpolate} {reranker.settings} {reranker.precision} {block_docs}",
+        "options": f"{top_k} {interpolate} {reranker.settings} {reranker.precision} {block_docs}"
+        + (" probability" if probability else ""),
     }
+    # nine tell any two float32 scores apart; probabilities near 1 differ by the last digits of float64
+    digits = 17 if probability else 9
     lines = {q: min(len(first[q][0]), top_k or len(first[q][0])) for q in first}
     if is_stream(output):  # nothing can stand beside it: lines go out as they are ready
         blocks = blocks_of(first, block_docs)
         with plain_or_compressed(output) as file:
             for block in _shown(blocks, blocks, first, progress):
-                ranked = _ranked(reranker, collection, first, block, top_k, interpolate)
-                file.writelines(_lines(block, ranked, tag_of(output)))
+                ranked = _ranked(reranker, collection, first, block, top_k, interpolate, probability)
+                file.writelines(_lines(block, ranked, tag_of(output), digits))
                 file.flush()
         return sum(lines.values())
     with claimed(output):
-        partial = PartialRun(output, signature, lines)
+        partial = PartialRun(output, signature, lines, digits)
         blocks = blocks_of(first, block_docs)
         rest = partial.remaining(blocks)
         if len(rest) < len(blocks):
             done = sum(len(first[q][0]) for block in blocks[: len(blocks) - len(rest)] for q in block)
             log.info("going on with %s: %d of %d documents are done", partial.path, done, len(first.scores))
         for block in _shown(rest, blocks, first, progress):
-            partial.append(block, _ranked(reranker, collection, first, block, top_k, interpolate))
+            partial.append(block, _ranked(reranker, collection, first, block, top_k, interpolate, probability))
         partial.finish()
     return sum(lines.values())
 
@@ -113,10 +118,10 @@ def tag_of(output: str | os.PathLike) -> str:
     return "_".join(Path(output).name.removesuffix(".gz").removesuffix(".trec").split()) or "run"
 
 
-def _lines(block: Sequence[str], ranked: Sequence[Sequence[Ranked]], tag: str) -> Iterator[str]:
+def _lines(block: Sequence[str], ranked: Sequence[Sequence[Ranked]], tag: str, digits: int) -> Iterator[str]:
     for query_id, documents in zip(block, ranked, strict=True):
         for one in documents:
-            yield f"{query_id} Q0 {one.id} {one.rank} {one.score:.9g} {tag}\n"
+            yield f"{query_id} Q0 {one.id} {one.rank} {one.score:.{digits}g} {tag}\n"
 
 
 def _ranked(
@@ -126,6 +131,7 @@ def _ranked(
     block: Sequence[str],
     top_k: int | None,
     interpolate: bool | float,
+    probability: bool,
 ) -> list[list[Ranked]]:
     ids = [first[q][0].tolist() for q in block]
     # as in training, where a collection's texts are read so
@@ -133,7 +139,7 @@ def _ranked(
     docs = [[next(texts) for _ in own] for own in ids]
     scores = [first[q][1].tolist() for q in block]
     queries = [collection.queries[q] for q in block]
-    return reranker.rank_many(queries, docs, ids, top_k, scores, interpolate, query_ids=block)
+    return reranker.rank_many(queries, docs, ids, top_k, scores, interpolate, query_ids=block, probability=probability)
 
 
 def blocks_of(run: Run, docs: int = 512) -> list[list[str]]:
@@ -163,17 +169,20 @@ class PartialRun:
         output: the run to write; it is replaced at the very end.
         signature: everything that the result depends on. A partial file begun with another one is refused.
         lines: query id -> how many lines it will have.
+        digits: of the scores.
 
     Raises:
         DataError: a partial file is there that was begun with other inputs or options; the place cannot be written.
     """
 
-    def __init__(self, output: str | os.PathLike, signature: Mapping[str, str], lines: Mapping[str, int]):
+    def __init__(
+        self, output: str | os.PathLike, signature: Mapping[str, str], lines: Mapping[str, int], digits: int = 9
+    ):
         self.output = _behind_link(output)
         self.path = self.output.with_name(f"{self.output.name}.partial")
         self.manifest = self.output.with_name(f"{self.output.name}.partial.json")
         self.signature, self.lines = dict(signature), lines
-        self.tag = tag_of(output)
+        self.tag, self.digits = tag_of(output), digits
         if self.output.is_dir():  # which would show at the very end
             raise DataError(f"rerank: {self.output} is a folder; give a file")
         if self.path.exists():
@@ -199,7 +208,7 @@ class PartialRun:
     def append(self, block: Sequence[str], ranked: Sequence[Sequence[Ranked]]) -> None:
         """Add the finished queries of a block, and see to it that they reach the disk."""
         with disk_errors(self.output), open(self.path, "a", encoding="utf-8", newline="\n") as file:
-            file.writelines(_lines(block, ranked, self.tag))
+            file.writelines(_lines(block, ranked, self.tag, self.digits))
             file.flush()
             os.fsync(file.fileno())
 

@@ -52,6 +52,21 @@ def test_scores_are_those_of_transformers(reranker, folder):
     assert np.ptp(scores) > 0.05
 
 
+def test_probabilities_are_the_sigmoid_in_the_same_order(reranker):
+    raw, shown = (reranker.rank(QUERY, DOCS, probability=wanted) for wanted in (False, True))
+    assert [r.index for r in shown] == [r.index for r in raw]
+    np.testing.assert_allclose([r.score for r in shown], [1 / (1 + np.exp(-r.score)) for r in raw], atol=1e-6)
+
+
+def test_probabilities_are_those_of_the_map_that_was_stored(reranker):
+    from dataclasses import replace
+
+    kept = {"kind": "platt", "scores": [0.0], "logits": [-2.0], "slope": 0.5}
+    calibrated = Reranker(reranker.scorer, replace(reranker.settings, calibration=kept), "cpu")
+    raw, shown = (calibrated.rank(QUERY, DOCS, probability=wanted) for wanted in (False, True))
+    np.testing.assert_allclose([r.score for r in shown], [1 / (1 + np.exp(2 - r.score / 2)) for r in raw], atol=1e-5)
+
+
 def test_rank_sorts_and_tells_id_score_rank_and_index(reranker, folder):
     expected = by_transformers(folder, [(QUERY, doc) for doc in DOCS])
     ranked = reranker.rank(QUERY, DOCS, ids=["a", "b", "c", "d"])
@@ -166,6 +181,7 @@ def test_numbers_that_differ(reranker, arguments, sentence):
     ("arguments", "sentence"),
     [
         ({"top_k": 0}, "top_k must be at least 1, got 0"),
+        ({"interpolate": 0.5, "first_scores": [1] * 4, "probability": True}, "mixes them with others; give one"),
         ({"interpolate": True}, "interpolate needs first_scores, the first stage's score of each document"),
         ({"interpolate": 2.0, "first_scores": [1, 2, 3, 4]}, r"interpolate must be a weight from 0 to 1, got 2\.0"),
     ],
