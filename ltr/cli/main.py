@@ -26,6 +26,7 @@ COMMANDS = {
     "evaluate": ("measuring.evaluate", "measure runs against judgements and compare them"),
     "compare": ("measuring.compare", "runs query by query: the biggest wins and losses, as a page with texts"),
     "rerank": ("rerank", "reorder candidates with a trained model"),
+    "mine": ("mine", "hard negatives from a run, filtered by rank, teacher and margins"),
     "fuse": ("fuse", "put several runs together to one, with weights chosen on dev"),
     "calibrate": ("calibrate", "scores of a trained model as probabilities of relevance"),
     "export": ("export", "a trained model on 8-bit integers, for fast reranking on a CPU"),
