@@ -14,6 +14,7 @@ _HOMES = {
     "load": ".collections.collection",
     "retrieve": ".candidates.sources",
     "Part": ".base",
+    "PreferenceData": ".preferences.preference_data",
     "RankingData": ".base",
     "Reading": ".tokens.passages",
     "TextEncoder": ".tokens.reader",
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from ltr.data.features.engagement import EngagementData
     from ltr.data.features.letor import LetorData
     from ltr.data.lists.sampling import Sampling
+    from ltr.data.preferences.preference_data import PreferenceData
     from ltr.data.text.text_data import TextData
     from ltr.data.tokens.pairs import load_tokenizer
     from ltr.data.tokens.passages import Reading
@@ -41,6 +43,7 @@ __all__ = [
     "EngagementData",
     "LetorData",
     "Part",
+    "PreferenceData",
     "RankingData",
     "Reading",
     "Sampling",

@@ -22,6 +22,7 @@ class PartLabels:
         read: [documents] float64 as the source gives them: what nDCG with labels as gains sums up.
         unit: of ``learnt``, in words; empty where it is not known.
         read_unit: of ``read``.
+        lengths: [documents] how long each is, where length alone may explain labels; None where nobody asks.
     """
 
     query_ids: Sequence[str]
@@ -30,3 +31,4 @@ class PartLabels:
     read: np.ndarray
     unit: str = ""
     read_unit: str = ""
+    lengths: np.ndarray | None = None

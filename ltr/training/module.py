@@ -140,7 +140,7 @@ class RankingModule(pl.LightningModule):
                 )
             if self.labelled and part.labels is not None:
                 known = part.labels
-                truth = LabelledLists(known.query_ids, known.offsets, known.learnt, known.read)
+                truth = LabelledLists(known.query_ids, known.offsets, known.learnt, known.read, lengths=known.lengths)
                 truth.check(self.labelled, f"RankingModule: model.measures: {name}")
         # before the optimiser is made: scorers on features build their layers once they know how many there are
         self.scorer.fit_to(data.inputs)

@@ -111,7 +111,8 @@ def truth_of(
     starts = known.offsets[[place[query_id] for query_id in query_ids]]
     rows = np.repeat(starts - offsets[:-1], sizes) + np.arange(offsets[-1])
     learnt, read = known.learnt[rows], known.read[rows]
-    return LabelledLists(query_ids, offsets, learnt, read, doc_ids, known.unit, known.read_unit)
+    lengths = None if known.lengths is None else known.lengths[rows]
+    return LabelledLists(query_ids, offsets, learnt, read, doc_ids, known.unit, known.read_unit, lengths)
 
 
 def labels_of(batch: Lists, purpose: str = "training") -> Tensor:

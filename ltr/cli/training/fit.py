@@ -70,10 +70,13 @@ def train(cli: Any) -> int:
 
 def _next(cli: Any, best: Path) -> str:
     """What one does with the best model."""
+    from ltr.data import PreferenceData
     from ltr.scorers import FeatureScorer
 
     if isinstance(cli.model.scorer, FeatureScorer):
         return f"in Python: ltr.inference.FeatureRanker.load({str(best)!r}).scores(features)"
+    if isinstance(cli.datamodule, PreferenceData):
+        return f"in Python: ltr.inference.Reranker.load({str(best)!r}).rank(prompt, responses)"
     mixed = " --interpolate" if cli.run_folder.interpolate is not None else ""
     return f"ltr rerank --model {best} --dataset {cli.datamodule.dev} --query 'your question'{mixed}"
 

@@ -54,6 +54,15 @@ LABEL_KINDS = {
     "r2": LabelKind("R², the share of the labels' variance that is explained, over all documents", in_unit=True),
     "precision_top": LabelKind("share of the top labels among as many highest predictions", region="top"),
     "ndcg_label": LabelKind("nDCG of each list with the label as gain", cutoff=True, per_query=True),
+    "pair_accuracy": LabelKind("share of a list's pairs of different labels in the right order", per_query=True),
+    "pair_accuracy_top": LabelKind(
+        "the same of pairs whose better document is in the top share of the list's labels", region="top", per_query=True
+    ),
+    "best_of": LabelKind(
+        "gain of the highest prediction of a list, or of n drawn from it", cutoff=True, per_query=True
+    ),
+    "regret": LabelKind("what best_of misses of the list's largest gain", False, per_query=True),
+    "spearman_length": LabelKind("Spearman's rank correlation of predictions and lengths in a list", per_query=True),
     "ndcg_pooled": LabelKind("nDCG of all documents as one list, with the label as gain", cutoff=True),
 }
 
@@ -62,7 +71,8 @@ LABEL_KINDS = {
 class LabelMeasure:
     """One measure of predictions against real-valued labels, such as ``rmse_top.2`` or ``ndcg_label@10``.
 
-    All but ``ndcg_label`` pool the documents of all lists. The top share is ``ltr.metrics.measures.focus.top_share``: ``top.2``
+    All but ``ndcg_label`` and those of preferences (``pair_accuracy``, ``best_of``, ``regret``, ``spearman_length``) pool
+    the documents of all lists. The top share is ``ltr.metrics.measures.focus.top_share``: ``top.2``
     are the documents whose label is among the highest 20 % of all labels, ``rest.2`` all others. Undefined values are
     NaN: a correlation where all predictions or all labels are equal, R² where all labels are, anything over no documents
     (``rest`` where all labels are equal). A NaN is reported, and never chosen as best.

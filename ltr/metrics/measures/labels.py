@@ -10,6 +10,7 @@ import numpy as np
 
 from ltr.errors import ConfigError, DataError, ShapeError
 from ltr.io.runs import Run
+from ltr.metrics.measures import preferences
 from ltr.metrics.measures.focus import checked, ndcg_of_labels, top_share
 from ltr.metrics.measures.label_measures import LabelMeasure
 from ltr.metrics.measures.syntax import notation_of
@@ -31,6 +32,7 @@ class LabelledLists:
         doc_ids: one per document, where runs are to be looked up.
         unit: of the labels, in words, such as ``log(1 + seconds)``; empty where it is not known.
         gain_unit: of the gains.
+        lengths: [documents] how long each is, where that is a yardstick: then documents by length have a row of their own.
 
     Raises:
         ShapeError: when these do not fit together.
@@ -49,8 +51,10 @@ class LabelledLists:
         doc_ids: Sequence[str] = (),
         unit: str = "",
         gain_unit: str = "",
+        lengths: np.ndarray | None = None,
     ):
         self.unit, self.gain_unit = unit, gain_unit
+        self.lengths = None if lengths is None else np.asarray(lengths, np.float64)
         self.query_ids, self.doc_ids = list(query_ids), list(doc_ids)
         self.offsets = np.asarray(offsets, np.int64)
         self.labels = np.asarray(labels, np.float64)
@@ -70,6 +74,8 @@ class LabelledLists:
             )
         if self.gains.shape != self.labels.shape:
             raise ShapeError(f"labels: needs a gain for each of {n} labels, got shape {self.gains.shape}")
+        if self.lengths is not None and self.lengths.shape != self.labels.shape:
+            raise ShapeError(f"labels: needs a length for each of {n} labels, got shape {self.lengths.shape}")
         for what, values in (("label", self.labels), ("gain", self.gains)):
             if not np.isfinite(values).all():
                 at = int(np.argmin(np.isfinite(values)))
@@ -85,7 +91,12 @@ class LabelledLists:
 
     def check(self, measures: Iterable[LabelMeasure], who: str) -> None:
         """Raise DataError, in the name of ``who``, where a measure cannot be taken of any predictions of these lists."""
-        asked = next((measure for measure in measures if measure.kind.cutoff), None)
+        measures = list(measures)
+        if self.lengths is None and any(m.name == "spearman_length" for m in measures):
+            raise DataError(
+                f"{who}: spearman_length needs the lengths of documents, which these data do not give; leave it out"
+            )
+        asked = next((m for m in measures if m.name.startswith("ndcg")), None)
         if asked is not None and (self.gains < 0).any():
             at = int(np.argmax(self.gains < 0))
             list_number = int(np.searchsorted(self.offsets, at, "right")) - 1
@@ -180,6 +191,16 @@ def per_list(measure: LabelMeasure, predictions: np.ndarray, truth: LabelledList
     """[lists] values of a measure that has one per list. Raises ConfigError for one that pools."""
     if not measure.per_query:
         raise ConfigError(f"measure {measure} pools the documents of all lists and has no value per list")
+    if measure.name.startswith("pair_accuracy"):
+        return preferences.pair_accuracy(predictions, truth.labels, truth.offsets, measure.share)
+    if measure.name == "best_of":
+        return preferences.best_of(predictions, truth.gains, truth.offsets, measure.cutoff)
+    if measure.name == "regret":
+        return preferences.regret(predictions, truth.gains, truth.offsets)
+    if measure.name == "spearman_length":
+        truth.check([measure], "labels")
+        assert truth.lengths is not None
+        return preferences.length_correlation(predictions, truth.lengths, truth.offsets)
     longest = int(np.diff(truth.offsets).max())
     return ndcg_of_labels(predictions, truth.gains, measure.cutoff or longest, truth.offsets)
 
@@ -187,7 +208,7 @@ def per_list(measure: LabelMeasure, predictions: np.ndarray, truth: LabelledList
 def wide_regions(measures: Sequence[LabelMeasure], truth: LabelledLists) -> list[str]:
     """A sentence for each top share that equal labels fill with more than half of the documents that should be outside."""
     notes = []
-    for share in dict.fromkeys(m.share for m in measures if m.share is not None):
+    for share in _shares(measures):
         focus = top_share(truth.labels, share)
         if focus.mean() > (1 + share) / 2:
             names = ", ".join(str(m) for m in measures if m.share == share)
@@ -206,8 +227,8 @@ def conventions(measures: Sequence[LabelMeasure], truth: LabelledLists) -> str:
     if pooled:
         parts.append(f"pooled over all documents: {', '.join(pooled)}")
     if each := [str(m) for m in measures if m.per_query]:
-        parts.append(f"per list, then averaged: {', '.join(each)} (lists without gain count 0)")
-    for share in dict.fromkeys(m.share for m in measures if m.share is not None):
+        parts.append(f"per list, then averaged: {', '.join(each)} ({_without(measures)})")
+    for share in _shares(measures):
         focus = top_share(truth.labels, share)
         covered = f"{focus.sum():,} documents"
         if focus.mean() > (1 + share) / 2:
@@ -226,6 +247,19 @@ def conventions(measures: Sequence[LabelMeasure], truth: LabelledLists) -> str:
         gain = "the label" if np.array_equal(truth.gains, truth.labels) else "the label before its transform"
         unit = f", {truth.gain_unit}" if truth.gain_unit else ""
         parts.append(f"gain: {gain}{unit}; tied predictions share their mean gain")
-    if any(m.correlates for m in measures):
+    if any(m.correlates and not m.per_query for m in measures):
         parts.append("correlations: nan where one side is constant")
     return "; ".join(parts)
+
+
+def _shares(measures: Sequence[LabelMeasure]) -> list[float]:
+    """Top shares of all labels together."""
+    return list(dict.fromkeys(m.share for m in measures if m.share is not None and not m.per_query))
+
+
+def _without(measures: Sequence[LabelMeasure]) -> str:
+    """What counts for lists in which a measure is not defined."""
+    said = {"ndcg_label": "lists without gain count 0", "pair_accuracy": "lists without a pair count .5"}
+    said["spearman_length"] = "constant lists count 0"
+    named = [text for name, text in said.items() if any(m.name.startswith(name) for m in measures)]
+    return ", ".join(named) or "every list counts"

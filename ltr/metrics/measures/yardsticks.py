@@ -1,4 +1,4 @@
-"""What predictions of labels must beat: a constant, and documents in random order."""
+"""What predictions of labels must beat: a constant, documents in random order, and where lengths are known the longest."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ltr.metrics.measures.labels import LabelEvaluation, LabelledLists, evaluate
 
 CONSTANT = "constant (mean of train)"
 RANDOM = "random order"
+LONGEST = "longest"
 
 
 def yardsticks(
@@ -19,7 +20,7 @@ def yardsticks(
     """The values of predictors that know nothing, each by the measures that tell something of it.
 
     The constant predicts the mean of the training labels: errors and R². A random order has no unit: it has the other
-    measures, each at its expectation over all orders. A correlation is 0 then, and nDCG and ``precision_top`` are what tied
+    measures, each at its expectation over all orders; and so has the order by length, where lengths are known. A correlation is 0 then, and nDCG and ``precision_top`` are what tied
     predictions get.
 
     Args:
@@ -41,4 +42,6 @@ def yardsticks(
         own = evaluate_labels(truth.labels, truth, ranked).means  # undefined where every order's correlation is
         means = {text: 0.0 * own[text] if m.correlates else tied.means[text] for m in ranked for text in (str(m),)}
         evaluations.append(LabelEvaluation(RANDOM, truth.query_ids, means, {}, tied.conventions))
+        if truth.lengths is not None:
+            evaluations.append(evaluate_labels(truth.lengths, truth, ranked, LONGEST))
     return evaluations

@@ -80,7 +80,7 @@ def test_rankings_are_not_measured_against_labels():
 
 
 def test_direction():
-    smaller = {name for name in LABEL_KINDS if name.startswith(("rmse", "mae"))}
+    smaller = {name for name in LABEL_KINDS if name.startswith(("rmse", "mae", "regret"))}
     for name, kind in LABEL_KINDS.items():
         assert kind.larger_is_better == (name not in smaller)
     assert not LabelMeasure.parse("mae_rest.2").larger_is_better

@@ -1,0 +1,235 @@
+"""The forms in which preferences are written: lists of responses, pairs, votes, chat messages; one record at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ltr.errors import DataError
+
+#: a text, or messages of a chat
+Said = str | tuple[dict[str, str], ...]
+#: names of a prompt, of an id, of the text of a response
+PROMPTS = ("prompt", "question", "instruction")
+IDS = ("prompt_id", "pair_id", "id")
+TEXTS = ("text", "response", "completion", "content")
+#: what a response's label may be called where no name is asked for, in this order
+LABELS = ("score", "rating", "label", "votes")
+FORMS = (
+    'a record needs "prompt" and "responses" (a list of {"text", "score"}), or "chosen" and "rejected", or "a", "b" and '
+    '"strength", or "completion" and "label"'
+)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A prompt and its responses with labels, as a record says it.
+
+    Attributes:
+        id: of the prompt; empty where the record gives none.
+        prompt: a text, or the messages before the response.
+        responses: texts, or messages of the assistant.
+        names: of the responses, unique.
+        labels: larger is better.
+        gains: what best-of-n measures report; None for the labels.
+        same: the record prefers a response to one of the same text; they are a tie here.
+    """
+
+    id: str
+    prompt: Said
+    responses: tuple[Said, ...]
+    names: tuple[str, ...]
+    labels: tuple[float, ...]
+    gains: tuple[float, ...] | None = None
+    same: bool = False
+
+
+def judged(record: Any, where: str, label: str | None = None, gain: str | None = None) -> Judged:
+    """What a record says.
+
+    Args:
+        record: of a JSON line, or a row of a table.
+        where: file and line, for errors.
+        label: the name of the responses' labels; None for the first of ``LABELS`` that they have.
+        gain: likewise of what best-of-n measures report; None for the labels.
+
+    Raises:
+        DataError: a record that is none of the forms, a response without text, scores that are no numbers, votes that do not add
+            up, messages whose roles are out of order.
+    """
+    if not isinstance(record, Mapping):
+        raise DataError(f"{where}: a preference is a JSON object, got {type(record).__name__}; {FORMS}")
+    held = {key: value for key, value in record.items() if value is not None}
+    if "responses" in held:
+        return _list(held, where, label, gain)
+    if "chosen" in held and "rejected" in held:
+        return _pair(held, where)
+    if "a" in held and "b" in held:
+        return _strength(held, where)
+    if "completion" in held and "label" in held:
+        return _one(held, where)
+    raise DataError(f"{where}: no form of a preference is known with the names {', '.join(map(str, held))}; {FORMS}")
+
+
+def _list(held: Mapping[str, Any], where: str, label: str | None, gain: str | None) -> Judged:
+    responses = held["responses"]
+    if not isinstance(responses, Sequence) or isinstance(responses, str) or not responses:
+        raise DataError(f"{where}: responses must be a list of objects with a text and a score, got {responses!r:.60}")
+    for one in responses:
+        if not isinstance(one, Mapping):
+            raise DataError(f"{where}: each response is an object with a text and a score, got {one!r:.60}")
+    name = label or next((n for n in LABELS if n in responses[0]), None)
+    if name is None:
+        raise DataError(
+            f"{where}: a response has no label; it needs one of {', '.join(LABELS)}, got {list(responses[0])}"
+        )
+    labels = tuple(_number(one.get(name), f"{name} of response {i}", where) for i, one in enumerate(responses))
+    if name == "votes":
+        if min(labels) < 0 or not sum(labels):
+            raise DataError(f"{where}: votes must be counts that are not all 0, got {list(labels)}")
+        labels = tuple(v / sum(labels) for v in labels)
+    gains = gain and tuple(_number(one.get(gain), f"{gain} of response {i}", where) for i, one in enumerate(responses))
+    names = tuple(str(one.get("id", i)) for i, one in enumerate(responses))
+    if len(set(names)) < len(names):
+        raise DataError(f"{where}: ids of responses must differ, got {sorted(names)!s:.80}")
+    said = tuple(_response(next((one[n] for n in TEXTS if n in one), None), where) for one in responses)
+    return Judged(_id(held), _prompt(held, where), said, names, labels, gains or None)
+
+
+def _pair(held: Mapping[str, Any], where: str) -> Judged:
+    chosen, rejected = held["chosen"], held["rejected"]
+    if not any(name in held for name in PROMPTS):
+        prompt, chosen, rejected = _split(chosen, rejected, where)
+    else:
+        prompt = _prompt(held, where)
+        chosen, rejected = (_without(prompt, one) for one in (chosen, rejected))
+    said = (_response(chosen, where), _response(rejected, where))
+    labels = 1.0, 0.0
+    if "score_chosen" in held and "score_rejected" in held:
+        labels = tuple(_number(held[n], n, where) for n in ("score_chosen", "score_rejected"))  # type: ignore[assignment]
+    elif "margin" in held:
+        labels = _number(held["margin"], "margin", where), 0.0
+    if labels[0] < labels[1]:
+        raise DataError(
+            f"{where}: the chosen response must not be worse than the rejected one, got {labels[0]:g} and {labels[1]:g}"
+        )
+    same = said[0] == said[1] and labels[0] > labels[1]
+    return Judged(_id(held), prompt, said, ("chosen", "rejected"), (labels[1],) * 2 if same else labels, None, same)
+
+
+def _strength(held: Mapping[str, Any], where: str) -> Judged:
+    votes, strength = held.get("votes"), held.get("strength")
+    if votes is not None:
+        if not isinstance(votes, Sequence) or not votes or any(v not in (0, 1, 2) for v in votes):
+            raise DataError(f"{where}: votes must be a list of 1 (a), 2 (b) or 0 (tie), got {votes!r:.60}")
+        counted = (list(votes).count(1) - list(votes).count(2)) / len(votes)
+        strength = counted if strength is None else strength
+        if abs(_number(strength, "strength", where) - counted) > 1e-3:
+            raise DataError(
+                f"{where}: votes {list(votes)} make a strength of {counted:.4g}, and the record says {strength}"
+            )
+    found = _number(strength, "strength", where)
+    if not -1 <= found <= 1:
+        raise DataError(f"{where}: strength must lie in [-1, 1] (1: all prefer a), got {found:g}")
+    said = tuple(_response(held[name], where) for name in ("a", "b"))
+    return Judged(_id(held), _prompt(held, where), said, ("a", "b"), ((1 + found) / 2, (1 - found) / 2))
+
+
+def _one(held: Mapping[str, Any], where: str) -> Judged:
+    label = held["label"]
+    value = float(label) if isinstance(label, bool) else _number(label, "label", where)
+    return Judged(_id(held), _prompt(held, where), (_response(held["completion"], where),), ("0",), (value,))
+
+
+def _id(held: Mapping[str, Any]) -> str:
+    return next((str(held[name]) for name in IDS if name in held), "")
+
+
+def _prompt(held: Mapping[str, Any], where: str) -> Said:
+    found = next((held[name] for name in PROMPTS if name in held), None)
+    if isinstance(found, str):
+        return found
+    messages = messages_of(found, where, "prompt")
+    if messages[-1]["role"] != "user":
+        raise DataError(f"{where}: the last message of a prompt must be the user's, got role {messages[-1]['role']!r}")
+    return messages
+
+
+def _response(found: Any, where: str) -> Said:
+    if isinstance(found, str):  # an empty one was judged too, and its end mark is a token
+        return found
+    messages = messages_of(found, where, "response", first="assistant")
+    if messages[-1]["role"] != "assistant":
+        raise DataError(
+            f"{where}: the last message of a response must be the assistant's, got {messages[-1]['role']!r}"
+        )
+    return messages
+
+
+def messages_of(found: Any, where: str, what: str, first: str = "user") -> tuple[dict[str, str], ...]:
+    """Messages of a chat whose roles take turns: system first if at all, then user and assistant.
+
+    Raises:
+        DataError: no list of messages, an empty one, roles out of order.
+    """
+    if not isinstance(found, Sequence) or isinstance(found, str) or not len(found):
+        raise DataError(f"{where}: the {what} must be a text or a list of messages, got {found!r:.60}")
+    for one in found:
+        if (
+            not isinstance(one, Mapping)
+            or not isinstance(one.get("content"), str)
+            or not isinstance(one.get("role"), str)
+        ):
+            raise DataError(f'{where}: a message is {{"role": …, "content": …}} with texts, got {one!r:.60}')
+        if not one["content"].strip():
+            raise DataError(f"{where}: a message of the {what} is empty (role {one['role']!r})")
+    roles = [one["role"] for one in found]
+    turns = roles[1:] if roles[0] == "system" and first == "user" else roles
+    other = {"user": "assistant", "assistant": "user"}
+    expected = [first if i % 2 == 0 else other[first] for i in range(len(turns))]
+    if turns != expected or not turns:
+        raise DataError(
+            f"{where}: roles of the {what} must take turns, {first} first (a system message may stand before a prompt), got "
+            f"{', '.join(roles)}"
+        )
+    return tuple({"role": one["role"], "content": one["content"]} for one in found)
+
+
+def _without(prompt: Said, response: Any) -> Any:
+    """A response without the prompt, which some files repeat before it."""
+    if isinstance(prompt, tuple) and isinstance(response, Sequence) and not isinstance(response, str):
+        n = len(prompt)
+        return response[n:] if len(response) > n and [dict(m) for m in response[:n]] == list(prompt) else response
+    return response
+
+
+def _split(chosen: Any, rejected: Any, where: str) -> tuple[Said, Any, Any]:
+    """Prompt and both responses of a pair that repeats its prompt in both: messages, or dialogues as texts."""
+    if isinstance(chosen, str) != isinstance(rejected, str):
+        raise DataError(f"{where}: chosen and rejected must both be texts or both lists of messages")
+    n = next(
+        (i for i, (a, b) in enumerate(zip(chosen, rejected, strict=False)) if a != b), min(len(chosen), len(rejected))
+    )
+    if isinstance(chosen, str):
+        mark = "\n\nAssistant:"
+        at = chosen.rfind(mark, 0, n + len(mark))
+        if at < 0 or not rejected.startswith(chosen[: at + len(mark)]):
+            raise DataError(
+                f'{where}: chosen and rejected share no dialogue up to "Assistant:"; give the prompt by itself'
+            )
+        at += len(mark)
+        return chosen[:at], chosen[at:], rejected[at:]
+    n = min(n, len(chosen) - 1, len(rejected) - 1)
+    if n < 1:
+        raise DataError(
+            f"{where}: chosen and rejected share no messages before the responses; give the prompt by itself"
+        )
+    return _prompt({"prompt": chosen[:n]}, where), chosen[n:], rejected[n:]
+
+
+def _number(value: Any, what: str, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise DataError(f"{where}: {what} must be a finite number, got {value!r}")
+    return float(value)

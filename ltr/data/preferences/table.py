@@ -1,0 +1,175 @@
+"""A file of preferences as lists of responses, in file order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ltr.data.collections.shares import share_of, sliced
+from ltr.data.features.tables import read_parquet
+from ltr.data.lists.ragged import offsets_of
+from ltr.data.preferences.forms import Judged, Said, judged
+from ltr.errors import DataError
+from ltr.io.sources import BROKEN, Source
+
+
+@dataclass(frozen=True, eq=False)
+class Preferences:
+    """Prompts with judged responses.
+
+    Attributes:
+        source: the file, or share of it, as the user wrote it.
+        prompt_ids: one per list, unique.
+        prompts: one per list.
+        responses: of all lists, one after the other.
+        names: ids of the responses, unique within a list.
+        labels: [responses] float64, larger is better.
+        gains: [responses] float64 what best-of-n measures report.
+        offsets: [lists + 1].
+        digest: of the file's content.
+        same: pairs whose responses are the same text, and which are ties here.
+    """
+
+    source: str
+    prompt_ids: Sequence[str]
+    prompts: Sequence[Said]
+    responses: Sequence[Said]
+    names: Sequence[str]
+    labels: np.ndarray
+    gains: np.ndarray
+    offsets: np.ndarray
+    digest: str = ""
+    same: int = 0
+
+    def __len__(self) -> int:
+        """Number of lists."""
+        return len(self.prompt_ids)
+
+    @property
+    def characters(self) -> np.ndarray:
+        """[responses] how long each is: what length alone would predict."""
+        return np.array([len(text_of(one)) for one in self.responses], np.int64)
+
+    @property
+    def ties(self) -> tuple[int, int]:
+        """(pairs of equal labels, all pairs) over the lists."""
+        tied = total = 0
+        for a, b in zip(self.offsets[:-1].tolist(), self.offsets[1:].tolist(), strict=True):
+            _, counts = np.unique(self.labels[a:b], return_counts=True)
+            tied += int((counts * (counts - 1) // 2).sum())
+            total += (b - a) * (b - a - 1) // 2
+        return tied, total
+
+
+def text_of(said: Said) -> str:
+    """What was said, without roles."""
+    return said if isinstance(said, str) else "\n".join(message["content"] for message in said)
+
+
+def read_preferences(name: str, label: str | None = None, gain: str | None = None) -> Preferences:
+    """The preferences of a file of JSON lines or Parquet (packed or not), or of a share of it: ``FILE[:80%]``.
+
+    Records of one id make one list, wherever they stand, and so do those without an id that have one prompt.
+
+    Raises:
+        DataError: no such file, no record in it, or a record that cannot be understood, with its line.
+    """
+    share = sliced(name)
+    source = Source(share[0] if share else name, "preferences")
+    groups: dict[Any, list[Judged]] = {}
+    same = 0
+    for where, record in _records(source):
+        one = judged(record, where, label, gain)
+        same += one.same
+        key: Any = one.id or (one.prompt if isinstance(one.prompt, str) else json.dumps(one.prompt))
+        held = groups.setdefault((bool(one.id), key), [])
+        if held and held[0].prompt != one.prompt:
+            raise DataError(f"{where}: id {one.id!r} stands for another prompt before")
+        held.append(one)
+    if not groups:
+        raise DataError(f"{source}: there is no preference in it")
+    return _joined(name, source.digest(), list(groups.values()), share, same)
+
+
+def _joined(
+    name: str, digest: str, groups: list[list[Judged]], share: tuple[str, float, float] | None, same: int
+) -> Preferences:
+    """Lists from records: several of a prompt are one list each where they are pairs, and one where they are responses."""
+    lists: dict[str, Judged] = {}
+    for number, group in enumerate(groups):
+        alone = all(len(one.responses) == 1 for one in group)
+        if alone and len(group) > 1:
+            group = [
+                Judged(
+                    group[0].id,
+                    group[0].prompt,
+                    tuple(one.responses[0] for one in group),
+                    tuple(map(str, range(len(group)))),
+                    tuple(one.labels[0] for one in group),
+                )
+            ]
+        for part, one in enumerate(group):
+            own = one.id or f"prompt{number + 1}"
+            lists[own if len(group) == 1 else f"{own}.{part + 1}"] = one
+    ids = list(lists)
+    if share:
+        kept = share_of(ids, *share[1:])
+        ids = [one for one in ids if one in kept]
+    chosen = [lists[one] for one in ids]
+    labels = [value for one in chosen for value in one.labels]
+    gains = [value for one in chosen for value in (one.labels if one.gains is None else one.gains)]
+    return Preferences(
+        name,
+        ids,
+        [one.prompt for one in chosen],
+        [said for one in chosen for said in one.responses],
+        [own for one in chosen for own in one.names],
+        np.array(labels, np.float64),
+        np.array(gains, np.float64),
+        offsets_of(np.array([len(one.responses) for one in chosen], np.int64)),
+        digest,
+        same,
+    )
+
+
+def _records(source: Source) -> Iterator[tuple[str, Any]]:
+    if source.stem.endswith((".parquet", ".pq")):
+        frame = read_parquet(source)
+        for row, record in enumerate(frame.to_dict("records"), 1):
+            yield f"{source}, row {row}", {key: _plain(value) for key, value in record.items()}
+        return
+    for number, line in enumerate(_lines(source), 1):
+        if line.strip():
+            where = f"{source}:{number}"
+            try:
+                yield where, json.loads(line)
+            except ValueError as error:
+                raise DataError(f"{where}: a line must be JSON, got {line[:60]!r} ({error})") from error
+
+
+def _lines(source: Source) -> Iterator[bytes]:
+    try:
+        with source.opened() as file:
+            yield from file
+    except BROKEN as error:
+        raise DataError(f"{source}: the packed file is not whole ({error}); fetch or pack it again") from error
+
+
+def _plain(value: Any) -> Any:
+    """A field of a table as JSON has it: nested ones may be JSON texts, numbers may be numpy's."""
+    if isinstance(value, bytes):
+        value = value.decode()
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and np.isnan(value):
+        return None
+    if isinstance(value, str) and value[:1] in "[{" and value[-1:] in "]}":
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value

@@ -1,0 +1,174 @@
+"""How preferences are written, and what is refused, with the line."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from ltr.data.preferences.forms import judged
+from ltr.data.preferences.table import read_preferences
+from ltr.errors import DataError
+
+USER, ANSWER = {"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}
+OTHER = {"role": "assistant", "content": "go away"}
+
+
+@pytest.mark.parametrize(
+    ("record", "labels"),
+    [
+        ({"prompt": "p", "chosen": "x", "rejected": "y"}, (1, 0)),
+        ({"prompt": "p", "chosen": "x", "rejected": "y", "margin": 2.5}, (2.5, 0)),
+        ({"prompt": "p", "chosen": "x", "rejected": "y", "score_chosen": 8, "score_rejected": 6.5}, (8, 6.5)),
+        ({"prompt": "p", "a": "x", "b": "y", "strength": 0}, (0.5, 0.5)),
+        ({"prompt": "p", "a": "x", "b": "y", "strength": -0.5}, (0.25, 0.75)),
+        ({"prompt": "p", "a": "x", "b": "y", "votes": [1, 1, 2]}, (2 / 3, 1 / 3)),
+        ({"prompt": "p", "responses": [{"text": "x", "votes": 3}, {"text": "y", "votes": 1}]}, (0.75, 0.25)),
+        ({"prompt": "p", "responses": [{"text": "x", "rating": 4}, {"text": "y", "rating": 1.5}]}, (4, 1.5)),
+        ({"prompt": "p", "completion": "x", "label": True}, (1,)),
+        ({"prompt": [USER], "chosen": [ANSWER], "rejected": [OTHER]}, (1, 0)),
+        # the prompt inside both
+        ({"chosen": [USER, ANSWER], "rejected": [USER, OTHER]}, (1, 0)),
+        ({"chosen": "\n\nHuman: a\n\nAssistant: x", "rejected": "\n\nHuman: a\n\nAssistant: y"}, (1, 0)),
+        ({"prompt": [USER], "chosen": [USER, ANSWER], "rejected": [USER, OTHER]}, (1, 0)),
+        ({"prompt": "p", "chosen": "x", "rejected": "y", "score": None}, (1, 0)),
+    ],
+)
+def test_forms(record, labels):
+    found = judged(record, "f:1")
+    assert found.labels == pytest.approx(labels)
+    if len(labels) == 2 and isinstance(found.responses[0], tuple):
+        assert [one[0]["content"] for one in found.responses] == ["hello", "go away"]
+        assert found.prompt == (USER,)
+
+
+def test_a_dialogue_as_text_is_split_behind_the_last_assistant_that_both_share():
+    said = "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant:"
+    found = judged({"chosen": f"{said} yes", "rejected": f"{said} yes, no"}, "f:1")
+    assert (found.prompt, found.responses) == (said, (" yes", " yes, no"))
+
+
+def test_chosen_equal_to_rejected_is_a_tie_and_is_counted(tmp_path):
+    file = tmp_path / "p.jsonl"
+    file.write_text(
+        '{"prompt": "p", "chosen": "x", "rejected": "x"}\n\n{"prompt": "q", "chosen": "x", "rejected": "y"}\n'
+    )
+    found = read_preferences(str(file))
+    assert found.labels.tolist() == [0, 0, 1, 0]
+    assert found.same == 1
+    assert found.ties == (1, 2)
+
+
+def test_records_of_one_prompt(tmp_path):
+    file = tmp_path / "p.jsonl"
+    records = [
+        {"prompt": "p", "completion": "x", "label": True},
+        {"prompt": "q", "completion": "z", "label": 1},
+        {"prompt": "p", "completion": "y", "label": False},
+        {"pair_id": "r", "prompt": "p", "chosen": "x", "rejected": "y"},
+        {"pair_id": "r", "prompt": "p", "chosen": "z", "rejected": "y"},
+    ]
+    file.write_text("\n".join(map(json.dumps, records)))
+    found = read_preferences(str(file))
+    assert list(found.prompt_ids) == ["prompt1", "prompt2", "r.1", "r.2"]
+    assert found.offsets.tolist() == [0, 2, 3, 5, 7]
+    assert list(found.responses[:3]) == ["x", "y", "z"]
+    half = [len(read_preferences(f"{file}[{part}]")) for part in (":50%", "50%:")]
+    assert half == [2, 2]
+
+
+PAIR = {"prompt": "p", "chosen": "x", "rejected": "y"}
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ([1], "f:1: a preference is a JSON object, got list"),
+        ({"prompt": "p", "answer": "x"}, "f:1: no form of a preference is known with the names prompt, answer"),
+        ({**PAIR, "margin": "much"}, "f:1: margin must be a finite number, got 'much'"),
+        ({**PAIR, "margin": float("nan")}, "f:1: margin must be a finite number, got nan"),
+        ({**PAIR, "margin": -1}, "f:1: the chosen response must not be worse than the rejected one, got -1 and 0"),
+        ({**PAIR, "chosen": 3}, "f:1: the response must be a text or a list of messages, got 3"),
+        ({"prompt": "p", "responses": "x"}, "f:1: responses must be a list of objects"),
+        ({"prompt": "p", "responses": ["x"]}, "f:1: each response is an object with a text and a score, got 'x'"),
+        ({"prompt": "p", "responses": [{"text": "x"}]}, "f:1: a response has no label; it needs one of score, rating"),
+        (
+            {"prompt": "p", "responses": [{"text": "x", "score": True}]},
+            "score of response 0 must be a finite number, got True",
+        ),
+        ({"prompt": "p", "responses": [{"text": "x", "votes": 0}]}, "votes must be counts that are not all 0"),
+        ({"prompt": "p", "responses": [{"id": 1, "text": "x", "score": 1}] * 2}, "ids of responses must differ"),
+        (
+            {"prompt": "p", "a": "x", "b": "y", "strength": 2},
+            r"strength must lie in \[-1, 1\] \(1: all prefer a\), got 2",
+        ),
+        ({"prompt": "p", "a": "x", "b": "y", "votes": [1, 3]}, "votes must be a list of 1 .a., 2 .b. or 0 .tie., got"),
+        (
+            {"prompt": "p", "a": "x", "b": "y", "votes": [1, 2, 1], "strength": 1},
+            r"votes \[1, 2, 1\] make a strength of 0.3333, and the record says 1",
+        ),
+        ({"prompt": [ANSWER, USER], "chosen": "x", "rejected": "y"}, "roles of the prompt must take turns, user first"),
+        ({"prompt": [USER, ANSWER], "chosen": "x", "rejected": "y"}, "the last message of a prompt must be the user's"),
+        (
+            {"prompt": [USER], "chosen": [USER], "rejected": [OTHER]},
+            "roles of the response must take turns, assistant first",
+        ),
+        (
+            {"prompt": [USER], "chosen": [ANSWER, USER], "rejected": [OTHER]},
+            "the last message of a response must be the assistant's, got 'user'",
+        ),
+        ({"prompt": [{"role": "user"}], "chosen": "x", "rejected": "y"}, "a message is .*with texts"),
+        (
+            {"prompt": [{"role": "user", "content": " "}], "chosen": "x", "rejected": "y"},
+            "a message of the prompt is empty",
+        ),
+        ({"chosen": "x", "rejected": "y"}, "share no dialogue up to .Assistant:."),
+        ({"chosen": "x", "rejected": [OTHER]}, "must both be texts or both lists of messages"),
+        ({"chosen": [ANSWER], "rejected": [OTHER]}, "share no messages before the responses"),
+    ],
+)
+def test_refuses(record, said):
+    with pytest.raises(DataError, match=said):
+        judged(record, "f:1")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "there is no preference in it"),
+        ('{"prompt": 1,}\n', ":1: a line must be JSON"),
+        (
+            '{"id": 1, "prompt": "p", "chosen": "x", "rejected": "y"}\n{"id": 1, "prompt": "q", "chosen": "x", "rejected": "y"}',
+            ":2: id '1' stands for another prompt before",
+        ),
+    ],
+)
+def test_refuses_files(tmp_path, content, said):
+    file = tmp_path / "p.jsonl"
+    file.write_text(content)
+    with pytest.raises(DataError, match=re.escape(str(file)) + ".*" + said):
+        read_preferences(str(file))
+
+
+def test_a_packed_file_that_is_not_whole_is_told(tmp_path):
+    import gzip
+
+    file = tmp_path / "p.jsonl.gz"
+    file.write_bytes(gzip.compress(json.dumps(PAIR).encode() * 50)[:-9])
+    with pytest.raises(DataError, match="the packed file is not whole"):
+        read_preferences(str(file))
+
+
+def test_parquet_says_the_same_as_json_lines(tmp_path):
+    import fastparquet
+    import pandas as pd
+
+    records = [
+        {"prompt": "p", "chosen": "x", "rejected": "y", "margin": 0.5},
+        {"prompt": "q", "chosen": json.dumps([ANSWER]), "rejected": "[not json]", "margin": None},
+    ]
+    fastparquet.write(str(tmp_path / "p.parquet"), pd.DataFrame(records))
+    found = read_preferences(str(tmp_path / "p.parquet"))
+    assert found.labels.tolist() == [0.5, 0, 1, 0]
+    assert found.responses[2:] == [(ANSWER,), "[not json]"]
