@@ -126,7 +126,7 @@ RATIOS = (LEVEL + D.clamp(-3, 3), LEVEL)
         (fDPO("alpha", BETA, alpha=0.0), lambda u: -torch.exp(-u)),
         (fDPO("js", BETA), lambda u: torch.log(2 * u.exp() / (1 + u.exp()))),
     ],
-    ids=repr,
+    ids=lambda one: repr(one) if isinstance(one, torch.nn.Module) else "slope",
 )
 def test_f_dpo_is_a_contrast_of_transformed_ratios(loss, slope_of_f):
     chosen, rejected = RATIOS
