@@ -154,7 +154,7 @@ class NeuralNDCG(Loss):
 
     Note:
         Bounded below by 1 − the largest column sum of P: 0 once Sinkhorn has converged, slightly below 0 without it; the
-        jumps of the gradient where two scores tie vanish likewise. Holds about four [docs, docs] matrices at a time.
+        jumps of the gradient where two scores tie vanish likewise. Keeps one [docs, docs] matrix up to 256 MB, and makes longer lists' anew, block by block, in each pass.
 
     Source: P. Pobrotyn, R. Białobrzeski, NeuralNDCG, arXiv 2102.07831, 2021, section 3.2, on the relaxed sort of
     A. Grover et al., ICLR 2019, equation 5.

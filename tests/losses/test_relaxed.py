@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from math import exp, log2
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ltr.errors import ConfigError, DataError
-from ltr.losses.engines import blocks
+from ltr.losses.engines import blocks, soft_sorting
 from ltr.losses.rank_distillation import ADRMSE
 from ltr.losses.relaxed import ApproxMRR, ApproxNDCG, NeuralNDCG
 from tests.reference import pairs, relaxed
@@ -111,6 +112,51 @@ def test_cold_losses_are_one_minus_the_metric(seed, docs):
     assert ApproxNDCG(0.02)(scores, labels).item() == pytest.approx(1 - ndcg, abs=1e-9)
     assert ApproxMRR(0.02)(scores, labels).item() == pytest.approx(1 - mrr, abs=1e-9)
     assert NeuralNDCG(0.02)(scores, labels).item() == pytest.approx(1 - ndcg, abs=1e-9)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 10])
+@pytest.mark.parametrize("kept", [0, 1 << 26])
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_sorting_rows_block_by_block_changes_nothing(monkeypatch, steps, kept, threads, dtype):
+    draw = torch.Generator().manual_seed(0)
+    scores = torch.randn(3, 40, generator=draw, dtype=dtype)
+    labels, mask = torch.randint(0, 4, (3, 40), generator=draw), torch.rand(3, 40, generator=draw) > 0.2
+    found = []
+    for at_once in (1 << 18, 130):
+        leaf = scores.clone().requires_grad_()
+        monkeypatch.setattr(blocks, "CPU_PAIRS", at_once)
+        cost = NeuralNDCG(0.5, steps, cutoff=20, reduction="none")(leaf, labels, mask)
+        cost.sum().backward()
+        found.append((cost.detach(), leaf.grad))
+        monkeypatch.setattr(soft_sorting, "KEPT", kept)
+        for module in (blocks, soft_sorting):
+            monkeypatch.setattr(module, "workers", lambda: threads)
+    tolerance = 1e-6 if dtype == torch.float32 else 1e-13
+    torch.testing.assert_close(*found, rtol=0, atol=tolerance)
+
+
+def test_long_lists_are_sorted_in_bounded_memory(monkeypatch):
+    """Matrices of no more than a block are alive at once, and those that are kept, where they are few."""
+    scores, labels = torch.randn(1, 300, generator=torch.Generator().manual_seed(0)), torch.arange(300)[None] % 3
+    monkeypatch.setattr(blocks, "CPU_PAIRS", 3000)
+    alive = []
+    made = soft_sorting._Chunk.matrix
+
+    def matrix(self, rows):
+        found = made(self, rows)
+        alive.append(weakref.ref(found))
+        assert found.numel() <= 3000
+        assert len({id(one()) for one in alive} - {id(None)}) <= (2 if self.kept is None else len(self.blocks))
+        return found
+
+    monkeypatch.setattr(soft_sorting._Chunk, "matrix", matrix)
+    for kept, passes in ((0, 21), (300 * 300, 21)):
+        monkeypatch.setattr(soft_sorting, "KEPT", kept)
+        alive.clear()
+        NeuralNDCG()(scores.clone().requires_grad_(), labels)
+        assert len(alive) == passes * 30
+        assert len({id(one) for one in alive}) == (passes * 30 if not kept else 30)
 
 
 @pytest.mark.parametrize("at_once", [1 << 18, 1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -32,8 +33,9 @@ def fits(scores: Tensor) -> bool:
     return scores.numel() * scores.shape[-1] <= CPU_PAIRS
 
 
-#: what some blocks add up to, None for what nobody asked for
+#: what some parts add up to, None for what nobody asked for
 Sums = tuple[Tensor | None, ...]
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -102,26 +104,27 @@ def _of_some(lists: slice, firsts: list[list[int]], stops: list[int], limit: int
         yield Block(lists, slice(row, min(row + step, max(ends))), slice(column, stop))
 
 
-def over_blocks(compute: Callable[[Sequence[Block]], Sums], found: Sequence[Block]) -> Sums:
-    """The sums over all blocks; on a CPU threads share them, each of which adds up blocks of its own.
+def over_parts(compute: Callable[[Sequence[Part]], Sums], parts: Sequence[Part], device: torch.device) -> Sums:
+    """The sums over all parts; on a CPU threads share them, each of which adds up parts of its own.
 
     Args:
-        compute: adds up some blocks, without gradients; threads call it at once.
-        found: the blocks.
+        compute: adds up some parts, without gradients; threads call it at once.
+        parts: such as blocks.
+        device: where they are computed.
     """
-    threads = min(workers(), len(found))
+    threads = min(workers(), len(parts)) if device.type == "cpu" else 1
     if threads < 2:
-        return compute(found)
+        return compute(parts)
     inference = torch.is_inference_mode_enabled()
 
     def own(thread: int) -> Sums:
         with torch.inference_mode(inference), torch.no_grad():  # modes of each thread
-            return compute(found[thread::threads])
+            return compute(parts[thread::threads])
 
     first, *others = in_threads(own, range(threads), threads)
-    for parts in others:
-        for total, part in zip(first, parts, strict=True):
-            if total is not None:
+    for sums in others:
+        for total, part in zip(first, sums, strict=True):
+            if total is not None and part is not None:
                 total.add_(part)
     return first
 

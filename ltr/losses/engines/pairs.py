@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ltr.losses.engines.blocks import Block, attached, blocks, fits, over_blocks, pairs_at_once
+from ltr.losses.engines.blocks import Block, attached, blocks, fits, over_parts, pairs_at_once
 from ltr.losses.engines.compiled import compiled_pair_sums
 from ltr.losses.engines.dense import dense_pair_sums
 from ltr.losses.engines.problem import PairProblem, PairSums
@@ -32,8 +32,8 @@ def pair_sums(problem: PairProblem) -> tuple[Tensor, Tensor]:
 def blocked_pair_sums(problem: PairProblem) -> PairSums:
     """Costs, gradient and numbers of pairs: documents sorted by what should be above, then pairs block by block."""
     lists, weights = _Sorted(problem), problem.weights
-    costs, total, gradient = over_blocks(
-        lists.sums, list(blocks(lists.first, lists.count, pairs_at_once(lists.values)))
+    costs, total, gradient = over_parts(
+        lists.sums, list(blocks(lists.first, lists.count, pairs_at_once(lists.values))), lists.values.device
     )
     assert costs is not None
     assert total is not None

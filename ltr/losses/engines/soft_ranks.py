@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from ltr.losses.engines.blocks import Block, attached, blocks, fits, over_blocks, pairs_at_once
+from ltr.losses.engines.blocks import Block, attached, blocks, fits, over_parts, pairs_at_once
 from ltr.losses.engines.compiled import compiled_rank_sums, compiled_ranks
 from ltr.losses.engines.dense import RankCost, dense_rank_sums, lowered
 
@@ -120,7 +120,7 @@ def _blocked_sums(rank_cost: RankCost, columns: tuple[Tensor, ...], soft: SoftRa
                 gradient[block.lists, block.rows].sub_(slopes.sum(2))
         return costs, gradient
 
-    costs, gradient = over_blocks(sums, soft.blocks)
+    costs, gradient = over_parts(sums, soft.blocks, soft.values.device)
     assert costs is not None
     return costs, None if gradient is None else soft.unsorted(gradient)
 
@@ -139,7 +139,7 @@ def relaxed_ranks(scores: Tensor, wanted: Tensor, mask: Tensor, temperature: flo
             placed[block.lists, block.rows] = ranks
         return (placed,)
 
-    (placed,) = over_blocks(ranked, soft.blocks)
+    (placed,) = over_parts(ranked, soft.blocks, soft.values.device)
     assert placed is not None
     # each rank is at least 1: what is still 0 was not asked for
     return soft.unsorted(placed.masked_fill_(placed == 0, torch.inf))

@@ -1,12 +1,19 @@
-"""Relaxed sorting: a list's softly sorted gains, and their gradient, one chunk of lists at a time."""
+"""Relaxed sorting: a list's softly sorted gains, and their gradient, some lists or some rows of a long one at a time."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from ltr.losses.engines.blocks import pairs_at_once
+from ltr.losses.engines.blocks import over_parts, pairs_at_once
 from ltr.losses.gains import discount
+from ltr.machine.threads import workers
+
+#: numbers of a chunk's matrices that are kept from one pass to the next, 256 MB in float32; made anew, they take 3 x as long
+KEPT = 1 << 26
 
 
 def relaxed_dcg(
@@ -30,15 +37,21 @@ def relaxed_dcg(
     dcg = scores.new_zeros(len(scores))
     gradient = torch.zeros_like(scores) if with_gradient else None
     at_once = max(1, pairs_at_once(scores) // max(1, scores.shape[-1]) ** 2)
-    for low in range(0, len(scores) if scores.shape[-1] else 0, at_once):
-        lists = slice(low, low + at_once)
-        chunk = _Chunk(scores[lists], mask[lists], temperature)
-        discounts = chunk.discounts(cutoff)
-        chunk.sinkhorn(steps)
-        held = chunk.right[-1] * gained[lists]
-        dcg[lists] = (discounts * chunk.left[-1] * _times(chunk.matrix, held)).sum(-1)
-        if gradient is not None:
-            gradient[lists] = chunk.gradient(discounts, gained[lists])
+    chunks = [slice(low, low + at_once) for low in range(0, len(scores) if scores.shape[-1] else 0, at_once)]
+
+    def compute(some: Sequence[slice]) -> tuple[()]:
+        for lists in some:
+            chunk = _Chunk(scores[lists], mask[lists], temperature)
+            chunk.sort(steps, gained[lists], cutoff)
+            dcg[lists] = chunk.dcg
+            if gradient is not None:
+                gradient[lists] = chunk.gradient(gained[lists])
+        return ()
+
+    if len(chunks) < workers():  # then threads share the rows of each
+        compute(chunks)
+    else:
+        over_parts(compute, chunks, scores.device)
     return dcg, gradient
 
 
@@ -96,67 +109,141 @@ class _Ordered:
 
 
 class _Chunk:
-    """Relaxed permutations P = diag(left) · matrix · diag(right) of a few lists, rows ranks, columns documents."""
+    """Relaxed permutations P = diag(left) · matrix · diag(right) of a few lists, rows ranks, columns documents.
+
+    The matrix is made and used in blocks of rows. Blocks are kept for the next pass over them, or made anew where a long
+    list's would be too large together: 21 passes for 10 Sinkhorn steps, and half of that without a gradient.
+
+    Attributes:
+        dcg: [lists] what ``sort`` finds.
+    """
 
     def __init__(self, scores: Tensor, mask: Tensor, temperature: float):
-        self.mask, self.temperature = mask, temperature
+        self.mask, self.temperature, self.dtype = mask, temperature, scores.dtype
         # double where there is one: differences of products of scores and ranks lose the small digits
         wide = torch.float32 if scores.device.type == "mps" else torch.float64
         self.ordered = ordered = _Ordered(scores.to(wide), mask)
-        rank = torch.arange(1, mask.shape[-1] + 1, device=mask.device)
+        docs = mask.shape[-1]
+        rank = torch.arange(1, docs + 1, device=mask.device)
         self.ranked = rank <= ordered.count
         self.slant = (ordered.count + 1 - 2 * rank).to(wide)
-        spread = ordered.spread()
+        self.spread = ordered.spread()
         # the largest logit of a rank is that of the document which stands there: no need to look for it
         there = (ordered.count - rank).clamp(min=0)
-        stands = ordered.order.gather(-1, there)
-        top = self.slant * ordered.rising.gather(-1, there) - spread.gather(-1, stands)
-        logits = torch.where(mask, ordered.scores, 0)[:, None, :] * (self.slant / temperature)[:, :, None]
-        logits.sub_((spread / temperature)[:, None, :]).sub_((top / temperature)[:, :, None])
+        self.stands = ordered.order.gather(-1, there)
+        self.top = self.slant * ordered.rising.gather(-1, there) - self.spread.gather(-1, self.stands)
+        self.left, self.right = [self.ranked.to(scores)], [mask.to(scores)]
+        height = max(1, pairs_at_once(scores) // (len(mask) * docs))
+        self.blocks = [slice(low, min(low + height, docs)) for low in range(0, docs, height)]
+        self.kept: dict[int, Tensor] | None = {} if mask.numel() * docs <= KEPT else None
+
+    def matrix(self, rows: slice) -> Tensor:
+        """[lists, rows, docs] some rows, each of which sums to 1; 0 where there is neither rank nor document."""
+        if self.kept is not None and rows.start in self.kept:
+            return self.kept[rows.start]
+        temperature = self.temperature
+        logits = (
+            torch.where(self.mask, self.ordered.scores, 0)[:, None, :] * (self.slant[:, rows] / temperature)[:, :, None]
+        )
+        logits.sub_((self.spread / temperature)[:, None, :]).sub_((self.top[:, rows] / temperature)[:, :, None])
         # exactly: over a small temperature what rounding leaves of it is large
-        matrix = logits.scatter_(2, stands[:, :, None], 0).to(scores.dtype)
+        matrix = logits.scatter_(2, self.stands[:, rows, None], 0).to(self.dtype)
         del logits
         # numbers too small to matter become 0: they slow everything down tenfold once they fall out of the normal range
-        matrix.clamp_(-80, 0).exp_().sub_(1e-30).clamp_(min=0).mul_(mask[:, None, :])
-        matrix.mul_(self.ranked[:, :, None]).div_(matrix.sum(-1, keepdim=True).clamp_(min=1e-30))
-        self.matrix = matrix
-        self.left, self.right = [self.ranked.to(matrix)], [mask.to(matrix)]
+        matrix.clamp_(-80, 0).exp_().sub_(1e-30).clamp_(min=0).mul_(self.mask[:, None, :])
+        matrix.mul_(self.ranked[:, rows, None]).div_(matrix.sum(-1, keepdim=True).clamp_(min=1e-30))
+        if self.kept is not None:
+            self.kept[rows.start] = matrix
+        return matrix
 
-    def discounts(self, cutoff: int | None) -> Tensor:
-        """[lists, ranks] what each rank pays, 0 where a list has none."""
-        rank = torch.arange(1, self.mask.shape[-1] + 1, device=self.mask.device, dtype=self.matrix.dtype)
-        return discount(rank, cutoff) * self.ranked
+    def over(self, work: Callable[[slice, Tensor], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+        """The sums of ``work(rows, matrix)`` over all blocks of rows, shared out to threads on a CPU."""
 
-    def sinkhorn(self, steps: int) -> None:
-        """Scale columns, then rows, to sums of 1, ``steps`` times; what stood on the way is kept for the gradient."""
-        for _ in range(steps):
-            self.right.append(_reciprocal(_against(self.left[-1], self.matrix), self.mask))
-            self.left.append(_reciprocal(_times(self.matrix, self.right[-1]), self.ranked))
+        def sums(some: Sequence[slice]) -> tuple[Tensor, ...]:
+            first, *rest = some
+            found = work(first, self.matrix(first))
+            for rows in rest:
+                for total, part in zip(found, work(rows, self.matrix(rows)), strict=True):
+                    total.add_(part)
+            return found
 
-    def gradient(self, discounts: Tensor, gained: Tensor) -> Tensor:
+        return over_parts(sums, self.blocks, self.mask.device)  # type: ignore[return-value]
+
+    def sort(self, steps: int, gained: Tensor, cutoff: int | None) -> None:
+        """Scale columns, then rows, to sums of 1, ``steps`` times, and add up what the ranks pay.
+
+        What stood on the way is kept for the gradient, with the derivatives by the last ``left`` and ``right``. One pass over
+        the matrix does the rows of a step and the columns of the next.
+        """
+        rank = torch.arange(1, self.mask.shape[-1] + 1, device=self.mask.device, dtype=self.dtype)
+        self.discounts = discount(rank, cutoff) * self.ranked
+        sums = None
+        if steps:
+            (sums,) = self.over(lambda rows, matrix: (_against(self.left[0][:, rows], matrix),))
+        for _ in range(steps - 1):
+            self._scale(sums)
+            (sums,) = self.over(self._scaled)
+        if steps:
+            self._scale(sums)
+        self.by_left, self.row = torch.zeros_like(self.discounts), torch.zeros_like(self.discounts)
+        paid, self.against_row = self.over(lambda rows, matrix: self._paid(rows, matrix, gained, bool(steps)))
+        self.by_right = gained * paid
+        self.dcg = (self.by_left * self.left[-1]).sum(-1)
+
+    def _scale(self, sums: Tensor | None) -> None:
+        """Scale columns; rows follow block by block."""
+        assert sums is not None
+        self.right.append(_reciprocal(sums, self.mask))
+        self.left.append(torch.empty_like(self.left[0]))
+
+    def _scaled(self, rows: slice, matrix: Tensor) -> tuple[Tensor]:
+        """Scale some rows; gives their part of the sums of columns."""
+        self.left[-1][:, rows] = _reciprocal(_times(matrix, self.right[-1]), self.ranked[:, rows])
+        return (_against(self.left[-1][:, rows], matrix),)
+
+    def _paid(self, rows: slice, matrix: Tensor, gained: Tensor, scales: bool) -> tuple[Tensor, Tensor]:
+        """What some ranks pay; gives their parts of what each column is paid, and of the last step's derivative."""
+        if scales:
+            self.left[-1][:, rows] = _reciprocal(_times(matrix, self.right[-1]), self.ranked[:, rows])
+        left, discounts = self.left[-1][:, rows], self.discounts[:, rows]
+        self.by_left[:, rows] = discounts * _times(matrix, self.right[-1] * gained)
+        self.row[:, rows] = -self.by_left[:, rows] * left**2
+        return _against(discounts * left, matrix), _against(self.row[:, rows], matrix)
+
+    def gradient(self, gained: Tensor) -> Tensor:
         """[lists, docs] derivative of Σᵢ paidᵢ Σⱼ Pᵢⱼ gainedⱼ by the scores."""
-        toward = self._matrix_gradient(discounts, gained)
-        toward.sub_((toward * self.matrix).sum(-1, keepdim=True)).mul_(self.matrix).div_(self.temperature)
-        by_spread = -toward.sum(1).to(self.slant)
-        by_score = _against(self.slant.to(toward), toward).to(self.slant) + by_spread * self.ordered.sides()
+        factors = self._matrix_gradient(gained)
+        by_score, spread = self.over(lambda rows, matrix: self._by_score(rows, matrix, *factors))
+        by_spread = -spread
+        by_score = by_score + by_spread * self.ordered.sides()
         by_score -= self.ordered.signed(torch.where(self.mask, by_spread, 0))
-        return torch.where(self.mask, by_score, 0).to(toward)
+        return torch.where(self.mask, by_score, 0).to(self.dtype)
 
-    def _matrix_gradient(self, discounts: Tensor, gained: Tensor) -> Tensor:
-        """Derivative by the unscaled matrix: a sum of outer products, one or two for each Sinkhorn step."""
-        left, right, matrix = self.left, self.right, self.matrix
-        rows, cols = [discounts * left[-1]], [right[-1] * gained]
-        by_left = discounts * _times(matrix, cols[0])
-        by_right = gained * _against(rows[0], matrix)
+    def _by_score(self, rows: slice, matrix: Tensor, outer: Tensor, inner: Tensor) -> tuple[Tensor, Tensor]:
+        toward = outer[:, rows] @ inner
+        toward.sub_((toward * matrix).sum(-1, keepdim=True)).mul_(matrix).div_(self.temperature)
+        slant = self.slant[:, rows]
+        return _against(slant.to(toward), toward).to(slant), toward.sum(1).to(slant)
+
+    def _matrix_gradient(self, gained: Tensor) -> tuple[Tensor, Tensor]:
+        """Derivative by the unscaled matrix: a sum of outer products, one or two for each Sinkhorn step, as two factors."""
+        left, right = self.left, self.right
+        outer, inner = [self.discounts * left[-1]], [right[-1] * gained]
+        row, sums, by_right = self.row, self.against_row, self.by_right
         for step in range(len(left) - 1, 0, -1):
-            row = -by_left * left[step] ** 2
-            rows.append(row)
-            cols.append(right[step])
-            col = -(by_right + _against(row, matrix)) * right[step] ** 2
-            rows.append(left[step - 1])
-            cols.append(col)
-            by_left, by_right = _times(matrix, col), torch.zeros_like(col)
-        return torch.stack(rows, -1) @ torch.stack(cols, 1)
+            col = -(by_right + sums) * right[step] ** 2
+            outer += [row, left[step - 1]]
+            inner += [right[step], col]
+            if step > 1:
+                row, by_right = torch.empty_like(row), torch.zeros_like(col)
+                (sums,) = self.over(partial(self._passed, row, col, left[step - 1]))
+        return torch.stack(outer, -1), torch.stack(inner, 1)
+
+    @staticmethod
+    def _passed(row: Tensor, col: Tensor, left: Tensor, rows: slice, matrix: Tensor) -> tuple[Tensor]:
+        """The derivative by some rows of the step before, into ``row``; gives their part of that by its columns."""
+        row[:, rows] = -_times(matrix, col) * left[:, rows] ** 2
+        return (_against(row[:, rows], matrix),)
 
 
 def _reciprocal(sums: Tensor, where: Tensor) -> Tensor:

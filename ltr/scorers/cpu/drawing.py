@@ -6,7 +6,7 @@ torch's functions draw from one generator for the whole process: who draws first
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,8 +35,11 @@ class Drawing(TorchFunctionMode):
         return super().__enter__()
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        own = self._own.get(function)
-        return function(*args, **(kwargs or {})) if own is None else own(self, *args, **(kwargs or {}))
+        own = {
+            nn.functional.dropout: self.dropout,
+            nn.functional.scaled_dot_product_attention: self.attention,
+        }.get(function, function)
+        return own(*args, **(kwargs or {}))
 
     def dropout(self, values: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
         """As torch.nn.functional.dropout."""
@@ -70,8 +73,3 @@ class Drawing(TorchFunctionMode):
         if attn_mask is not None:
             scores = scores.masked_fill(~attn_mask, -torch.inf) if attn_mask.dtype == torch.bool else scores + attn_mask
         return self.dropout(scores.softmax(-1), dropout_p) @ value
-
-    _own: ClassVar = {
-        nn.functional.dropout: dropout,
-        nn.functional.scaled_dot_product_attention: attention,
-    }
