@@ -29,6 +29,7 @@ LAYERS = [
     {"experiments"},
     {"integrations"},
     {"adapters"},
+    {"serving"},
     {"cli"},
     {"__main__"},
 ]

@@ -203,7 +203,7 @@ class Reranker(Picklable):
         for i, scored in enumerate(every):
             scores = scored.scores.astype(np.float64)
             if weight is not None and first_scores is not None:
-                scores = _mixed(first_scores[i], scores, weight)
+                scores = mixed(first_scores[i], scores, weight)
             order = np.argsort(-scores, kind="stable")[:top_k]
             scores = self.probability(scores) if probability else scores
             results.append([Ranked(scored.doc_ids[j], float(scores[j]), r, int(j)) for r, j in enumerate(order, 1)])
@@ -344,7 +344,7 @@ def _same_number(what: str, wanted: int, **given: Sequence | None) -> None:
             raise DataError(f"Reranker: {name} must have one entry for each of the {wanted} {what}, got {len(values)}")
 
 
-def _mixed(first: Sequence[float], second: np.ndarray, weight: float) -> np.ndarray:
+def mixed(first: Sequence[float], second: np.ndarray, weight: float) -> np.ndarray:
     """Both stages' scores of one list, mixed as ``ltr.metrics.interpolate`` does."""
     from ltr.metrics import interpolate
 

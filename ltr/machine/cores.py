@@ -19,6 +19,21 @@ def cores() -> int:
     return max(1, min([affinity(), *(math.ceil(share) for share in [quota()] if share is not None)]))
 
 
+@cache
+def physical_cores() -> int:
+    """The same with processors that share the units of one core counted once."""
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    return min(cores(), len({_siblings(cpu) for cpu in allowed}))
+
+
+def _siblings(cpu: int, devices: Path = Path("/sys/devices/system/cpu")) -> str:
+    """What the processors of one core have in common."""
+    try:
+        return (devices / f"cpu{cpu}" / "topology" / "thread_siblings_list").read_text().strip()
+    except OSError:  # not Linux: each is a core of its own
+        return str(cpu)
+
+
 def affinity() -> int:
     """Processors that this process may run on."""
     if hasattr(os, "sched_getaffinity"):

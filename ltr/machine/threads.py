@@ -49,12 +49,12 @@ def alone() -> Iterator[None]:
         yield
         return
     _left.workers = held or before
-    _take(1)
+    use_threads(1)
     try:
         yield
     finally:
         _left.workers = held
-        _take(before)
+        use_threads(before)
 
 
 #: of threads that compute alone: how many workers they may start
@@ -77,7 +77,7 @@ def in_threads(work: Callable[[Piece], Result], pieces: Sequence[Piece], threads
     if threads < 2 or not _separable():
         return [work(piece) for piece in pieces]
     share = max(1, workers() // threads)
-    with ThreadPoolExecutor(threads, "ltr-score", initializer=_take, initargs=(share,)) as pool:
+    with ThreadPoolExecutor(threads, "ltr-score", initializer=use_threads, initargs=(share,)) as pool:
         return list(pool.map(work, pieces))
 
 
@@ -114,7 +114,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def _take(share: int) -> None:
+def use_threads(share: int) -> None:
     """Let torch use so many threads in this thread, whatever it uses in others.
 
     ``torch.set_num_threads`` would also change where all threads begin that start later.
@@ -143,7 +143,7 @@ def _separable() -> bool:
     before = torch.get_num_threads()
 
     def own() -> int:
-        _take(before + 1)
+        use_threads(before + 1)
         return torch.get_num_threads()
 
     with ThreadPoolExecutor(1) as one:

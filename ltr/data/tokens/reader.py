@@ -64,7 +64,7 @@ class TextEncoder:
         # kept, because making one takes 20 ms: 4 x for a query with one document, 1.35 x with ten, 1.04 x with a hundred
         self._backend = backend_of(tokenizer)
         inside = None if settings.passages == "first" else inside_words(tokenizer)
-        self._cutting = Cutting(settings.stride, settings.max_passages, inside)
+        self.cutting = Cutting(settings.stride, settings.max_passages, inside)
         self._told = False  # whether it was said that queries are cut; all that ever changes
 
     def batches(self, lists: Iterable[Texts]) -> Iterator[TextLists]:
@@ -86,7 +86,7 @@ class TextEncoder:
         """The lists as one batch; of passages, unless documents are read at their beginning alone."""
         settings, sizes = self.settings, np.array([len(one.docs) for one in lists], np.int64)
         # one token more than is read tells which are cut
-        queries = self._tokens([one.query for one in lists], settings.max_query_length + 1)
+        queries = self.tokens([one.query for one in lists], settings.max_query_length + 1)
         self._tell([one.query_id for one in lists], queries.lengths)
         docs = [text for one in lists for text in one.docs]
         lengths = settings.max_length, settings.max_query_length
@@ -96,10 +96,10 @@ class TextEncoder:
             "doc_ids": list(chain.from_iterable(one.doc_ids for one in lists)),
         }
         if settings.passages == "first":
-            encoded = encode(self.template, queries, self._tokens(docs, settings.max_length), *lengths, owners)
+            encoded = encode(self.template, queries, self.tokens(docs, settings.max_length), *lengths, owners)
             return TextLists.of(*encoded[:3], offsets_of(sizes), **named)
-        tokens = self._tokens(docs, self._cutting.reach(settings.max_length))
-        encoded, passages = encode_passages(self.template, queries, tokens, self._cutting, *lengths, owners)
+        tokens = self.tokens(docs, self.cutting.reach(settings.max_length))
+        encoded, passages = encode_passages(self.template, queries, tokens, self.cutting, *lengths, owners)
         return TextLists.of(
             *encoded[:3], offsets_of(sizes), **named, passage_offsets=passages, pooling=settings.passages
         )
@@ -115,5 +115,5 @@ class TextEncoder:
                 self.settings.max_query_length, query_ids[cut[0]],
             )  # fmt: skip
 
-    def _tokens(self, texts: Sequence[str], most: int | None) -> Ragged:
+    def tokens(self, texts: Sequence[str], most: int | None) -> Ragged:
         return tokens_of(self._backend, texts, most)

@@ -139,7 +139,7 @@ def test_nothing_to_encode():
     for how in ("first", "max"):
         batch = encoder(how).batch([Texts("q", "fox", [], [])])
         assert (len(batch), batch.n_docs, batch.tokens.ids.numel()) == (1, 0, 0)
-        assert isinstance(encoder(how)._tokens([], None), Ragged)
+        assert isinstance(encoder(how).tokens([], None), Ragged)
 
 
 def test_settings_that_leave_no_room_or_tokens_out():

@@ -1,0 +1,32 @@
+"""``POST /rerank`` without ``texts``: Infinity's body, which also serves clients of Jina's and vLLM's."""
+
+from __future__ import annotations
+
+from ltr.serving.dialects.base import Answer, Asked, Body, Dialect, Json
+from ltr.serving.dialects.fields import RERANKING, reranking
+from ltr.serving.dialects.parts import meta, openai_refusal, results, usage
+from ltr.serving.problems import Problem
+
+
+class Infinity(Dialect):
+    """``query, documents`` → ``object: rerank, results, model, usage, id, created``."""
+
+    name = "infinity"
+    known = RERANKING
+
+    def read(self, body: Body) -> Asked:
+        return reranking(body, self.known)
+
+    def write(self, answer: Answer) -> Json:
+        return {
+            "object": "rerank",
+            "results": results(answer),
+            "model": answer.result.model,
+            "usage": usage(answer),
+            "id": answer.id,
+            "created": answer.created,
+            "meta": meta(answer, "1"),
+        }
+
+    def refusal(self, problem: Problem) -> Json:
+        return openai_refusal(problem)

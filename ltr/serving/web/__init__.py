@@ -1,0 +1,1 @@
+"""The service over HTTP: addresses, pages, the process."""

@@ -1,0 +1,1 @@
+"""What computes: the models, and the engine that scores with them."""
