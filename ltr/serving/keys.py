@@ -35,7 +35,7 @@ class Keys:
     def reload(self) -> None:
         """Read them anew. Raises ConfigError, and goes on with those from before, where that is not possible."""
         if self._file is not None:
-            lines = existing(Path(self._file), "no such file of keys").read_text(encoding="utf-8").splitlines()
+            lines = existing(Path(self._file), "--keys").read_text(encoding="utf-8").splitlines()
             keys = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
             if not keys:
                 raise ConfigError(f"--keys: {self._file} holds no key; write one a line, or leave --keys out")
