@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 #: public name -> the module that defines it
 _HOMES = {
     "Reranker": "ltr.inference",
+    "RemoteReranker": "ltr.inference",
     "FeatureRanker": "ltr.inference",
     "RankingModule": "ltr.training",
     "CrossEncoder": "ltr.scorers",
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from ltr.batch import FeatureLists, TextLists
     from ltr.data import EngagementData, LetorData, TextData
     from ltr.errors import LtrError
-    from ltr.inference import FeatureRanker, Reranker
+    from ltr.inference import FeatureRanker, RemoteReranker, Reranker
     from ltr.scorers import AttentionScorer, CrossEncoder, LinearScorer, MLPScorer
     from ltr.training import RankingModule
 

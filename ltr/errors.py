@@ -19,6 +19,10 @@ class DataError(LtrError, ValueError):
     """Input data that cannot be used as they are: a malformed line, an unknown id, a NaN label."""
 
 
+class ServerError(LtrError):
+    """A server that cannot be reached, refuses, or answers what it should not."""
+
+
 class MissingExtra(LtrError, ImportError):
     """An optional package is needed; the text names the extra that brings it.
 

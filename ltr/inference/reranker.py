@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,10 +14,18 @@ import torch
 
 from ltr.data.tokens.reader import Texts
 from ltr.errors import ConfigError, DataError
+from ltr.inference.documents import (
+    Document,
+    Ranked,
+    check_query,
+    check_several,
+    mixed_scores,
+    same_number,
+    text_of,
+)
 from ltr.inference.pickling import Picklable
 from ltr.inference.probability import probability_of
 from ltr.inference.scoring import Scored, prepared, score
-from ltr.io.trec import Run
 from ltr.scorers.base import TextScorer
 from ltr.scorers.cpu.quantised import FILE as QUANTISED
 from ltr.scorers.cpu.quantised import load_quantised
@@ -26,25 +35,6 @@ from ltr.settings import FILE, ModelSettings, Settings
 
 #: what a tokenizer gives as its limit where it has none is far above this
 UNLIMITED = 10**6
-#: a document: its text, or a mapping with "text" and perhaps "title"
-Document = str | Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """One place of a ranking.
-
-    Attributes:
-        id: the document's id, or its index as text where none were given.
-        score: larger is better; comparable within one query, unless it is a probability.
-        rank: from 1.
-        index: where the document stood in the input.
-    """
-
-    id: str
-    score: float
-    rank: int
-    index: int
 
 
 class Reranker(Picklable):
@@ -188,14 +178,14 @@ class Reranker(Picklable):
                 "Reranker: probability=True is about the model's own scores, and interpolate mixes them with others; give one"
             )
         check_several("queries", queries, "a list with one query, or rank")
-        _same_number("queries", len(queries), docs=docs, ids=ids, first_scores=first_scores, query_ids=query_ids)
+        same_number("queries", len(queries), docs=docs, ids=ids, first_scores=first_scores, query_ids=query_ids)
         names = list(query_ids or map(str, range(len(queries))))
         for i, own in enumerate(docs):
             check_several(f"the documents of query {names[i]}", own, "a list of texts")
             if ids:
                 check_several(f"the ids of query {names[i]}", ids[i], "a list of ids")
             what = f"documents of query {names[i]}"
-            _same_number(what, len(own), ids=ids and ids[i], first_scores=first_scores and first_scores[i])
+            same_number(what, len(own), ids=ids and ids[i], first_scores=first_scores and first_scores[i])
         labels = [list(ids[i]) if ids else [str(j) for j in range(len(own))] for i, own in enumerate(docs)]
         results = []
         # all of them first: where one fails, those behind it do not stand where they belong
@@ -203,11 +193,40 @@ class Reranker(Picklable):
         for i, scored in enumerate(every):
             scores = scored.scores.astype(np.float64)
             if weight is not None and first_scores is not None:
-                scores = mixed(first_scores[i], scores, weight)
+                scores = mixed_scores(first_scores[i], scores, weight)
             order = np.argsort(-scores, kind="stable")[:top_k]
             scores = self.probability(scores) if probability else scores
             results.append([Ranked(scored.doc_ids[j], float(scores[j]), r, int(j)) for r, j in enumerate(order, 1)])
         return results
+
+    async def arank(
+        self,
+        query: str,
+        docs: Sequence[Document],
+        ids: Sequence[str] | None = None,
+        top_k: int | None = None,
+        first_scores: Sequence[float] | None = None,
+        interpolate: bool | float = False,
+        probability: bool = False,
+    ) -> list[Ranked]:
+        """``rank`` in a thread, so that other tasks run meanwhile."""
+        given = (query, docs, ids, top_k, first_scores, interpolate, probability)
+        return await asyncio.to_thread(self.rank, *given)
+
+    async def arank_many(
+        self,
+        queries: Sequence[str],
+        docs: Sequence[Sequence[Document]],
+        ids: Sequence[Sequence[str]] | None = None,
+        top_k: int | None = None,
+        first_scores: Sequence[Sequence[float]] | None = None,
+        interpolate: bool | float = False,
+        query_ids: Sequence[str] | None = None,
+        probability: bool = False,
+    ) -> list[list[Ranked]]:
+        """``rank_many`` in a thread, so that other tasks run meanwhile."""
+        given = (queries, docs, ids, top_k, first_scores, interpolate)
+        return await asyncio.to_thread(self.rank_many, *given, query_ids=query_ids, probability=probability)
 
     def score(self, pairs: Sequence[tuple[str, Document]], progress: bool = False) -> np.ndarray:
         """Raw scores [pairs] float32 of (query, document) pairs, in their order."""
@@ -295,61 +314,3 @@ def _texts(
     for name, query, ids, own in zip(names, queries, labels, docs, strict=True):
         check_query(query, name)
         yield Texts(name, query, ids, [text_of(doc, name, doc_id) for doc, doc_id in zip(own, ids, strict=True)])
-
-
-def text_of(doc: Document, query: str, name: str) -> str:
-    """What the model reads of a document: its title, if there is one, and its text."""
-    if isinstance(doc, str):
-        check_encodable(doc, f"document {name} of query {query}")
-        return doc
-    parts = [doc.get("title") or "", doc.get("text")] if isinstance(doc, Mapping) else [None]
-    if not all(isinstance(part, str) for part in parts):
-        raise DataError(
-            f"Reranker: document {name} of query {query} must be a string, or a mapping with a string under text (and "
-            f"title), got {doc!r:.80}"
-        )
-    text = " ".join(part for part in parts if part)
-    check_encodable(text, f"document {name} of query {query}")
-    return text
-
-
-def check_encodable(text: str, what: str) -> None:
-    """Raise DataError for half a surrogate pair, which no tokenizer can read: the text would be scored as if empty."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        half = text[error.start]
-        raise DataError(
-            f"Reranker: {what} holds {half!a}, half of a surrogate pair, at character {error.start}: it was cut inside a "
-            f"character, or read in another encoding; cut it before, or put {chr(0xFFFD)!a} in its place"
-        ) from None
-
-
-def check_several(what: str, values: object, instead: str) -> None:
-    """Raise DataError for one text, or one document, where a sequence of them is meant."""
-    if isinstance(values, (str, bytes, Mapping)):
-        raise DataError(f"Reranker: {what} must be a sequence, got {values!r:.80}; give {instead}")
-
-
-def check_query(query: str, name: str) -> None:
-    """Raise DataError unless a query has text."""
-    if not isinstance(query, str) or not query.strip():
-        raise DataError(f"Reranker: query {name} must be a text that is not empty, got {query!r}")
-    check_encodable(query, f"query {name}")
-
-
-def _same_number(what: str, wanted: int, **given: Sequence | None) -> None:
-    for name, values in given.items():
-        if values is not None and len(values) != wanted:
-            raise DataError(f"Reranker: {name} must have one entry for each of the {wanted} {what}, got {len(values)}")
-
-
-def mixed(first: Sequence[float], second: np.ndarray, weight: float) -> np.ndarray:
-    """Both stages' scores of one list, mixed as ``ltr.metrics.interpolate`` does."""
-    from ltr.metrics import interpolate
-
-    if not len(second):
-        return second
-    one, two = (Run.from_dict({"q": {str(i): float(s) for i, s in enumerate(own)}}) for own in (first, second))
-    mixed = interpolate(one, two, weight).to_dict()["q"]
-    return np.array([mixed[str(i)] for i in range(len(second))], np.float64)

@@ -14,7 +14,8 @@ from typing import IO
 
 from ltr.data.collections.collection import Collection
 from ltr.errors import DataError
-from ltr.inference.reranker import Ranked, Reranker, check_query
+from ltr.inference.documents import check_query
+from ltr.inference.reranker import Ranked, Reranker
 from ltr.io.files import disk_errors, is_stream, only_writer, replacing, take_place
 from ltr.io.ids import check_ids
 from ltr.io.runs import Run

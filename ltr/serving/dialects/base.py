@@ -96,7 +96,7 @@ class Answer:
 
 def _mixed(first: Sequence[float], result: Result, weight: bool | float) -> np.ndarray:
     """Both stages' scores, mixed as ``Reranker.rank(..., interpolate=)`` does."""
-    from ltr.inference.reranker import mixed
+    from ltr.inference.documents import mixed_scores
 
     if weight is True and result.weight is None:
         raise Problem(
@@ -106,7 +106,7 @@ def _mixed(first: Sequence[float], result: Result, weight: bool | float) -> np.n
             "interpolate",
         )
     own = float(result.weight) if weight is True and result.weight is not None else float(weight)
-    return mixed(first, result.scores.astype(np.float64), own)
+    return mixed_scores(first, result.scores.astype(np.float64), own)
 
 
 class Dialect(ABC):
