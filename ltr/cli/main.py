@@ -20,7 +20,8 @@ from ltr.machine.cores import affinity, cores
 COMMANDS = {
     "demo": ("training.demo", "the whole path on the embedded data set: data, candidates, training, table"),
     "data": ("data", "look a data set over before training: counts, grades, lengths, overlap"),
-    "retrieve": ("retrieve", "first stage: BM25 candidates as a TREC run"),
+    "encode": ("encode", "a collection's texts as vectors on disk, by a bi-encoder"),
+    "retrieve": ("retrieve", "first stage: candidates by BM25 or by a bi-encoder, as a TREC run"),
     "fit": ("training.fit", "train a ranker from a configuration"),
     "benchmark": ("training.benchmark", "compare losses on your data, tuned alike, with statistics"),
     "evaluate": ("measuring.evaluate", "measure runs against judgements and compare them"),

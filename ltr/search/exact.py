@@ -84,6 +84,24 @@ def search(
     return Best(wanted.rows, wanted.scores)
 
 
+def scored(
+    queries: np.ndarray, shards: Sequence[np.ndarray], rows: np.ndarray, place: np.ndarray | None = None
+) -> Best:
+    """Rows that something else found, with the scores of ``search`` and in its order.
+
+    Args:
+        queries, shards, place: see ``search``.
+        rows: [queries, k] rows; -1 for none.
+    """
+    wanted = _Wanted(np.ascontiguousarray(queries, np.float32), rows.shape[1], place, sum(map(len, shards)))
+    first = 0
+    for shard in shards:
+        owner, column = np.nonzero((rows >= first) & (rows < first + len(shard)))
+        wanted.fold(shard, first, owner, rows[owner, column] - first)
+        first += len(shard)
+    return Best(wanted.rows, wanted.scores)
+
+
 class _Wanted:
     """The queries, and their best documents so far, with exact scores."""
 

@@ -1,0 +1,95 @@
+"""``ltr encode``: a collection's texts as vectors on disk."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from ltr.cli.command import at_least, run, talk
+from ltr.errors import ConfigError, DataError
+
+
+def encode(
+    *,
+    model: str,
+    dataset: str,
+    output: str,
+    shard: str = "1/1",
+    what: Literal["docs", "queries"] = "docs",
+    dtype: Literal["float32", "float16"] = "float32",
+    width: int | None = None,
+    max_length: int | None = None,
+    format: Literal["npy", "parquet"] = "npy",
+    device: str = "auto",
+    precision: Literal["auto", "32", "bf16"] = "auto",
+    allow: list[str] | None = None,
+) -> None:
+    """Encode the documents of a collection with a bi-encoder, for ltr retrieve --index and for vector databases.
+
+    The folder holds vectors and ids as .npy arrays, and a manifest with digits of the weights and of the documents:
+    an index of other weights is refused wherever it is used, whatever the model is called. Finished blocks are kept:
+    the same command goes on after an interruption.
+
+    Args:
+        model: folder or hub id of a bi-encoder, of ltr or of sentence-transformers.
+        dataset: an ir-datasets id, pydocs, or a folder.
+        output: the folder to write.
+        shard: i/n encodes the i-th of n parts; several processes or machines may write one each into one folder.
+        what: documents, or queries.
+        dtype: of the numbers on disk; float16 takes half the room.
+        width: keep the first so many numbers of each vector, for models that were trained so (Matryoshka).
+        max_length: tokens of a document that are read (default: as the model was trained).
+        format: npy, or parquet beside it (columns doc_id and vector), which needs pyarrow.
+        device: auto, cpu, cuda, cuda:1 ...
+        precision: 32 is exact; bf16 is faster where the hardware has it; auto is bf16 there.
+        allow: packages, or classes by their import paths, that the model may name as its scorer.
+    """
+    talk()
+    at_least(1, width=width, max_length=max_length)
+    part = re.fullmatch(r"(\d+)/(\d+)", shard)
+    if part is None:
+        raise ConfigError(f"--shard must be i/n, such as 2/8, got {shard!r}")
+    if Path(output).is_file():
+        raise DataError(f"--output {output} is a file; name a folder")
+    from ltr.data.collections.collection import load
+    from ltr.search.encoding import TextEncoding
+    from ltr.search.encoding import encode as encoded
+    from ltr.search.index import VectorIndex, read_facts
+
+    number, n = int(part[1]), int(part[2])
+    encoding = TextEncoding.load(model, device, precision, width, max_length, allow or ())
+    collection = load(dataset)
+    try:
+        count = encoded(encoding, collection, output, (number, n), dtype, what, sys.stderr.isatty())
+    except KeyboardInterrupt:
+        print("\nwhat is finished is kept; the same command goes on from here", file=sys.stderr)
+        raise
+    facts = read_facts(Path(output))
+    first, last = facts.bounds(number - 1)
+    done = "" if count else "; all were there already"
+    print(f"{output}: {last - first:,} vectors of {facts.width} numbers, shard {number}/{n} of {dataset}{done}")
+    lacking = [i for i in range(n) if not (Path(output) / facts.file("vectors", i)).exists()]
+    if lacking:
+        print(f"shards to come: {', '.join(f'{i + 1}/{n}' for i in lacking[:8])}")
+    elif format == "parquet":
+        _export(VectorIndex(output))
+    elif what == "docs":
+        print(f"next: ltr retrieve --model {model} --index {output} --dataset {dataset} --output dense.trec")
+    if lacking and format == "parquet":
+        print("Parquet is written when the last shard is there")
+
+
+def _export(index: object) -> None:
+    from ltr.search.export import write_parquet
+    from ltr.search.index import VectorIndex
+
+    assert isinstance(index, VectorIndex)
+    for number in range(index.facts.shards):
+        print(f"{write_parquet(index, number)}: the same as Parquet")
+
+
+def main(argv: Sequence[str]) -> None:
+    run(encode, argv, prog="ltr encode", short={"output": "-o"})

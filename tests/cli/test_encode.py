@@ -1,0 +1,124 @@
+"""``ltr encode``, and ``ltr retrieve`` with a bi-encoder, from the command line."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ltr.cli.main import main
+from ltr.io.trec import read_run
+from tests.search.conftest import bi_encoder  # noqa: F401
+
+
+@pytest.fixture
+def given(tiny_folder, bi_encoder):  # noqa: F811
+    return ["--model", str(bi_encoder), "--dataset", f"{tiny_folder}/dev", "--precision", "32"]
+
+
+def test_encodes_in_shards_and_retrieves(given, tmp_path, capsys):
+    folder, out, again = (str(tmp_path / name) for name in ("index", "d.trec", "e.trec"))
+    assert main(["encode", *given, "-o", folder, "--shard", "2/2"]) == 0
+    shown = capsys.readouterr().out
+    assert f"{folder}: 4 vectors of 32 numbers, shard 2/2 of {given[3]}\n" in shown
+    assert "shards to come: 1/2\n" in shown
+    assert main(["retrieve", *given, "--index", folder, "-o", out]) == 1
+    assert "lacks 1 of its 2 shards (1); finish them with ltr encode --shard 1/2" in capsys.readouterr().err
+    assert main(["encode", *given, "-o", folder, "--shard", "1/2"]) == 0
+    assert f"next: ltr retrieve --model {given[1]} --index {folder}" in capsys.readouterr().out
+    assert main(["encode", *given, "-o", folder, "--shard", "1/2"]) == 0
+    assert "; all were there already" in capsys.readouterr().out
+    assert main(["retrieve", *given, "--index", folder, "-o", out, "-k", "3"]) == 0
+    assert f"{out}: 6 documents for 2 queries of" in capsys.readouterr().out
+    assert main(["retrieve", *given, "-o", again, "-k", "50"]) == 0  # by the cache
+    assert "-k 50 is beyond the collection: each query has all of its 8 documents\n" in capsys.readouterr().out
+    for query, (docs, _) in ((q, read_run(out)[q]) for q in read_run(out)):
+        assert read_run(again)[query][0][:3].tolist() == docs.tolist()
+
+
+def test_an_index_that_was_cut_is_searched_with_queries_that_are_cut(given, tmp_path):
+    folder, out = str(tmp_path / "index"), str(tmp_path / "d.trec")
+    assert main(["encode", *given, "-o", folder, "--width", "8"]) == 0
+    assert main(["retrieve", *given, "--index", folder, "-o", out]) == 0
+    assert len(read_run(out)) == 2
+
+
+def test_approximate_search_prints_its_recall(given, tmp_path, capsys):
+    pytest.importorskip("faiss")
+    assert main(["retrieve", *given, "--faiss", "Flat", "-o", str(tmp_path / "d.trec"), "-k", "3"]) == 0
+    assert "recall@3 of Flat against exact search: 1.0000\n" in capsys.readouterr().out
+
+
+def test_own_queries_by_a_bi_encoder(given, tmp_path, capsys):
+    (tmp_path / "mine.tsv").write_text("a\tbarking dogs\n")
+    out = str(tmp_path / "d.trec")
+    assert main(["retrieve", *given, "-o", out, "--queries", str(tmp_path / "mine.tsv"), "-k", "2"]) == 0
+    assert len(read_run(out)["a"][0]) == 2
+    assert "next:" not in capsys.readouterr().out
+
+
+def test_vectors_as_parquet(given, tmp_path, capsys):
+    folder = tmp_path / "index"
+    if importlib.util.find_spec("pyarrow") is None:
+        assert main(["encode", *given, "-o", str(folder), "--format", "parquet"]) == 1
+        assert "pyarrow is needed to write vectors as Parquet" in capsys.readouterr().err
+        return
+    import pyarrow.parquet as pq
+
+    assert main(["encode", *given, "-o", str(folder), "--format", "parquet"]) == 0
+    table = pq.read_table(folder / "vectors-0001-of-0001.parquet")
+    assert table["doc_id"].to_pylist() == [f"d{i}" for i in range(1, 9)]
+    assert np.array_equal(
+        np.array(table["vector"].to_pylist(), np.float32), np.load(folder / "vectors-0001-of-0001.npy")
+    )
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["encode", "--shard", "2"], "--shard must be i/n, such as 2/8, got '2'"),
+        (["encode", "--shard", "3/2"], "encode: a shard is i/n with i from 1 to n, got 3/2"),
+        (["encode", "--width", "0"], "--width must be at least 1, got 0"),
+        (["retrieve", "--index", "nowhere"], "index: nowhere holds no manifest.json"),
+        (["retrieve", "-k", "0"], "--k must be at least 1, got 0"),
+        (["retrieve", "--faiss-options", "nprobe=3"], "--faiss-options belong to an approximate index; add --faiss"),
+    ],
+)
+def test_errors_are_sentences(given, tmp_path, capsys, argv, message):
+    assert main([argv[0], *given, *argv[1:], "-o", str(tmp_path / "x")]) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("option", ["--index", "--faiss", "--max-length"])
+def test_options_of_a_bi_encoder_without_one(tiny_folder, tmp_path, capsys, option):
+    assert main(["retrieve", "--dataset", str(tiny_folder), "-o", str(tmp_path / "x"), option, "7"]) == 1
+    assert f"{option} belongs to a bi-encoder; add --model, or leave it out for BM25" in capsys.readouterr().err
+
+
+def test_an_index_is_a_folder(given, tmp_path, capsys):
+    (tmp_path / "x").touch()
+    assert main(["encode", *given, "-o", str(tmp_path / "x")]) == 1
+    assert "is a file; name a folder" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_killed_by_the_system_it_goes_on(given, tmp_path):
+    """SIGKILL in the middle, several times; in the end the bytes are those of a run that nobody disturbed."""
+    command = [sys.executable, "-m", "ltr", "encode", *given, "-o"]
+    subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True)
+    for seconds in (2, 4, 6, 8):
+        process = subprocess.Popen([*command, str(tmp_path / "killed")], stdout=subprocess.DEVNULL)
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    subprocess.run([*command, str(tmp_path / "killed")], check=True, capture_output=True)
+
+    def content(folder: Path) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".lock"}
+
+    assert content(tmp_path / "killed") == content(tmp_path / "whole")
