@@ -15,7 +15,7 @@ def fuse(
     run: list[str],
     output: str,
     method: str = "rrf",
-    norm: Literal["min-max", "max", "sum", "zmuv", "rank", "none"] = "min-max",
+    norm: Literal["min-max", "max", "sum", "zmuv", "rank", "standard", "none"] = "min-max",
     weights: list[float] | None = None,
     parameter: float | None = None,
     tune: list[str] | None = None,
@@ -40,6 +40,7 @@ def fuse(
         output: the run to write.
         method: see above; the names are ranx's.
         norm: how scores of different runs are brought to one scale, within each query; methods by rank need none.
+            standard does it over all queries at once: --method anz --norm standard averages several teachers.
         weights: one for each run.
         parameter: k of rrf (default 60), gamma of gmnz (0.5), sigma of logn_isr (0.01), phi of rbc (0.8).
         tune: runs to choose the weights on, in the order of --run.
@@ -70,6 +71,13 @@ def fuse(
     if top_k is not None:
         found = found.top(top_k)
     write_run(output, found, tag=method)
+    held = sum(len(one.scores) for one in runs) if top_k is None else None
+    if held is not None and held < len(runs) * len(found.scores):
+        lacking_docs = len(runs) * len(found.scores) - held
+        print(
+            f"{lacking_docs:,} of {len(runs) * len(found.scores):,} scores are missing: not every run holds every document",
+            file=said,
+        )
     alone = len(found) - sum(all(query in one for one in runs) for query in found)
     lacking = f"; {alone} of them stand in some of the runs only" if alone else ""
     print(f"{output}: {len(found.scores):,} documents for {len(found):,} queries{lacking}", file=said)

@@ -378,19 +378,25 @@ def _by_deviation(run: Run) -> np.ndarray:
     return away / np.maximum(np.sqrt(_spread(run, np.add.reduceat, away**2) / n), 1e-9)
 
 
+def _by_deviation_of_all(run: Run) -> np.ndarray:
+    return (run.scores - run.scores.mean()) / max(float(run.scores.std()), 1e-9) if len(run.scores) else run.scores
+
+
 def _by_rank_of(run: Run) -> np.ndarray:
     sizes = np.diff(run.offsets)
     place = np.arange(len(run.scores)) - np.repeat(run.offsets[:-1], sizes)
     return 1 - place / np.repeat(sizes, sizes)
 
 
-#: name, as in ranx -> [entries] scores of a run that can be added to those of another
+#: name, as in ranx -> [entries] scores of a run that can be added to those of another; ``standard`` is ltr's own: all
+#: scores of a run are brought to mean 0 and deviation 1 at once, so that what a query's scores say of their level stays
 NORMS: dict[str, Callable[[Run], np.ndarray]] = {
     "min-max": normalised,
     "max": _by_largest,
     "sum": _by_sum,
     "zmuv": _by_deviation,
     "rank": _by_rank_of,
+    "standard": _by_deviation_of_all,
     "none": lambda run: run.scores,
 }
 #: methods that take weights

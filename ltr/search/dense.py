@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -97,6 +98,7 @@ def _approximate(vectors: np.ndarray, index: VectorIndex, k: int, factory: str, 
         import faiss
     except ImportError:
         raise MissingExtra("faiss", "faiss", f"for the index {factory}") from None
+    parameters: Any = faiss.ParameterSpace()
     try:
         made = faiss.index_factory(index.facts.width, factory, faiss.METRIC_INNER_PRODUCT)
         if not made.is_trained:
@@ -104,7 +106,7 @@ def _approximate(vectors: np.ndarray, index: VectorIndex, k: int, factory: str, 
         for shard in index.shards:
             made.add(np.asarray(shard, np.float32))
         if options:
-            faiss.ParameterSpace().set_index_parameters(made, options)
+            parameters.set_index_parameters(made, options)
         return made.search(vectors, min(k, len(index)))[1]
     except RuntimeError as error:
         reason = str(error).strip().rpartition(": ")[2].splitlines()[0]

@@ -91,7 +91,8 @@ class TextEncoding:
         scorer = load_scorer(name, allow) if known else BiEncoder(name).eval()
         if not isinstance(scorer, VectorScorer):
             return cls(scorer)  # which says what is wrong
-        settings = (TwinSettings.find(name) if known else None) or scorer.usual_settings()
+        found = TwinSettings.find(name) if known else None
+        settings = found if isinstance(found, TwinSettings) else scorer.usual_settings()
         if max_length is not None:
             settings = TwinSettings(max_length, min(settings.max_query_length, max_length))
         return cls(scorer, settings, device, precision, width)

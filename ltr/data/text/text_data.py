@@ -19,7 +19,7 @@ from ltr.data.lists.batching import EvalBatches, TrainBatches, check_batch_size
 from ltr.data.lists.loaders import Loader, TrainLoader
 from ltr.data.lists.sampling import Drawn, Sampling, epoch_entries
 from ltr.data.text import parts as text_parts
-from ltr.data.text.label_scale import LabelScale
+from ltr.data.text.label_scale import LabelScale, tell_one_hot
 from ltr.data.text.parts import EvalPart, TrainPart
 from ltr.data.text.train_parts import train_part
 from ltr.data.tokens.encoder import Encoder, encoder_of, stores
@@ -52,6 +52,7 @@ class TextData(RankingData):
         test_teacher: likewise for the test, instead of ``test_candidates``.
         standardise_labels: take the mean of the teacher's training scores from all its scores and divide by their
             standard deviation, so that links and scorers need not know its unit; ``ndcg_label`` still gains the scores.
+            Null does so wherever a teacher is named to train on.
         tokenizer: hub id or folder of the model's tokenizer; ``ltr fit`` takes it from the model.
         max_length: most tokens of an encoded pair; longer documents lose their end, queries stay.
         max_query_length: most tokens of a query.
@@ -79,7 +80,7 @@ class TextData(RankingData):
         teacher: str | None = None,
         dev_teacher: str | None = None,
         test_teacher: str | None = None,
-        standardise_labels: bool = False,
+        standardise_labels: bool | None = None,
         tokenizer: str | None = None,
         max_length: int = 256,
         max_query_length: int = 64,
@@ -113,7 +114,7 @@ class TextData(RankingData):
             raise ConfigError(
                 "TextData: standardise_labels scales a teacher's scores, and no teacher is named to train on"
             )
-        self.standardise_labels = standardise_labels
+        self.standardise_labels = teacher is not None if standardise_labels is None else standardise_labels
         self.dev_candidates = dev_candidates
         self.test_candidates = dev_candidates if test_candidates is None else test_candidates
         self.tokenizer, self.max_length, self.max_query_length = tokenizer, max_length, max_query_length
@@ -288,10 +289,15 @@ class TextData(RankingData):
 
     def _scaled(self, name: str, part: TrainPart | EvalPart) -> TrainPart | EvalPart:
         """The part with the teacher's scores in units of the training scores' deviation, where that is wished."""
-        if not self.standardise_labels or self._teacher(name) is None:
+        if self._teacher(name) is None:
+            return part
+        if not self.standardise_labels:
+            if isinstance(part, TrainPart):
+                tell_one_hot(part.pool.rest, part.pool.rest_labels, str(self.teacher))
             return part
         if isinstance(part, TrainPart):
             self._scale = LabelScale.of(part.pool.rest_labels, f"TextData: teacher {self.teacher}")
+            self._scale.tell(str(self.teacher), len(part.pool.rest_labels))
         else:
             self._part("train")
         assert self._scale is not None

@@ -118,7 +118,7 @@ def test_fractional_judgements_become_a_teacher_as_the_message_says(data, unjudg
     lines = [line.split() for line in judgements.read_text().splitlines()]
     (other / "run.labels.trec").write_text("".join(f"{q} Q0 {d} 1 {label} labels\n" for q, _, d, label in lines))
     judgements.unlink()
-    made = data(**shares, **teacher)
+    made = data(**shares, **teacher, standardise_labels=False)
     for docs in lists_of(made.val_dataloader()).values():
         assert docs == pytest.approx({f"d{j}": j / 7 for j in range(1, 6)}, abs=1e-5)
 
@@ -163,7 +163,7 @@ def test_standardised_labels_know_no_unit_and_give_their_gains_back(data, folder
         "dev_teacher": str(run),
         "dev_top": 4,
     }
-    plain, scaled = data(**both), data(**both, standardise_labels=True)
+    plain, scaled = data(**both, standardise_labels=False), data(**both)
     of_train = read_run(run).to_dict()
     values = np.concatenate([list(of_train[q].values()) for q in load(f"{folder}/train").queries if q in of_train])
     for loader in ("train_dataloader", "val_dataloader"):
@@ -204,3 +204,33 @@ def test_labels_that_cannot_be_standardised(data, unjudged, tmp_path):
     flat.write_text("".join(f"{q} Q0 d{j} 1 3 x\n" for q in QUERIES for j in range(4)))
     with pytest.raises(DataError, match=r"all 48 labels are 3, so there is nothing to learn"):
         data(train_candidates=None, teacher=str(flat), standardise_labels=True)
+
+
+def test_standardising_is_said_once(data, unjudged, caplog):
+    caplog.set_level("INFO", "ltr")
+    made = data(train_candidates=None, teacher=str(unjudged / "run.big.trec"))
+    assert caplog.text.count("labels are what lies above the mean, in deviations") == 1
+    assert "training scores with mean" in caplog.text
+    assert made.back is not None
+
+
+def test_raw_scores_that_a_softmax_makes_one_hot_are_warned_of(data, unjudged, tmp_path, caplog):
+    run = {q: dict(docs) for q, docs in read_run(unjudged / "run.big.trec").to_dict().items()}
+    lines = [f"{q} Q0 {d} 1 {1e6 * s} x\n" for q, docs in run.items() for d, s in docs.items()]
+    (tmp_path / "huge.trec").write_text("".join(lines))
+    data(train_candidates=None, teacher=str(tmp_path / "huge.trec"), standardise_labels=False)
+    assert (
+        "a softmax over its raw scores gives the best document of a list 1.0000 of the weight on average" in caplog.text
+    )
+    caplog.clear()
+    data(train_candidates=None, teacher=str(tmp_path / "huge.trec"))
+    assert "softmax" not in caplog.text
+
+
+def test_the_share_of_the_best_document():
+    from ltr.data.text.label_scale import top_share
+
+    offsets, scores = np.array([0, 1, 3, 6]), np.array([5.0, 1.0, 2.0, 0.0, 0.0, 3.0])
+    expected = (1 / (1 + np.exp(-1)) + 1 / (1 + 2 * np.exp(-3))) / 2
+    assert top_share(offsets, scores) == pytest.approx(expected, abs=1e-12)
+    assert top_share(np.array([0, 1]), np.array([5.0])) == 0.0
