@@ -1,6 +1,8 @@
 """Scorers: a batch of lists in, one raw score per document out."""
 
 from ltr.scorers.base import Scorer, TextScorer
+from ltr.scorers.causal.causal_scorer import CausalScorer
+from ltr.scorers.causal.policy_ratio import PolicyRatio
 from ltr.scorers.features.attention import AttentionScorer
 from ltr.scorers.features.scorers import FeatureScorer, LinearScorer, MLPScorer
 from ltr.scorers.opening import load_scorer
@@ -11,12 +13,14 @@ from ltr.settings import FeatureSettings, ModelSettings
 __all__ = [
     "AttentionScorer",
     "BiEncoder",
+    "CausalScorer",
     "CrossEncoder",
     "FeatureScorer",
     "FeatureSettings",
     "LinearScorer",
     "MLPScorer",
     "ModelSettings",
+    "PolicyRatio",
     "Scorer",
     "TextScorer",
     "load_scorer",

@@ -80,6 +80,10 @@ class Scorer(nn.Module):
         """Whether it deals training batches to threads: then the rest of a step need not wait for torch's. Default: no."""
         return False
 
+    def observed(self, batch: Any, scores: Tensor) -> dict[str, Tensor]:
+        """What is worth logging of a training batch and its scores, beside its cost: names and scalars. Default: nothing."""
+        return {}
+
     def spare(self, retries: int = 0) -> bool:
         """Need less memory for training from now on, and say so; False where nothing is left to spare.
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from ltr.errors import DataError
 from ltr.io.names import suggestion
 from ltr.scorers.base import Scorer
+from ltr.scorers.causal.causal_scorer import CausalScorer
+from ltr.scorers.causal.policy_ratio import PolicyRatio
 from ltr.scorers.features.attention import AttentionScorer
 from ltr.scorers.features.scorers import LinearScorer, MLPScorer
 from ltr.scorers.retrievers.bi_encoder import BiEncoder
@@ -21,7 +23,8 @@ from ltr.settings import FILE, Settings
 
 #: the scorers of ltr that a saved model may name
 SCORERS: dict[str, type[Scorer]] = {
-    made.__name__: made for made in (BiEncoder, CrossEncoder, LinearScorer, MLPScorer, AttentionScorer)
+    made.__name__: made
+    for made in (BiEncoder, CrossEncoder, LinearScorer, MLPScorer, AttentionScorer, CausalScorer, PolicyRatio)
 }
 #: packages that are installed here name their scorers in this group of entry points, and their models then open
 ENTRY_POINTS = "ltr.scorers"

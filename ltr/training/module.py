@@ -276,6 +276,8 @@ class RankingModule(pl.LightningModule):
         share = dead_share(self.loss, scores, mask)
         dead = scores.new_zeros(()) if share is None else share
         total = costs.sum()
+        for name, value in self.scorer.observed(batch, scores.detach()).items():
+            self.log(f"train/{name}", value)
         self._sums.append(torch.stack([total.detach(), count.to(total), dead.to(total), total.new_ones(())]))
         return total
 

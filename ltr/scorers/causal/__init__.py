@@ -1,0 +1,1 @@
+"""Causal language models as scorers: prompted rerankers, rewards, and policies whose completions are scored."""

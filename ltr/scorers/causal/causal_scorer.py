@@ -1,0 +1,95 @@
+"""CausalScorer: a causal language model as a reranker that is asked, or as a reward with a head."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ltr.batch import TextLists, TokenRows
+from ltr.errors import ConfigError
+from ltr.scorers.causal.language_model import LanguageModel
+from ltr.scorers.causal.prompts import Frame, prompt_of
+
+
+class CausalScorer(LanguageModel):
+    """Scores query and document, or prompt and response, by a causal language model.
+
+    With a ``prompt`` the model is asked whether the document is relevant: the score is the logit of ``yes`` less that of
+    ``no`` behind the prompt. Without one rows are read as they come, and the score is a trained logit of the last token,
+    which a row's length tells: padding marks do not matter, nor whether they are end marks. What the rows of a list begin
+    with alike is computed once.
+
+    Args:
+        model: folder (``package:NAME/PATH`` for one inside a package) or hub id.
+        prompt: ``plain``, ``qwen3-reranker``, ``bge-reranker-v2-gemma``, ``mxbai-rerank-v2``, or a text with ``{query}``
+            and ``{document}`` behind it, perhaps ``{instruction}``; None reads rows as they come and has a head.
+        instruction: of the task, in place of the prompt's own.
+        yes: the answer, one token, in place of the prompt's own.
+        no: likewise; empty takes the logit of ``yes`` alone.
+        lora: rank of low-rank adapters, which alone are trained then; None trains the model itself.
+        lora_alpha: their scale; None for twice the rank.
+        lora_dropout: share of their inputs that is dropped in training.
+        checkpointing: keep no activations of micro-batches for the gradient, but compute them again.
+        batch_tokens: most tokens computed at once; None for 2048 on a CPU and 16384 elsewhere.
+        revision: of a hub model.
+
+    Raises:
+        ConfigError: a model that cannot be opened safely, an unknown prompt, answers that are several tokens.
+        MissingExtra: adapters without the package peft.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        prompt: str | None = "plain",
+        instruction: str | None = None,
+        yes: str | None = None,
+        no: str | None = None,
+        lora: int | None = None,
+        lora_alpha: float | None = None,
+        lora_dropout: float = 0.0,
+        checkpointing: bool = False,
+        batch_tokens: int | None = None,
+        revision: str | None = None,
+    ):
+        if prompt is None and (instruction, yes, no) != (None, None, None):
+            raise ConfigError("CausalScorer: instruction, yes and no belong to a prompt, and there is none")
+        adapters = {"lora": lora, "lora_alpha": lora_alpha, "lora_dropout": lora_dropout}
+        super().__init__(
+            model, prompt is None, **adapters, checkpointing=checkpointing, batch_tokens=batch_tokens, revision=revision
+        )  # type: ignore[arg-type]
+        self.prompt, self.instruction, self.yes, self.no = prompt, instruction, yes, no
+        self.frame  # noqa: B018 (answers that are several tokens are told now)
+
+    @cached_property
+    def frame(self) -> Frame | None:
+        """The prompt's tokens."""
+        if self.prompt is None:
+            return None
+        return Frame(prompt_of(self.prompt, self.yes, self.no, self.instruction), self.tokenizer)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {"prompt": self.prompt, "instruction": self.instruction, "yes": self.yes, "no": self.no}
+
+    @property
+    def max_positions(self) -> int | None:
+        """How many tokens query and document may have: the prompt around them is never cut."""
+        positions = super().max_positions
+        return positions if positions is None or self.frame is None else positions - self.frame.tokens
+
+    def rows_of(self, batch: TextLists) -> TokenRows:
+        return batch.tokens if self.frame is None else self.frame.around(batch.tokens)
+
+    def values(self, tokens: TokenRows, rows: Tensor, states: Tensor, places: Tensor) -> Tensor:
+        last = states[places[tokens.lengths[rows].cumsum(0) - 1]]
+        with torch.autocast(last.device.type, enabled=False):
+            if self.frame is None:
+                return self.network.score(last.to(self.network.score.weight.dtype))[:, 0].float()
+            weight = self.network.get_output_embeddings().weight
+            answers = [self.frame.yes] if self.frame.no is None else [self.frame.yes, self.frame.no]
+            logits = last.float() @ weight[answers].float().t()
+            return logits[:, 0] if self.frame.no is None else logits[:, 0] - logits[:, 1]

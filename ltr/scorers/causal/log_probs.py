@@ -1,0 +1,76 @@
+"""Log-probabilities of tokens from hidden states, some tokens at a time: no [tokens, vocabulary] matrix is kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+#: numbers of a chunk's logits
+NUMBERS = 1 << 23
+
+
+def token_log_probs(states: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None = None) -> Tensor:
+    """[tokens] float32 ``log softmax(states · weightᵀ + bias)[target]``.
+
+    Logits are computed in float32, chunk by chunk, and once more for the gradient.
+
+    Args:
+        states: [tokens, hidden].
+        weight: [vocabulary, hidden].
+        targets: [tokens] int64.
+        bias: [vocabulary].
+
+    >>> token_log_probs(torch.zeros(1, 2), torch.zeros(4, 2), torch.tensor([3])).exp()
+    tensor([0.2500])
+    """
+    with torch.autocast(states.device.type, enabled=False):
+        return _Chunked.apply(states, weight, targets, bias)
+
+
+class _Chunked(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None) -> Tensor:
+        found = states.new_empty(len(states), dtype=torch.float32)
+        sums = torch.empty_like(found)
+        for part in _parts(states, weight):
+            logits = _logits(states[part], weight, bias)
+            sums[part] = logits.logsumexp(-1)
+            found[part] = logits.gather(-1, targets[part, None])[:, 0] - sums[part]
+        ctx.save_for_backward(states, weight, targets, bias, sums)
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        states, weight, targets, bias, sums = ctx.saved_tensors
+        needs = ctx.needs_input_grad
+        to_states = torch.empty_like(states) if needs[0] else None
+        to_weight = torch.zeros_like(weight, dtype=torch.float32) if needs[1] else None
+        to_bias = None if bias is None or not needs[3] else torch.zeros_like(bias, dtype=torch.float32)
+        for part in _parts(states, weight):
+            chance = _logits(states[part], weight, bias).sub_(sums[part, None]).exp_().neg_()
+            chance.scatter_add_(-1, targets[part, None], torch.ones_like(sums[part, None]))
+            chance.mul_(gradient[part, None])
+            if to_states is not None:
+                to_states[part] = (chance @ weight.float()).to(states.dtype)
+            if to_weight is not None:
+                to_weight.addmm_(chance.t(), states[part].float())
+            if to_bias is not None:
+                to_bias += chance.sum(0)
+        return (
+            to_states,
+            None if to_weight is None else to_weight.to(weight.dtype),
+            None,
+            None if to_bias is None or bias is None else to_bias.to(bias.dtype),
+        )
+
+
+def _logits(states: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    logits = states.float() @ weight.float().t()
+    return logits if bias is None else logits.add_(bias)
+
+
+def _parts(states: Tensor, weight: Tensor) -> list[slice]:
+    size = max(1, NUMBERS // len(weight))
+    return [slice(at, at + size) for at in range(0, len(states), size)]

@@ -1,0 +1,145 @@
+"""Opening causal language models and their adapters: safe files only, settings checked; and adapters merged for saving."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from ltr.errors import ConfigError, DataError, MissingExtra
+from ltr.scorers.text.loading import quiet
+
+ADAPTER = "adapter_config.json"
+
+
+def open_model(who: str, source: str, head: bool, revision: str | None = None) -> tuple[Any, bool]:
+    """(a transformers model in float32, whether its head is new): with one logit of the last token, or with the vocabulary's.
+
+    A folder that holds an adapter alone is opened on its base, and merged.
+
+    Args:
+        who: for errors.
+        source: folder or hub id.
+        head: one logit (``AutoModelForSequenceClassification``) instead of those of the vocabulary.
+        revision: of a hub model.
+
+    Raises:
+        ConfigError: a name that is no model, weights that are no safetensors, an encoder, an adapter whose base is not there.
+    """
+    folder = Path(source)
+    if folder.is_dir() and (folder / ADAPTER).is_file() and not (folder / "config.json").is_file():
+        return _with_adapter(who, folder, head)
+    if not folder.is_dir() and (folder.is_absolute() or source.startswith((".", "~")) or source.count("/") > 1):
+        raise ConfigError(f"{who}: no folder {source}; give a folder with config.json or a hub id")
+    if folder.is_dir() and not list(folder.glob("*.safetensors")):
+        raise ConfigError(f"{who}: {source} must hold its weights as *.safetensors, found none")
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
+
+    kind = AutoModelForSequenceClassification if head else AutoModelForCausalLM
+    try:
+        with quiet():
+            config = AutoConfig.from_pretrained(source, revision=revision or "main", trust_remote_code=False)
+            if head:
+                config.num_labels = 1
+            if type(config) not in AutoModelForCausalLM._model_mapping:
+                raise ConfigError(
+                    f"{who}: {source} is a {config.model_type} model, which is no causal language model; take ltr.scorers."
+                    "CrossEncoder for encoders"
+                )
+            model, report = kind.from_pretrained(
+                source, config=config, revision=revision or "main", use_safetensors=True, trust_remote_code=False,
+                dtype=torch.float32, output_loading_info=True,
+            )  # fmt: skip
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        offline = " (the hub is switched off by HF_HUB_OFFLINE)" if os.environ.get("HF_HUB_OFFLINE") else ""
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"{who}: cannot open {source}{offline}: {str(error).strip().splitlines()[0]}") from error
+    lost = sorted(name for name in report["missing_keys"] if not name.startswith(("score.", "lm_head.")))
+    if lost:
+        raise ConfigError(f"{who}: the weights in {source} lack {len(lost)} tensors, such as {lost[0]}")
+    model.config.use_cache = False
+    return model, any(name.startswith("score.") for name in report["missing_keys"])
+
+
+def _with_adapter(who: str, folder: Path, head: bool) -> tuple[Any, bool]:
+    base = json.loads((folder / ADAPTER).read_text(encoding="utf-8")).get("base_model_name_or_path") or ""
+    try:
+        model, new = open_model(who, base, head)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{who}: {folder} holds an adapter alone, and its base {base!r} cannot be opened ({error}); put the base there, "
+            "or save the model merged"
+        ) from error
+    with _unheard():
+        return peft(who).PeftModel.from_pretrained(model, str(folder)).merge_and_unload(), new
+
+
+def peft(who: str) -> Any:
+    """The package of adapters. Raises MissingExtra."""
+    try:
+        import peft as package
+    except ImportError as error:
+        raise MissingExtra("peft", "llm", f"for adapters ({who})") from error
+    return package
+
+
+def adapted(who: str, model: Any, rank: int, alpha: float | None, dropout: float, head: bool) -> Any:
+    """The model with low-rank adapters on all linear layers of its body; everything else is frozen but a head."""
+    if rank < 1 or not 0 <= dropout < 1:
+        raise ConfigError(f"{who}: lora must be at least 1, and lora_dropout in [0, 1), got {rank} and {dropout}")
+    package = peft(who)
+    config = package.LoraConfig(
+        r=rank,
+        lora_alpha=2 * rank if alpha is None else alpha,
+        lora_dropout=dropout,
+        target_modules="all-linear",
+        task_type="SEQ_CLS" if head else "CAUSAL_LM",
+        modules_to_save=["score"] if head else None,
+    )
+    with _unheard():
+        return package.get_peft_model(model, config)
+
+
+@contextlib.contextmanager
+def _unheard() -> Iterator[None]:
+    """Without what transformers tells the authors of peft of names that are to go."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+
+
+def merged(model: Any) -> Any:
+    """A plain model of the same function: adapters added to what they adapt; the model itself where it has none."""
+    if not hasattr(model, "merge_and_unload"):
+        return model
+    with _unheard():
+        return copy.deepcopy(model).merge_and_unload()
+
+
+def restore(model: nn.Module, weights: Path) -> None:
+    """Load merged weights into a model with adapters, which then add nothing.
+
+    Raises:
+        DataError: weights of another model.
+    """
+    own = {name.replace(".base_layer.", "."): tensor for name, tensor in model.state_dict().items()}
+    for name, tensor in load_file(weights).items():
+        held = own.get(name, own.get(name.replace("score.", "score.modules_to_save.default.")))
+        if held is None or held.shape != tensor.shape:
+            raise DataError(f"{weights}: {name} does not belong to this model")
+        with torch.no_grad():
+            held.copy_(tensor)
+    for name, tensor in model.state_dict().items():
+        if ".lora_B." in name:
+            tensor.zero_()

@@ -1,0 +1,249 @@
+"""Scores of completions: against transformers' own logits, packed and padded, cached and online."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from ltr.data import PreferenceData
+from ltr.errors import ConfigError, DataError
+from ltr.links import Identity
+from ltr.losses import DPO, IPO, CompositeSoftmax, SimPO
+from ltr.scorers import PolicyRatio, load_scorer
+from ltr.scorers.causal import branches
+from ltr.scorers.causal.log_probs import token_log_probs
+from ltr.scorers.causal.policy_ratio import completion_tokens
+from tests.scorers.causal.tiny import save_tiny_causal
+
+RECORDS = [
+    {
+        "prompt": "how to join two paths",
+        "responses": [{"text": t, "score": s} for t, s in (("split", 2.0), ("no", 0.0), ("the string is", 1.0))],
+    },
+    {"prompt": "is", "chosen": "yes the file", "rejected": "yes no"},
+    {"prompt": "what", "a": "to split", "b": "a", "strength": 0},
+]
+
+
+@pytest.fixture
+def batch(tiny_causal, tmp_path):
+    return batch_of(tiny_causal, tmp_path)
+
+
+def batch_of(model, tmp_path, **settings):
+    file = tmp_path / "p.jsonl"
+    file.write_text("\n".join(map(json.dumps, RECORDS)))
+    data = PreferenceData(dev=str(file), tokenizer=str(model), **settings)
+    (found,) = list(data.val_dataloader())
+    return found
+
+
+def plainly(model, batch):
+    """[rows] log-probabilities of completions by transformers alone, row by row, in float64."""
+    from transformers import AutoModelForCausalLM
+
+    network = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float64)
+    found = []
+    for a, b in zip(batch.tokens.offsets[:-1].tolist(), batch.tokens.offsets[1:].tolist(), strict=True):
+        ids, marks = batch.tokens.ids[a:b], batch.tokens.marks[a:b]
+        logs = network(ids[None]).logits[0].log_softmax(-1)
+        found.append(sum(logs[t - 1, ids[t]] for t in range(1, len(ids)) if marks[t] == 1))
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "qwen3", "gemma", "gpt2"])
+@pytest.mark.parametrize("length", ["sum", "mean"])
+def test_scores_are_those_of_transformers(tmp_path, kind, length):
+    folder = save_tiny_causal(tmp_path / kind, kind)
+    batch = batch_of(folder, tmp_path)
+    scorer = PolicyRatio(str(folder), None, beta=2.0, length=length).eval()
+    assert scorer.packs == (kind != "gpt2")
+    expected = 2 * plainly(folder, batch)
+    if length == "mean":
+        expected = expected / completion_tokens(batch.tokens)
+    with torch.no_grad():
+        torch.testing.assert_close(scorer(batch)[batch.mask].double(), expected, rtol=1e-5, atol=1e-4)
+
+
+def test_packed_is_padded_and_neither_pieces_nor_shared_prefixes_matter(tiny_causal, batch, monkeypatch):
+    def of(tokens=None, packs=True, shared=True):
+        scorer = PolicyRatio(str(tiny_causal), None, beta=1.0)
+        scorer.packs, scorer.batch_tokens = packs, tokens
+        if not shared:
+            monkeypatch.setattr(branches, "shared_prefixes", lambda b, t, rows: [([i], 0) for i in range(len(rows))])
+        scores = scorer(batch)
+        DPO()(scores, batch.pad(batch.labels / 2), batch.mask).backward()
+        monkeypatch.undo()
+        return scores.detach(), torch.cat([p.grad.flatten() for p in scorer.parameters()])
+
+    scores, gradient = of()
+    assert gradient.abs().max() > 1e-3
+    for others in (of(tokens=1), of(tokens=40), of(packs=False), of(shared=False)):
+        torch.testing.assert_close(others[0], scores, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(others[1], gradient, rtol=1e-4, atol=1e-5)
+
+
+def test_checkpointing_changes_no_gradient(tiny_causal, batch):
+    gradients = []
+    for checkpointing in (False, True):
+        scorer = PolicyRatio(str(tiny_causal), None, checkpointing=checkpointing, batch_tokens=30)
+        scorer(batch).sum().backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in scorer.parameters()]))
+    torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("lora", [None, 2])
+def test_training_starts_at_log_2(tiny_causal, batch, lora):
+    if lora:
+        pytest.importorskip("peft")
+    scorer = PolicyRatio(str(tiny_causal), lora=lora).train()
+    scores = scorer(batch)
+    assert scores[batch.mask].abs().max() == 0
+    labels = batch.pad(torch.tensor([1.0, 0, 0, 1, 2, 0, 1]))
+    assert abs(float(DPO()(scores, labels, batch.mask).detach()) - math.log(2)) < 1e-6
+
+
+def test_under_autocast_training_starts_at_log_2_too(tiny_causal, batch):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        scores = PolicyRatio(str(tiny_causal)).train()(batch)
+    assert scores[batch.mask].abs().max() < 1e-6
+
+
+def test_references_are_kept_by_weights_and_rows(tiny_causal, tmp_path, batch, monkeypatch):
+    other = save_tiny_causal(tmp_path / "other", seed=8)
+    online = PolicyRatio(str(tiny_causal), str(other), beta=1.0).eval()
+    with torch.no_grad():
+        expected = online(batch)
+    torch.testing.assert_close(
+        expected[batch.mask].double(), plainly(tiny_causal, batch) - plainly(other, batch), rtol=1e-4, atol=1e-4
+    )
+    online.save(tmp_path / "saved")
+    # known now: the reference is not computed again, nor by another process
+    again = PolicyRatio(str(tiny_causal), str(other), beta=1.0).eval()
+    monkeypatch.setattr(PolicyRatio, "_by_reference", lambda *args: pytest.fail("computed again"))
+    with torch.no_grad():
+        torch.testing.assert_close(again(batch), expected, rtol=0, atol=1e-5)
+        # a model of the same name with other weights is another reference
+        save_tiny_causal(other, seed=9)
+        with pytest.raises(BaseException, match="computed again"):
+            PolicyRatio(str(tiny_causal), str(other)).eval()(batch)
+
+
+def test_scores_of_a_reference_that_the_batch_brings_are_taken(tiny_causal, batch):
+    prior = torch.arange(7.0)
+    with torch.no_grad():
+        plain = PolicyRatio(str(tiny_causal), None, beta=1.0).eval()(batch)
+        found = PolicyRatio(str(tiny_causal), beta=1.0).eval()(replace(batch, prior=prior))
+    torch.testing.assert_close(found[batch.mask], plain[batch.mask] - prior)
+
+
+def test_a_reference_of_another_vocabulary_is_refused(tiny_causal, tmp_path, batch):
+    other = save_tiny_causal(tmp_path / "other")
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(other)
+    model.resize_token_embeddings(model.config.vocab_size + 8, mean_resizing=False)
+    model.save_pretrained(other)
+    with pytest.raises(ConfigError, match="has another tokenizer or vocabulary"):
+        PolicyRatio(str(tiny_causal), str(other))(batch)
+
+
+def test_what_is_watched(tiny_causal, batch):
+    scorer = PolicyRatio(str(tiny_causal), beta=0.5)
+    scores = batch.pad(torch.tensor([1.0, 0, 2, 3, 5, 1, 4]))
+    found = {name: float(value) for name, value in scorer.observed(batch, scores).items()}
+    # a tie, which makes no pair and has two best; 2 below 3; 5 above 4 above 1
+    assert found["accuracy"] == 0.75
+    assert found["margin"] == pytest.approx((-1 + 4 + 1 + 3) / 4)
+    assert found["reward_chosen"] == pytest.approx((1 + 0 + 2 + 5) / 4)
+    assert found["reward_rejected"] == pytest.approx((3 + 1 + 4) / 3)
+    assert found["kl"] == pytest.approx(16 / 7 / 0.5)
+    assert found["tokens_chosen"] > 1
+
+
+@pytest.mark.parametrize("lora", [None, 2])
+def test_saves_as_a_folder_of_transformers(tiny_causal, tmp_path, batch, lora):
+    if lora:
+        pytest.importorskip("peft")
+    scorer = PolicyRatio(str(tiny_causal), beta=0.3, lora=lora).train()
+    optimizer = torch.optim.SGD([p for p in scorer.parameters() if p.requires_grad], lr=0.1)
+    for _ in range(2):
+        SimPO()(scorer(batch), batch.pad(batch.labels / 2), batch.mask).backward()
+        optimizer.step()
+    scorer.eval().save(tmp_path / "out")
+    with torch.no_grad():
+        expected = scorer(batch)
+        assert expected[batch.mask].abs().max() > 1e-3
+        opened = load_scorer(tmp_path / "out")
+        assert isinstance(opened, PolicyRatio)
+        assert (opened.beta, opened.reference) == (0.3, str(tiny_causal))
+        torch.testing.assert_close(opened(batch), expected, rtol=1e-4, atol=1e-5)
+        moved = 0.3 * (plainly(tmp_path / "out", batch) - plainly(tiny_causal, batch))
+        torch.testing.assert_close(expected[batch.mask].double(), moved, rtol=1e-3, atol=1e-4)
+        # the best weights go back into what is trained
+        fresh = PolicyRatio(str(tiny_causal), beta=0.3, lora=lora).eval()
+        fresh.restore(tmp_path / "out")
+        torch.testing.assert_close(fresh(batch), expected, rtol=1e-4, atol=1e-5)
+        if lora:
+            adapter = tmp_path / "out" / "adapter"
+            torch.testing.assert_close(
+                PolicyRatio(str(adapter), str(tiny_causal), beta=0.3).eval()(batch), expected, rtol=1e-4, atol=1e-5
+            )
+
+
+def test_an_adapter_without_its_base_is_told(tiny_causal, tmp_path):
+    pytest.importorskip("peft")
+    scorer = PolicyRatio(str(tiny_causal), lora=2)
+    scorer.save(tmp_path / "out")
+    config = tmp_path / "out" / "adapter" / "adapter_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "base_model_name_or_path": "/no/base"}))
+    with pytest.raises(ConfigError, match="holds an adapter alone, and its base '/no/base' cannot be opened"):
+        PolicyRatio(str(tmp_path / "out" / "adapter"))
+
+
+@pytest.mark.parametrize("loss", [IPO(), CompositeSoftmax(Identity())], ids=repr)
+def test_lists_train_a_policy(tiny_causal, batch, loss):
+    scorer = PolicyRatio(str(tiny_causal), beta=1.0).train()
+    optimizer = torch.optim.SGD(scorer.parameters(), lr=1e-3)
+    costs = []
+    for _ in range(4):
+        optimizer.zero_grad()
+        cost = loss(scorer(batch), batch.pad(batch.labels), batch.mask)
+        cost.backward()
+        optimizer.step()
+        costs.append(float(cost.detach()))
+    assert costs[-1] < costs[0]
+
+
+def test_chunked_log_probabilities_and_their_gradients(monkeypatch):
+    from ltr.scorers.causal import log_probs
+
+    monkeypatch.setattr(log_probs, "NUMBERS", 30)
+    states, weight, bias = (torch.randn(*shape, requires_grad=True) for shape in ((7, 5), (11, 5), (11,)))
+    targets, upon = torch.randint(0, 11, (7,)), torch.randn(7)
+    gradients = []
+    for found in (
+        token_log_probs(states, weight, targets, bias),
+        (states @ weight.t() + bias).log_softmax(-1).gather(-1, targets[:, None])[:, 0],
+    ):
+        gradients.append((found, *torch.autograd.grad((found * upon).sum(), (states, weight, bias))))
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_refuses(tiny_causal, tmp_path, batch):
+    with pytest.raises(ConfigError, match="length must be sum or mean, got 'tokens'"):
+        PolicyRatio(str(tiny_causal), length="tokens")
+    with pytest.raises(ConfigError, match="beta must be a finite number above 0"):
+        PolicyRatio(str(tiny_causal), beta=0)
+    with pytest.raises(ConfigError, match="PolicyRatio: no folder /no/model"):
+        PolicyRatio("/no/model")
+    with pytest.raises(ConfigError, match=r"must hold its weights as .*safetensors, found none"):
+        PolicyRatio(str(tmp_path))
+    bare = replace(batch, tokens=replace(batch.tokens, marks=torch.zeros_like(batch.tokens.marks)))
+    with pytest.raises(DataError, match="row 0 has no token of a completion"):
+        PolicyRatio(str(tiny_causal), None, length="mean")(bare)
