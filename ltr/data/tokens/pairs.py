@@ -59,7 +59,8 @@ class PairTemplate:
     def of(cls, tokenizer: Any) -> PairTemplate:
         """The template of a fast tokenizer, which stays as it is, since others may use it meanwhile.
 
-        A tokenizer that puts nothing between query and document is taken with a warning.
+        A tokenizer that puts nothing between query and document is taken with a warning, unless it is one of a language
+        model, with an end mark and no separator: then the document is marked 1 whatever the tokenizer says of segments.
 
         Raises:
             ConfigError: it is not fast, or orders pairs otherwise.
@@ -83,7 +84,9 @@ class PairTemplate:
                 f"PairTemplate: the tokenizer must encode a pair as query, then document, each as it is encoded alone; "
                 f"got {tokenizer.convert_ids_to_tokens(ids)}; use the tokenizer of a cross-encoder"
             )
-        if not parts[2]:
+        # language models are asked about both in a prompt, which their scorer puts around what it finds marked here
+        generates = tokenizer.eos_token is not None and tokenizer.sep_token is None
+        if not parts[2] and not generates:
             log.warning(
                 "the tokenizer puts nothing between query and document (%s), so that no model can tell where the document "
                 "begins; give its tokenizer.json a post-processor for pairs, with a separator between the two",
@@ -99,7 +102,7 @@ class PairTemplate:
             between_segments=marks[1],
             after_segments=marks[2],
             query_segment=segments[parts[1][0]],
-            document_segment=segments[parts[3][0]],
+            document_segment=1 if generates and not parts[2] else segments[parts[3][0]],
         )
 
 

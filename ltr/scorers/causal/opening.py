@@ -20,6 +20,19 @@ from ltr.errors import ConfigError, DataError, MissingExtra
 from ltr.scorers.text.loading import quiet
 
 ADAPTER = "adapter_config.json"
+#: encoders that transformers can also turn into decoders
+ENCODERS = (
+    "bert",
+    "electra",
+    "roberta",
+    "xlm-roberta",
+    "camembert",
+    "modernbert",
+    "deberta",
+    "deberta-v2",
+    "mpnet",
+    "distilbert",
+)
 
 
 def open_model(who: str, source: str, head: bool, revision: str | None = None) -> tuple[Any, bool]:
@@ -51,7 +64,7 @@ def open_model(who: str, source: str, head: bool, revision: str | None = None) -
             config = AutoConfig.from_pretrained(source, revision=revision or "main", trust_remote_code=False)
             if head:
                 config.num_labels = 1
-            if type(config) not in AutoModelForCausalLM._model_mapping:
+            if type(config) not in AutoModelForCausalLM._model_mapping or config.model_type in ENCODERS:
                 raise ConfigError(
                     f"{who}: {source} is a {config.model_type} model, which is no causal language model; take ltr.scorers."
                     "CrossEncoder for encoders"

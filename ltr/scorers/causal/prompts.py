@@ -119,11 +119,7 @@ class Frame:
         marks: list[Tensor] = []
         bounds = rows.offsets.tolist()
         for a, b in pairwise(bounds):
-            own, mark = rows.ids[a:b], rows.marks[a:b]
-            if self.bos is not None:  # some tokenizers put it before each text; the prompt says where one is wanted
-                kept = own != self.bos
-                own, mark = own[kept], mark[kept]
-            split = int((mark == 0).sum())
+            own, split = self._texts(rows.ids[a:b], rows.marks[a:b])
             for i, (piece, text) in enumerate(zip(frame, (own[:split], own[split:], own[:0]), strict=True)):
                 ids += [piece, text]
                 marks += [torch.full_like(piece, FRAME), torch.full_like(text, i)]
@@ -132,6 +128,17 @@ class Frame:
         )
         offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
         return TokenRows(torch.cat(ids), torch.cat(marks), offsets)
+
+    def _texts(self, own: Tensor, marks: Tensor) -> tuple[Tensor, int]:
+        """The tokens of query and document, and how many are the query's.
+
+        Some tokenizers put a begin mark before each of the two; the prompt says where one is wanted.
+        """
+        begins = (own == self.bos).nonzero()[:, 0].tolist() if self.bos is not None else []
+        split = int((marks == 0).sum())
+        if split == len(own) and len(begins) == 2:
+            split = begins[1]
+        return (own[own != self.bos] if begins else own), split - sum(at < split for at in begins)
 
 
 def _ids(tokenizer: Any, text: str) -> list[int]:

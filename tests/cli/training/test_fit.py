@@ -16,6 +16,7 @@ from ltr.cli.training import fit
 from ltr.errors import ConfigError, DataError
 from ltr.training.records import read_metrics
 from tests.cli.feature_files import write_fold, write_log
+from tests.scorers.causal.tiny import save_tiny_causal
 
 ROOT = Path(__file__).parents[3]
 RECIPES = sorted((ROOT / "configs" / "recipes").glob("*.yaml"))
@@ -70,6 +71,34 @@ def numbers(common, tmp_path):
         "letor": [f"--data.fold={write_fold(tmp_path / 'Fold1')}", *common],
         "engagement": [f"--data.train={log_file}[:50%]", f"--data.dev={log_file}[50%:]", *common],
     }
+
+
+@pytest.fixture
+def preferences(common, tmp_path, tiny_model):
+    """Arguments that put tiny preferences and a tiny model into any recipe on them."""
+    for part in ("train", "dev"):
+        records = [
+            {
+                "prompt": f"{part} {i}",
+                "responses": [{"text": "a " * (1 + (i + j) % 5), "score": (7 * i + j) % 5} for j in range(4)],
+            }
+            for i in range(4)
+        ]
+        (tmp_path / f"{part}.jsonl").write_text("\n".join(map(json.dumps, records)))
+
+    def arguments(recipe: Path) -> list[str]:
+        causal = "PolicyRatio" in recipe.read_text()
+        if causal:
+            pytest.importorskip("peft")
+        model = save_tiny_causal(tmp_path / "causal") if causal else tiny_model
+        own = [
+            f"--model.scorer.model={model}",
+            f"--data.train={tmp_path}/train.jsonl",
+            f"--data.dev={tmp_path}/dev.jsonl",
+        ]
+        return [*own, "--data.max_length=32", *common]
+
+    return arguments
 
 
 def instead(recipe: Path, tiny_folder: Path) -> list[str]:
@@ -138,7 +167,7 @@ def test_a_pipe_gets_lines_and_no_bar(numbers, tmp_path, capsys, caplog):
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda p: p.stem)
-def test_every_recipe_trains_two_steps(recipe, small, numbers, tiny_folder, tmp_path):
+def test_every_recipe_trains_two_steps(recipe, small, numbers, preferences, tiny_folder, tmp_path):
     steps = [
         "--trainer.max_steps=2",
         "--trainer.max_epochs=-1",
@@ -146,7 +175,11 @@ def test_every_recipe_trains_two_steps(recipe, small, numbers, tiny_folder, tmp_
         "--trainer.log_every_n_steps=1",
     ]
     on_features = ON_FEATURES.get(data_of(recipe))
-    tiny = numbers[on_features] if on_features else [*small, *instead(recipe, tiny_folder)]
+    judged = data_of(recipe) == "ltr.data.PreferenceData"
+    if judged:
+        tiny = preferences(recipe)
+    else:
+        tiny = numbers[on_features] if on_features else [*small, *instead(recipe, tiny_folder)]
     fit.main(["--config", str(recipe), *tiny, *steps])
     rows = read_metrics(tmp_path / "run", until_step=9)
     assert [row["step"] for row in rows] == [1, 2]
@@ -156,7 +189,8 @@ def test_every_recipe_trains_two_steps(recipe, small, numbers, tiny_folder, tmp_
         "letor": (data.get("fold"), f"{tmp_path}/Fold1"),
         "engagement": (data["train"], f"{tmp_path}/log.csv[:50%]"),
     }
-    given, wanted = expected[on_features] if on_features else (data["train"], f"{tiny_folder}/train")
+    others = (data["train"], f"{tmp_path}/train.jsonl" if judged else f"{tiny_folder}/train")
+    given, wanted = expected[on_features] if on_features else others
     assert given == wanted
 
 

@@ -1,0 +1,193 @@
+"""Language models as rerankers and rewards: prompts, answers, pooling by length, prefixes computed once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+import torch
+
+from ltr.data import PreferenceData
+from ltr.data.tokens.reader import Texts
+from ltr.errors import ConfigError
+from ltr.inference import Reranker
+from ltr.scorers import CausalScorer, ModelSettings, load_scorer
+from ltr.scorers.causal import branches
+from ltr.scorers.causal.prompts import FRAME, PROMPTS, Frame, Prompt, prompt_of
+from tests.data.preferences.chat import chat_tokenizer
+
+QUERIES = ["how to join two paths", "is"]
+DOCS = [["split the string", "a file", "no"], ["what is two", "yes"]]
+#: the tokenizer's answers
+ANSWERS = {"yes": "yes", "no": "no"}
+
+
+def batch_of(scorer, docs=DOCS, **settings):
+    lists = [
+        Texts(str(i), q, [f"d{j}" for j in range(len(own))], own)
+        for i, (q, own) in enumerate(zip(QUERIES, docs, strict=True))
+    ]
+    (batch,) = scorer.reader(ModelSettings(**settings)).batches(lists)
+    return batch
+
+
+def test_the_score_is_the_logit_of_yes_less_that_of_no(tiny_causal):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    network, tokenizer = AutoModelForCausalLM.from_pretrained(tiny_causal), AutoTokenizer.from_pretrained(tiny_causal)
+    scorer = CausalScorer(str(tiny_causal), "Q: {query} D: {document} ?", **ANSWERS).eval()
+    batch = batch_of(scorer)
+    yes, no = (tokenizer.convert_tokens_to_ids(one) for one in ("yes", "no"))
+    with torch.no_grad():
+        found = scorer(batch)
+        for i, query in enumerate(QUERIES):
+            for j, doc in enumerate(DOCS[i]):
+                pieces = ["Q: ", query, " D: ", doc, " ?"]
+                ids = [t for piece in pieces for t in tokenizer(piece, add_special_tokens=False)["input_ids"]]
+                logits = network(torch.tensor([ids])).logits[0, -1]
+                assert float(found[i, j]) == pytest.approx(float(logits[yes] - logits[no]), abs=1e-4)
+
+
+def test_a_prefix_is_computed_once_and_changes_no_score(tiny_causal, monkeypatch):
+    scorer = CausalScorer(str(tiny_causal), "Q: {query} D: {document} ?", **ANSWERS).eval()
+    batch = batch_of(scorer)
+    seen = []
+    line_of = branches.line_of
+    monkeypatch.setattr(branches, "line_of", lambda *args: seen.append(line_of(*args)) or seen[-1])
+    with torch.no_grad():
+        found = scorer(batch)
+        monkeypatch.setattr(branches, "shared_prefixes", lambda b, t, rows: [([i], 0) for i in range(len(rows))])
+        alone = scorer(batch)
+        few = scorer(batch, 1)
+    shared, plain = seen[0], seen[1]
+    assert shared.branches[0].prefix >= 10
+    assert len(shared.ids) < len(plain.ids) - 20
+    torch.testing.assert_close(found, alone, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(few, alone, rtol=1e-5, atol=1e-5)
+
+
+def test_documents_are_cut_and_neither_query_nor_prompt(tiny_causal):
+    scorer = CausalScorer(str(tiny_causal), "Q: {query} D: {document} ?", **ANSWERS)
+    whole, cut = (scorer.rows_of(batch_of(scorer, max_length=n, max_query_length=10)) for n in (60, 12))
+    for a, b in zip(range(len(whole)), range(len(cut)), strict=True):
+        one, other = (
+            (t.ids[t.offsets[i] : t.offsets[i + 1]], t.marks[t.offsets[i] : t.offsets[i + 1]])
+            for t, i in ((whole, a), (cut, b))
+        )
+        assert one[0][one[1] != 1].tolist() == other[0][other[1] != 1].tolist()
+        docs = one[0][one[1] == 1].tolist(), other[0][other[1] == 1].tolist()
+        assert docs[0][: len(docs[1])] == docs[1]
+    assert len(cut.ids) < len(whole.ids)
+    assert scorer.max_positions == 256 - scorer.frame.tokens
+
+
+def test_rewards_read_the_last_token_by_length_not_by_padding(tiny_causal, tmp_path):
+    """The padding mark is the end mark: what looks for padding would not read the end."""
+    file = tmp_path / "p.jsonl"
+    file.write_text(
+        "\n".join(
+            json.dumps({"prompt": p, "chosen": c, "rejected": r})
+            for p, c, r in (("is", "yes", "no"), ("how to", "join the paths", "a"))
+        )
+    )
+    (batch,) = list(PreferenceData(dev=str(file), tokenizer=str(tiny_causal), form="plain").val_dataloader())
+    scorer = CausalScorer(str(tiny_causal), prompt=None).eval()
+    assert scorer.new_head
+    from transformers import AutoModelForCausalLM
+
+    body = AutoModelForCausalLM.from_pretrained(tiny_causal).model
+    bounds = batch.tokens.offsets.tolist()
+    with torch.no_grad():
+        expected = torch.stack(
+            [
+                scorer.network.score(body(batch.tokens.ids[a:b][None]).last_hidden_state[0, -1])[0]
+                for a, b in pairwise(bounds)
+            ]
+        )
+        for packs in (True, False):
+            scorer.packs = packs
+            torch.testing.assert_close(scorer(batch)[batch.mask], expected, rtol=1e-5, atol=1e-5)
+        # the end mark is read: without it scores differ
+        shorter = replace(batch, tokens=type(batch.tokens).of(*_without_last(batch.tokens)))
+        assert (scorer(shorter)[batch.mask] - expected).abs().min() > 1e-3
+
+
+def _without_last(tokens):
+    keep = torch.ones_like(tokens.ids, dtype=torch.bool)
+    keep[tokens.offsets[1:] - 1] = False
+    offsets = tokens.offsets - torch.arange(len(tokens.offsets))
+    return tokens.ids[keep].numpy(), tokens.marks[keep].numpy(), offsets.numpy()
+
+
+def test_ranks_texts_from_a_saved_folder(tiny_causal, tmp_path):
+    scorer = CausalScorer(str(tiny_causal), "Q: {query} D: {document} ?", **ANSWERS).eval()
+    scorer.save(tmp_path / "out", ModelSettings(40, 16))
+    opened = load_scorer(tmp_path / "out")
+    assert isinstance(opened, CausalScorer)
+    assert opened.arguments == scorer.arguments
+    ranker = Reranker.load(tmp_path / "out", precision="32")
+    ranked = ranker.rank(QUERIES[0], DOCS[0])
+    with torch.no_grad():
+        expected = scorer(batch_of(scorer))[0]
+    assert [one.score for one in ranked] == pytest.approx(sorted(expected.tolist(), reverse=True), abs=1e-4)
+
+
+def test_adapters_train_alone(tiny_causal):
+    pytest.importorskip("peft")
+    scorer = CausalScorer(str(tiny_causal), prompt=None, lora=2).train()
+    names = [name for name, p in scorer.network.named_parameters() if p.requires_grad]
+    assert all("lora_" in name or name.startswith("score.") for name in names)
+    assert {len(part) > 0 for part in scorer.parts().values()} == {True}
+
+
+@pytest.mark.parametrize("name", PROMPTS)
+def test_published_prompts_put_the_query_before_the_document(name):
+    before, between, after = PROMPTS[name].pieces
+    assert before + between + after
+    assert "{" not in before + between + after
+
+
+def test_a_frame_keeps_begin_marks_that_the_prompt_wants():
+    frame = Frame(Prompt("<|im_start|>{query} to {document} is", "yes", "no"), chat_tokenizer())
+    from ltr.batch import TokenRows
+
+    begin = frame.bos
+    rows = TokenRows(torch.tensor([begin, 70, begin, 71]), torch.tensor([0, 0, 1, 1]), torch.tensor([0, 4]))
+    found = frame.around(rows)
+    assert found.ids.tolist().count(begin) == 1
+    unmarked = frame.around(TokenRows(rows.ids, torch.zeros(4, dtype=torch.int64), rows.offsets))
+    assert unmarked.ids.tolist() == found.ids.tolist()
+    assert unmarked.marks.tolist() == found.marks.tolist()
+    assert found.ids[0] == begin
+    assert found.marks.tolist()[:2] == [FRAME, 0]
+    assert found.marks.tolist().count(1) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"prompt": "qwen"}, "no prompt 'qwen'; it is one of plain, qwen3-reranker"),
+        ({"prompt": "{document} {query}"}, "document. must stand behind .query. in a prompt"),
+        ({"prompt": "{query}"}, "a prompt holds .query. and .document. once each"),
+        ({"yes": "certainly"}, "the answer yes must be one token, got 'certainly', which is"),
+        ({"yes": "yes", "no": "yes"}, "yes and no must be different tokens"),
+        ({"prompt": None, "yes": "yes"}, "instruction, yes and no belong to a prompt, and there is none"),
+        ({"batch_tokens": 0}, "batch_tokens must be at least 1, got 0"),
+    ],
+)
+def test_refuses(tiny_causal, settings, said):
+    with pytest.raises(ConfigError, match=said):
+        CausalScorer(str(tiny_causal), **{**(ANSWERS if settings.get("prompt", "") is not None else {}), **settings})
+
+
+def test_encoders_are_refused(tiny_model):
+    with pytest.raises(ConfigError, match="is a bert model, which is no causal language model"):
+        CausalScorer(str(tiny_model))
+
+
+def test_settings_take_the_place_of_a_prompts_own():
+    made = prompt_of("qwen3-reranker", None, "never", "Find code")
+    assert (made.yes, made.no, made.instruction) == ("yes", "never", "Find code")
+    assert "<Instruct>: Find code\n" in made.pieces[0]
