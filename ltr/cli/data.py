@@ -6,9 +6,11 @@ import sys
 from collections.abc import Callable, Sequence
 
 from ltr.cli.command import at_least, run, talk
+from ltr.errors import ConfigError
 from ltr.io.names import suggestion
 
 USAGE = """usage: ltr data check --dataset NAME [--train NAME] [--tokenizer NAME]
+       ltr data check --preferences FILE [--tokenizer NAME]
        ltr data export --dataset NAME --output FOLDER
 
   check   counts, grades, gaps, lengths, and what train and test share, before any training
@@ -17,7 +19,16 @@ USAGE = """usage: ltr data check --dataset NAME [--train NAME] [--tokenizer NAME
 ltr data check --help and ltr data export --help tell more."""
 
 
-def check(*, dataset: str, train: str | None = None, tokenizer: str | None = None, max_query_length: int = 64) -> int:
+def check(
+    *,
+    dataset: str | None = None,
+    train: str | None = None,
+    tokenizer: str | None = None,
+    max_query_length: int = 64,
+    preferences: str | None = None,
+    max_length: int = 512,
+    form: str | None = None,
+) -> int:
     """Look a data set over before training: counts, grades, gaps, lengths, cut queries, train/test overlap.
 
     The exit status is 1 when something stands in the way of training or of an honest measurement.
@@ -27,9 +38,20 @@ def check(*, dataset: str, train: str | None = None, tokenizer: str | None = Non
         train: the data set to be trained on, to report what both share
         tokenizer: a hub id or model folder, for lengths in its tokens
         max_query_length: tokens of a query that a model reads; queries that are longer are counted
+        preferences: a file of prompts with judged responses, instead of a data set; with a tokenizer three examples are shown
+        max_length: most tokens of prompt and response
+        form: chat, pair or plain (default: what the tokenizer is made for)
     """
     talk()
     at_least(1, max_query_length=max_query_length)
+    if (dataset is None) == (preferences is None):
+        raise ConfigError("give either --dataset NAME or --preferences FILE")
+    if preferences is not None:
+        from ltr.cli.preferences import checked
+
+        print(checked(preferences, tokenizer, max_length, form))
+        return 0
+    assert dataset is not None
     from ltr.data.collections.check import check as look_over
     from ltr.data.collections.collection import load
 

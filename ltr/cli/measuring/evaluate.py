@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING, Literal
 from ltr.cli.command import at_least, check_outputs
 from ltr.cli.command import run as run_command
 from ltr.cli.judged import baseline_of, inputs_of, judgements, names_of, read
+from ltr.errors import ConfigError
 
 if TYPE_CHECKING:
     from ltr.metrics.engine import Evaluation
     from ltr.metrics.statistics.paired import Comparison
+
+#: what rankings are measured by where nothing is asked for
+RANKINGS = ["ndcg@10", "mrr@10", "map", "recall@100"]
 
 
 def evaluate(
     run: list[str],
     qrels: str | None = None,
     dataset: str | None = None,
-    measures: list[str] = ["ndcg@10", "mrr@10", "map", "recall@100"],  # noqa: B006 (never changed; shown in --help)
+    measures: list[str] = RANKINGS,
     baseline: str | None = None,
     test: list[Literal["student", "fisher"]] = ["student"],  # noqa: B006
     intervals: bool = True,
@@ -27,6 +31,9 @@ def evaluate(
     format: Literal["text", "markdown", "csv", "json", "latex"] = "text",
     output: str | None = None,
     seed: int = 0,
+    preferences: str | None = None,
+    label: str | None = None,
+    gain: str | None = None,
 ) -> None:
     """Measure runs against judgements.
 
@@ -50,11 +57,20 @@ def evaluate(
         format: of the tables; csv and json hold full precision.
         output: write the tables to this file instead of the terminal.
         seed: of bootstrap and randomisation.
+        preferences: measure scores of responses against this file (JSON lines, Parquet) instead of judgements: right pairs,
+            best of n, correlation with length, beside a random order and the longest first.
+        label: of its responses (default: score, rating, label or votes).
+        gain: what best-of-n measures report of a response, such as its rate of wins (default: the label).
     """
     from ltr.metrics.engine import evaluate as measured
     from ltr.metrics.measures.measure import of_rankings
     from ltr.metrics.statistics.paired import compare
 
+    if preferences is not None:
+        _preferences(run, preferences, measures, label, gain, format, output, qrels or dataset or per_query or baseline)
+        return
+    if label or gain:
+        raise ConfigError("--label and --gain are names in a file of preferences; give it by --preferences")
     chosen = of_rankings(measures)  # a wrong name must not wait for files to be read
     at_least(0, seed=seed)
     check_outputs({"--output": output, "--per-query": per_query}, [*run, qrels, *inputs_of(dataset)])
@@ -68,6 +84,30 @@ def evaluate(
     if per_query:
         _write(per_query, _per_query(evaluations))
         print(f"per-query values: {per_query}", file=sys.stderr)
+    _show(text, output)
+
+
+def _preferences(
+    run: list[str],
+    path: str,
+    measures: list[str],
+    label: str | None,
+    gain: str | None,
+    format: str,
+    output: str | None,
+    other: str | None,
+) -> None:
+    if other:
+        raise ConfigError("--preferences stands alone: leave out --qrels, --dataset, --per-query and --baseline")
+    from ltr.cli.preferences import MEASURES, measured
+
+    check_outputs({"--output": output}, [*run, path])
+    names = names_of(run, "--run")
+    runs = {names[file]: read(file, names[file]) for file in run}
+    _show(measured(runs, path, MEASURES if measures == RANKINGS else measures, label, gain, format), output)
+
+
+def _show(text: str, output: str | None) -> None:
     if output:
         _write(output, text)
         print(f"tables: {output}", file=sys.stderr)

@@ -1,0 +1,72 @@
+"""Preferences on the command line: looking a file over, and measuring runs against it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+#: what is measured where nothing is asked for
+MEASURES = ["pair_accuracy", "pair_accuracy_top.2", "best_of", "best_of@4", "regret", "spearman_length"]
+
+
+def checked(path: str, tokenizer: str | None, max_length: int, form: str | None) -> str:
+    """Counts of a file of preferences; with a tokenizer also what is cut, and three examples as a model reads them."""
+    from ltr.data import PreferenceData
+    from ltr.data.preferences.rendering import form_of, shown
+    from ltr.data.preferences.table import read_preferences
+    from ltr.io.models import located
+
+    if tokenizer is None:
+        table = read_preferences(path)
+        tied, pairs = table.ties
+        return (
+            f"{path}: {len(table):,} prompts, {len(table.responses):,} responses, {tied:,} of {pairs:,} pairs tied, labels "
+            f"from {table.labels.min():g} to {table.labels.max():g}; --tokenizer tells what a model would read"
+        )
+    data = PreferenceData(dev=path, tokenizer=located(tokenizer), max_length=max_length, form=form)
+    encoder = data.encoder("dev")
+    found = form_of(data.loaded_tokenizer, form)
+    head = f"form {found}; three prompts as a model reads them, tokens of the responses in brackets:"
+    return f"{data.describe()}\n\n{head}\n{shown(encoder, data.loaded_tokenizer)}"
+
+
+def measured(
+    runs: dict[str, Any], path: str, measures: Sequence[str], label: str | None, gain: str | None, format: str
+) -> str:
+    """Tables of runs against preferences, beside a random order and the longest responses first.
+
+    Args:
+        runs: name -> run, with a score for each response.
+        path: the file of preferences.
+        measures: measures of labels.
+        label: the name of the responses' labels.
+        gain: of what best-of-n measures report.
+        format: of the tables.
+    """
+    from ltr.data.preferences.table import read_preferences
+    from ltr.metrics import LabelledLists, evaluate_labels
+    from ltr.metrics.measures.label_measures import LabelMeasure
+    from ltr.metrics.measures.preferences import calibration_error, tie_auc
+    from ltr.metrics.measures.yardsticks import yardsticks
+    from ltr.report.tables.evaluations import label_table
+    from ltr.report.tables.table import Table
+
+    table = read_preferences(path, label, gain)
+    truth = LabelledLists(
+        table.prompt_ids, table.offsets, table.labels, table.gains, table.names, label or "label", gain or "",
+        table.characters,
+    )  # fmt: skip
+    chosen = [LabelMeasure.parse(measure) for measure in measures]
+    truth.check(chosen, "ltr evaluate")
+    predictions = {name: truth.predictions(run) for name, run in runs.items()}
+    rows = [evaluate_labels(p, truth, chosen, name) for name, p in predictions.items()]
+    pairs = [
+        [name, calibration_error(p, truth.labels, truth.offsets), tie_auc(p, truth.labels, truth.offsets)]
+        for name, p in predictions.items()
+    ]
+    note = "calibration: of σ(difference of scores), over pairs of different labels; tie_auc: ties nearer than others"
+    tables = [
+        label_table([*rows, *yardsticks(truth, chosen)], path),
+        Table(["run", "calibration_error", "tie_auc"], pairs, "Pairs of all prompts", note),  # type: ignore[arg-type]
+    ]
+    return "\n\n".join(one.render(format) for one in tables)
