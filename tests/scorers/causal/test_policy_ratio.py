@@ -186,7 +186,7 @@ def test_saves_as_a_folder_of_transformers(tiny_causal, tmp_path, batch, lora):
         torch.testing.assert_close(expected[batch.mask].double(), moved, rtol=1e-3, atol=1e-4)
         # the best weights go back into what is trained
         fresh = PolicyRatio(str(tiny_causal), beta=0.3, lora=lora).eval()
-        fresh.restore(tmp_path / "out")
+        fresh.take_weights(tmp_path / "out")
         torch.testing.assert_close(fresh(batch), expected, rtol=1e-4, atol=1e-5)
         if lora:
             adapter = tmp_path / "out" / "adapter"
