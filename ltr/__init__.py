@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ltr.io.lazy import lazy_names
+from ltr.io.importing.lazy import lazy_names
 
 __version__ = "0.1.0"
 

@@ -122,7 +122,7 @@ def stop_before_work(monkeypatch) -> None:
     monkeypatch.setattr(
         "ltr.cli.training.fit.check", lambda argv: None
     )  # files that a reader has, and the tests have not
-    monkeypatch.setattr("ltr.training.records.refuse_replacing", lambda folder: None)
+    monkeypatch.setattr("ltr.training.run.records.refuse_replacing", lambda folder: None)
 
 
 def parse(argv: list[str]) -> None:

@@ -10,7 +10,7 @@ from ltr import Reranker
 from ltr.cli.main import main
 from ltr.inference import FeatureRanker
 from ltr.io.trec import read_run
-from ltr.training.records import read_manifest, read_metrics
+from ltr.training.run.records import read_manifest, read_metrics
 from tests.conftest import DOCS, QUERIES
 
 SAVED = Path(__file__).parent / "saved"

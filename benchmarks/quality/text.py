@@ -47,7 +47,7 @@ def train(args: argparse.Namespace, name: str) -> Path:
 
 def compared(first, reranked, qrels, weight: float | None) -> dict:
     """Both runs (and their interpolation) with intervals and paired tests, printed and as numbers."""
-    from ltr.training.results import Results
+    from ltr.training.run.results import Results
 
     results = Results.of("dev", first, reranked, weight, qrels, MEASURES)
     print(f"\n{results.text()}", flush=True)
@@ -67,7 +67,7 @@ def main() -> None:
     from ltr.io.merging import below
     from ltr.io.trec import read_qrels, read_run
     from ltr.settings.texts import ModelSettings
-    from ltr.training.records import versions
+    from ltr.training.run.records import versions
 
     found: dict = {
         "command": "python benchmarks/quality/text.py",

@@ -27,7 +27,7 @@ from ltr.io.files import replacing
 from ltr.links import Exp, Identity, Link, Piecewise, Sigmoid, Sinh
 from ltr.losses import MSE, Huber, Loss, Matching
 from ltr.report.charts.plots import drawing, save
-from ltr.training.records import versions
+from ltr.training.run.records import versions
 
 ROOT = Path(__file__).parents[2]
 GRID = torch.linspace(-1, 1, 2001, dtype=torch.float64)

@@ -80,7 +80,7 @@ def main() -> None:
     with concurrent.futures.ThreadPoolExecutor(args.workers) as pool:
         values = dict(zip(cells, pool.map(lambda c: cell(args, *c), cells), strict=True))
     from ltr.io.files import replacing
-    from ltr.training.records import versions
+    from ltr.training.run.records import versions
 
     result = {"command": "python benchmarks/quality/wikiqa.py", "lr": args.lr, "versions": versions(), "losses": {}}
     for loss in LOSSES:

@@ -61,7 +61,7 @@ def main() -> None:
         args.lists = 20
     with tempfile.TemporaryDirectory() as folder:
         # compiled code stays in the user's cache, what is read here does not
-        from ltr.io.compiled import keep_compiled
+        from ltr.io.caching.compiled import keep_compiled
 
         keep_compiled()
         os.environ["LTR_CACHE"] = folder

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Literal, TextIO, Union, get_args, get_origin
 
 from ltr.errors import ConfigError
-from ltr.io.files import is_stdout, is_stream
 from ltr.io.names import suggestion
+from ltr.io.streams import is_stdout, is_stream
 
 
 def run(function: Callable, argv: Sequence[str], prog: str, short: dict[str, str] | None = None) -> Any:

@@ -11,7 +11,7 @@ from ltr.cli.command import at_least, beside_output, check_outputs, talk
 from ltr.cli.command import run as run_command
 from ltr.cli.judged import inputs_of
 from ltr.errors import ConfigError, DataError
-from ltr.io.files import is_stream
+from ltr.io.streams import is_stream
 
 if TYPE_CHECKING:
     from ltr.inference.reranker import Ranked, Reranker

@@ -69,7 +69,7 @@ def retrieve(
     from ltr.data.candidates.sources import retrieve as search
     from ltr.data.collections.collection import load
     from ltr.data.collections.folder import read_queries
-    from ltr.io.files import is_stream
+    from ltr.io.streams import is_stream
     from ltr.io.trec import write_run
 
     texts = None

@@ -13,7 +13,7 @@ from ltr.data.collections.shares import sliced
 from ltr.data.features.feature_data import FeatureData
 from ltr.data.text.parts import source_signature
 from ltr.data.text.text_data import TextData
-from ltr.io.digests import digest
+from ltr.io.caching.digests import digest
 from ltr.io.files import existing_file
 from ltr.io.models import located
 
@@ -21,7 +21,7 @@ from ltr.io.models import located
 def contents_of(data: RankingData) -> dict[str, str]:
     """What a data module's parts are made of: part or source -> digits that change with its content.
 
-    Collections and files count by their content, which is read at most once (see ``ltr.io.digests``); data sets of
+    Collections and files count by their content, which is read at most once (see ``ltr.io.caching.digests``); data sets of
     ir-datasets by id and release. A module of another class counts by its ``signature``, where it has one.
 
     Args:

@@ -9,8 +9,8 @@ from dataclasses import is_dataclass
 
 from ltr.errors import ConfigError
 from ltr.expressions.syntax import package_of
-from ltr.io.declarations import exported
-from ltr.io.imports import imported
+from ltr.io.importing.declarations import exported
+from ltr.io.importing.imports import imported
 from ltr.io.names import suggestion
 
 #: packages whose public classes go by their short names

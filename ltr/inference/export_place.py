@@ -9,7 +9,7 @@ from typing import Any
 
 from ltr.errors import ConfigError
 from ltr.inference.reranker import Reranker
-from ltr.io.files import disk_errors, make_folder_of
+from ltr.io.disk import disk_errors, make_folder_of
 from ltr.scorers.cpu.quantised import FILE
 
 

@@ -16,9 +16,12 @@ from ltr.data.collections.collection import Collection
 from ltr.errors import DataError
 from ltr.inference.documents import check_query
 from ltr.inference.reranker import Ranked, Reranker
-from ltr.io.files import disk_errors, is_stream, only_writer, replacing, take_place
+from ltr.io.disk import disk_errors
+from ltr.io.files import replacing, take_place
 from ltr.io.ids import check_ids
+from ltr.io.locks import only_writer
 from ltr.io.runs import Run
+from ltr.io.streams import is_stream
 from ltr.io.trec import compressed, plain_or_compressed
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ltr.io.lazy import lazy_names
+from ltr.io.importing.lazy import lazy_names
 
 #: public name -> the module that defines it
 _HOMES = {"LambdaMART": ".lightgbm"}

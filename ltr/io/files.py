@@ -7,25 +7,19 @@ complete; a device, a pipe and standard output are written through; a link stays
 from __future__ import annotations
 
 import contextlib
-import errno
-import io
 import os
 import re
 import shutil
 import stat
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
 from ltr.errors import DataError
+from ltr.io.disk import REFUSALS, disk_errors, make_folder_of, sync, system_number, to_disk, umask
+from ltr.io.streams import is_stream, writing_through
 
-#: what a full, read-only or failing disk says while a file is written, and a place where something else stands
-REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM}
-REFUSALS |= {errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EBUSY}
-#: the name of standard output
-STDOUT = "-"
 #: what a name may be that was made beside another: ``.NAME.`` and eight characters
 _LEFT = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}\.(part|old)")
 
@@ -48,7 +42,7 @@ def replacing(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
     """
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     if is_stream(path):
-        with _stream(path, mode, text) as file:
+        with writing_through(path, mode, text) as file:
             yield file
     else:
         with beside(path) as part, open(part, mode, **text) as file:  # type: ignore[call-overload]
@@ -75,7 +69,7 @@ def beside(path: str | os.PathLike) -> Iterator[Path]:
         part = Path(name)
         os.close(handle)
         yield part
-        _sync(part)
+        sync(part)
         take_place(part, place)
     except BaseException as error:
         if part is not None:
@@ -83,7 +77,7 @@ def beside(path: str | os.PathLike) -> Iterator[Path]:
         with contextlib.suppress(OSError):  # what stands in them by now belongs to others
             for folder in new:
                 folder.rmdir()
-        number = _number(error)
+        number = system_number(error)
         if number is not None and (part is None or number in REFUSALS):
             kept = "the old file is as it was" if place.is_file() else "nothing was written"
             raise DataError(f"cannot write {path}: {os.strerror(number)}; {kept}") from error
@@ -109,66 +103,6 @@ def take_place(part: Path, place: Path) -> None:
 
 
 # ------------------------------------------------------------------ what is written through
-
-
-def is_stream(path: str | os.PathLike) -> bool:
-    """Whether ``path`` is no file to be replaced: standard output (``-``), a device, a pipe, an open descriptor."""
-    if os.fspath(path) == STDOUT or _descriptor(path) is not None:
-        return True
-    try:
-        kind = os.stat(path).st_mode
-    except (OSError, ValueError):
-        return False
-    return not stat.S_ISREG(kind) and not stat.S_ISDIR(kind)
-
-
-def is_stdout(path: str | os.PathLike) -> bool:
-    """Whether what is written to ``path`` goes to standard output, where nothing else may be printed then."""
-    return os.fspath(path) == STDOUT or _descriptor(path) == 1
-
-
-def _descriptor(path: str | os.PathLike) -> int | None:
-    """The open file of this process that a name such as /dev/stdout, /dev/fd/3 or a link to one stands for.
-
-    Opened by its name it would begin at the front of a file, over what the shell or others have written there.
-    """
-    place = os.path.abspath(os.fspath(path))
-    for _ in range(40):  # the system's own limit of links
-        folder, name = os.path.realpath(os.path.dirname(place)), os.path.basename(place)
-        if folder in ("/dev/fd", f"/proc/{os.getpid()}/fd") and name.isdigit():
-            return int(name)
-        if not os.path.islink(place):
-            return None
-        place = os.path.join(folder, os.readlink(place))
-    return None
-
-
-@contextlib.contextmanager
-def _stream(path: str | os.PathLike, mode: str, text: dict[str, str]) -> Iterator[IO]:
-    """Open what is written through."""
-    file: IO
-    try:
-        if is_stdout(path):
-            sys.stdout.flush()
-        if os.fspath(path) != STDOUT:
-            number = _descriptor(path)
-            opened = os.fspath(path) if number is None else os.dup(number)
-            with open(opened, mode, **text) as file:  # type: ignore[call-overload]
-                yield file
-        elif "b" in mode:
-            yield sys.stdout.buffer
-            sys.stdout.buffer.flush()
-        else:
-            file = io.TextIOWrapper(sys.stdout.buffer, write_through=True, **text)  # type: ignore[arg-type]
-            try:
-                yield file
-                file.flush()
-            finally:
-                file.detach()
-    except OSError as error:
-        if isinstance(error, BrokenPipeError) and is_stdout(path):  # head and less may go away
-            raise
-        raise DataError(f"cannot write {path}: {error.strerror}; a part may have been written") from error
 
 
 # ------------------------------------------------------------------ folders
@@ -240,96 +174,7 @@ def clear_leftovers(folder: str | os.PathLike, names: Iterable[str] | None = Non
 # ------------------------------------------------------------------ locks
 
 
-@contextlib.contextmanager
-def only_writer(path: str | os.PathLike, lock: str | os.PathLike, busy: str) -> Iterator[None]:
-    """Hold the lock file of ``path``; the system lets it go when the process ends, however it does.
-
-    Args:
-        path: what is written.
-        lock: its lock file, removed at the end; one that a killed process left does no harm.
-        busy: what to tell the user where another process holds it.
-
-    Raises:
-        DataError: another process holds it, or the place cannot be written.
-    """
-    from filelock import FileLock, Timeout
-
-    make_folder_of(lock, told=path)
-    held = FileLock(os.fspath(lock), timeout=0)
-    try:
-        with disk_errors(path):
-            held.acquire()
-    except Timeout:
-        raise DataError(busy) from None
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):  # where the system minds that it is open
-            os.unlink(lock)
-        held.release()
-
-
 # ------------------------------------------------------------------ the disk
-
-
-def umask() -> int:
-    """The rights that the user's new files do not get; the system tells them only by setting others."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def to_disk(folder: Path) -> None:
-    """Wait until all files below a folder are on the disk: after a power cut a renamed folder could hold empty ones otherwise."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            _sync(path)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextlib.contextmanager
-def disk_errors(path: str | os.PathLike) -> Iterator[None]:
-    """Turn what a full or read-only disk says inside the block into one sentence about ``path``.
-
-    For what other packages write beside ``path`` and is renamed then; ``replacing`` says it of its own files.
-
-    Raises:
-        DataError: when the disk is full or the place cannot be written.
-    """
-    try:
-        yield
-    except Exception as error:
-        number = _number(error)
-        if number not in REFUSALS:
-            raise
-        assert number is not None
-        kept = "the old one is as it was" if Path(path).exists() else "nothing was written"
-        raise DataError(f"cannot write {path}: {os.strerror(number)}; {kept}") from error
-
-
-def _number(error: BaseException | None) -> int | None:
-    """The system's number of an error, where it has one."""
-    if isinstance(error, OSError):
-        return error.errno
-    # safetensors gives the number in its text only, and torch fails once more when it closes what it could not write
-    if match := re.search(r"\(os error (\d+)\)", str(error)):
-        return int(match[1])
-    return _number(error.__context__) if isinstance(error, RuntimeError) else None
-
-
-def make_folder_of(path: str | os.PathLike, told: str | os.PathLike | None = None) -> None:
-    """Create the folder that ``path`` is to stand in. Raises DataError where that cannot be, about ``told`` instead if given."""
-    try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:  # /proc/new says that there is no such file
-        raise DataError(f"cannot write {told or path}: {error.strerror}; nothing was written") from error
 
 
 # ------------------------------------------------------------------ what is there

@@ -10,6 +10,7 @@ import numpy as np
 
 from ltr.errors import DataError, ShapeError
 from ltr.io.names import suggestion
+from ltr.io.offsets import offsets_of
 from ltr.machine.cores import cores
 
 #: entries of a run that are looked at together: their arrays stay in the processor's cache (all at once: 2.5 x slower)
@@ -69,7 +70,7 @@ class Run:
     @classmethod
     def from_dict(cls, scores: Mapping[str, Mapping[str, float]], name: str = "run") -> Run:
         """A run from ``{query id: {document id: score}}``. Raises DataError on a score that is not finite."""
-        offsets = np.cumsum([0, *map(len, scores.values())])
+        offsets = offsets_of(np.array([*map(len, scores.values())], np.int64))
         docs = [doc_id for listed in scores.values() for doc_id in listed]
         values = [score for listed in scores.values() for score in listed.values()]
         return cls(list(scores), offsets, docs, values, name)
@@ -112,7 +113,7 @@ class Run:
         """The best ``k`` documents of each query."""
         sizes = np.diff(self.offsets)
         keep = np.arange(len(self.scores)) - np.repeat(self.offsets[:-1], sizes) < k
-        offsets = np.concatenate([[0], np.cumsum(np.minimum(sizes, k))])
+        offsets = offsets_of(np.minimum(sizes, k))
         return Run(self.query_ids, offsets, self.doc_bytes[keep], self.scores[keep], self.name, copy=False)
 
     def _validate(self) -> None:

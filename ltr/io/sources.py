@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ltr.errors import DataError
-from ltr.io.digests import digest
+from ltr.io.caching.digests import digest
 from ltr.io.files import existing_file
 
 #: what unpacking says of bytes that are not all of a packed file
@@ -84,7 +84,7 @@ class Source:
         return facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
 
     def digest(self) -> str:
-        """16 hexadecimal digits of the content; see ``ltr.io.digests.digest``."""
+        """16 hexadecimal digits of the content; see ``ltr.io.caching.digests.digest``."""
         if self.regular:
             with self._told():
                 return digest(self.path)

@@ -17,7 +17,8 @@ import numpy as np
 from ltr.errors import DataError
 from ltr.io.files import replacing
 from ltr.io.ids import LONGEST_ID, check_ids, check_judged, fault, shown
-from ltr.io.run_lines import Columns, read_columns, refuse_heavy
+from ltr.io.offsets import offsets_of
+from ltr.io.parsing.run_lines import Columns, read_columns, refuse_heavy
 from ltr.io.runs import Run
 from ltr.io.sources import BROKEN, Source
 
@@ -97,7 +98,7 @@ def _grouped(columns: Columns, name: str) -> Run:
         order = np.argsort(np.repeat(stretch, sizes), kind="stable")
         docs, scores = docs[order], scores[order]
     sizes = np.bincount(stretch, weights=sizes).astype(np.int64)
-    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    offsets = offsets_of(sizes)
     return Run([q.decode() for q in number], offsets, docs, scores, name, copy=False)
 
 

@@ -18,7 +18,9 @@ import numpy as np
 
 from ltr.data.collections.ids import Ids
 from ltr.errors import ConfigError, DataError
-from ltr.io.files import disk_errors, only_writer, replacing
+from ltr.io.disk import disk_errors
+from ltr.io.files import replacing
+from ltr.io.locks import only_writer
 from ltr.io.runs import as_bytes
 
 #: a change of the layout gets a new number

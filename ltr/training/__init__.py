@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ltr.io.lazy import lazy_names
+from ltr.io.importing.lazy import lazy_names
 
 #: public name -> the module that defines it
-_HOMES = {"RankingModule": ".module", "RunFolder": ".run_folder"}
+_HOMES = {"RankingModule": ".module", "RunFolder": ".run.run_folder"}
 
 if TYPE_CHECKING:
     from ltr.training.module import RankingModule
-    from ltr.training.run_folder import RunFolder
+    from ltr.training.run.run_folder import RunFolder
 
 __all__ = ["RankingModule", "RunFolder"]
 

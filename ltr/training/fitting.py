@@ -14,10 +14,10 @@ from ltr.io.files import replacing
 from ltr.io.trec import Run, read_run, write_run
 from ltr.metrics import best_weight
 from ltr.settings.texts import ModelSettings
-from ltr.training import records
 from ltr.training.module import RankingModule
-from ltr.training.results import Results
-from ltr.training.run_folder import RunFolder
+from ltr.training.run import records
+from ltr.training.run.results import Results
+from ltr.training.run.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 
@@ -52,12 +52,12 @@ def _fit(trainer: pl.Trainer, module: RankingModule, data: RankingData, run: Run
     # weights_only: a checkpoint holds tensors and plain values, and nothing in it may run code
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
     run.check_interrupted(trainer)
-    if run.validating or not run.judged:  # the end came before any, or within the last
+    if run.validating or not run.best.judged:  # the end came before any, or within the last
         log.info("validating the weights at the end of the training")
         trainer.validate(module, datamodule=data, verbose=False)
         run.judge(trainer, module)
         run.write_best(trainer)
-    if run.best_value is None:
+    if run.best.value is None:
         raise ConfigError(
             f"dev/{run.monitor} was undefined (nan) or infinite at every validation, so there is no best model: it needs "
             "scores and labels that differ between documents; lower model.lr, train longer, or monitor another measure "
@@ -96,13 +96,13 @@ def _try_average(trainer: pl.Trainer, module: RankingModule, data: RankingData, 
     trainer.validate(module, datamodule=data, verbose=False)
     assert module.validated is not None
     value = module.values[run.monitor]
-    better = run.improves(value)
+    better = run.best.improves(value)
     log.info(
         "mean of the weights of %d validations: dev/%s %.4f, %s %.4f",
-        len(run.averager.kept), run.monitor, value, "better than" if better else "not better than", run.best_value,
+        len(run.averager.kept), run.monitor, value, "better than" if better else "not better than", run.best.value,
     )  # fmt: skip
     if better:
-        run.best_value = value
+        run.best.value = value
         if trainer.is_global_zero:
             run.keep_best(trainer, module, module.validated)
             best = {"measure": f"dev/{run.monitor}", "value": value, "averaged": len(run.averager.kept)}

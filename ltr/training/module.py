@@ -38,7 +38,8 @@ from ltr.scorers.base import Scorer
 from ltr.training import schedules
 from ltr.training.backward import backward_in_less_memory
 from ltr.training.given_data import ranking_data
-from ltr.training.scored import ScoredLists, distributed, gathered, labels_by_list, labels_of
+from ltr.training.processes import distributed
+from ltr.training.scored import ScoredLists, gathered, labels_by_list, labels_of
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from pytorch_lightning.callbacks import RichProgressBar, TQDMProgressBar
 from ltr.batch import Lists
 from ltr.data.base import PartName
 from ltr.training.module import RankingModule
-from ltr.training.run_folder import RunFolder
+from ltr.training.run.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 
@@ -160,9 +160,9 @@ class Progress(pl.Callback):
             assert isinstance(pl_module, RankingModule)
             run = self._run
             best = ""
-            if run.best_value is not None:
-                new = run.best_step == trainer.global_step
-                best = ", the best so far" if new else f"; the best is {run.best_value:.4f} at step {run.best_step}"
+            if run.best.value is not None:
+                new = run.best.step == trainer.global_step
+                best = ", the best so far" if new else f"; the best is {run.best.value:.4f} at step {run.best.step}"
             log.info(
                 "validation at step %d: dev/%s %.4f%s (%s)",
                 *(trainer.global_step, run.monitor, pl_module.values[run.monitor], best),

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch.distributed as dist
 from torch import Tensor
 
 from ltr.batch import Lists
 from ltr.data.labels import PartLabels
 from ltr.errors import LtrError
 from ltr.inference.scoring import Scored
+from ltr.io.offsets import offsets_of
 from ltr.io.trec import Run
 from ltr.metrics.measures.labels import LabelledLists
+from ltr.training.processes import from_all
 
 if TYPE_CHECKING:  # which brings Lightning
     from ltr.data.base import Part
@@ -52,7 +53,7 @@ class ScoredLists:
         order = sorted(range(len(scored)), key=lambda i: place.get(scored[i].query_id, len(place)))
         lists = [scored[i] for i in order]
         query_ids = [one.query_id for one in lists]
-        offsets = np.cumsum([0, *(len(one.scores) for one in lists)])
+        offsets = offsets_of(np.array([len(one.scores) for one in lists], np.int64))
         doc_ids = [doc_id for one in lists for doc_id in one.doc_ids]
         known = part.labels
         flat = _flat([labels[i] for i in order]) if known is None else None
@@ -67,16 +68,8 @@ class ScoredLists:
 
 def gathered(scored: list[Scored], labels: list[np.ndarray]) -> tuple[list[Scored], list[np.ndarray]]:
     """The lists of all processes, those of the first process first."""
-    if not distributed():
-        return scored, labels
-    parts: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(parts, (scored, labels))
-    return [one for theirs, _ in parts for one in theirs], [one for _, theirs in parts for one in theirs]
-
-
-def distributed() -> bool:
-    """Whether several processes work together."""
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+    everyone = from_all((scored, labels))
+    return [one for theirs, _ in everyone for one in theirs], [one for _, theirs in everyone for one in theirs]
 
 
 def truth_of(

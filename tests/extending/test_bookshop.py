@@ -18,7 +18,7 @@ from ltr.cli.main import main
 from ltr.errors import ConfigError, DataError
 from ltr.losses import ListNet
 from ltr.scorers import LinearScorer, load_scorer
-from ltr.training.records import read_manifest
+from ltr.training.run.records import read_manifest
 from tests.conftest import DOCS
 from tests.training.toys import trainer
 

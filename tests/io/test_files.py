@@ -11,19 +11,10 @@ import threading
 import pytest
 
 from ltr.errors import DataError
-from ltr.io.files import (
-    building,
-    cache_folder,
-    clear_leftovers,
-    disk_errors,
-    existing,
-    existing_file,
-    is_stdout,
-    is_stream,
-    make_folder_of,
-    only_writer,
-    replacing,
-)
+from ltr.io.disk import disk_errors, make_folder_of
+from ltr.io.files import building, cache_folder, clear_leftovers, existing, existing_file, replacing
+from ltr.io.locks import only_writer
+from ltr.io.streams import is_stdout, is_stream
 
 
 def test_new_content_takes_the_place_of_the_old(tmp_path):

@@ -12,9 +12,9 @@ from ltr.losses import MSE, ListNet
 from ltr.scorers import AttentionScorer, CrossEncoder, LinearScorer, MLPScorer, load_scorer
 from ltr.training import RankingModule, RunFolder
 from ltr.training.fitting import fit, load_weights
-from ltr.training.records import read_manifest, read_metrics
+from ltr.training.run.records import read_manifest, read_metrics
 from tests.cli.feature_files import write_fold, write_log
-from tests.training.test_run_folder import CtrlC
+from tests.training.run.test_run_folder import CtrlC
 from tests.training.toys import trainer
 
 

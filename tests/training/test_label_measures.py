@@ -17,8 +17,8 @@ from ltr.metrics import LabelledLists, evaluate_labels
 from ltr.scorers import CrossEncoder
 from ltr.training import RankingModule, RunFolder
 from ltr.training.fitting import fit
-from ltr.training.records import read_manifest
-from ltr.training.results import Results
+from ltr.training.run.records import read_manifest
+from ltr.training.run.results import Results
 from ltr.training.scored import ScoredLists
 from tests.training.toys import Bag, Fixed, lists, trainer
 
@@ -200,10 +200,10 @@ def bests(tiny_model, folder, monitor, values, **settings):
 
 def test_an_error_is_better_when_smaller(tiny_model, tmp_path):
     callback = bests(tiny_model, tmp_path / "a", "rmse", [3.0, 1.0, 2.0])
-    assert (callback.saved, callback.best_value, callback.mode) == ([0, 1], 1.0, "min")
+    assert (callback.saved, callback.best.value, callback.mode) == ([0, 1], 1.0, "min")
     callback = bests(tiny_model, tmp_path / "b", "dev/spearman_top.5", [0.3, 0.1, 0.4])
     assert (callback.saved, callback.mode) == ([0, 2], "max")
-    assert callback.best_value == pytest.approx(0.4)
+    assert callback.best.value == pytest.approx(0.4)
 
 
 def test_the_weights_of_the_smallest_errors_are_averaged(tiny_model, tmp_path):
@@ -285,12 +285,12 @@ def test_the_table_of_a_training_on_real_values(tiny_model, tmp_path):
     text = (tmp_path / "run" / "results.txt").read_text()
     assert text.startswith("dev\n3 lists, 9 documents; pooled over all documents: rmse")
     row = next(line for line in text.splitlines() if line.startswith("trained")).split()
-    assert float(row[1]) == pytest.approx(callback.best_value, abs=1e-4)
+    assert float(row[1]) == pytest.approx(callback.best.value, abs=1e-4)
     constant, order = (next(x.split() for x in text.splitlines() if x.startswith(n)) for n in ("constant", "random"))
     labels = DEV.labels.numpy()
     assert float(constant[-1]) == pytest.approx(np.sqrt(((labels - 0.5) ** 2).mean()), abs=1e-4), "the toy's mean is .5"
     assert order[2] == "0.0000", "a random order correlates with nothing"
-    assert results[0].content()["labels"]["rows"][0]["rmse"] == pytest.approx(callback.best_value, rel=1e-5)
+    assert results[0].content()["labels"]["rows"][0]["rmse"] == pytest.approx(callback.best.value, rel=1e-5)
     assert "first stage" not in text
     assert read_manifest(tmp_path / "run")["best"]["measure"] == "dev/rmse"
 

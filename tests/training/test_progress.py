@@ -15,7 +15,7 @@ from ltr.training import RankingModule, RunFolder
 from ltr.training import module as module_file
 from ltr.training.fitting import fit
 from ltr.training.progress import Progress, instead_of_bar
-from ltr.training.records import read_metrics
+from ltr.training.run.records import read_metrics
 from tests.training.toys import Bag, Fixed, lists, trainer
 
 

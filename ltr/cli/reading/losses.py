@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from ltr.cli.command import run
 from ltr.errors import ConfigError
 from ltr.expressions import class_of, known_names
-from ltr.io.declarations import Declared, declared
+from ltr.io.importing.declarations import Declared, declared
 from ltr.io.names import suggestion
 from ltr.losses import FAMILIES
 

@@ -9,7 +9,7 @@ from typing import Any
 from ltr.cli.command import talk
 from ltr.cli.training.fit_options import check, folder_of, help_text
 from ltr.errors import ConfigError
-from ltr.training import records
+from ltr.training.run import records
 
 
 def main(argv: list[str]) -> int:
@@ -63,7 +63,7 @@ def train(cli: Any) -> int:
     for result in results:
         print(f"\n{result.text()}")
     print()
-    print(f"best model   {best}  (dev/{cli.run_folder.monitor} {cli.run_folder.best_value:.4f})")
+    print(f"best model   {best}  (dev/{cli.run_folder.monitor} {cli.run_folder.best.value:.4f})")
     print(f"next         {_next(cli, best)}")
     return 0
 

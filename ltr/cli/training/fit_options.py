@@ -12,9 +12,9 @@ from typing import Any
 
 from ltr.errors import ConfigError, LtrError
 from ltr.expressions import called_in, is_expression, known_names
-from ltr.io.declarations import Declared, declared, exported
 from ltr.io.files import existing
-from ltr.io.imports import with_current_folder
+from ltr.io.importing.declarations import Declared, declared, exported
+from ltr.io.importing.imports import with_current_folder
 from ltr.io.lines import Lines
 from ltr.io.names import suggestion
 from ltr.losses import FAMILIES
@@ -22,7 +22,7 @@ from ltr.losses import FAMILIES
 #: group of options -> the class that takes them
 GROUPS = {
     "model": ("ltr.training.module", "RankingModule"),
-    "run": ("ltr.training.run_folder", "RunFolder"),
+    "run": ("ltr.training.run.run_folder", "RunFolder"),
     "trainer": ("pytorch_lightning.trainer.trainer", "Trainer"),
 }
 #: what stands beside the groups

@@ -18,7 +18,7 @@ from ltr.cli.training.fit_options import EXAMPLES
 from ltr.data.base import RankingData
 from ltr.errors import ConfigError, LtrError
 from ltr.expressions import expanded, is_expression
-from ltr.io.imports import with_current_folder
+from ltr.io.importing.imports import with_current_folder
 from ltr.training import RankingModule, RunFolder
 from ltr.training.defaults import TRAINER_DEFAULTS
 from ltr.training.explaining import explain, refused_by_lightning

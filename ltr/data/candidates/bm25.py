@@ -14,7 +14,7 @@ from tqdm import tqdm
 from ltr.data.candidates.terms import ANALYSIS, terms
 from ltr.data.collections.collection import Collection
 from ltr.errors import ConfigError, DataError
-from ltr.io.cached import cached
+from ltr.io.caching.cached import cached
 from ltr.io.runs import Run, as_bytes
 from ltr.machine.cores import cores
 

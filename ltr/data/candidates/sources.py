@@ -12,6 +12,7 @@ from ltr.data.collections.collection import Collection
 from ltr.data.collections.ids import Ids
 from ltr.errors import ConfigError, DataError
 from ltr.io.names import suggestion
+from ltr.io.offsets import offsets_of
 from ltr.io.runs import Run
 from ltr.io.sources import Source
 from ltr.io.trec import opened, read_run
@@ -99,7 +100,7 @@ def _of_queries(run: Run, collection: Collection, what: str) -> Run:
             f"candidates: {what} has {len(run)} queries, and none of the {len(collection.queries)} of {collection.name}"
         )
     spans = [run.span(query_id) for query_id in kept]
-    offsets = np.cumsum([0, *(span.stop - span.start for span in spans)])
+    offsets = offsets_of(np.array([span.stop - span.start for span in spans], np.int64))
     docs, scores = (np.concatenate([values[span] for span in spans]) for values in (run.doc_bytes, run.scores))
     return Run(kept, offsets, docs, scores, run.name)
 

@@ -16,8 +16,8 @@ from ir_datasets.indices import Docstore
 
 from ltr.data.collections.ids import Ids
 from ltr.errors import DataError
-from ltr.io.cached import cached
-from ltr.io.digests import digest
+from ltr.io.caching.cached import cached
+from ltr.io.caching.digests import digest
 from ltr.io.ids import fault, shown
 from ltr.io.sources import BROKEN, Source
 

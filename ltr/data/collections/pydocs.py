@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from ltr.data.collections import docstrings
 from ltr.errors import DataError
-from ltr.io.cached import cached_folder
+from ltr.io.caching.cached import cached_folder
 from ltr.io.files import replacing
 from ltr.io.trec import write_qrels
 

@@ -12,11 +12,11 @@ import numpy as np
 
 from ltr.data.features.table import FeatureTable
 from ltr.data.features.tables import read_csv, read_parquet
-from ltr.data.lists.ragged import offsets_of
 from ltr.errors import DataError
 from ltr.io.ids import LONGEST_ID, fault, query_fault, shown
 from ltr.io.names import suggestion
-from ltr.io.run_lines import refuse_heavy
+from ltr.io.offsets import offsets_of
+from ltr.io.parsing.run_lines import refuse_heavy
 from ltr.io.runs import as_bytes, duplicate
 from ltr.io.sources import Source
 

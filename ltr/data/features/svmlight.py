@@ -17,12 +17,12 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ltr.data.features.table import FeatureTable
-from ltr.data.lists.ragged import offsets_of
 from ltr.errors import ConfigError, DataError
-from ltr.io.cached import cached
+from ltr.io.caching.cached import cached
 from ltr.io.files import replacing
 from ltr.io.ids import doubtful, fault, query_fault, shown
-from ltr.io.run_lines import refuse_heavy
+from ltr.io.offsets import offsets_of
+from ltr.io.parsing.run_lines import refuse_heavy
 from ltr.io.runs import as_bytes, duplicate
 from ltr.io.sources import BROKEN, Source
 

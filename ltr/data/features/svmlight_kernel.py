@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ltr.io.compiled import keep_compiled
+from ltr.io.caching.compiled import keep_compiled
 
 keep_compiled()
 

@@ -10,9 +10,9 @@ from torch.utils.data import Dataset
 
 from ltr.batch import FeatureLists
 from ltr.data.collections.shares import share_of
-from ltr.data.lists.ragged import offsets_of, spans
 from ltr.data.lists.sampling import Drawn
 from ltr.errors import DataError
+from ltr.io.offsets import offsets_of, spans
 from ltr.io.trec import Qrels
 
 

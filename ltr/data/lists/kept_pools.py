@@ -15,7 +15,7 @@ from ltr.data.collections.ids import Ids
 from ltr.data.lists.pools import said
 from ltr.data.lists.ragged import Ragged
 from ltr.data.lists.sampling import Pool
-from ltr.io.cached import cached
+from ltr.io.caching.cached import cached
 from ltr.io.runs import Run
 
 T = TypeVar("T")

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from ltr.data.collections.ids import Ids, distinct
-from ltr.data.lists.ragged import Ragged, offsets_of
+from ltr.data.lists.ragged import Ragged
 from ltr.data.lists.sampling import Pool, Sampling, keys_of, mixed
 from ltr.errors import ConfigError, DataError
+from ltr.io.offsets import offsets_of
 from ltr.io.runs import as_bytes
 from ltr.io.trec import Qrels, Run
 

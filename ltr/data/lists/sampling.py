@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ltr.data.lists.ragged import Ragged, offsets_of, spans
+from ltr.data.lists.ragged import Ragged
 from ltr.errors import ConfigError
+from ltr.io.offsets import offsets_of, spans
 
 #: lists drawn at a time: bounds the memory of a draw, which then stays in the processor's cache (1.4 x at 44,000 x 100
 #: over chunks of 8192)

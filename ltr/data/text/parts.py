@@ -18,11 +18,11 @@ from ltr.data.collections.collection import Collection
 from ltr.data.collections.ids import Ids
 from ltr.data.lists.kept_pools import kept_run
 from ltr.data.lists.pools import said
-from ltr.data.lists.ragged import offsets_of
 from ltr.data.lists.sampling import Drawn, Pool, subset
 from ltr.errors import ConfigError, DataError
-from ltr.io.cached import cached
-from ltr.io.digests import digest
+from ltr.io.caching.cached import cached
+from ltr.io.caching.digests import digest
+from ltr.io.offsets import offsets_of
 from ltr.io.trec import Qrels, Run, read_run, write_run
 
 #: more than any run has

@@ -16,6 +16,7 @@ from ltr.data.lists.sampling import Drawn
 from ltr.data.text.parts import EvalPart, TrainPart
 from ltr.data.tokens.pairs import PairTemplate, encode, encoded_lengths
 from ltr.data.tokens.store import TokenStore, TokenTable
+from ltr.io.offsets import offsets_of
 
 #: texts are stored cut at this many tokens or the next power of two that holds the length asked for, so that trying out
 #: lengths does not tokenise anew
@@ -82,7 +83,7 @@ class Encoder(Dataset):
 
     def tokens(self, lists: Drawn) -> np.ndarray:
         """[lists] tokens of each list."""
-        sums = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.lengths(lists))])
+        sums = offsets_of(self.lengths(lists))
         return np.diff(sums[lists.offsets])
 
     def facts(self, lists: Drawn) -> dict[str, float]:

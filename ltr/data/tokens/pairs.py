@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ltr.data.lists.ragged import Ragged, offsets_of, spans
+from ltr.data.lists.ragged import Ragged
 from ltr.data.readable import readable
 from ltr.errors import ConfigError, ShapeError
 from ltr.io.models import located
+from ltr.io.offsets import offsets_of, spans
 
 log = logging.getLogger(__name__)
 

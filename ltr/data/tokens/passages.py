@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from ltr.batch import check_passages
-from ltr.data.lists.ragged import Ragged, offsets_of, spans
+from ltr.data.lists.ragged import Ragged
 from ltr.data.tokens.pairs import Encoded, PairTemplate, backend_of, check_lengths, encode
 from ltr.errors import ConfigError
+from ltr.io.offsets import offsets_of, spans
 
 #: more tokens than any document has
 EVERY = 2**31 - 1

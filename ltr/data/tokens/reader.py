@@ -10,9 +10,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from ltr.batch import Lists, TextLists
-from ltr.data.lists.ragged import Ragged, offsets_of
+from ltr.data.lists.ragged import Ragged
 from ltr.data.tokens.pairs import PairTemplate, backend_of, check_lengths, encode, tokens_of
 from ltr.data.tokens.passages import Cutting, check_stride, encode_passages, inside_words
+from ltr.io.offsets import offsets_of
 from ltr.settings.texts import ModelSettings
 
 log = logging.getLogger(__name__)

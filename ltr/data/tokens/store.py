@@ -15,13 +15,15 @@ import numpy as np
 
 from ltr.data.collections.ids import content_of, digests
 from ltr.data.lists.prefetch import prefetched
-from ltr.data.lists.ragged import Ragged, offsets_of, spans
+from ltr.data.lists.ragged import Ragged
 from ltr.data.tokens.index import Index, names_of
 from ltr.data.tokens.pairs import CHUNK, backend_of, tokenizer_identity, tokens_of
 from ltr.data.tokens.shards import Shard, sound_shards
 from ltr.errors import DataError
-from ltr.io.cached import alone
-from ltr.io.files import REFUSALS, cache_folder, replacing
+from ltr.io.caching.cached import alone
+from ltr.io.disk import REFUSALS
+from ltr.io.files import cache_folder, replacing
+from ltr.io.offsets import offsets_of, spans
 
 #: part of every key: a change of the shard format or of the tokenising gives new folders
 FORMAT = 2

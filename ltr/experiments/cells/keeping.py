@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ltr.training import RankingModule
-from ltr.training.monitor import is_better
+from ltr.training.run.monitor import is_better
 
 
 class KeepBest(pl.Callback):

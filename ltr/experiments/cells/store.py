@@ -17,7 +17,7 @@ from ltr.experiments.cells.truth import Truth
 from ltr.experiments.contents import Contents, changed
 from ltr.experiments.spec.spec import folder_name
 from ltr.io.files import building, clear_leftovers, replacing
-from ltr.training.records import versions
+from ltr.training.run.records import versions
 
 MANIFEST = "manifest.json"
 

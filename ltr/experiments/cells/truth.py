@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ltr.errors import DataError
+from ltr.io.offsets import offsets_of
 from ltr.io.runs import Run
 from ltr.io.trec import Qrels
 from ltr.metrics import LabelledLists
@@ -67,7 +68,7 @@ class Truth:
         ranked = np.argsort(np.array(lists.query_ids))
         query_ids = [lists.query_ids[i] for i in ranked]
         doc_ids = [lists.doc_ids[i] for i in order]
-        offsets = np.concatenate([[0], np.cumsum(np.diff(lists.offsets)[ranked])])
+        offsets = offsets_of(np.diff(lists.offsets)[ranked])
         part = data.part("test")
         first = _first(part.first, query_ids, offsets, doc_ids)
         labels, gains, mean = lists.labels[order], lists.gains[order], data.mean_label

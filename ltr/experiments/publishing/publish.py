@@ -15,7 +15,7 @@ from ltr.experiments.spec.spec import Spec
 from ltr.io.files import replacing
 from ltr.report.tables.benchmarks import contrasts_over_seeds, summaries_table, systems_table
 from ltr.report.tables.table import Table
-from ltr.training.records import versions
+from ltr.training.run.records import versions
 
 
 def publish(

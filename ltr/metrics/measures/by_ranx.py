@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ltr.errors import ConfigError
-from ltr.io.compiled import keep_compiled
+from ltr.io.caching.compiled import keep_compiled
 from ltr.io.runs import Run
 from ltr.metrics.measures.lists import JudgedLists
 from ltr.metrics.measures.measure import Measure, of_rankings

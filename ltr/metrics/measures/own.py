@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ltr.errors import ConfigError
-from ltr.io.imports import imported
+from ltr.io.importing.imports import imported
 from ltr.metrics.measures.lists import JudgedLists
 
 #: (grades of a query's judged documents, falling; their ranks from 1, infinite where the run does not hold them within the

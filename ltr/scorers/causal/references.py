@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ltr.batch import TokenRows
 from ltr.errors import DataError
-from ltr.io.digests import digest
+from ltr.io.caching.digests import digest
 from ltr.io.files import beside, cache_folder
 
 #: values are written when at least so many are new

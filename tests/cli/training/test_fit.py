@@ -14,7 +14,7 @@ import yaml
 from ltr.cli.main import main
 from ltr.cli.training import fit
 from ltr.errors import ConfigError, DataError
-from ltr.training.records import read_metrics
+from ltr.training.run.records import read_metrics
 from tests.cli.feature_files import write_fold, write_log
 from tests.scorers.causal.tiny import save_tiny_causal
 

@@ -320,7 +320,7 @@ def test_what_no_run_could_hold_is_refused_at_once(written, line, sentence):
 
 
 def test_one_long_docid_among_many_is_refused_before_it_takes_the_memory(written, monkeypatch):
-    monkeypatch.setattr("ltr.io.run_lines.HEAVY", 2**14)
+    monkeypatch.setattr("ltr.io.parsing.run_lines.HEAVY", 2**14)
     text = "".join(f"1 qid:0 1:1 # docid = x{i}\n" for i in range(100))
     with pytest.raises(DataError, match=r"train.txt:101: a document id has 900 bytes, and each of the 101 ids"):
         read_svmlight(written(text + "1 qid:0 1:1 # docid = " + "x" * 900))

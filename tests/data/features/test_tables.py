@@ -177,7 +177,7 @@ def test_ids_that_no_run_could_hold_are_refused_at_once(read, row, sentence):
 
 
 def test_one_long_id_among_many_is_refused_before_it_takes_the_memory(read, monkeypatch):
-    monkeypatch.setattr("ltr.io.run_lines.HEAVY", 2**14)
+    monkeypatch.setattr("ltr.io.parsing.run_lines.HEAVY", 2**14)
     rows = "".join(f"a,d{i},{i},1\n" for i in range(100))
     refused(read, f"{HEAD}{rows}a,{'x' * 900},1,2\n", r"log.csv:102: column 'd': a document id has 900 bytes")
 

@@ -15,9 +15,9 @@ from ltr.data.lists.batching import (
     deal,
     packed,
 )
-from ltr.data.lists.ragged import offsets_of
 from ltr.data.lists.sampling import Drawn
 from ltr.errors import ConfigError, DataError
+from ltr.io.offsets import offsets_of
 
 sizes = st.lists(st.integers(1, 500), min_size=1, max_size=200).map(np.array)
 

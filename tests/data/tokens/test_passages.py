@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ltr.data.lists.ragged import Ragged, offsets_of
+from ltr.data.lists.ragged import Ragged
 from ltr.data.tokens.pairs import PairTemplate, encode, tokenize
 from ltr.data.tokens.passages import LONGEST_WORD, Cutting, check_stride, encode_passages, inside_words
 from ltr.errors import ConfigError
+from ltr.io.offsets import offsets_of
 from tests.data.tokenizers import WORDS, tiny_tokenizer
 
 

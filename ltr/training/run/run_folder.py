@@ -13,10 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
-import torch
-import torch.distributed as dist
 import yaml
-from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.trainer.states import RunningStage
 from pytorch_lightning.utilities.exceptions import SIGTERMException
@@ -25,28 +22,25 @@ from torch import Tensor
 
 from ltr.errors import ConfigError, DataError, Interrupted, LtrError
 from ltr.expressions import text_of
-from ltr.io.files import clear_leftovers, disk_errors, only_writer, replacing
+from ltr.io.disk import disk_errors
+from ltr.io.files import clear_leftovers, replacing
+from ltr.io.locks import only_writer
 from ltr.io.names import unless_off
 from ltr.io.trec import Run, write_run
-from ltr.training import records
-from ltr.training.averaging import Averager
 from ltr.training.given_data import ranking_data
-from ltr.training.inputs import check_inputs
-from ltr.training.interruption import Interruption
 from ltr.training.module import RankingModule
-from ltr.training.monitor import Mode, check_callbacks, check_interpolation, is_better, monitored
-from ltr.training.scored import distributed
+from ltr.training.processes import agreed, distributed
+from ltr.training.run import records
+from ltr.training.run.averaging import Averager
+from ltr.training.run.best import Best
+from ltr.training.run.checkpoints import CheckpointFiles, _setrandom_states, random_states, refuse_requeued
+from ltr.training.run.course import Course
+from ltr.training.run.inputs import check_inputs
+from ltr.training.run.interruption import Interruption
+from ltr.training.run.monitor import Mode, check_callbacks, check_interpolation, monitored
 
 log = logging.getLogger(__name__)
 _say = rank_zero_only(log.info)
-
-
-class CheckpointFiles(TorchCheckpointIO):
-    """Writes checkpoints as ltr writes all files: beside their place, to the disk, then renamed."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        with replacing(path, "wb") as file:
-            torch.save(checkpoint, file)
 
 
 class RunFolder(pl.Callback):
@@ -93,6 +87,7 @@ class RunFolder(pl.Callback):
         self.folder = Path(folder or time.strftime("runs/%Y-%m-%d-%H%M%S"))
         self.monitor = monitor.removeprefix("dev/")
         self.mode, self.patience, self.average = mode, patience, average
+        self.best = Best(self.monitor, mode, patience)
         self.interpolate, self.overwrite = unless_off(interpolate), overwrite
         self.save_every_minutes = save_every_minutes
         self.resumed = False
@@ -101,9 +96,6 @@ class RunFolder(pl.Callback):
         #: the resolved configuration as text, where the training was started from one
         self.config: str | None = None
         self._replaces = False
-        self.best_value: float | None = None
-        self.best_step = 0
-        self.bad_rounds = 0
         self.averager = Averager(self.folder / "averaging", average)
         self.interruption = Interruption()
         self._measured: list[str] = []
@@ -111,7 +103,7 @@ class RunFolder(pl.Callback):
         #: whether a validation has begun and not ended
         self.validating = False
         self._random: dict[str, Tensor] = {}
-        self._rows: list[dict[str, Any]] = []
+        self._course = Course()
         self._started: float | None = None
         self._seconds = 0.0
         self._saved: tuple[int, float] = (-1, 0.0)
@@ -135,6 +127,7 @@ class RunFolder(pl.Callback):
         self._measured = [*pl_module.measures]
         measure, self.mode = monitored(self.monitor, self.mode, self._measured)
         self.monitor, self.averager.larger = str(measure), self.mode == "max"
+        self.best.monitor, self.best.mode = self.monitor, self.mode
         if self.interpolate == "dev":
             check_interpolation(measure, data)
         logged = pl_module.logged
@@ -146,7 +139,7 @@ class RunFolder(pl.Callback):
             )
         check_inputs(self.folder, records.PARTS, [vars(data), vars(pl_module.scorer)])
         if not self.resumed:
-            _refuse_requeued(Path(trainer.default_root_dir))
+            refuse_requeued(Path(trainer.default_root_dir))
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = CheckpointFiles()
 
@@ -227,25 +220,25 @@ class RunFolder(pl.Callback):
         trainer.fit_loop.epoch_loop.batch_progress.total.reset_on_restart()
         if trainer.is_global_zero:  # only now is it known that its data and settings fit the checkpoint
             self._write_config()
-        if self.patience is not None and self.bad_rounds >= self.patience:
+        if self.best.exhausted:
             trainer.should_stop = True
             _say(
                 f"{self.folder} ended at step {trainer.global_step}, since dev/{self.monitor} had not improved for "
-                f"{self.bad_rounds} validations; a larger --run.patience trains on"
+                f"{self.best.bad_rounds} validations; a larger --run.patience trains on"
             )
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
         # global_step moves only when the optimiser stepped; accumulated batches in between write no second row
-        new = not self._rows or self._rows[-1]["step"] != trainer.global_step
+        new = self._course.is_new(trainer.global_step)
         if new and trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-            self._record(trainer, "train/")
+            self._course.record(trainer, "train/")
 
     def on_validation_start(self, trainer: pl.Trainer, *args: Any) -> None:
         if trainer.state.fn != "fit":
             self.interruption.listen()
         elif not trainer.sanity_checking:
             self.validating = True
-            self._record(trainer, "train/")
+            self._course.record(trainer, "train/")
             # what an interrupted validation leaves in the counts of a resumed training
             trainer.fit_loop.epoch_loop.val_loop.batch_progress.total.reset_on_restart()
 
@@ -258,25 +251,17 @@ class RunFolder(pl.Callback):
         assert isinstance(pl_module, RankingModule)
         self.judge(trainer, pl_module)
         self._save_checkpoint(trainer)
-        if self.patience is not None and self.bad_rounds >= self.patience:
+        if self.best.exhausted:
             trainer.should_stop = True
-            best = "nan" if self.best_value is None else f"{self.best_value:.4f}"
-            _say(f"stopping: dev/{self.monitor} has not improved on {best} for {self.bad_rounds} validations")
-
-    @property
-    def judged(self) -> bool:
-        """Whether any validation was complete."""
-        return self.best_value is not None or self.bad_rounds > 0
+            best = "nan" if self.best.value is None else f"{self.best.value:.4f}"
+            _say(f"stopping: dev/{self.monitor} has not improved on {best} for {self.best.bad_rounds} validations")
 
     def judge(self, trainer: pl.Trainer, pl_module: RankingModule) -> None:
         """Record what a validation gave, and keep the weights if they are the best."""
         self.validating = False
-        self._record(trainer, "dev/", "train/")
+        self._course.record(trainer, "dev/", "train/")
         value = pl_module.values[self.monitor]
-        better = self.improves(value)
-        self.bad_rounds = 0 if better else self.bad_rounds + 1
-        if better:
-            self.best_value, self.best_step = value, trainer.global_step
+        better = self.best.judge(value, trainer.global_step)
         if trainer.is_global_zero:
             assert pl_module.validated is not None
             write_run(self.folder / "dev" / f"step={trainer.global_step}.trec", pl_module.validated, tag="dev")
@@ -284,22 +269,18 @@ class RunFolder(pl.Callback):
                 self.averager.offer(pl_module.scorer, value, trainer.global_step)
             if better:
                 self.keep_best(trainer, pl_module, pl_module.validated)
-            records.write_metrics(self.folder, self._rows)
-
-    def improves(self, value: float) -> bool:
-        """Whether a value of the monitored measure is better than the best so far; see ``is_better``."""
-        return is_better(value, self.best_value, self.mode == "max")
+            self._course.write(self.folder)
 
     def warn_if_first_is_best(self) -> None:
         """Warn where the first of several validations stayed the best: what was learnt afterwards is in no kept model."""
-        steps = [row["step"] for row in self._rows if f"dev/{self.monitor}" in row]
-        if len(steps) < 2 or self.best_step != steps[0]:
+        steps = self._course.steps_of(f"dev/{self.monitor}")
+        if len(steps) < 2 or self.best.step != steps[0]:
             return
         log.warning(
             "RunFolder: the first of %d validations stayed the best by dev/%s (%.4f, step %d), so best/ holds what was learnt "
             "until then and nothing later. Monitor what the loss improves (run.monitor, one of: %s), lower model.lr, or "
             "validate sooner (trainer.val_check_interval); %s has the course of all measures",
-            *(len(steps), self.monitor, self.best_value, self.best_step, ", ".join(self._measured)),
+            *(len(steps), self.monitor, self.best.value, self.best.step, ", ".join(self._measured)),
             self.folder / records.METRICS,
         )
 
@@ -345,7 +326,7 @@ class RunFolder(pl.Callback):
 
     def check_interrupted(self, trainer: pl.Trainer) -> None:
         """Stop where a signal came too late for ``trainer.fit`` to stop. Raises Interrupted."""
-        if self._agreed(trainer, self.interruption.number is not None)[0]:
+        if agreed(trainer.strategy.root_device, self.interruption.number is not None)[0]:
             self._end(trainer, "interrupted")
             raise Interrupted(self.interruption.number or signal.SIGTERM)
 
@@ -383,7 +364,7 @@ class RunFolder(pl.Callback):
     def write_best(self, trainer: pl.Trainer) -> None:
         """Say in the manifest which validation was the best."""
         if trainer.is_global_zero:
-            best = {"measure": f"dev/{self.monitor}", "value": self.best_value, "step": self.best_step}
+            best = {"measure": f"dev/{self.monitor}", "value": self.best.value, "step": self.best.step}
             records.write_manifest(self.folder, best=best)
 
     def _elapsed(self) -> float:
@@ -392,56 +373,44 @@ class RunFolder(pl.Callback):
 
     def _save_checkpoint(self, trainer: pl.Trainer) -> None:
         if trainer.is_global_zero:  # a resumed training reads its rows until there
-            records.write_metrics(self.folder, self._rows)
+            self._course.write(self.folder)
         with disk_errors(self.folder / records.CHECKPOINT):
             trainer.save_checkpoint(self.folder / records.CHECKPOINT)  # every process takes part
         self._saved = (trainer.global_step, time.monotonic())
-
-    def _record(self, trainer: pl.Trainer, *prefixes: str) -> None:
-        values = {
-            name: value.item() if isinstance(value, Tensor) else value
-            for name, value in trainer.callback_metrics.items()
-            if name.startswith(prefixes)
-        }
-        row = {"step": trainer.global_step, "epoch": trainer.current_epoch, **values}
-        if self._rows and self._rows[-1]["step"] == row["step"]:
-            self._rows[-1].update(row)
-        else:
-            self._rows.append(row)
 
     # what a checkpoint carries, so that a resumed training goes on judging where it stopped
 
     def state_dict(self) -> dict[str, Any]:
         return {
-            "best_value": self.best_value,
-            "best_step": self.best_step,
-            "bad_rounds": self.bad_rounds,
+            "best_value": self.best.value,
+            "best_step": self.best.step,
+            "bad_rounds": self.best.bad_rounds,
             "averaging": self.averager.kept,
             # before the first batch of a resumed training it is still the one that was loaded
-            "random": self._random or _random_states(),
+            "random": self._random or random_states(),
             "seconds": self._elapsed(),
             "validating": self.validating,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best_value, self.best_step = state_dict["best_value"], state_dict["best_step"]
-        self.bad_rounds = state_dict["bad_rounds"]
+        self.best.value, self.best.step = state_dict["best_value"], state_dict["best_step"]
+        self.best.bad_rounds = state_dict["bad_rounds"]
         self.averager.kept = [tuple(entry) for entry in state_dict["averaging"]]
         random = state_dict["random"]
         self._random = {"cpu": random} if isinstance(random, Tensor) else random
         self._seconds, self.validating = state_dict.get("seconds", 0.0), state_dict.get("validating", False)
         gone = [p for p in ("best/model.safetensors", "dev/best.trec") if not (self.folder / p).is_file()]
-        if self.resumed and self.best_value is not None and gone:
+        if self.resumed and self.best.value is not None and gone:
             raise DataError(
                 f"cannot resume {self.folder}: {gone[0]} is not there, which belongs to the best weights so far "
-                f"(dev/{self.monitor} {self.best_value:.4f} at step {self.best_step}); put it back, or start anew"
+                f"(dev/{self.monitor} {self.best.value:.4f} at step {self.best.step}); put it back, or start anew"
             )
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         if self.resumed and trainer.is_global_zero:
-            self._rows = records.read_metrics(self.folder, until_step=checkpoint["global_step"])
+            self._course.read(self.folder, until_step=checkpoint["global_step"])
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -457,7 +426,7 @@ class RunFolder(pl.Callback):
         # right before the first batch, since making a loader draws numbers too: dropout goes on where it stopped
         # (a checkpoint holds the state of the first process; the others keep their own seed)
         if self._random and trainer.is_global_zero:
-            _set_random_states(self._random)
+            _setrandom_states(self._random)
         self._random = {}
         batch_index = args[-1]
         if batch_index % trainer.accumulate_grad_batches == 0:
@@ -467,20 +436,12 @@ class RunFolder(pl.Callback):
         """Before a step: stop if a signal came to any process, save if it is time."""
         every, (step, when) = self.save_every_minutes, self._saved
         due = every is not None and step != trainer.global_step and time.monotonic() - when > 60 * every
-        stop, save = self._agreed(trainer, self.interruption.number is not None, due)
+        stop, save = agreed(trainer.strategy.root_device, self.interruption.number is not None, due)
         if stop:
             self.interruption.number = self.interruption.number or signal.SIGTERM
             self.interruption.stop_here()
         if save and trainer.global_step > 0:
             self._save_checkpoint(trainer)
-
-    def _agreed(self, trainer: pl.Trainer, *wishes: bool) -> list[bool]:
-        """Whether any process has each wish, so that all do the same at the same step."""
-        if not distributed():
-            return list(wishes)
-        flags = torch.tensor(wishes, dtype=torch.float32, device=trainer.strategy.root_device)
-        dist.all_reduce(flags, op=dist.ReduceOp.MAX)
-        return (flags > 0).tolist()
 
     def on_validation_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
         if trainer.state.fn == "fit" and not distributed():  # several processes stop together, after it
@@ -488,25 +449,3 @@ class RunFolder(pl.Callback):
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self.interruption.wait(False)
-
-
-def _refuse_requeued(folder: Path) -> None:
-    """Lightning would start a fresh training on SLURM from a checkpoint that it left of another. Raises ConfigError."""
-    left = sorted(folder.glob("hpc_ckpt_*.ckpt"))
-    if left and SLURMEnvironment.detect():
-        raise ConfigError(
-            f"RunFolder: on SLURM Lightning would start this training from {left[-1]}, which belongs to another; move it "
-            "away, or set trainer.default_root_dir to another folder"
-        )
-
-
-def _random_states() -> dict[str, Tensor]:
-    """The states of the random numbers that dropout draws."""
-    device = {"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_initialized() else {}
-    return {"cpu": torch.get_rng_state(), **device}
-
-
-def _set_random_states(states: dict[str, Tensor]) -> None:
-    torch.set_rng_state(states["cpu"].cpu())
-    if "cuda" in states and torch.cuda.is_initialized():
-        torch.cuda.set_rng_state(states["cuda"].cpu())

@@ -9,8 +9,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ltr.errors import DataError
-from ltr.io import run_lines, trec
-from ltr.io.run_lines import read_columns
+from ltr.io import trec
+from ltr.io.parsing import run_lines
+from ltr.io.parsing.run_lines import read_columns
 from ltr.io.sources import Source
 from ltr.io.trec import Run, read_run, write_run
 

@@ -6,7 +6,7 @@ import pytest
 
 import ltr.links
 import ltr.losses
-from ltr.io.declarations import declared, exported, source_of
+from ltr.io.importing.declarations import declared, exported, source_of
 
 CLASSES = [(home, name) for home in (ltr.links, ltr.losses) for name in exported(home.__name__)]
 

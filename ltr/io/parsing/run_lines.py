@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ltr.errors import DataError
-from ltr.io.decimals import MARGIN, read_decimals, words_of
 from ltr.io.ids import LONGEST_ID
+from ltr.io.parsing.decimals import MARGIN, read_decimals, words_of
 from ltr.io.runs import THREADS
 from ltr.io.sources import Source
 from ltr.machine.cores import cores

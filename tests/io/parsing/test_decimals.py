@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ltr.io import decimals
-from ltr.io.decimals import MARGIN, read_decimals
+from ltr.io.parsing import decimals
+from ltr.io.parsing.decimals import MARGIN, read_decimals
 
 
 def read(words: list[str]) -> list[float]:

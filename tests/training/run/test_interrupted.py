@@ -14,12 +14,13 @@ from safetensors.torch import load_file
 from ltr.errors import ConfigError, DataError, Interrupted
 from ltr.losses import CompositeSoftmax, ListNet
 from ltr.scorers import MLPScorer
-from ltr.training import RankingModule, RunFolder, records
+from ltr.training import RankingModule, RunFolder
 from ltr.training.fitting import fit
-from ltr.training.inputs import check_inputs
-from ltr.training.interruption import Interruption
-from ltr.training.monitor import is_better
-from ltr.training.records import read_manifest, read_metrics
+from ltr.training.run import records
+from ltr.training.run.inputs import check_inputs
+from ltr.training.run.interruption import Interruption
+from ltr.training.run.monitor import is_better
+from ltr.training.run.records import read_manifest, read_metrics
 from tests.cli.feature_files import write_fold
 from tests.training.test_feature_runs import letor
 from tests.training.toys import trainer
@@ -220,8 +221,8 @@ def test_checkpoints_are_saved_as_time_goes_by(fold, tmp_path):
 def test_a_training_that_ends_before_its_first_validation_is_validated_then(fold, tmp_path, settings):
     callback, _, loop = run(tmp_path / "run", fold, **settings)
     manifest = read_manifest(tmp_path / "run")
-    assert manifest["best"] == {"measure": "dev/ndcg@3", "value": callback.best_value, "step": loop.global_step}
-    assert read_metrics(tmp_path / "run", until_step=99)[-1]["dev/ndcg@3"] == pytest.approx(callback.best_value)
+    assert manifest["best"] == {"measure": "dev/ndcg@3", "value": callback.best.value, "step": loop.global_step}
+    assert read_metrics(tmp_path / "run", until_step=99)[-1]["dev/ndcg@3"] == pytest.approx(callback.best.value)
     best, last = (load_file(tmp_path / "run" / name / "model.safetensors") for name in ("best", "last"))
     assert all(torch.equal(best[name], last[name]) for name in last)
     assert (tmp_path / "run" / "results.txt").exists()
@@ -304,7 +305,7 @@ def test_what_killed_processes_left_goes_away(fold, tmp_path):
 
 def test_seconds_are_those_of_all_sessions(fold, tmp_path, monkeypatch):
     clock = iter(range(0, 10**6, 10))
-    monkeypatch.setattr("ltr.training.run_folder.time.time", lambda: float(next(clock)))
+    monkeypatch.setattr("ltr.training.run.run_folder.time.time", lambda: float(next(clock)))
     with pytest.raises(Interrupted):
         run(tmp_path / "run", fold, stop=Signal(4))
     first = read_manifest(tmp_path / "run")["seconds"]
@@ -330,7 +331,7 @@ def test_a_full_disk_names_the_checkpoint_and_leaves_nothing_beside(fold, tmp_pa
 
 
 def test_a_checkpoint_that_slurm_left_of_another_training_is_refused(fold, tmp_path, monkeypatch):
-    monkeypatch.setattr("ltr.training.run_folder.SLURMEnvironment.detect", lambda: True)
+    monkeypatch.setattr("ltr.training.run.checkpoints.SLURMEnvironment.detect", lambda: True)
     (tmp_path / "hpc_ckpt_1.ckpt").touch()
     with pytest.raises(
         ConfigError, match=r"Lightning would start this training from .*hpc_ckpt_1.ckpt, which belongs to"
@@ -452,4 +453,4 @@ def test_values_that_are_not_finite_are_never_the_best():
         assert is_better(-1.0, None, larger)
     assert (is_better(1.0, 0.0, True), is_better(1.0, 0.0, False), is_better(0.0, 0.0, True)) == (True, False, False)
     folder = RunFolder(mode="min")
-    assert not folder.improves(-inf)
+    assert not folder.best.improves(-inf)

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from ltr.errors import DataError
-from ltr.io.cached import cached, cached_folder
+from ltr.io.caching.cached import cached, cached_folder
 from ltr.io.files import cache_folder
 
 
@@ -73,7 +73,7 @@ def test_one_builds_and_the_others_wait(caplog):
 def test_a_killed_process_leaves_nothing_for_ever():
     code = """if True:
         import time
-        from ltr.io.cached import cached_folder
+        from ltr.io.caching.cached import cached_folder
         def build(folder):
             (folder / "large").write_bytes(b"x")
             print("ready", flush=True)

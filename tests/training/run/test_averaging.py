@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from ltr.training.averaging import Averager
+from ltr.training.run.averaging import Averager
 
 
 def offer(averager, value, step, weight):

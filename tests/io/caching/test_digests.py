@@ -7,8 +7,8 @@ import types
 
 import pytest
 
-from ltr.io import digests
-from ltr.io.digests import digest
+from ltr.io.caching import digests
+from ltr.io.caching.digests import digest
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,6 @@
 """Trainings that are killed at random moments and resumed end with the files of an unbroken one, to the last digit.
 
-    LTR_KILLS=200 LTR_KILLS_SEED=1 python -m pytest -m slow tests/training/test_kills.py -s
+    LTR_KILLS=200 LTR_KILLS_SEED=1 python -m pytest -m slow tests/training/run/test_kills.py -s
 
 prints how many trainings were hit by which signals, where they stood, and which ended otherwise.
 """
@@ -23,7 +23,7 @@ import pytest
 import yaml
 
 from ltr.cli.main import main
-from ltr.training.records import CONFIG
+from ltr.training.run.records import CONFIG
 
 KILLS, SEED = int(os.environ.get("LTR_KILLS", "12")), int(os.environ.get("LTR_KILLS_SEED", "0"))
 SIGNALS = [signal.SIGKILL, signal.SIGTERM, signal.SIGINT]
@@ -199,7 +199,7 @@ def test_one_training_at_a_time_in_a_folder(fold, tmp_path):
     """The lock is the system's: it ends with the process that holds it."""
     code = f"""if True:
         import sys, time
-        from ltr.io.files import only_writer
+        from ltr.io.locks import only_writer
         from pathlib import Path
         with only_writer("x", Path({str(tmp_path)!r}) / ".lock", "busy"):
             print("held", flush=True)

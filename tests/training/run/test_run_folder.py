@@ -17,7 +17,7 @@ from ltr.scorers import CrossEncoder
 from ltr.settings import ModelSettings
 from ltr.training import RankingModule, RunFolder
 from ltr.training.fitting import fit, load_weights
-from ltr.training.records import read_manifest, read_metrics
+from ltr.training.run.records import read_manifest, read_metrics
 from tests.training.toys import Fixed, lists, trainer
 
 DEV = lists([3, 2, 4], [0, 1, 0, 1, 0, 0, 0, 0, 1], seed=9)
@@ -50,7 +50,7 @@ def test_everything_is_there_after_a_training(tiny_model, tmp_path, monkeypatch)
     manifest = read_manifest(folder)
     assert manifest["status"] == "finished"
     assert manifest["step"] == 8
-    assert manifest["best"] == {"measure": "dev/mrr@10", "value": callback.best_value, "step": callback.best_step}
+    assert manifest["best"] == {"measure": "dev/mrr@10", "value": callback.best.value, "step": callback.best.step}
     assert manifest["loss"] == repr(made.loss)
     assert manifest["seed"] == 11
     rows = read_metrics(folder, until_step=99)
@@ -72,7 +72,7 @@ def test_best_is_the_model_of_the_best_validation(tiny_model, tmp_path):
     for query in kept:
         assert scored[query][0].tolist() == kept[query][0].tolist()
         torch.testing.assert_close(torch.tensor(scored[query][1]), torch.tensor(kept[query][1]), rtol=1e-5, atol=1e-6)
-    assert callback.best_step in (4, 8)
+    assert callback.best.step in (4, 8)
 
 
 class CtrlC(pl.Callback):
@@ -247,8 +247,8 @@ def test_the_mean_of_weights_is_tried_and_kept_only_when_better(tiny_model, tmp_
     _, callback, _, _ = run(tiny_model, tmp_path / "run", average=2, max_epochs=3)
     best = read_manifest(tmp_path / "run")["best"]
     kept = max(value for value, _ in callback.averager.kept)
-    assert callback.best_value >= kept
-    assert ("averaged" in best) == (callback.best_value > kept)
+    assert callback.best.value >= kept
+    assert ("averaged" in best) == (callback.best.value > kept)
 
 
 class AroundTheStart(pl.Callback):

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ltr.io.files import building, cache_folder, clear_leftovers, disk_errors
+from ltr.io.disk import disk_errors
+from ltr.io.files import building, cache_folder, clear_leftovers
 
 T = TypeVar("T")
 

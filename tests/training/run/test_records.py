@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ltr.errors import DataError
-from ltr.training.records import read_manifest, read_metrics, write_manifest, write_metrics
+from ltr.training.run.records import read_manifest, read_metrics, write_manifest, write_metrics
 
 
 def test_manifest_grows(tmp_path):

@@ -1,0 +1,39 @@
+"""One writer at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+from ltr.errors import DataError
+from ltr.io.disk import disk_errors, make_folder_of
+
+
+@contextlib.contextmanager
+def only_writer(path: str | os.PathLike, lock: str | os.PathLike, busy: str) -> Iterator[None]:
+    """Hold the lock file of ``path``; the system lets it go when the process ends, however it does.
+
+    Args:
+        path: what is written.
+        lock: its lock file, removed at the end; one that a killed process left does no harm.
+        busy: what to tell the user where another process holds it.
+
+    Raises:
+        DataError: another process holds it, or the place cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    make_folder_of(lock, told=path)
+    held = FileLock(os.fspath(lock), timeout=0)
+    try:
+        with disk_errors(path):
+            held.acquire()
+    except Timeout:
+        raise DataError(busy) from None
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # where the system minds that it is open
+            os.unlink(lock)
+        held.release()
