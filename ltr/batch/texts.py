@@ -110,10 +110,20 @@ class TwinLists(Lists):
     Attributes:
         queries: the queries' tokens, a row for each list.
         docs: the documents' tokens; lists share documents by naming the same row (``rows``).
+        keys: [rows] int64, a number for each document that it has in every process of a training; None where lists are
+            scored by themselves.
+        relevant: [...] int64, the keys of all documents that are known to be relevant to a query, list by list.
+        relevant_offsets: [lists + 1]; those of list i are ``relevant[relevant_offsets[i]:relevant_offsets[i + 1]]``.
+        in_batch: the documents of all lists, those of other processes too, are negatives of every list in training, except
+            those that are known to be relevant to its query. Then ``keys`` and ``relevant`` are needed.
     """
 
     queries: TokenRows = field(default_factory=TokenRows)
     docs: TokenRows = field(default_factory=TokenRows)
+    keys: Tensor | None = None
+    relevant: Tensor | None = None
+    relevant_offsets: Tensor | None = None
+    in_batch: bool = False
 
     @property
     def n_rows(self) -> int:

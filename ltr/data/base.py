@@ -11,11 +11,11 @@ from typing import Literal
 import numpy as np
 import pytorch_lightning as pl
 
-from ltr.batch import FeatureLists, Lists, TextLists
+from ltr.batch import FeatureLists, Lists, TextLists, TwinLists
 from ltr.data.labels import PartLabels
 from ltr.errors import ConfigError
 from ltr.io.trec import Qrels, Run
-from ltr.settings import FeatureSettings, ModelSettings, Settings
+from ltr.settings import FeatureSettings, ModelSettings, Prompts, Settings, TwinSettings
 
 PartName = Literal["train", "dev", "test"]
 #: the method of a data module that gives the batches of a part
@@ -55,6 +55,7 @@ class RankingData(pl.LightningDataModule):
     def __init__(self, train: str | None = None, dev: str | None = None, test: str | None = None):
         super().__init__()
         self.train, self.dev, self.test = train, dev, test
+        self._apart: tuple[Prompts | None] | None = None
 
     # ------------------------------------------------------------------ what a data module says of itself
 
@@ -116,6 +117,22 @@ class RankingData(pl.LightningDataModule):
         return tuple(name for name in self.named if name in wanted)
 
     @property
+    def apart(self) -> Prompts | None:
+        """What the scorer puts before queries and documents that it reads apart; None where it reads them together.
+
+        As it was set, else as the scorer says that a trainer trains on these data.
+        """
+        if self._apart is not None:
+            return self._apart[0]
+        module = getattr(self.trainer, "lightning_module", None)
+        scorer = getattr(module, "scorer", None)  # what is trained may be anybody's module
+        return None if scorer is None else scorer.apart
+
+    @apart.setter
+    def apart(self, prompts: Prompts | None) -> None:
+        self._apart = (prompts,)
+
+    @property
     def place(self) -> tuple[int, int]:
         """(number of this process, number of processes)."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
@@ -144,4 +161,5 @@ def inputs_of(batch: object, trained_on: tuple[str, ...] = ()) -> Settings:
         )
     if isinstance(batch, FeatureLists):
         return FeatureSettings(n_features=batch.n_features, trained_on=trained_on)
-    return (ModelSettings if isinstance(batch, TextLists) else Settings)(trained_on=trained_on)
+    kinds: dict[type[Lists], type[Settings]] = {TextLists: ModelSettings, TwinLists: TwinSettings}
+    return kinds.get(type(batch), Settings)(trained_on=trained_on)

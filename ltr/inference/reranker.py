@@ -30,18 +30,16 @@ from ltr.scorers.base import TextScorer
 from ltr.scorers.cpu.quantised import FILE as QUANTISED
 from ltr.scorers.cpu.quantised import load_quantised
 from ltr.scorers.opening import load_scorer
+from ltr.scorers.retrievers.layout import MODULES
 from ltr.scorers.text.cross_encoder import CrossEncoder
 from ltr.settings import FILE, ModelSettings, Settings
 
-#: what a tokenizer gives as its limit where it has none is far above this
-UNLIMITED = 10**6
-
 
 class Reranker(Picklable):
-    """Sorts documents by what a trained cross-encoder thinks of them.
+    """Sorts documents by what a trained scorer of texts thinks of them: a cross-encoder, or a bi-encoder and its kin.
 
     Args:
-        scorer: a cross-encoder with a trained head; it is used as it is, so do not train it meanwhile.
+        scorer: with a trained head; it is used as it is, so do not train it meanwhile.
         settings: how its texts are cut, and its interpolation weight.
         device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda`` …
         precision: ``32``, ``bf16``, or ``auto``: bf16 where the hardware multiplies it.
@@ -68,7 +66,7 @@ class Reranker(Picklable):
         stride: int | None = None,
         max_passages: int | None = None,
     ):
-        self.settings = (settings or default_settings(scorer)).reading(passages, stride, max_passages)
+        self.settings = (settings or scorer.usual_settings()).reading(passages, stride, max_passages)
         scorer.check_length(self.settings.max_length)
         self.source = scorer.source
         self.reader = scorer.reader(self.settings)
@@ -112,10 +110,10 @@ class Reranker(Picklable):
             ConfigError: the model cannot be opened, has no trained head, or a length does not fit it.
         """
         scorer = opened(os.fspath(model), batch_tokens, precision, allow)
-        own = ModelSettings.find(scorer.source or os.fspath(model)) or default_settings(scorer, max_length)
+        own = scorer.settings_type.find(scorer.source or os.fspath(model)) or scorer.usual_settings(max_length)
         length = own.max_length if max_length is None else max_length
         if max_query_length is None:
-            max_query_length = min(own.max_query_length, max(1, length // 2))
+            max_query_length = own.query_share(length)
         settings = replace(own, max_length=length, max_query_length=max_query_length)
         return cls(scorer, settings, device, precision, passages, stride, max_passages)
 
@@ -276,7 +274,8 @@ def opened(
                 "load the model that it was exported from"
             )
         return load_quantised(Path(model), None if batch_tokens == "auto" else batch_tokens)
-    if (Path(model) / FILE).is_file() and Settings.read(model).scorer:
+    named = (Path(model) / FILE).is_file() and Settings.read(model).scorer
+    if named or (Path(model) / MODULES).is_file():
         own = load_scorer(model, allow)
         if not isinstance(own, TextScorer):
             raise ConfigError(
@@ -289,23 +288,6 @@ def opened(
             f"Reranker: {model} has no trained scoring head, its scores would be random; train one with ltr fit"
         )
     return scorer
-
-
-#: tokens of query and document together for a model that names no limit of its own
-USUAL_LENGTH = 512
-
-
-def default_settings(scorer: TextScorer, max_length: int | None = None) -> ModelSettings:
-    """For a model from elsewhere: as long as its tokenizer and its positions say, and ``USUAL_LENGTH`` where neither does.
-
-    Args:
-        scorer: the model.
-        max_length: tokens of query and document together where the user says so.
-    """
-    said = (scorer.max_positions, scorer.tokenizer.model_max_length)
-    own = min((n for n in said if n is not None and n < UNLIMITED), default=USUAL_LENGTH)
-    length = max(2, own if max_length is None else max_length)
-    return ModelSettings(length, min(64, length // 2))
 
 
 def _texts(

@@ -66,6 +66,10 @@ class Sum(Link):
         divergence, difference = zip(*(p.matched(pred, target) for p in self.parts), strict=True)
         return sum(divergence[1:], divergence[0]), sum(difference[1:], difference[0])
 
+    def value_and_slope(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        values, slopes = zip(*(p.value_and_slope(z) for p in self.parts), strict=True)
+        return sum(values[1:], values[0]), sum(slopes[1:], slopes[0])
+
     def _value(self, z: Tensor) -> Tensor:
         return self._total("_value", z)
 
@@ -148,6 +152,10 @@ class Scaled(Link):
     def matched(self, pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         divergence, difference = self.link.matched(pred, target)
         return self.factor * divergence, self.factor * difference
+
+    def value_and_slope(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        value, slope = self.link.value_and_slope(z)
+        return self.factor * value, self.factor * slope
 
     def _value(self, z: Tensor) -> Tensor:
         return self.factor * self.link._value(z)

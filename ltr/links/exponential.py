@@ -95,6 +95,15 @@ class Exp(Growing):
 
     _inner_primitive = _inner_slope = _inner_curvature = _inner_shape
 
+    def shape_and_slope(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        if bool(x.amax() <= self.tail) if x.numel() else True:
+            slope = torch.exp(x)
+            return slope, slope
+        inside = x.clamp(max=self.tail)
+        beyond = x - inside
+        slope = inside.exp_()
+        return torch.addcmul(slope, beyond, slope), slope
+
     def _inner_difference(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
         return -d.sign() * torch.exp(torch.maximum(x, y)) * torch.expm1(-d.abs())
 

@@ -72,6 +72,11 @@ class Growing(ShapedLink):
         inside = self._clip(x)
         return self._inner_shape(inside) + (x - inside) * self._inner_slope(inside)
 
+    def shape_and_slope(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        inside = self._clip(x)
+        slope = self._inner_slope(inside)
+        return torch.addcmul(self._inner_shape(inside), x - inside, slope), slope
+
     def shape_primitive(self, x: Tensor) -> Tensor:
         inside = self._clip(x)
         beyond = x - inside

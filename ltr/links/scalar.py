@@ -53,6 +53,9 @@ class Identity(ShapedLink):
     def shape_slope(self, x: Tensor) -> Tensor:
         return torch.ones_like(x)
 
+    def shape_and_slope(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x, x.new_ones(())
+
     def shape_curvature(self, x: Tensor) -> Tensor:
         return 0 * x
 

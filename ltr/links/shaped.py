@@ -126,6 +126,21 @@ class ShapedLink(Link):
     def steepest(self) -> tuple[float, ...]:
         return tuple(self.center + self.width * x for x in self.shape_peaks)
 
+    def shape_and_slope(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """g(x) and g'(x) at once, in the precision of x; the slope may be one number for all."""
+        return self.shape(x), self.shape_slope(x)
+
+    def value_and_slope(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        if not self.single_precision:
+            return super().value_and_slope(z)
+        x = z - self.center if self.center else z
+        value, slope = self.shape_and_slope(x if self.width == 1 else x / self.width)
+        factor = self.scale / self.width
+        return (
+            value if self.scale == 1 else value * self.scale,
+            slope if factor == 1 else slope * factor,
+        )
+
     def _in_widths(self, z: Tensor) -> Tensor:
         return (z - self.center) / self.width
 

@@ -14,11 +14,14 @@ from torch import Tensor, nn
 
 from ltr.errors import ConfigError, DataError, ShapeError
 from ltr.links.autograd import widened
+from ltr.losses.engines.row_blocks import Rows
 from ltr.machine.threads import alone
 
 #: torch shares out operations on more numbers than these
 GRAIN = 1 << 15
 REDUCTIONS = ("mean", "sum", "none")
+#: arguments that are not shown
+LEFT_OUT = (("reduction", "mean"), ("of", "scores"))
 
 
 @dataclass(frozen=True)
@@ -150,15 +153,39 @@ class Loss(nn.Module):
             )
         return torch.where(keep[:, None] if costs.dim() == 2 else keep, costs, 0), keep
 
+    @property
+    def row_scale(self) -> float:
+        """What the products of a batch's vectors are multiplied by before ``row_costs`` sees them as scores. Default: 1."""
+        return 1.0
+
+    def row_costs(self, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
+        """Costs of some lists against all documents of a batch: see ``ltr.losses.in_batch``.
+
+        By default those of ``costs``, with gradients by autograd. Losses override it that know their gradient.
+
+        Returns:
+            [rows] costs, [rows, docs] their gradients in the scores, [rows] bool which lists contribute.
+        """
+        labels, mask = rows.all_labels, rows.mask
+        self.check_labels(labels, mask)
+        with torch.enable_grad():
+            scores = torch.where(mask, rows.scores.detach(), 0).requires_grad_()
+            costs, keep = self.counted(scores, labels, mask)
+            costs = self._weighted(costs, mask, None)
+            total = costs.sum()
+            known = total.requires_grad
+            gradient = torch.autograd.grad(total, scores)[0] if known else torch.zeros_like(scores)
+        return costs.detach(), gradient, keep
+
     def forward(
         self, scores: Tensor, labels: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
     ) -> Tensor:
         scores, labels, mask = self._checked(scores, labels, mask)
-        with _full_precision(scores), _without_helpers(scores):
+        with full_precision(scores), _without_helpers(scores):
             for part in self.children():
                 observe = getattr(part, "observe", None)
                 if callable(observe):
-                    observe(scores.detach(), mask)
+                    observe(scores.detach(), mask, labels)
             costs, keep = self.counted(scores, labels, mask)
             costs = self._weighted(costs, mask, weights)
             if self.reduction == "none":
@@ -219,7 +246,7 @@ class Loss(nn.Module):
         refuse(f"{type(self).__name__}: {what} must be finite", values, ~values.isfinite(), "mask it or mend the data")
 
 
-def _full_precision(scores: Tensor) -> contextlib.AbstractContextManager:
+def full_precision(scores: Tensor) -> contextlib.AbstractContextManager:
     """Autocast off, where it is on."""
     kind = scores.device.type
     if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
@@ -236,9 +263,10 @@ def _without_helpers(scores: Tensor) -> contextlib.AbstractContextManager:
 def as_constructed(module: nn.Module) -> str:
     """``Name(argument=value, ...)``: valid Python, from arguments that are stored under their own names.
 
-    The default reduction is left out; what a module does not keep shows as ``...``.
+    The default reduction is left out, and what came later where it is the default, so that texts stay as they were; what a
+    module does not keep shows as ``...``.
     """
-    shown = [f"{n}={v!r}" for n, v in arguments_of(module).items() if (n, v) != ("reduction", "mean")]
+    shown = [f"{n}={v!r}" for n, v in arguments_of(module).items() if (n, v) not in LEFT_OUT]
     return f"{type(module).__name__}({', '.join(shown)})"
 
 

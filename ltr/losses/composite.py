@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from ltr.errors import ConfigError
 from ltr.links import Identity, Link
 from ltr.losses.base import Laws, Loss, increasing
+from ltr.losses.engines.row_blocks import Rows
 from ltr.losses.engines.softmax import divergence, log_softmax
+from ltr.losses.engines.softmax_rows import softmax_rows
 from ltr.losses.pair_loss import UNIFORM, PairLoss
 from ltr.losses.pair_weights import PairWeights
 from ltr.losses.pairwise import RankNet
 from ltr.losses.running import RunningCenter
-from ltr.losses.targets import Scores, Targets, fitting
+from ltr.losses.targets import Scores, Targets, entry_shares, fitting
 
 FORMS = ("proper", "matching")
 SCORES = Scores()
@@ -96,6 +99,24 @@ class CompositeSoftmax(Loss):
             return cost
         bracket = self.transform.bregman(scores, self.targets.scores(labels))
         return cost + (log_q.exp() * bracket).where(mask, 0.0).sum(-1)
+
+    @property
+    def row_scale(self) -> float:
+        return self._factor or 1.0
+
+    @property
+    def _factor(self) -> float | None:
+        """What the transform multiplies by where that is all it does, apart from a shift that softmax does not see."""
+        f = self.transform
+        sparse = self.form == "proper" and self.targets.shares(torch.zeros(1)) is not None
+        return f.scale / f.width if sparse and isinstance(f, Identity) else None
+
+    def row_costs(self, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
+        parts = entry_shares(self.targets, "CompositeSoftmax", rows) if self.form == "proper" else None
+        if parts is None:
+            return super().row_costs(rows)
+        transform = self.transform.value_and_slope if self._factor is None else None
+        return softmax_rows(rows, parts, transform, entropy=True)
 
 
 class CompositeContrast(PairLoss):

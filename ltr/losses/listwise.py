@@ -11,8 +11,10 @@ from torch.nn import functional as F
 from ltr.errors import DataError
 from ltr.links import Identity
 from ltr.losses.base import Laws, Loss, as_temperature, has_positive, has_two, real
+from ltr.losses.engines.row_blocks import Rows
 from ltr.losses.engines.softmax import cross_entropy, divergence, log_softmax
-from ltr.losses.targets import Gains, LabelSoftmax, Targets, fitting
+from ltr.losses.engines.softmax_rows import contrastive_rows, softmax_rows
+from ltr.losses.targets import Gains, LabelSoftmax, Targets, entry_shares, fitting
 
 LABEL_SOFTMAX, GAINS, IDENTITY = LabelSoftmax(), Gains(), Identity()
 ENTROPY = "a cross-entropy is never below the entropy of its target, which is above 0"
@@ -36,6 +38,10 @@ class _SoftmaxCrossEntropy(Loss):
     def costs(self, scores: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
         log_q = self.targets.log_distribution(labels, mask, IDENTITY)
         return cross_entropy(log_q, log_softmax(scores, mask), mask)
+
+    def row_costs(self, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
+        parts = entry_shares(self.targets, type(self).__name__, rows)
+        return super().row_costs(rows) if parts is None else softmax_rows(rows, parts, None, entropy=False)
 
 
 class ListNet(_SoftmaxCrossEntropy):
@@ -149,6 +155,13 @@ class InfoNCE(Loss):
         # logsigmoid, not softplus: that turns linear above 20
         each = torch.where(is_positive, -F.logsigmoid(scores - against), 0)
         return each.sum(-1) / is_positive.sum(-1).clamp(min=1)
+
+    @property
+    def row_scale(self) -> float:
+        return 1 / self.temperature
+
+    def row_costs(self, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
+        return contrastive_rows(rows)
 
 
 class ListMLE(Loss):

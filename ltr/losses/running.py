@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, distributed, nn
 
 from ltr.errors import ConfigError
-from ltr.links import Link
+from ltr.links import Identity, Link
 from ltr.losses.base import Loss, as_constructed, increasing
+
+#: what a centre may follow
+FOLLOWED = ("scores", "positives")
 
 
 class RunningCenter(nn.Module):
@@ -22,9 +27,13 @@ class RunningCenter(nn.Module):
         link: the link to shift; its own centre is an offset from c.
         quantile: which quantile of all real scores of a batch to follow, from 0 (lowest) to 1 (highest).
         momentum: how much of c stays at each batch, in [0, 1); 0.99 averages over about a hundred batches.
+        of: what is followed: ``scores``, the quantile of all of them, or ``positives``, the mean score of the documents
+            with a label above 0 (then ``quantile`` means nothing). Where a query meets the documents of a whole batch,
+            nearly all of them negatives, every quantile lies among these, and steepness there costs nDCG: take
+            ``positives``.
 
     Raises:
-        ConfigError: a quantile or momentum outside its range, or something that is no plain link.
+        ConfigError: a quantile or momentum outside its range, an unknown ``of``, or something that is no plain link.
 
     >>> from ltr.links import Sigmoid
     >>> center = RunningCenter(Sigmoid(), quantile=0.5)
@@ -36,8 +45,13 @@ class RunningCenter(nn.Module):
     center: Tensor
     started: Tensor
 
-    def __init__(self, link: Link, quantile: float = 0.9, momentum: float = 0.99):
+    def __init__(
+        self, link: Link, quantile: float = 0.9, momentum: float = 0.99, of: Literal["scores", "positives"] = "scores"
+    ):
         super().__init__()
+        if of not in FOLLOWED:
+            raise ConfigError(f"RunningCenter: of must be one of {', '.join(FOLLOWED)}, got {of!r}")
+        self.of = of
         if isinstance(link, nn.Module):
             raise ConfigError(f"RunningCenter: needs a plain link to shift, got {link!r}")
         if not 0 <= quantile <= 1:
@@ -53,20 +67,38 @@ class RunningCenter(nn.Module):
         return as_constructed(self)
 
     @torch.no_grad()
-    def observe(self, scores: Tensor, mask: Tensor | None = None) -> None:
-        """Move the centre towards the quantile of the real ``scores``; does nothing in evaluation mode.
+    def observe(self, scores: Tensor, mask: Tensor | None = None, labels: Tensor | None = None) -> None:
+        """Move the centre towards what it follows of the real ``scores``; does nothing in evaluation mode.
 
-        All processes of distributed training must call this equally often. A batch without documents moves nothing.
+        All processes of distributed training must call this equally often. A batch without documents (without positives,
+        where these are followed) moves nothing.
+
+        Args:
+            scores: of any shape.
+            mask: True where there is a document; None for everywhere.
+            labels: of the scores' shape; needed where positives are followed.
         """
         if not self.training:
             return
+        if self.of == "positives":
+            if labels is None:
+                raise ConfigError("RunningCenter(of='positives'): observe needs the labels of the scores, got none")
+            mask = labels > 0 if mask is None else mask & (labels > 0)
         values = (scores if mask is None else scores[mask]).detach().flatten().to(self.center)
-        quantile = values.quantile(self.quantile) if len(values) else self.center.new_zeros(())
-        pooled = torch.stack([quantile * len(values), self.center.new_tensor(len(values))])
+        if not len(values):
+            level = self.center.new_zeros(())
+        else:
+            level = values.mean() if self.of == "positives" else values.quantile(self.quantile)
+        self.move(level, len(values))
+
+    @torch.no_grad()
+    def move(self, level: Tensor, count: int) -> None:
+        """Move the centre towards a level that was found in so many scores; in training mode, on all processes together."""
+        pooled = torch.stack([level * count, self.center.new_tensor(count)])
         if distributed.is_available() and distributed.is_initialized():
             distributed.all_reduce(pooled)
-        quantile = pooled[0] / pooled[1].clamp(min=1)
-        moved = torch.where(self.started, self.momentum * self.center + (1 - self.momentum) * quantile, quantile)
+        level = pooled[0] / pooled[1].clamp(min=1)
+        moved = torch.where(self.started, self.momentum * self.center + (1 - self.momentum) * level, level)
         any_seen = pooled[1] > 0
         self.center.copy_(torch.where(any_seen, moved, self.center))
         self.started.logical_or_(any_seen)
@@ -84,6 +116,9 @@ class RunningCenter(nn.Module):
 
     def slope(self, z: Tensor) -> Tensor:
         return self.link.slope(self._shifted(z))
+
+    def value_and_slope(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        return self.link.value_and_slope(self._shifted(z))
 
     def curvature(self, z: Tensor) -> Tensor:
         return self.link.curvature(self._shifted(z))
@@ -129,6 +164,25 @@ def transform_of(loss: Loss) -> Link | RunningCenter | None:
     kept = (getattr(loss, name, None) for name in ("transform", "link"))
     # a loss of one's own may call something else so
     return next((each for each in kept if isinstance(each, (Link, RunningCenter))), None)
+
+
+def center_of(transform: Link | RunningCenter) -> float | None:
+    """The lowest score at which a part of a link is centred, where it moves; None for links that are centred nowhere.
+
+    A part that grows without end (Identity) has its centre everywhere and does not count.
+
+    >>> from ltr.links import Identity, Softplus
+    >>> center_of(Identity() + Softplus(center=0.7)), center_of(Identity())
+    (0.7, None)
+    """
+    if isinstance(transform, RunningCenter):
+        own = center_of(transform.link)
+        return None if own is None else own + float(transform.center)
+    parts = getattr(transform, "parts", None) or [getattr(transform, "link", None)]
+    if parts != [None]:
+        found = [center for center in map(center_of, parts) if center is not None]
+        return min(found, default=None)
+    return None if isinstance(transform, Identity) else getattr(transform, "center", None)
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ltr.errors import ConfigError
 from ltr.losses.base import as_temperature, has_positive, has_two, positive, refuse
+from ltr.losses.engines.row_blocks import Rows
 from ltr.losses.engines.softmax import log_normalised, log_softmax
 from ltr.losses.gains import check_gains, check_grades, gain
 
@@ -52,6 +53,13 @@ class Targets:
     def dual(self, labels: Tensor, link: Any) -> Tensor:
         """Target values of the link, of the labels' shape."""
         raise NotImplementedError
+
+    def shares(self, labels: Tensor) -> Tensor | None:
+        """What each document has of the target distribution by its own label, before they are brought to sum 1.
+
+        None (the default) where documents of label 0 have a share, too, or where it depends on others.
+        """
+        return None
 
     def log_distribution(self, labels: Tensor, mask: Tensor, transform: Callable[[Tensor], Tensor]) -> Tensor:
         """Logarithm of ``distribution``, -inf where it is 0. Default: log softmax of the transformed target scores."""
@@ -193,8 +201,11 @@ class Gains(Targets):
     def contributes(self, labels: Tensor, mask: Tensor | None = None) -> Tensor:
         return has_two(labels, mask) & has_positive(labels, mask)
 
+    def shares(self, labels: Tensor) -> Tensor:
+        return gain(labels, self.gains)
+
     def log_distribution(self, labels: Tensor, mask: Tensor, transform: Callable[[Tensor], Tensor]) -> Tensor:
-        return log_normalised(gain(labels, self.gains), mask)
+        return log_normalised(self.shares(labels), mask)
 
 
 @dataclass(frozen=True)
@@ -238,8 +249,11 @@ class Positives(Targets):
     def dual(self, labels: Tensor, link: Any) -> Tensor:
         return Dual(normalised=True).dual((labels > 0).to(labels), link)
 
+    def shares(self, labels: Tensor) -> Tensor:
+        return (labels > 0).to(labels)
+
     def log_distribution(self, labels: Tensor, mask: Tensor, transform: Callable[[Tensor], Tensor]) -> Tensor:
-        return log_normalised((labels > 0).to(labels), mask)
+        return log_normalised(self.shares(labels), mask)
 
 
 @dataclass(frozen=True)
@@ -350,3 +364,14 @@ def fitting(owner: str, targets: Targets, *readings: str) -> Targets:
         need = " or ".join(READINGS[r] for r in readings)
         raise ConfigError(f"{owner}: targets must be readable as {need} ({fit}), got {targets!r}")
     return targets
+
+
+def entry_shares(targets: Targets, owner: str, rows: Rows) -> Tensor | None:
+    """[entries] shares of a block's entries in the target; None where documents of other lists have some, too.
+
+    Raises DataError, in the name of ``owner``, for labels that the targets cannot read.
+    """
+    parts = targets.shares(rows.labels)
+    if parts is not None:
+        targets.check(owner, rows.labels[None], torch.ones_like(rows.labels, dtype=torch.bool)[None])
+    return parts

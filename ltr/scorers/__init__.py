@@ -7,6 +7,8 @@ from ltr.scorers.features.attention import AttentionScorer
 from ltr.scorers.features.scorers import FeatureScorer, LinearScorer, MLPScorer
 from ltr.scorers.opening import load_scorer
 from ltr.scorers.retrievers.bi_encoder import BiEncoder
+from ltr.scorers.retrievers.late_interaction import LateInteraction
+from ltr.scorers.retrievers.sparse import Sparse
 from ltr.scorers.text.cross_encoder import CrossEncoder
 from ltr.settings import FeatureSettings, ModelSettings
 
@@ -17,11 +19,13 @@ __all__ = [
     "CrossEncoder",
     "FeatureScorer",
     "FeatureSettings",
+    "LateInteraction",
     "LinearScorer",
     "MLPScorer",
     "ModelSettings",
     "PolicyRatio",
     "Scorer",
+    "Sparse",
     "TextScorer",
     "load_scorer",
 ]

@@ -6,7 +6,7 @@ import copy
 import inspect
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -25,6 +25,10 @@ from ltr.settings import ModelSettings, Prompts, Settings
 
 #: the weights of a saved model
 WEIGHTS = "model.safetensors"
+#: what a tokenizer gives as its limit where it has none is far above this
+UNLIMITED = 10**6
+#: tokens that are read at once by a model that names no limit of its own
+USUAL_LENGTH = 512
 #: in place of an argument that a scorer does not keep
 MISSING = object()
 
@@ -83,6 +87,10 @@ class Scorer(nn.Module):
     def observed(self, batch: Any, scores: Tensor) -> dict[str, Tensor]:
         """What is worth logging of a training batch and its scores, beside its cost: names and scalars. Default: nothing."""
         return {}
+
+    def trained_scores(self, batch: Any) -> Sequence[Tensor]:
+        """Scores of a training batch, over which its cost is the mean: those of ``forward`` alone, by default."""
+        return [self(batch)]
 
     def spare(self, retries: int = 0) -> bool:
         """Need less memory for training from now on, and say so; False where nothing is left to spare.
@@ -248,6 +256,21 @@ class TextScorer(Scorer):
     def max_positions(self) -> int | None:
         """How many tokens query and document may have together; None where there is no bound."""
         return None
+
+    def usual_settings(self, max_length: int | None = None) -> ModelSettings:
+        """For a model from elsewhere: as long as its tokenizer and its positions say, else ``USUAL_LENGTH``.
+
+        Args:
+            max_length: tokens of query and document together where the user says so.
+        """
+        length = self.usual_tokens() if max_length is None else max_length
+        length = max(2, length)
+        return ModelSettings(length, min(64, length // 2))
+
+    def usual_tokens(self, *said: int | None) -> int:
+        """Tokens that are read at once, as ``said``, the model's positions and its tokenizer allow."""
+        limits = (*said, self.max_positions, self.tokenizer.model_max_length)
+        return min((n for n in limits if n is not None and n < UNLIMITED), default=USUAL_LENGTH)
 
     def check_length(self, max_length: int) -> None:
         """Raise ConfigError unless the model has positions for ``max_length`` tokens."""

@@ -17,14 +17,19 @@ from ltr.scorers.causal.policy_ratio import PolicyRatio
 from ltr.scorers.features.attention import AttentionScorer
 from ltr.scorers.features.scorers import LinearScorer, MLPScorer
 from ltr.scorers.retrievers.bi_encoder import BiEncoder
-from ltr.scorers.retrievers.layout import MODULES
+from ltr.scorers.retrievers.late_interaction import MASK, LateInteraction
+from ltr.scorers.retrievers.layout import MODULES, kinds_in
+from ltr.scorers.retrievers.sparse import Sparse
 from ltr.scorers.text.cross_encoder import CrossEncoder
 from ltr.settings import FILE, Settings
 
 #: the scorers of ltr that a saved model may name
 SCORERS: dict[str, type[Scorer]] = {
     made.__name__: made
-    for made in (BiEncoder, CrossEncoder, LinearScorer, MLPScorer, AttentionScorer, CausalScorer, PolicyRatio)
+    for made in (
+        *(BiEncoder, LateInteraction, Sparse, CrossEncoder, CausalScorer, PolicyRatio),
+        *(LinearScorer, MLPScorer, AttentionScorer),
+    )
 }
 #: packages that are installed here name their scorers in this group of entry points, and their models then open
 ENTRY_POINTS = "ltr.scorers"
@@ -46,7 +51,10 @@ def load_scorer(folder: str | os.PathLike, allow: Iterable[str] = ()) -> Scorer:
     """
     folder = Path(folder)
     if not (folder / FILE).is_file() and (folder / MODULES).is_file():
-        return BiEncoder.load(folder)  # of sentence-transformers
+        # of sentence-transformers
+        kinds = kinds_in(folder)
+        made = Sparse if "SpladePooling" in kinds else LateInteraction if MASK in kinds else BiEncoder
+        return made.load(folder)
     name = (Settings.read(folder).scorer or CrossEncoder.__name__).removeprefix("ltr.scorers.")
     return (SCORERS[name] if name in SCORERS else _imported(folder, name, list(allow))).load(folder)
 

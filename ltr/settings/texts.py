@@ -64,6 +64,10 @@ class ModelSettings(Settings):
                 f"got {self.max_query_length} and {self.max_length}"
             )
 
+    def query_share(self, max_length: int) -> int:
+        """Tokens that a query may have where texts are read of so many."""
+        return min(self.max_query_length, max(1, max_length // 2))
+
     def reading(
         self, passages: str | None = None, stride: int | None = None, max_passages: int | None = None
     ) -> ModelSettings:

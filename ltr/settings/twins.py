@@ -36,6 +36,9 @@ class TwinSettings(ModelSettings):
 
     batch: ClassVar[type[Lists]] = TwinLists
 
+    def query_share(self, max_length: int) -> int:
+        return self.max_query_length  # queries have rows of their own
+
     def check_lengths(self) -> None:
         if min(self.max_length, self.max_query_length) < 1:
             raise ConfigError(

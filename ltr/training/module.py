@@ -20,7 +20,7 @@ from ltr.errors import ConfigError, LtrError
 from ltr.inference.scoring import Scored, score
 from ltr.io.trec import Run
 from ltr.losses.base import Loss
-from ltr.losses.running import dead_share, transform_of
+from ltr.losses.running import center_of, transform_of
 from ltr.machine.threads import alone
 from ltr.metrics import (
     Evaluation,
@@ -37,14 +37,17 @@ from ltr.metrics.measures.measure import measures as parse_measures
 from ltr.scorers.base import Scorer
 from ltr.training import schedules
 from ltr.training.backward import backward_in_less_memory
+from ltr.training.costs import cost_of
 from ltr.training.given_data import ranking_data
 from ltr.training.processes import distributed
-from ltr.training.scored import ScoredLists, gathered, labels_by_list, labels_of
+from ltr.training.scored import ScoredLists, gathered, labels_by_list
 
 log = logging.getLogger(__name__)
 
 #: a warning comes once the share of scores in dead regions has stayed above one half for so many optimiser steps
 DEAD_STEPS = 20
+#: how far a centre may lie below the positives' mean before that counts
+MARGIN = 0.05
 
 
 class RankingModule(pl.LightningModule):
@@ -115,7 +118,7 @@ class RankingModule(pl.LightningModule):
         self._labels: list[np.ndarray] = []
         self._knows_labels = False
         self._sums: list[Tensor] = []
-        self._dead_steps = 0
+        self._dead_steps = self._low_center = self._steps = 0
         self._resumes = False
         self._accumulated: dict[str, Any] | None = None
         self._clock, self._docs, self._batch = 0.0, 0, Lists(torch.zeros(1, dtype=torch.int64))
@@ -154,7 +157,7 @@ class RankingModule(pl.LightningModule):
             raise ConfigError("RankingModule: the scorer has no trainable parameter; freeze fewer layers")
         # the fused step is much faster; with fp16 it would take scaled gradients out of reach of clipping
         optimizer = torch.optim.AdamW(groups, fused=self.trainer.precision != "16-mixed")
-        total = self._total_steps()
+        total = self._steps = self._total_steps()
         scheduler = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: schedules.factor(step, total, self.warmup, self.schedule)
         )
@@ -264,23 +267,18 @@ class RankingModule(pl.LightningModule):
         return cost * self.trainer.accumulate_grad_batches * self.trainer.world_size
 
     def _cost(self, batch: Lists) -> Tensor:
-        labels, mask = batch.pad(labels_of(batch)), batch.mask
-        scores = self.scorer(batch)
-        if not isinstance(scores, Tensor) or scores.shape != mask.shape:
-            given = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
-            raise ConfigError(
-                f"{type(self.scorer).__name__}: forward must return scores [lists, docs] {list(mask.shape)}, such as "
-                f"batch.scores(values) of a value for each row, got {given}"
-            )
-        costs = self.loss(scores, labels, mask, batch.weights)
-        count = self.loss.contributes(labels, mask).sum()
-        share = dead_share(self.loss, scores, mask)
-        dead = scores.new_zeros(()) if share is None else share
-        total = costs.sum()
-        for name, value in self.scorer.observed(batch, scores.detach()).items():
+        total, count, share, level, observed = cost_of(self.scorer, self.loss, batch, self._progress())
+        if level is not None:
+            self._watch_center(float(level))
+        for name, value in observed.items():
             self.log(f"train/{name}", value)
+        dead = total.new_zeros(()) if share is None else share
         self._sums.append(torch.stack([total.detach(), count.to(total), dead.to(total), total.new_ones(())]))
         return total
+
+    def _progress(self) -> float:
+        """Share of the optimiser steps that are done."""
+        return self.global_step / max(1, self._steps)
 
     def backward(self, loss: Tensor, *args: Any, **options: Any) -> None:
         if self.trainer.world_size > 1 or self.trainer.precision == "16-mixed":  # which scales the loss
@@ -332,6 +330,21 @@ class RankingModule(pl.LightningModule):
             torch.nn.utils.clip_grad_value_(self.parameters(), gradient_clip_val)
         else:
             torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+
+    def _watch_center(self, level: float) -> None:
+        """Warn once when the link is centred below the positives of in-batch training for some steps."""
+        transform = transform_of(self.loss)
+        if self._low_center < 0 or transform is None:
+            return
+        low = center_of(transform)
+        self._low_center = self._low_center + 1 if low is not None and low < level - MARGIN else 0
+        if self._low_center >= DEAD_STEPS:
+            self._low_center = -1
+            log.warning(
+                "%r is centred at %.3f, below the positives' mean score of %.3f, for %d steps now: among the negatives of a "
+                "batch steepness costs nDCG. Move the center up, or take RunningCenter(of='positives').",
+                *(transform, low, level, DEAD_STEPS),
+            )
 
     def _watch_dead_regions(self, share: float) -> None:
         """Log the share of scores at which the link hardly moves, and warn once when most of them stay there."""

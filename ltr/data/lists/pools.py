@@ -89,12 +89,13 @@ def judged_pool(
             continue
         known = {doc_id.encode() for doc_id, grade in judged.items() if grade >= 1}
         negatives = _without(known, run.doc_bytes[run.span(query_id)][window] if query_id in run else run.doc_bytes[:0])
-        if not len(negatives) and not sampling.random:
+        if not len(negatives) and not sampling.random and not sampling.in_batch:
             without["negatives"] += 1
             continue
         kept.append(query_id)
         labels += [judged[doc_id] for doc_id in positives]
-        relevant = [doc_id for doc_id, grade in judged.items() if grade >= 1] if sampling.random else []
+        all_known = sampling.random or sampling.in_batch
+        relevant = [doc_id for doc_id, grade in judged.items() if grade >= 1] if all_known else []
         pieces.add(as_bytes(positives), negatives, as_bytes(relevant))
     notes = _report(name, len(query_ids), len(kept), without, sampling)
     (first, rest, relevant_docs), random_numbers, doc_ids = pieces.numbered(random_docs)
@@ -146,8 +147,14 @@ def said(notes: list[str]) -> list[str]:
     return notes
 
 
-def pairs_pool(name: str, query_ids: Sized[str], pairs: Iterable[tuple[str, str, str]]) -> Pool:
+def pairs_pool(name: str, query_ids: Sized[str], pairs: Iterable[tuple[str, str, str]], in_batch: bool = False) -> Pool:
     """Training triples (query, better document, worse document) as lists of two with labels 1 and 0.
+
+    Args:
+        name: the data set, for messages.
+        query_ids: queries to use.
+        pairs: the triples.
+        in_batch: whether all better documents of a query must be known, since others' documents are its negatives.
 
     Raises:
         DataError: no triple of the queries, or a triple with the same document twice.
@@ -170,12 +177,21 @@ def pairs_pool(name: str, query_ids: Sized[str], pairs: Iterable[tuple[str, str,
     return Pool(
         kept,
         numbers.ids(),
+        relevant=_by_query(kept, np.array(better, np.int32)) if in_batch else none,
         first=Ragged(np.array(better, np.int32), each),
         first_labels=np.ones(len(kept), np.float32),
         rest=Ragged(np.array(worse, np.int32), each),
         rest_labels=np.zeros(len(kept), np.float32),
-        relevant=none,
     )
+
+
+def _by_query(queries: list[str], docs: np.ndarray) -> Ragged:
+    """For each entry all documents of its query, each once."""
+    places: dict[str, int] = {}
+    owners = np.array([places.setdefault(query_id, len(places)) for query_id in queries])
+    pairs = np.unique(np.stack([owners, docs], 1), axis=0)
+    grouped = Ragged(pairs[:, 1].astype(np.int32), offsets_of(np.bincount(pairs[:, 0], minlength=len(places))))
+    return grouped.take(owners)
 
 
 def teacher_pool(name: str, query_ids: Iterable[str], run: Run, sampling: Sampling) -> Pool:
@@ -185,7 +201,7 @@ def teacher_pool(name: str, query_ids: Iterable[str], run: Run, sampling: Sampli
         ConfigError: random negatives are asked for, which no teacher has scored.
         DataError: no query has two documents in the run.
     """
-    refuse_random(sampling)
+    refuse_unscored(sampling)
     kept, few, pieces = [], 0, Pieces(1)
     labels: list[np.ndarray] = []
     window = slice(sampling.skip, sampling.top)
@@ -219,8 +235,13 @@ def teacher_pool(name: str, query_ids: Iterable[str], run: Run, sampling: Sampli
     )
 
 
-def refuse_random(sampling: Sampling) -> None:
-    """Raise ConfigError where a teacher's lists should have random negatives, which no teacher has scored."""
+def refuse_unscored(sampling: Sampling) -> None:
+    """Raise ConfigError where a teacher's lists should have negatives that no teacher has scored."""
+    if sampling.in_batch:
+        raise ConfigError(
+            "Sampling: a teacher scores the documents of a list for its query alone, not those of other lists, so in_batch "
+            "must be false with a teacher"
+        )
     if sampling.random:
         raise ConfigError(
             f"Sampling: a teacher scores no random documents, so random must be 0 with a teacher, got {sampling.random}"

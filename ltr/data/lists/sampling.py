@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,6 +37,9 @@ class Sampling:
         random: share of the negatives drawn at random from the collection, in [0, 1]; they also stand in where
             candidates run out.
         random_pool: random negatives come from so many documents chosen once (only those are tokenised).
+        in_batch: the documents of all lists of a batch are negatives of every list, except those that are known to be
+            relevant to its query; for scorers that read queries and documents apart. A list may then hold relevant
+            documents alone (``docs_per_list`` 1), and larger batches have more negatives.
     """
 
     docs_per_list: int | None = 8
@@ -46,15 +49,20 @@ class Sampling:
     skip: int = 0
     random: float = 0.0
     random_pool: int = 100_000
+    in_batch: bool = False
 
     def __post_init__(self) -> None:
-        if self.docs_per_list is not None and self.docs_per_list < 2:
-            raise ConfigError(f"Sampling: docs_per_list must be at least 2, or null for all, got {self.docs_per_list}")
+        least = 1 if self.in_batch else 2
+        if self.docs_per_list is not None and self.docs_per_list < least:
+            raise ConfigError(
+                f"Sampling: docs_per_list must be at least {least}, or null for all, got {self.docs_per_list}"
+            )
         if self.positives is not None and self.positives < 1:
             raise ConfigError(f"Sampling: positives must be at least 1, or null for all, got {self.positives}")
-        if None not in (self.docs_per_list, self.positives) and self.positives >= self.docs_per_list:  # type: ignore[operator]
+        if None not in (self.docs_per_list, self.positives) and self.positives > self.docs_per_list - least + 1:  # type: ignore[operator]
             raise ConfigError(
-                f"Sampling: positives must leave room for negatives, below docs_per_list {self.docs_per_list}, "
+                f"Sampling: positives must leave room for negatives, below docs_per_list {self.docs_per_list}"
+                f"{' + 1' if self.in_batch else ''}, "
                 f"got {self.positives}"
             )
         if self.min_grade < 1:
@@ -67,6 +75,16 @@ class Sampling:
             raise ConfigError(f"Sampling: random_pool must be at least 1, got {self.random_pool}")
         if self.random and self.docs_per_list is None:
             raise ConfigError("Sampling: random negatives need a docs_per_list, got null")
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The settings as plain values; those that came later are left out where they change nothing."""
+        return {name: value for name, value in asdict(self).items() if (name, value) != ("in_batch", False)}
+
+    @property
+    def needs_candidates(self) -> bool:
+        """Whether lists have room for negatives of their own."""
+        return None in (self.docs_per_list, self.positives) or self.docs_per_list > self.positives  # type: ignore[operator]
 
 
 class Drawn(NamedTuple):
@@ -102,7 +120,7 @@ class Pool:
         first_labels: a label for each of ``first.values``.
         rest: documents that fill the list (candidates for negatives, or a teacher's documents).
         rest_labels: a label for each of ``rest.values``.
-        relevant: documents that are never drawn at random.
+        relevant: documents that are never drawn at random, and never negatives of other lists' documents.
         random_docs: documents for random negatives.
         random: share of the list's rest that is drawn from them.
         most: documents per list, or None for all.
@@ -152,7 +170,7 @@ class Pool:
         most = unlimited if self.most is None else np.full(n, self.most)
         most_first = unlimited if self.most_first is None else np.full(n, self.most_first)
         if self.most is not None and self.most_first is None and self.first.values.size:
-            most_first = most - 1  # room for one document of the rest
+            most_first = np.maximum(most - 1, 1)  # room for one document of the rest
         owners, places = choose(self.first.offsets, entries, most_first, keys)
         room = most - np.bincount(owners, minlength=n)
         from_rest = room if not self.random else room - np.floor(self.random * room + 0.5).astype(np.int64)

@@ -22,17 +22,19 @@ from ltr.data.text import parts as text_parts
 from ltr.data.text.label_scale import LabelScale, tell_one_hot
 from ltr.data.text.parts import EvalPart, TrainPart
 from ltr.data.text.train_parts import train_part
-from ltr.data.tokens.encoder import Encoder, encoder_of, stores
+from ltr.data.tokens.encoder import ListEncoder, encoder_of, stores
 from ltr.data.tokens.pairs import PairTemplate, check_lengths, load_tokenizer
 from ltr.data.tokens.passage_encoder import passage_encoder
 from ltr.data.tokens.passages import Reading, check_stride
+from ltr.data.tokens.twin_encoder import twin_encoder
+from ltr.data.tokens.twins import RowTemplate, behind
 from ltr.errors import ConfigError
 from ltr.io.names import unless_off
-from ltr.settings import ModelSettings
+from ltr.settings import ModelSettings, Prompts, TwinSettings
 
 
 class TextData(RankingData):
-    """Queries and documents to train, validate and test a cross-encoder on.
+    """Queries and documents to train, validate and test a scorer of texts on.
 
     Texts are tokenised once into a cache; from then on only integers move. Batches are global: however many processes
     train, they share the same batches. Every epoch draws its lists anew, reproducibly by seed.
@@ -54,7 +56,8 @@ class TextData(RankingData):
             standard deviation, so that links and scorers need not know its unit; ``ndcg_label`` still gains the scores.
             Null does so wherever a teacher is named to train on.
         tokenizer: hub id or folder of the model's tokenizer; ``ltr fit`` takes it from the model.
-        max_length: most tokens of an encoded pair; longer documents lose their end, queries stay.
+        max_length: most tokens of an encoded pair (of a document, for scorers that read it apart from the query); longer
+            documents lose their end, queries stay.
         max_query_length: most tokens of a query.
         reading: whether dev and test read all of a longer document, in passages; training reads its beginning.
         sampling: how training lists are made.
@@ -125,7 +128,7 @@ class TextData(RankingData):
         self.train_epoch_lists = train_epoch_lists
         self._collections: dict[str, Collection] = {}
         self._parts: dict[str, TrainPart | EvalPart] = {}
-        self._encoders: dict[str, Encoder] = {}
+        self._encoders: dict[str, ListEncoder] = {}
         self._loaded: Any = None
         self._drawn: tuple[int, Drawn, np.ndarray] | None = None
         self._scale: LabelScale | None = None
@@ -134,23 +137,43 @@ class TextData(RankingData):
 
     def prepare_data(self) -> None:
         """Do the slow work once, on one process: find candidates, tokenise what is not in the cache yet."""
-        template = PairTemplate.of(self._tokenizer)
-        check_lengths(template, self.max_length, self.max_query_length)
-        check_stride(template, self.reading.stride, self.max_length, self.max_query_length)
+        self._check_lengths()
+        prompts = self.apart or Prompts()
         show = sys.stderr.isatty()
         for name in self.named:
             part = self._part(name, progress=show)
             collection = part.collection
             reach = self.max_length if name == "train" else self.reading.reach(self.max_length)
-            queries, docs = stores(collection, self._tokenizer, reach, self.max_query_length)
-            queries.ensure(part.query_ids, text_parts.queries_by_id(collection))
-            docs.ensure(part.doc_ids, collection.texts, progress=f"tokenising documents of {name}" if show else None)
+            queries, docs = stores(collection, self._tokenizer, reach, self.max_query_length, prompts)
+            queries.ensure(part.query_ids, behind(prompts.query, text_parts.queries_by_id(collection)))
+            label = f"tokenising documents of {name}" if show else None
+            docs.ensure(part.doc_ids, behind(prompts.doc, collection.texts), progress=label)
+
+    def _check_lengths(self) -> None:
+        """Raise ConfigError for lengths and settings that do not fit what the scorer reads."""
+        if self.apart is None:
+            template = PairTemplate.of(self._tokenizer)
+            check_lengths(template, self.max_length, self.max_query_length)
+            check_stride(template, self.reading.stride, self.max_length, self.max_query_length)
+            if self.sampling.in_batch:
+                raise ConfigError(
+                    "TextData: sampling.in_batch is for scorers that read queries and documents apart, such as BiEncoder; "
+                    "this one reads them together, and would score each document anew for each query"
+                )
+        else:
+            row = RowTemplate.of(self._tokenizer)
+            row.check("max_length", self.max_length)
+            row.check("max_query_length", self.max_query_length)
+            self.inputs  # noqa: B018 (refuses passages)
 
     def setup(self, stage: str | None = None) -> None:
         """Open the token cache for what a stage needs."""
         for name in self.needed(stage):
             if name not in self._encoders:
                 args = self._part(name), self._tokenizer, self.max_length, self.max_query_length
+                if self.apart is not None:
+                    self._encoders[name] = twin_encoder(*args, self.apart, self.sampling.in_batch)
+                    continue
                 plain = name == "train" or self.reading.passages == "first"
                 self._encoders[name] = encoder_of(*args) if plain else passage_encoder(*args, self.reading)
 
@@ -180,7 +203,8 @@ class TextData(RankingData):
     @property
     def inputs(self) -> ModelSettings:
         lengths = self.max_length, self.max_query_length
-        return ModelSettings(*lengths, trained_on=self.trained_on, **asdict(self.reading))
+        kind = ModelSettings if self.apart is None else TwinSettings
+        return kind(*lengths, trained_on=self.trained_on, **asdict(self.reading))
 
     def labels_of(self, part: str) -> PartLabels:
         """The labels of dev or test in full precision: what is learnt, and what the judgements or the teacher say."""
@@ -217,7 +241,7 @@ class TextData(RankingData):
     @property
     def signature(self) -> str:
         """16 hexadecimal digits that change whenever collections, candidates or settings of the data do."""
-        facts: dict[str, Any] = {"sampling": asdict(self.sampling)}
+        facts: dict[str, Any] = {"sampling": self.sampling.facts}
         for name in self.named:
             collection = self._collection(name)
             sources = [getattr(self, f"{name}_candidates"), self._teacher(name)]
@@ -311,7 +335,7 @@ class TextData(RankingData):
         assert isinstance(part, EvalPart)
         return part
 
-    def _encoder(self, name: str) -> Encoder:
+    def _encoder(self, name: str) -> ListEncoder:
         if name not in self._encoders:
             self._collection(name)  # says so when it is not set
             raise ConfigError(f"TextData: {name} is not set up; call prepare_data() and setup() first")

@@ -9,9 +9,10 @@ from ltr.data.candidates.sources import candidates
 from ltr.data.candidates.terms import ANALYSIS
 from ltr.data.collections.collection import Collection
 from ltr.data.lists.kept_pools import kept_pool
-from ltr.data.lists.pools import judged_pool, pairs_pool, random_subset, refuse_random, teacher_pool
+from ltr.data.lists.pools import judged_pool, pairs_pool, random_subset, refuse_unscored, teacher_pool
 from ltr.data.lists.sampling import Pool, Sampling, subset
 from ltr.data.text.parts import ALL, TrainPart, facts_of, first_stage, judged_queries, refuse_empty, refuse_two_sources
+from ltr.io.trec import Run
 
 
 def train_part(
@@ -40,8 +41,10 @@ def train_part(
     """
     if teacher is not None:
         refuse_two_sources("train", source, teacher)
-        refuse_random(sampling)  # before a kept pool could hide it
+        refuse_unscored(sampling)  # before a kept pool could hide it
     facts = facts_of(collection, teacher or source or "bm25", n_queries, seed)
+    if sampling.in_batch:
+        facts += ["in_batch", sampling.needs_candidates]
     if teacher is not None:
         facts += ["teacher", sampling.skip, sampling.top]
         limits: dict[str, Any] = {"most": sampling.docs_per_list}
@@ -55,7 +58,7 @@ def train_part(
         def build() -> Pool:
             query_ids = subset(list(collection.queries), n_queries, seed)
             refuse_empty(collection, query_ids)
-            return pairs_pool(collection.name, query_ids, collection.docpairs())
+            return pairs_pool(collection.name, query_ids, collection.docpairs(), sampling.in_batch)
 
     else:
         facts += [
@@ -91,7 +94,9 @@ def _judged_pool(
     # queries without relevant documents stay in, so that they are counted, unless a number was asked for
     query_ids = [q for q in judged if q in chosen] if n_queries is not None else judged
     refuse_empty(collection, chosen)
-    run = first_stage(collection, source, [q for q in query_ids if q in chosen], sampling.top, progress)
+    asked = [q for q in query_ids if q in chosen] if sampling.needs_candidates else []
+    nothing = Run.from_dict({}, name=source)
+    run = first_stage(collection, source, asked, sampling.top, progress) if asked else nothing
     drawn = random_subset(collection.doc_ids(), sampling.random_pool, seed) if sampling.random else []
     pool = judged_pool(collection.name, query_ids, collection.qrels, run, sampling, drawn)
     return replace(pool, notes=[*notes, *pool.notes])

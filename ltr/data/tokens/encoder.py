@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset
 
-from ltr.batch import TextLists
+from ltr.batch import Lists, TextLists
 from ltr.data.collections.collection import Collection
 from ltr.data.lists.ragged import Ragged
 from ltr.data.lists.sampling import Drawn
@@ -17,6 +17,7 @@ from ltr.data.text.parts import EvalPart, TrainPart
 from ltr.data.tokens.pairs import PairTemplate, encode, encoded_lengths
 from ltr.data.tokens.store import TokenStore, TokenTable
 from ltr.io.offsets import offsets_of
+from ltr.settings import Prompts
 
 #: texts are stored cut at this many tokens or the next power of two that holds the length asked for, so that trying out
 #: lengths does not tokenise anew
@@ -24,13 +25,12 @@ STORED_TOKENS = 512
 
 
 @dataclass(eq=False)
-class Encoder(Dataset):
-    """Encodes lists of documents: gathers token ids from memory-mapped files and puts query and document together.
+class ListEncoder(Dataset):
+    """Encodes lists of documents: gathers token ids from memory-mapped files.
 
-    Holds integers and ids only, and works in loader processes.
+    Holds integers and ids only, and works in loader processes. One's own defines ``__getitem__`` and ``whole_lengths``.
 
     Attributes:
-        template: what stands around query and document.
         queries, docs: token tables.
         query_rows: [entries] row in ``queries`` of each entry that lists are drawn from.
         doc_rows: [documents] row in ``docs`` of each document number.
@@ -38,7 +38,6 @@ class Encoder(Dataset):
         max_length, max_query_length: in tokens.
     """
 
-    template: PairTemplate
     queries: TokenTable
     docs: TokenTable
     query_rows: np.ndarray
@@ -48,10 +47,8 @@ class Encoder(Dataset):
     max_length: int
     max_query_length: int
 
-    def __getitem__(self, lists: Drawn) -> TextLists:
-        queries, docs, owners = self._gathered(lists)
-        encoded = encode(self.template, queries, docs, self.max_length, self.max_query_length, owners)
-        return TextLists.of(*encoded[:3], lists.offsets, lists.labels, *self._named(lists))
+    def __getitem__(self, lists: Drawn) -> Lists:
+        raise NotImplementedError(f"{type(self).__name__} must define __getitem__(lists)")
 
     def _gathered(self, lists: Drawn) -> tuple[Ragged, Ragged, np.ndarray]:
         """Tokens of the lists' queries and of their documents, and [documents] which list each belongs to."""
@@ -69,13 +66,12 @@ class Encoder(Dataset):
 
     def whole_lengths(self, lists: Drawn) -> np.ndarray:
         """[documents] tokens that each document's encoding would have if nothing of the document were cut."""
-        owners = np.repeat(lists.entries, np.diff(lists.offsets))
-        return encoded_lengths(
-            self.template,
-            self.queries.lengths(self.query_rows[owners]),
-            self.docs.lengths(self.doc_rows[lists.docs]),
-            self.max_query_length,
-        )
+        raise NotImplementedError(f"{type(self).__name__} must define whole_lengths(lists)")
+
+    @property
+    def query_room(self) -> int:
+        """Tokens of a query's own text that are read."""
+        return self.max_query_length
 
     def lengths(self, lists: Drawn) -> np.ndarray:
         """[documents] tokens of each document's encoding."""
@@ -95,17 +91,47 @@ class Encoder(Dataset):
             "docs_per_list": len(lists.docs) / len(lists.entries),
             "tokens_per_doc": float(np.minimum(whole, self.max_length).mean()),
             "truncated": float((whole > self.max_length).mean()),
-            "truncated_queries": float((queries > self.max_query_length).mean()),
+            "truncated_queries": float((queries > self.query_room).mean()),
         }
 
 
+@dataclass(eq=False)
+class Encoder(ListEncoder):
+    """Encodes each document together with its query.
+
+    Attributes:
+        template: what stands around query and document.
+    """
+
+    template: PairTemplate
+
+    def __getitem__(self, lists: Drawn) -> TextLists:
+        queries, docs, owners = self._gathered(lists)
+        encoded = encode(self.template, queries, docs, self.max_length, self.max_query_length, owners)
+        return TextLists.of(*encoded[:3], lists.offsets, lists.labels, *self._named(lists))
+
+    def whole_lengths(self, lists: Drawn) -> np.ndarray:
+        owners = np.repeat(lists.entries, np.diff(lists.offsets))
+        return encoded_lengths(
+            self.template,
+            self.queries.lengths(self.query_rows[owners]),
+            self.docs.lengths(self.doc_rows[lists.docs]),
+            self.max_query_length,
+        )
+
+
 def stores(
-    collection: Collection, tokenizer: Any, max_length: int, max_query_length: int
+    collection: Collection,
+    tokenizer: Any,
+    max_length: int,
+    max_query_length: int,
+    prompts: Prompts = Prompts(),  # noqa: B008 (frozen)
 ) -> tuple[TokenStore, TokenStore]:
-    """The token caches of a collection's queries and documents."""
+    """The token caches of a collection's queries and documents, each with its prompt."""
+    before = [f" behind {prompt!r}" if prompt else "" for prompt in prompts]
     return (
-        TokenStore(f"queries of {collection.signature}", tokenizer, _stored(max_query_length)),
-        TokenStore(f"documents of {collection.docs_signature}", tokenizer, _stored(max_length)),
+        TokenStore(f"queries of {collection.signature}{before[0]}", tokenizer, _stored(max_query_length)),
+        TokenStore(f"documents of {collection.docs_signature}{before[1]}", tokenizer, _stored(max_length)),
     )
 
 
@@ -115,15 +141,28 @@ def _stored(most: int) -> int:
 
 def encoder_of(part: TrainPart | EvalPart, tokenizer: Any, max_length: int, max_query_length: int) -> Encoder:
     """The encoder of a part's lists, whose texts are in the caches of ``stores``."""
-    queries, docs = (store.open() for store in stores(part.collection, tokenizer, max_length, max_query_length))
-    return Encoder(
-        PairTemplate.of(tokenizer),
-        queries,
-        docs,
-        queries.rows(part.query_ids),
-        docs.rows(part.doc_ids),
-        part.query_ids,
-        part.doc_ids,
-        max_length,
-        max_query_length,
+    given = texts_of(part, tokenizer, max_length, max_query_length)
+    return Encoder(**given, template=PairTemplate.of(tokenizer))
+
+
+def texts_of(
+    part: TrainPart | EvalPart,
+    tokenizer: Any,
+    max_length: int,
+    max_query_length: int,
+    prompts: Prompts = Prompts(),  # noqa: B008 (frozen)
+) -> dict[str, Any]:
+    """What a ``ListEncoder`` of a part takes."""
+    queries, docs = (
+        store.open() for store in stores(part.collection, tokenizer, max_length, max_query_length, prompts)
     )
+    return {
+        "queries": queries,
+        "docs": docs,
+        "query_rows": queries.rows(part.query_ids),
+        "doc_rows": docs.rows(part.doc_ids),
+        "query_ids": part.query_ids,
+        "doc_ids": part.doc_ids,
+        "max_length": max_length,
+        "max_query_length": max_query_length,
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -19,6 +19,11 @@ from ltr.errors import ConfigError
 from ltr.settings import Prompts, TwinSettings
 
 log = logging.getLogger(__name__)
+
+
+def behind(prompt: str, texts: Callable[[Sequence[str]], Sequence[str]]) -> Callable[[Sequence[str]], Sequence[str]]:
+    """What looks texts up, with a prompt before each."""
+    return (lambda ids: [prompt + text for text in texts(ids)]) if prompt else texts
 
 
 @dataclass(frozen=True)

@@ -131,9 +131,9 @@ def parts_of(task: Task) -> tuple[RankingData, RankingModule]:
     assert task.scorer is not None
     assert task.loss is not None
     data = build("data", task.data, **_seed(task), **_tokenizer(task))
-    return data, RankingModule(
-        build("scorers", task.scorer), value_of(task.loss, None), measures=task.measures, **task.model
-    )
+    scorer = build("scorers", task.scorer)
+    data.apart = scorer.apart
+    return data, RankingModule(scorer, value_of(task.loss, None), measures=task.measures, **task.model)
 
 
 def _checked(task: Task) -> Contents:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,13 +16,21 @@ from ltr.scorers.text.loading import check_length, max_positions, open_tokenizer
 from ltr.settings import ModelSettings, Prompts, Settings, TwinSettings
 
 #: products computed at once where lists share few documents
-PRODUCTS = 2**16
-#: a limit of tokens above this is none
-UNLIMITED = 10**6
-#: tokens of a text for a model that names no limit of its own
-USUAL_LENGTH = 512
+AT_ONCE = 2**16
 
-Encoded = TypeVar("Encoded")
+
+class Products(NamedTuple):
+    """Vectors whose products are scores.
+
+    Attributes:
+        queries: [lists, dim].
+        docs: [docs, dim].
+        shift: [] what is added to products; None for nothing.
+    """
+
+    queries: Tensor
+    docs: Tensor
+    shift: Tensor | None = None
 
 
 class Retriever(TextScorer):
@@ -65,9 +73,7 @@ class Retriever(TextScorer):
 
     def usual_settings(self, max_length: int | None = None) -> TwinSettings:
         """Lengths as the model says that it was opened from, the same for queries and documents."""
-        said = (self.usual_length, self.max_positions, self.tokenizer.model_max_length)
-        own = min((n for n in said if n is not None and n < UNLIMITED), default=USUAL_LENGTH)
-        length = own if max_length is None else max_length
+        length = self.usual_tokens(self.usual_length) if max_length is None else max_length
         return TwinSettings(length, length)
 
     def fit_to(self, settings: Settings) -> None:
@@ -97,6 +103,19 @@ class Retriever(TextScorer):
         """[places] scores of queries ``owners`` with documents ``rows``."""
         raise NotImplementedError(f"{type(self).__name__} must define scores_of")
 
+    # ------------------------------------------------------------------ training with the documents of a whole batch
+
+    def products(self, queries: Any, docs: Any) -> list[Products] | None:
+        """Vectors whose products are scores; the cost of a batch is the mean over several such.
+
+        None (the default) where scores are no products: then all of them are computed, as a matrix [queries, documents].
+        """
+        return None
+
+    def penalty(self, queries: Any, docs: Any, progress: float) -> Tensor | None:
+        """What is added to the mean cost of a batch; None for nothing. ``progress``: share of the training done."""
+        return None
+
     def forward(self, batch: TwinLists, tokens: int | None = None) -> Tensor:
         queries, docs = self.encode_queries(batch.queries, tokens), self.encode_docs(batch.docs, tokens)
         owners, rows = places_of(batch)
@@ -111,12 +130,12 @@ def places_of(batch: TwinLists) -> tuple[Tensor, Tensor]:
     return owners, torch.arange(len(owners), device=device) if batch.rows is None else batch.rows
 
 
-def products(queries: Tensor, docs: Tensor, owners: Tensor, rows: Tensor) -> Tensor:
+def chosen_products(queries: Tensor, docs: Tensor, owners: Tensor, rows: Tensor) -> Tensor:
     """[places] inner products of ``queries[owners]`` with ``docs[rows]``.
 
     Where most queries meet most documents all products are computed at once, else those that are asked for.
     """
-    if len(queries) * len(docs) <= max(8 * len(rows), PRODUCTS):
+    if len(queries) * len(docs) <= max(8 * len(rows), AT_ONCE):
         return (queries @ docs.T)[owners, rows]
-    pieces = zip(owners.split(PRODUCTS), rows.split(PRODUCTS), strict=True)
+    pieces = zip(owners.split(AT_ONCE), rows.split(AT_ONCE), strict=True)
     return torch.cat([(queries[mine] * docs[theirs]).sum(-1) for mine, theirs in pieces])

@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from ltr.batch import TokenRows
 from ltr.errors import ConfigError
 from ltr.io.files import building
+from ltr.scorers.cpu.bi_encoder import fused
 from ltr.scorers.retrievers import layout
+from ltr.scorers.retrievers.base import Retriever
 from ltr.scorers.retrievers.encoder import EncodingRetriever
 from ltr.scorers.retrievers.vectors import POOLINGS, SIMILARITIES, Pooling, Similarity, VectorScorer, pooled
 from ltr.scorers.text import packed
@@ -115,6 +117,9 @@ class BiEncoder(EncodingRetriever, VectorScorer):
         if self.pooling == "first" and self._packs:
             return packed.first_states(self.network, rows, piece, self._takes_segments).float()
         return pooled(*self.states(rows, piece), self.pooling)
+
+    def fused(self, dtype: torch.dtype) -> Retriever | None:
+        return fused(self, self.network, dtype, self.batch_tokens if isinstance(self.batch_tokens, int) else None)
 
     def save(self, folder: str | os.PathLike, settings: Settings | None = None) -> None:
         """Save as a folder that transformers and sentence-transformers open, with the same vectors, and ``ltr.json``.

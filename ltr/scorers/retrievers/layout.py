@@ -40,6 +40,7 @@ class Layout:
         prompts: of queries and documents.
         similarity: ``cos`` or ``dot``; None where it does not say.
         max_length: tokens that are read of a text; None where it does not say.
+        lengths: all that stands beside the encoder.
     """
 
     source: str
@@ -48,6 +49,7 @@ class Layout:
     prompts: Prompts
     similarity: str | None
     max_length: int | None
+    lengths: Mapping[str, Any]
 
     def config(self, kind: str, revision: str | None) -> dict[str, Any]:
         """The configuration of a module."""
@@ -81,7 +83,13 @@ def layout_of(source: str, revision: str | None, who: str) -> Layout | None:
         Prompts(prompts.get("query") or "", doc),
         similarity,
         lengths.get("max_seq_length"),
+        lengths,
     )
+
+
+def kinds_in(folder: Path) -> list[str]:
+    """Class names of the modules that a folder of sentence-transformers lists."""
+    return [str(one["type"]).rpartition(".")[2] for one in _read(str(folder), MODULES, None)]
 
 
 def pooling_of(layout: Layout, revision: str | None, who: str) -> tuple[str, bool]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ltr.batch import TokenRows
-from ltr.scorers.retrievers.base import Retriever, products
+from ltr.batch import TokenRows, TwinLists
+from ltr.scorers.retrievers.base import Products, Retriever, chosen_products, places_of
 from ltr.scorers.text.microbatches import Row
 
 Pooling = Literal["mean", "first", "last"]
@@ -30,6 +31,8 @@ class VectorScorer(Retriever):
     log_scale: Tensor | None
     #: what is added then; None for 0
     shift: Tensor | None
+    #: shorter vectors that are trained, too
+    widths: Sequence[int] = ()
 
     @property
     def dim(self) -> int:
@@ -61,8 +64,26 @@ class VectorScorer(Retriever):
 
     def scores_of(self, queries: Any, docs: Any, owners: Tensor, rows: Tensor) -> Tensor:
         with torch.autocast(queries.device.type, enabled=False):
-            found = products(self.scaled(queries), docs, owners, rows)
+            found = chosen_products(self.scaled(queries), docs, owners, rows)
         return found if self.shift is None else found + self.shift
+
+    def cut(self, vectors: Tensor, width: int) -> Tensor:
+        """Vectors of their first ``width`` numbers, of length 1 where the similarity is ``cos``."""
+        if width == self.dim:
+            return vectors
+        shorter = vectors[:, :width]
+        return normalize(shorter, dim=-1) if self.similarity == "cos" else shorter
+
+    def products(self, queries: Any, docs: Any) -> list[Products] | None:
+        cut = [(self.cut(queries, width), self.cut(docs, width)) for width in (self.dim, *self.widths)]
+        return [Products(self.scaled(q), d, self.shift) for q, d in cut]
+
+    def trained_scores(self, batch: TwinLists) -> Sequence[Tensor]:
+        queries, docs = self.encode_queries(batch.queries), self.encode_docs(batch.docs)
+        owners, rows = places_of(batch)
+        widths = (self.dim, *self.widths)
+        found = [self.scores_of(self.cut(queries, width), self.cut(docs, width), owners, rows) for width in widths]
+        return [batch.pad(batch.pooled(values)) for values in found]
 
     def scaled(self, queries: Tensor) -> Tensor:
         """Queries times the trained scale."""

@@ -86,7 +86,14 @@ def load_encoder(
     prepare(config, who, source, attention_dropout, dropout, layers)
     model, missing = opened(kind, config, who, source, revision)
     # no vector is made by a pooler: what stands there stays as it is
-    _refuse_lost([name for name in missing if "pooler." not in name], who, source)
+    lost = [name for name in missing if "pooler." not in name]
+    head = [name for name in lost if not name.startswith(f"{model.base_model_prefix}.")]
+    if head and model is not model.base_model:
+        raise ConfigError(
+            f"{who}: {source} has no masked-LM head ({head[0]} and {len(head) - 1} other tensors are not there), and a fresh "
+            "one would give random weights; take a masked-language model, such as distilbert-base-uncased"
+        )
+    _refuse_lost(lost, who, source)
     for name, parameter in model.named_parameters():
         if "pooler." in name:
             parameter.requires_grad_(False)

@@ -79,11 +79,20 @@ def first_states(model: Any, tokens: TokenRows, docs: Tensor, segments: bool) ->
 
 def states_of(model: Any, line: Row, segments: bool) -> Tensor:
     """Hidden states [tokens, hidden] of a row of documents."""
+    return encoder_of(model)(**_inputs(model, line, segments)).last_hidden_state[0]
+
+
+def logits_of(model: Any, line: Row, segments: bool) -> Tensor:
+    """Logits [tokens, words] that a masked-language model gives the tokens of a row of documents."""
+    return model(**_inputs(model, line, segments)).logits[0]
+
+
+def _inputs(model: Any, line: Row, segments: bool) -> dict[str, Any]:
     inputs = inputs_of(model.config, line, segments)
     if model.config.model_type == "modernbert":
         # else it would draw a mask of the whole row against itself, which packed attention does not read
         inputs["attention_mask"] = {"full_attention": None, "sliding_attention": None}
-    return encoder_of(model)(**inputs, runs=line.runs, bounds=_bounds(line)).last_hidden_state[0]
+    return {**inputs, "runs": line.runs, "bounds": _bounds(line)}
 
 
 def _bounds(line: Row) -> Tensor | None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from ltr.metrics.measures.measure import parse
-from ltr.metrics.statistics.paired import Counted
+from ltr.metrics.statistics.p_values import PermutationTest
 from ltr.metrics.statistics.seeds import SeedContrast, Summary
 from ltr.report.tables.benchmarks import contrasts_over_seeds, summaries_table, systems_table
 from ltr.report.tables.table import Cell
@@ -140,10 +140,10 @@ def test_every_figure_has_a_column_for_programs():
 
 def test_the_note_tells_what_changes_places_and_how_often():
     found = [
-        contrast("ours", "ndcg@10", 0.1, {"fisher": 1 / 100_001}, counted={"fisher": Counted(1 / 100_001, 100_000, 100_000)}),
-        contrast("ours", "rmse_top.2", 0.1, {"fisher": 0.04}, counted={"fisher": Counted(0.04, 1000, 100_000)}),
-        contrast("ours", "spearman", 0.1, {"fisher": 0.002}, counted={"fisher": Counted(0.002, 9980, 10_000)}),
-        contrast("ours", "kendall", 0.1, {"fisher": 0.25}, counted={"fisher": Counted(0.25)}),
+        contrast("ours", "ndcg@10", 0.1, {"fisher": 1 / 100_001}, counted={"fisher": PermutationTest(1 / 100_001, 100_000, 100_000)}),
+        contrast("ours", "rmse_top.2", 0.1, {"fisher": 0.04}, counted={"fisher": PermutationTest(0.04, 1000, 100_000)}),
+        contrast("ours", "spearman", 0.1, {"fisher": 0.002}, counted={"fisher": PermutationTest(0.002, 9980, 10_000)}),
+        contrast("ours", "kendall", 0.1, {"fisher": 0.25}, counted={"fisher": PermutationTest(0.25)}),
     ]  # fmt: skip
     table = contrasts_over_seeds(found)
     assert list(table.notes)[4:] == [

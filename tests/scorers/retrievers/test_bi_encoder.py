@@ -171,6 +171,38 @@ def test_threads_may_encode_at_once(tiny_model):
     assert all(torch.equal(found[i], wanted) for i in range(4))
 
 
+@pytest.mark.parametrize("pooling", ["mean", "first", "last"])
+@pytest.mark.parametrize("kind", ["bert", "distilbert", "roberta"])
+def test_what_encodes_on_a_cpu_gives_the_same_vectors(tmp_path, kind, pooling):
+    model = BiEncoder(str(save_tiny(tmp_path / "m", kind)), pooling, scaled=True).eval()
+    queries, docs = rows_of(model, TEXTS[:3], queries=True), rows_of(model)
+    batch = lists_of([[0, 1, 2, 3, 4], [4, 0], [1]], queries, docs)
+    quick = model.for_scoring(torch.device("cpu"), "32")
+    assert (type(quick).__name__, quick.computes_in, quick.dim) == ("FusedBiEncoder", "float32", 32)
+    assert quick.for_scoring(torch.device("cpu"), "auto") is quick
+    with torch.no_grad():
+        torch.testing.assert_close(quick.encode_docs(docs), model.encode_docs(docs), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(quick(batch), model(batch), rtol=1e-4, atol=1e-4)
+        assert quick.encode_queries(TokenRows()).shape == (0, 32)
+        low = model.for_scoring(torch.device("cpu"), "bf16").encode_docs(docs)
+    assert low.dtype == torch.float32
+    assert (low * quick.encode_docs(docs)).sum(-1).min() > 0.99
+    with pytest.raises(
+        ConfigError, match="FusedBiEncoder: was made for the CPU in precision 32 and cannot become bf16"
+    ):
+        quick.for_scoring(torch.device("cpu"), "bf16")
+
+
+def test_architectures_without_fused_layers_are_lowered_whole(tmp_path):
+    model = BiEncoder(str(save_tiny(tmp_path / "m", "mpnet"))).eval()
+    assert model.for_scoring(torch.device("cpu"), "32") is model
+    low = model.for_scoring(torch.device("cpu"), "bf16")
+    assert low.computes_in == "bfloat16"
+    rows = rows_of(model)
+    with torch.no_grad():
+        assert (low.encode_docs(rows) * model.encode_docs(rows)).sum(-1).min() > 0.98
+
+
 def test_no_texts_give_no_vectors(tiny_model):
     model = BiEncoder(str(tiny_model)).eval()
     assert model.encode_docs(TokenRows()).shape == (0, 32)

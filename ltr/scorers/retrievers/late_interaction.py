@@ -1,0 +1,269 @@
+"""Late interaction: a vector for each token, and for each token of the query the best of the document's."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import string
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.checkpoint import checkpoint
+
+from ltr.batch import TokenRows
+from ltr.errors import ConfigError, DataError
+from ltr.io.files import building
+from ltr.scorers.base import WEIGHTS
+from ltr.scorers.retrievers import layout
+from ltr.scorers.retrievers.encoder import EncodingRetriever
+from ltr.scorers.text.loading import quiet
+from ltr.settings import Settings, TwinSettings
+
+#: similarities of tokens computed at once
+AT_ONCE = 2**22
+#: folder of the projection in a saved model
+DENSE = "1_Dense"
+MASK = "MultiVectorMask"
+#: modules that a model may have
+KINDS = ("Transformer", "Dense", MASK, "Normalize")
+
+
+class LateInteraction(EncodingRetriever):
+    """Scores a document by ``Σ over the query's tokens of max over the document's tokens of their cosine`` (MaxSim).
+
+    Tokens are projected to ``dim`` numbers and brought to length 1. Punctuation in documents is left out of the maximum.
+
+    Args:
+        model: folder, hub id or ``package:NAME/PATH``, of transformers or of sentence-transformers (MultiVectorEncoder,
+            whose layout PyLate shares); safetensors only, no code from the hub
+            is run.
+        dim: numbers of a token's vector; None as the model says, 128 for one that says nothing, whose projection is then
+            drawn from torch's global generator.
+        query_length: queries are filled up to so many tokens with mask tokens, whose vectors count as the query's own
+            (*query augmentation*); 0 fills nothing; None as the model says, else 32.
+        skip_punctuation: whether punctuation in documents is left out; None as the model says, else yes.
+        query_prompt, doc_prompt, attention_dropout, dropout, layers, freeze_layers, checkpointing, batch_tokens, batch_docs, revision: as of
+            ``BiEncoder``.
+
+    Raises:
+        ConfigError: a model that cannot be opened safely, or a setting outside its range.
+
+    Source: Khattab and Zaharia, "ColBERT", SIGIR 2020.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        dim: int | None = None,
+        query_length: int | None = None,
+        skip_punctuation: bool | None = None,
+        query_prompt: str | None = None,
+        doc_prompt: str | None = None,
+        attention_dropout: float = 0.0,
+        dropout: float | None = None,
+        layers: int | None = None,
+        freeze_layers: int = 0,
+        checkpointing: bool = False,
+        batch_tokens: int | None = None,
+        batch_docs: int | None = None,
+        revision: str | None = None,
+    ):
+        from transformers import AutoModel
+
+        super().__init__(
+            model, AutoModel, query_prompt, doc_prompt, attention_dropout, dropout, layers, freeze_layers,
+            checkpointing, batch_tokens, batch_docs, revision,
+        )  # fmt: skip
+        said, skips = self._said()
+        self.query_length = said if query_length is None else query_length
+        self.skip_punctuation = skips if skip_punctuation is None else skip_punctuation
+        weight = self._kept_projection(Path(self.source))
+        if weight is not None and dim not in (None, len(weight)):
+            raise ConfigError(f"LateInteraction: {self.source} has vectors of {len(weight)} numbers, got dim {dim}")
+        width = len(weight) if weight is not None else 128 if dim is None else dim
+        if width < 1 or self.query_length < 0:
+            raise ConfigError(
+                f"LateInteraction: dim must be at least 1 and query_length at least 0, got {width} and {self.query_length}"
+            )
+        self.projection = nn.Linear(self.config.hidden_size, width, bias=False)
+        if weight is not None:
+            self.projection.weight.data.copy_(weight)
+
+    @property
+    def dim(self) -> int:
+        """Numbers of a token's vector."""
+        return self.projection.out_features
+
+    @property
+    def similarity(self) -> str:
+        """How queries and documents are compared."""
+        return "maxsim"
+
+    @cached_property
+    def _skipped(self) -> Tensor:
+        """Token ids of punctuation."""
+        ids = self.tokenizer.convert_tokens_to_ids(list(string.punctuation))
+        known = [one for one in ids if one is not None and one != self.tokenizer.unk_token_id]
+        return torch.tensor(known if self.skip_punctuation else [], dtype=torch.int64)
+
+    def encode_queries(self, rows: TokenRows, tokens: int | None = None) -> Tensor:
+        """[rows, longest, dim] float32 vectors of length 1, and 0 behind the last token of a query.
+
+        Args:
+            rows: queries, as ``reader`` makes them.
+            tokens: most tokens computed at once this time; None for the scorer's own.
+        """
+        return self._vectors(self._filled(rows), tokens, lambda ids: torch.ones_like(ids, dtype=torch.bool))
+
+    def encode_docs(self, rows: TokenRows, tokens: int | None = None) -> Tensor:
+        """[rows, longest, dim] likewise, without what is skipped."""
+        skipped = self._skipped.to(rows.ids.device)
+        return self._vectors(rows, tokens, lambda ids: ~torch.isin(ids, skipped))
+
+    def scores_of(self, queries: Any, docs: Any, owners: Tensor, rows: Tensor) -> Tensor:
+        run = partial(checkpoint, maxsim, use_reentrant=False) if torch.is_grad_enabled() else maxsim
+        step = max(1, AT_ONCE // max(1, queries.shape[1] * docs.shape[1]))
+        pieces = zip(owners.split(step), rows.split(step), strict=True)
+        with torch.autocast(queries.device.type, enabled=False):
+            found = [run(queries[mine], docs[theirs]) for mine, theirs in pieces]
+        return torch.cat([*found, queries.new_zeros(0)])
+
+    def _vectors(self, rows: TokenRows, tokens: int | None, kept: Callable[[Tensor], Tensor]) -> Tensor:
+        if not len(rows):
+            return self.projection.weight.new_zeros(0, 1, self.dim)
+        self.check_length(int(rows.lengths.max()))
+
+        def computed() -> Tensor:
+            pieces = self.in_pieces(partial(self._projected, rows), rows, tokens)
+            order = torch.cat([piece for piece, _ in pieces])
+            flat = torch.cat([values for _, values in pieces]).split(rows.lengths[order].tolist())
+            starts, ends = rows.offsets[:-1][order].tolist(), rows.offsets[1:][order].tolist()
+            masks = [kept(rows.ids[start:end]) for start, end in zip(starts, ends, strict=True)]
+            own = [values[mask] for values, mask in zip(flat, masks, strict=True)]
+            return pad_sequence(own, batch_first=True)[order.argsort()]
+
+        return self.sparing(computed)
+
+    def _projected(self, rows: TokenRows, piece: Tensor) -> Tensor:
+        states, _ = self.states(rows, piece)
+        with torch.autocast(states.device.type, enabled=False):
+            return normalize(self.projection(states.to(self.projection.weight.dtype)).float(), dim=-1)
+
+    def _filled(self, rows: TokenRows) -> TokenRows:
+        """Queries with mask tokens behind them."""
+        missing = (self.query_length - rows.lengths).clamp(min=0)
+        if not bool(missing.any()):
+            return rows
+        mask_id = self.tokenizer.mask_token_id
+        if mask_id is None:
+            raise ConfigError(
+                f"LateInteraction: the tokenizer of {self.source} has no mask token to fill queries with; set query_length 0"
+            )
+        offsets = torch.cat([rows.offsets[:1], (rows.lengths + missing).cumsum(0)])
+        ids = rows.ids.new_full((int(offsets[-1]),), mask_id)
+        starts = (offsets[:-1] - rows.offsets[:-1]).repeat_interleave(rows.lengths)
+        ids[starts + torch.arange(len(rows.ids), device=ids.device)] = rows.ids
+        return TokenRows(ids, torch.zeros_like(ids), offsets)
+
+    # ------------------------------------------------------------------ saving and opening
+
+    def save(self, folder: str | os.PathLike, settings: Settings | None = None) -> None:
+        """Save as a folder that sentence-transformers' MultiVectorEncoder opens, with the same vectors, and ``ltr.json``."""
+        known = settings if isinstance(settings, TwinSettings) else self.usual_settings()
+        self.check_length(max(known.max_length, known.max_query_length))
+        names = {"module_input_name": "token_embeddings", "module_output_name": "token_embeddings"}
+        dense = {
+            "in_features": self.projection.in_features, "out_features": self.dim, "bias": False,
+            "activation_function": "torch.nn.modules.linear.Identity", **names,
+        }  # fmt: skip
+        words = list(string.punctuation) if self.skip_punctuation else []
+        filled = {"strategy": "fixed", "attend": True, "length": self.query_length} if self.query_length else None
+        lengths = {
+            "transformer_task": "feature-extraction",
+            "modality_config": {"text": {"method": "forward", "method_output_name": "last_hidden_state"}},
+            "module_output_name": "token_embeddings", "query_expansion": filled,
+            "query_length": max(known.max_query_length, self.query_length), "document_length": known.max_length,
+        }  # fmt: skip
+        home = "sentence_transformers.base.modules"
+        modules: dict[str, tuple[str, dict[str, Any]]] = {
+            f"{home}.transformer.Transformer": ("", lengths),
+            f"{home}.dense.Dense": (DENSE, dense),
+            "sentence_transformers.multi_vector_encoder.modules.multi_vector_mask.MultiVectorMask": (
+                f"2_{MASK}", {"skiplist_words": words, "skiplist_tasks": ["document"], "keep_only_token_ids": None},
+            ),
+            f"{home}.normalize.Normalize": ("3_Normalize", names),
+        }  # fmt: skip
+        with building(Path(folder)) as beside:
+            with quiet():
+                self.network.save_pretrained(beside)
+            written: Any = copy.deepcopy(self.tokenizer)
+            written.model_max_length = known.max_length
+            written.save_pretrained(beside)
+            layout.write_layout(beside, modules, self.prompts, "maxsim", known.max_length, "MultiVectorEncoder")
+            save_file({"linear.weight": self.projection.weight.detach().cpu().contiguous()}, beside / DENSE / WEIGHTS)
+            replace(known, scorer="LateInteraction", arguments={}).write(beside)
+
+    def _said(self) -> tuple[int, bool]:
+        """(tokens that queries are filled up to, whether punctuation is skipped) as the model says."""
+        if self.layout is None:
+            return 32, True
+        wrong = [kind for kind in self.layout.kinds if kind not in KINDS]
+        if wrong or "Dense" not in self.layout.kinds:
+            what = f"a module {wrong[0]}" if wrong else "no Dense"
+            raise ConfigError(
+                f"LateInteraction: {self.source} has {what}; a model of token vectors is Transformer, Dense, {MASK}, Normalize"
+            )
+        filled = self.layout.lengths.get("query_expansion") or {}
+        if filled and (filled.get("strategy"), filled.get("attend")) != ("fixed", True):
+            raise ConfigError(
+                f"LateInteraction: {self.source} fills queries by {filled}; ltr fills them to a fixed length and lets all "
+                "tokens see the mask tokens (attend); set query_length 0, or take another model"
+            )
+        words = (
+            set(self.layout.config(MASK, self.revision).get("skiplist_words") or ())
+            if MASK in self.layout.kinds
+            else set()
+        )
+        if words not in (set(), set(string.punctuation)):
+            raise ConfigError(
+                f"LateInteraction: {self.source} skips {len(words)} words in documents; ltr skips all punctuation, or nothing"
+            )
+        return int(filled.get("length", 0)), bool(words)
+
+    def take_weights(self, folder: str | os.PathLike, device: torch.device | str = "cpu") -> None:
+        super().take_weights(folder, device)
+        weight = self._kept_projection(Path(folder))
+        if weight is not None:
+            self.projection.weight.data.copy_(weight)
+
+    def _kept_projection(self, folder: Path) -> Tensor | None:
+        path = folder / DENSE / WEIGHTS
+        if not path.is_file():
+            return None
+        kept = load_file(path)
+        if list(kept) != ["linear.weight"]:
+            raise DataError(f"{path}: a projection has linear.weight alone, got {', '.join(kept)}")
+        return kept["linear.weight"]
+
+
+def maxsim(queries: Tensor, docs: Tensor) -> Tensor:
+    """[pairs] the sum over a query's tokens of their best cosine with a document's.
+
+    Shape:
+        queries [pairs, query tokens, dim], docs [pairs, document tokens, dim], 0 where there is no token.
+
+    >>> maxsim(torch.eye(2)[None], torch.tensor([[[-1.0, 0.0], [0.0, 0.0]]]))  # -1 + 0, not 0 + 0
+    tensor([-1.])
+    """
+    there = docs.detach().abs().sum(-1) > 0
+    found = torch.bmm(queries, docs.transpose(1, 2)).masked_fill(~there[:, None], -math.inf).amax(-1)
+    return torch.where(there.any(-1, keepdim=True), found, 0).sum(-1)

@@ -1,0 +1,106 @@
+"""What a batch costs: by the scores of its lists, or by those of all its documents for each of its queries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ltr.batch import Lists, TwinLists
+from ltr.errors import ConfigError
+from ltr.losses.base import Loss
+from ltr.losses.engines.row_blocks import Columns
+from ltr.losses.in_batch import in_batch, own_scores
+from ltr.losses.running import dead_share
+from ltr.scorers.base import Scorer
+from ltr.scorers.retrievers.base import Retriever
+from ltr.training.in_batch import columns_of, gathered, gathered_docs
+from ltr.training.scored import labels_of
+
+
+class Cost(NamedTuple):
+    """The cost of a batch.
+
+    Attributes:
+        total: of all lists, with gradient.
+        count: lists that contribute.
+        dead: share of the scores at which the loss's link hardly moves; None for a loss without one.
+        level: mean score of the positives, where lists are compared with the documents of a whole batch; else None.
+        observed: what the scorer says of the batch, to be logged.
+    """
+
+    total: Tensor
+    count: Tensor
+    dead: Tensor | None
+    level: Tensor | None = None
+    observed: Mapping[str, Tensor] = {}
+
+
+def cost_of(scorer: Scorer, loss: Loss, batch: Lists, progress: float = 0.0) -> Cost:
+    """What a batch costs.
+
+    Args:
+        scorer: in training mode.
+        loss: with reduction ``none``.
+        batch: with labels.
+        progress: share of the training that is done, for what a scorer adds to its cost by a schedule.
+
+    Raises:
+        ConfigError: a scorer whose scores are not [lists, docs].
+    """
+    if isinstance(batch, TwinLists) and batch.in_batch and isinstance(scorer, Retriever):
+        return _in_batch(scorer, loss, batch, progress)
+    labels, mask = batch.pad(labels_of(batch)), batch.mask
+    several = scorer.trained_scores(batch)
+    total = torch.stack([_cost(scorer, loss, scores, labels, mask, batch) for scores in several]).mean()
+    count = loss.contributes(labels, mask).sum()
+    seen = scorer.observed(batch, several[0].detach())
+    return Cost(total, count, dead_share(loss, several[0], mask), observed=seen)
+
+
+def _cost(scorer: Scorer, loss: Loss, scores: Tensor, labels: Tensor, mask: Tensor, batch: Lists) -> Tensor:
+    if not isinstance(scores, Tensor) or scores.shape != mask.shape:
+        given = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+        raise ConfigError(
+            f"{type(scorer).__name__}: forward must return scores [lists, docs] {list(mask.shape)}, such as "
+            f"batch.scores(values) of a value for each row, got {given}"
+        )
+    return loss(scores, labels, mask, batch.weights).sum()
+
+
+def _in_batch(scorer: Retriever, loss: Loss, batch: TwinLists, progress: float) -> Cost:
+    queries, own = scorer.encode_queries(batch.queries), scorer.encode_docs(batch.docs)
+    assert batch.keys is not None
+    docs, keys = gathered_docs(own, batch.keys)
+    columns = columns_of(batch, keys)
+    parts = scorer.products(queries, docs)
+    if parts is None:
+        total, count, dead, level = _dense(scorer, loss, queries, docs, columns, batch)
+    else:
+        costs = [in_batch(loss, *part[:2], columns, part.shift, batch.weights) for part in parts]
+        total, count = torch.stack([total for total, _ in costs]).mean(), costs[0][1]
+        scores = own_scores(*(part.detach() for part in parts[0][:2]), columns, parts[0].shift)
+        # the negatives of a whole batch may lie wherever they like: what must move are the positives
+        positive = columns.labels > 0
+        dead, level = dead_share(loss, scores[None], positive[None]), _mean(scores, positive)
+    penalty = scorer.penalty(gathered(queries), docs, progress)
+    return Cost(total if penalty is None else total + penalty * count, count, dead, level)
+
+
+def _dense(scorer: Retriever, loss: Loss, queries: Tensor, docs: Tensor, columns: Columns, batch: TwinLists) -> Cost:
+    """By all scores of queries and documents, for scores that are no products of two vectors."""
+    every = torch.arange(len(docs), device=docs.device)
+    owners = torch.arange(len(queries), device=docs.device).repeat_interleave(len(docs))
+    scores = scorer.scores_of(queries, docs, owners, every.repeat(len(queries))).view(len(queries), len(docs))
+    labels, mask = columns.dense()
+    total = loss(scores, labels, mask, batch.weights).sum()
+    positive = mask & (labels > 0)
+    count = loss.contributes(labels, mask).sum()
+    return Cost(total, count, dead_share(loss, scores, positive), _mean(scores.detach(), positive))
+
+
+def _mean(scores: Tensor, chosen: Tensor) -> Tensor | None:
+    """The mean of the chosen scores; None where there are none."""
+    return scores[chosen].mean() if bool(chosen.any()) else None
