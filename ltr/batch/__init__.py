@@ -3,7 +3,17 @@
 from ltr.batch.features import FeatureLists
 from ltr.batch.lists import Lists
 from ltr.batch.passages import PASSAGES, check_passages
-from ltr.batch.texts import TextLists, TwinLists
+from ltr.batch.texts import DIRECTIONS, QUERY_TO_DOC, TextLists, TwinLists
 from ltr.batch.tokens import TokenRows
 
-__all__ = ["PASSAGES", "FeatureLists", "Lists", "TextLists", "TokenRows", "TwinLists", "check_passages"]
+__all__ = [
+    "DIRECTIONS",
+    "PASSAGES",
+    "QUERY_TO_DOC",
+    "FeatureLists",
+    "Lists",
+    "TextLists",
+    "TokenRows",
+    "TwinLists",
+    "check_passages",
+]

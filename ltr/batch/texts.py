@@ -13,6 +13,11 @@ from ltr.batch.passages import PASSAGES
 from ltr.batch.tokens import TokenRows, check_offsets
 from ltr.errors import ShapeError
 
+QUERY_TO_DOC = ("query_to_doc",)
+#: what in-batch training may compare: a query with documents; beside that with other queries, and its relevant document with
+#: other queries and with other documents
+DIRECTIONS = (*QUERY_TO_DOC, "query_to_query", "doc_to_query", "doc_to_doc")
+
 
 @dataclass
 class TextLists(Lists):
@@ -116,6 +121,7 @@ class TwinLists(Lists):
         relevant_offsets: [lists + 1]; those of list i are ``relevant[relevant_offsets[i]:relevant_offsets[i + 1]]``.
         in_batch: the documents of all lists, those of other processes too, are negatives of every list in training, except
             those that are known to be relevant to its query. Then ``keys`` and ``relevant`` are needed.
+        directions: of ``DIRECTIONS``, what is compared then.
     """
 
     queries: TokenRows = field(default_factory=TokenRows)
@@ -124,6 +130,7 @@ class TwinLists(Lists):
     relevant: Tensor | None = None
     relevant_offsets: Tensor | None = None
     in_batch: bool = False
+    directions: tuple[str, ...] = QUERY_TO_DOC
 
     @property
     def n_rows(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from ltr.errors import DataError, ShapeError
 from ltr.links.autograd import widened
 from ltr.losses.base import Loss, full_precision
-from ltr.losses.engines.row_blocks import BLOCK, Columns, RowCosts, in_blocks, rows_of, spans
+from ltr.losses.engines.row_blocks import BLOCK, Columns, Pair, RowCosts, in_blocks, rows_of, spans
 from ltr.losses.running import RunningCenter
 
 
@@ -22,6 +23,7 @@ def in_batch(
     shift: Tensor | None = None,
     weights: Tensor | None = None,
     block: int = BLOCK,
+    beside: Sequence[Pair] = (),
 ) -> tuple[Tensor, Tensor]:
     """A loss on the scores of queries with all documents of a batch, which are the products of their vectors.
 
@@ -38,6 +40,8 @@ def in_batch(
         shift: [] what is added to all products.
         weights: [lists] by which costs are multiplied.
         block: scores at once, about; changes time and memory alone.
+        beside: more vectors [lists, dim] and [others, dim] whose products stand behind those of queries and documents, as
+            further columns.
 
     Returns:
         The sum of the lists' costs, and how many lists contribute.
@@ -52,10 +56,11 @@ def in_batch(
             f"{name}: queries and docs must be vectors [lists, dim] and [docs, dim], got {list(queries.shape)} and "
             f"{list(docs.shape)}"
         )
-    if (len(queries), len(docs)) != (len(columns), columns.n_docs):
+    n_docs = len(docs) + sum(len(others) for _, others in beside)
+    if (len(queries), n_docs) != (len(columns), columns.n_docs):
         raise ShapeError(
             f"{name}: columns of {len(columns)} lists and {columns.n_docs} documents need as many vectors, got "
-            f"{len(queries)} and {len(docs)}"
+            f"{len(queries)} and {n_docs}"
         )
     for what, vectors in (("queries", queries), ("docs", docs)):
         if not bool(vectors.detach().sum().isfinite()):
@@ -64,12 +69,13 @@ def in_batch(
                 f"{name}: vectors must be finite, got NaN or infinite numbers in {what} {at}; lower the rate"
             )
     with full_precision(queries):
-        queries, docs = widened(queries), widened(docs)
-        observe(loss, queries.detach(), docs.detach(), columns, shift, block)
+        pairs = [(widened(mine), widened(others)) for mine, others in ((queries, docs), *beside)]
+        observe(loss, [(mine.detach(), others.detach()) for mine, others in pairs], columns, shift, block)
         costs, scale = row_costs_of(loss)
         if scale != 1:
-            queries, shift = queries * scale, None if shift is None else shift * scale
-        return in_blocks(queries, docs, columns, costs, shift, weights, block)
+            pairs = [(mine * scale, others) for mine, others in pairs]
+            shift = None if shift is None else shift * scale
+        return in_blocks(pairs, columns, costs, shift, weights, block)
 
 
 def row_costs_of(loss: Loss) -> tuple[RowCosts, float]:
@@ -86,20 +92,20 @@ def row_costs_of(loss: Loss) -> tuple[RowCosts, float]:
 
 
 @torch.no_grad()
-def observe(loss: Loss, queries: Tensor, docs: Tensor, columns: Columns, shift: Tensor | None, block: int) -> None:
+def observe(loss: Loss, pairs: Sequence[Pair], columns: Columns, shift: Tensor | None, block: int) -> None:
     """Let running centres see the scores once."""
     centers = [part for part in loss.children() if isinstance(part, RunningCenter) and part.training]
     if not centers:
         return
     if all(center.of == "positives" for center in centers):
-        scores = own_scores(queries, docs, columns, shift)
+        scores = own_scores(*pairs[0], columns, shift)
         for center in centers:
             center.observe(scores[None], labels=columns.labels[None])
         return
     for center in centers:
         quantiles = [
             rows.scores.masked_fill(~rows.mask, torch.nan).nanquantile(center.quantile, dim=1)
-            for rows in (rows_of(queries, docs, shift, columns, *span) for span in spans(columns, block))
+            for rows in (rows_of(pairs, shift, columns, *span) for span in spans(columns, block))
         ]
         center.move(torch.cat(quantiles).mean(), len(columns) * columns.n_docs)
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ltr.batch import Lists, TwinLists
+from ltr.batch import DIRECTIONS, QUERY_TO_DOC, Lists, TwinLists
 from ltr.errors import ConfigError
 from ltr.losses.base import Loss
 from ltr.losses.engines.row_blocks import Columns
@@ -16,7 +16,7 @@ from ltr.losses.in_batch import in_batch, own_scores
 from ltr.losses.running import dead_share
 from ltr.scorers.base import Scorer
 from ltr.scorers.retrievers.base import Retriever
-from ltr.training.in_batch import columns_of, gathered, gathered_docs
+from ltr.training.in_batch import columns_of, first_positives, gathered, gathered_docs, widened_columns
 from ltr.training.scored import labels_of
 
 
@@ -76,10 +76,20 @@ def _in_batch(scorer: Retriever, loss: Loss, batch: TwinLists, progress: float) 
     docs, keys = gathered_docs(own, batch.keys)
     columns = columns_of(batch, keys)
     parts = scorer.products(queries, docs)
+    if parts is None and batch.directions != QUERY_TO_DOC:
+        raise ConfigError(
+            f"{type(scorer).__name__}: its scores are no products of vectors, and sampling.directions other than query_to_doc "
+            "need such; leave directions out"
+        )
     if parts is None:
         total, count, dead, level = _dense(scorer, loss, queries, docs, columns, batch)
     else:
-        costs = [in_batch(loss, *part[:2], columns, part.shift, batch.weights) for part in parts]
+        pairs, whole = _beside(batch, queries, docs, columns)
+        others = [scorer.products(mine, theirs) or [] for mine, theirs in pairs]
+        costs = [
+            in_batch(loss, *part[:2], whole, part.shift, batch.weights, beside=[pair[at][:2] for pair in others])
+            for at, part in enumerate(parts)
+        ]
         total, count = torch.stack([total for total, _ in costs]).mean(), costs[0][1]
         scores = own_scores(*(part.detach() for part in parts[0][:2]), columns, parts[0].shift)
         # the negatives of a whole batch may lie wherever they like: what must move are the positives
@@ -87,6 +97,21 @@ def _in_batch(scorer: Retriever, loss: Loss, batch: TwinLists, progress: float) 
         dead, level = dead_share(loss, scores[None], positive[None]), _mean(scores, positive)
     penalty = scorer.penalty(gathered(queries), docs, progress)
     return Cost(total if penalty is None else total + penalty * count, count, dead, level)
+
+
+def _beside(
+    batch: TwinLists, queries: Tensor, docs: Tensor, columns: Columns
+) -> tuple[list[tuple[Tensor, Tensor]], Columns]:
+    """(vectors that are compared beside queries and documents, what is compared in all)."""
+    others = [one for one in DIRECTIONS[1:] if one in batch.directions]
+    if not others:
+        return [], columns
+    first = first_positives(columns)
+    every, positives = gathered(queries), docs[first]
+    pairs = {"query_to_query": (queries, every), "doc_to_query": (positives, every), "doc_to_doc": (positives, docs)}
+    chosen = [pairs[one] for one in others]
+    sizes = [len(theirs) for _, theirs in chosen]
+    return chosen, widened_columns(batch, columns, first, sizes, [one == "doc_to_doc" for one in others])
 
 
 def _dense(scorer: Retriever, loss: Loss, queries: Tensor, docs: Tensor, columns: Columns, batch: TwinLists) -> Cost:

@@ -13,7 +13,7 @@ from ltr.errors import ConfigError, Interrupted
 from ltr.io.files import replacing
 from ltr.io.trec import Run, read_run, write_run
 from ltr.metrics import best_weight
-from ltr.settings.texts import ModelSettings
+from ltr.settings import ModelSettings, TwinSettings
 from ltr.training.module import RankingModule
 from ltr.training.run import records
 from ltr.training.run.results import Results
@@ -119,7 +119,8 @@ def _choose_interpolation(data: RankingData, run: RunFolder) -> float | None:
     assert part.qrels is not None
     weight, value = best_weight(part.first, dev, part.qrels, run.monitor)
     best = run.folder / "best"
-    replace(ModelSettings.read(best), interpolation=weight).write(best)
+    kind = ModelSettings if data.apart is None else TwinSettings
+    replace(kind.read(best), interpolation=weight).write(best)
     log.info("interpolation: first stage's weight %.2f gives dev/%s %.4f", weight, run.monitor, value)
     return weight
 

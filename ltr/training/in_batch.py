@@ -40,6 +40,63 @@ def columns_of(batch: TwinLists, keys: Tensor) -> Columns:
     return Columns(len(keys), batch.list_offsets, places, labels_of(batch), offsets, known[found])
 
 
+def first_positives(columns: Columns) -> Tensor:
+    """[lists] column of the first positive entry of each list; of the first entry where none is positive."""
+    entries = torch.arange(len(columns.places), device=columns.places.device)
+    owners = torch.arange(len(columns), device=entries.device).repeat_interleave(columns.list_offsets.diff())
+    ranked = torch.where(columns.labels > 0, entries, entries + len(entries))
+    best = torch.full((len(columns),), 2 * len(entries), device=entries.device)
+    return columns.places[best.scatter_reduce_(0, owners, ranked, "amin") % max(1, len(entries))]
+
+
+def widened_columns(
+    batch: TwinLists, columns: Columns, first: Tensor, sizes: list[int], of_docs: list[bool]
+) -> Columns:
+    """Columns with further ones behind them: other queries, or documents as compared with a list's first positive.
+
+    Left out are a list's own query and those to which its first positive is relevant, too; and of documents those of its
+    own list and those that are known to be relevant to its query.
+
+    Args:
+        batch: the lists of this process.
+        columns: the documents.
+        first: [lists] column of each list's first positive.
+        sizes: numbers of further columns, part by part.
+        of_docs: whether a part is documents; else it is the queries of all processes.
+    """
+    lists = torch.arange(len(batch), device=first.device)
+    entries = lists.repeat_interleave(columns.list_offsets.diff())
+    known = lists.repeat_interleave(columns.hidden_offsets.diff())
+    before = lists_before(len(batch))
+    # the queries of all processes and the columns that are relevant to them
+    asking = gathered(torch.cat([entries[columns.labels > 0], known]) + before)
+    relevant = gathered(torch.cat([columns.places[columns.labels > 0], columns.hidden]))
+    same = (first[:, None] == relevant[None]).nonzero()
+    own, others = torch.stack([lists, lists + before], 1), torch.stack([same[:, 0], asking[same[:, 1]]], 1)
+    queries = torch.cat([own, others]).unique(dim=0)
+    hidden = torch.stack([known, columns.hidden], 1)
+    docs = torch.cat([torch.stack([entries, columns.places], 1), hidden])
+    pairs, start = [hidden], columns.n_docs
+    for size, is_docs in zip(sizes, of_docs, strict=True):
+        part = docs if is_docs else queries
+        pairs.append(torch.stack([part[:, 0], part[:, 1] + start], 1))
+        start += size
+    whole = torch.cat(pairs)
+    whole = whole[whole[:, 0].argsort(stable=True)]
+    counts = torch.bincount(whole[:, 0], minlength=len(batch))
+    offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    return Columns(start, columns.list_offsets, columns.places, columns.labels, offsets, whole[:, 1])
+
+
+def lists_before(own: int) -> int:
+    """Lists of the processes before this one, which has ``own``."""
+    if not distributed():
+        return 0
+    counts: list[int] = [0] * dist.get_world_size()
+    dist.all_gather_object(counts, own)
+    return sum(counts[: dist.get_rank()])
+
+
 def gathered_docs(docs: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
     """(vectors, keys) of the documents of all processes, each document once; gradients go back to whoever encoded it."""
     vectors, numbers = gathered(docs), gathered(keys)

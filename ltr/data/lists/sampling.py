@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ltr.batch import DIRECTIONS, QUERY_TO_DOC
 from ltr.data.lists.ragged import Ragged
 from ltr.errors import ConfigError
 from ltr.io.offsets import offsets_of, spans
@@ -16,6 +17,8 @@ from ltr.io.offsets import offsets_of, spans
 #: lists drawn at a time: bounds the memory of a draw, which then stays in the processor's cache (1.4 x at 44,000 x 100
 #: over chunks of 8192)
 CHUNK = 1024
+#: settings that came later, and where they change nothing
+LATER = (("in_batch", False), ("directions", QUERY_TO_DOC))
 #: random documents drawn beyond need, since some are relevant or drawn already
 SPARE = 8
 
@@ -40,6 +43,9 @@ class Sampling:
         in_batch: the documents of all lists of a batch are negatives of every list, except those that are known to be
             relevant to its query; for scorers that read queries and documents apart. A list may then hold relevant
             documents alone (``docs_per_list`` 1), and larger batches have more negatives.
+        directions: what is compared in a batch, in one list for each query: ``query_to_doc``, always; the query with the
+            other queries (``query_to_query``); its first relevant document with them (``doc_to_query``) and with other
+            documents (``doc_to_doc``).
     """
 
     docs_per_list: int | None = 8
@@ -50,8 +56,18 @@ class Sampling:
     random: float = 0.0
     random_pool: int = 100_000
     in_batch: bool = False
+    directions: tuple[str, ...] = QUERY_TO_DOC
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "directions", tuple(self.directions))
+        unknown = [one for one in self.directions if one not in DIRECTIONS]
+        if unknown or QUERY_TO_DOC[0] not in self.directions:
+            raise ConfigError(
+                f"Sampling: directions must be query_to_doc and others of {', '.join(DIRECTIONS[1:])}, got "
+                f"{list(self.directions)}"
+            )
+        if self.directions != QUERY_TO_DOC and not self.in_batch:
+            raise ConfigError(f"Sampling: directions {list(self.directions)} need in_batch, which is false")
         least = 1 if self.in_batch else 2
         if self.docs_per_list is not None and self.docs_per_list < least:
             raise ConfigError(
@@ -79,7 +95,7 @@ class Sampling:
     @property
     def facts(self) -> dict[str, Any]:
         """The settings as plain values; those that came later are left out where they change nothing."""
-        return {name: value for name, value in asdict(self).items() if (name, value) != ("in_batch", False)}
+        return {name: value for name, value in asdict(self).items() if (name, value) not in LATER}
 
     @property
     def needs_candidates(self) -> bool:

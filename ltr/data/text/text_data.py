@@ -172,7 +172,7 @@ class TextData(RankingData):
             if name not in self._encoders:
                 args = self._part(name), self._tokenizer, self.max_length, self.max_query_length
                 if self.apart is not None:
-                    self._encoders[name] = twin_encoder(*args, self.apart, self.sampling.in_batch)
+                    self._encoders[name] = twin_encoder(*args, self.apart, self.sampling)
                     continue
                 plain = name == "train" or self.reading.passages == "first"
                 self._encoders[name] = encoder_of(*args) if plain else passage_encoder(*args, self.reading)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ltr.batch import TwinLists
+from ltr.batch import QUERY_TO_DOC, TwinLists
 from ltr.data.lists.ragged import Ragged
-from ltr.data.lists.sampling import Drawn
+from ltr.data.lists.sampling import Drawn, Sampling
 from ltr.data.text.parts import EvalPart, TrainPart
 from ltr.data.tokens.encoder import ListEncoder, texts_of
 from ltr.data.tokens.twins import RowTemplate
@@ -25,10 +25,12 @@ class TwinEncoder(ListEncoder):
         template: what stands around a text.
         relevant: the documents that are known to be relevant to each entry's query, where the documents of a batch are
             negatives of all its lists; None where they are not.
+        directions: what is compared then.
     """
 
     template: RowTemplate
     relevant: Ragged | None = None
+    directions: tuple[str, ...] = QUERY_TO_DOC
 
     def __getitem__(self, lists: Drawn) -> TwinLists:
         numbers, rows = np.unique(lists.docs, return_inverse=True)
@@ -44,6 +46,7 @@ class TwinEncoder(ListEncoder):
         )
         if self.relevant is not None:
             known = self.relevant.take(lists.entries)
+            batch.directions = self.directions
             batch.in_batch, batch.keys = True, torch.from_numpy(numbers.astype(np.int64))
             batch.relevant = torch.from_numpy(known.values.astype(np.int64))
             batch.relevant_offsets = torch.from_numpy(known.offsets.astype(np.int64))
@@ -63,7 +66,7 @@ def twin_encoder(
     max_length: int,
     max_query_length: int,
     prompts: Prompts,
-    in_batch: bool = False,
+    sampling: Sampling | None = None,
 ) -> TwinEncoder:
     """The encoder of a part whose queries and documents are read apart, each behind its prompt.
 
@@ -73,8 +76,10 @@ def twin_encoder(
         max_length: tokens of a document's row.
         max_query_length: tokens of a query's row.
         prompts: what stands before a text.
-        in_batch: whether the documents of a batch are negatives of all its lists.
+        sampling: how training lists are made.
     """
     given = texts_of(part, tokenizer, max_length, max_query_length, prompts)
-    relevant = part.pool.relevant if in_batch and isinstance(part, TrainPart) else None
-    return TwinEncoder(**given, template=RowTemplate.of(tokenizer), relevant=relevant)
+    template = RowTemplate.of(tokenizer)
+    if sampling is None or not sampling.in_batch or not isinstance(part, TrainPart):
+        return TwinEncoder(**given, template=template)
+    return TwinEncoder(**given, template=template, relevant=part.pool.relevant, directions=sampling.directions)

@@ -6,7 +6,7 @@ computed, and what they mean for queries and documents is added up, before the n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -118,9 +118,12 @@ class Rows:
 RowCosts = Callable[[Rows], tuple[Tensor, Tensor, Tensor]]
 
 
+#: [lists, dim] and [docs, dim] vectors whose products are scores
+Pair = tuple[Tensor, Tensor]
+
+
 def in_blocks(
-    queries: Tensor,
-    docs: Tensor,
+    pairs: Sequence[Pair],
     columns: Columns,
     costs: RowCosts,
     shift: Tensor | None = None,
@@ -132,20 +135,21 @@ def in_blocks(
     Gradients are computed along with the costs, so that nothing but they is kept.
 
     Args:
-        queries: [lists, dim] float32.
-        docs: [docs, dim] float32.
+        pairs: vectors whose products are scores; those of several pairs stand side by side.
         columns: what is compared.
         costs: of a block of rows.
         shift: [] what is added to all products.
         weights: [lists] by which costs are multiplied.
         block: scores at once, about.
     """
-    return _RowBlocks.apply(queries, docs, shift, (columns, costs, weights, block))
+    flat = [vectors for pair in pairs for vectors in pair]
+    return _RowBlocks.apply(shift, (columns, costs, weights, block), *flat)
 
 
-def rows_of(queries: Tensor, docs: Tensor, shift: Tensor | None, columns: Columns, start: int, stop: int) -> Rows:
+def rows_of(pairs: Sequence[Pair], shift: Tensor | None, columns: Columns, start: int, stop: int) -> Rows:
     """The block of rows ``start`` to ``stop``."""
-    scores = queries[start:stop] @ docs.T
+    several = [queries[start:stop] @ docs.T for queries, docs in pairs]
+    scores = several[0] if len(several) == 1 else torch.cat(several, 1)
     if shift is not None:
         scores += shift
     parts = []
@@ -166,26 +170,30 @@ class _RowBlocks(torch.autograd.Function):
     """See ``in_blocks``."""
 
     @staticmethod
-    def forward(ctx: Any, queries: Tensor, docs: Tensor, shift: Tensor | None, given: tuple) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, shift: Tensor | None, given: tuple, *flat: Tensor) -> tuple[Tensor, Tensor]:
         columns, costs, weights, block = given
-        to_queries, to_docs = torch.empty_like(queries), torch.zeros_like(docs)
-        to_shift = queries.new_zeros(()) if shift is not None else None
-        total, count = queries.new_zeros((), dtype=torch.float64), queries.new_zeros((), dtype=torch.int64)
+        pairs = list(zip(flat[::2], flat[1::2], strict=True))
+        gradients = [torch.empty_like(v) if at % 2 == 0 else torch.zeros_like(v) for at, v in enumerate(flat)]
+        to_shift = flat[0].new_zeros(()) if shift is not None else None
+        total, count = flat[0].new_zeros((), dtype=torch.float64), flat[0].new_zeros((), dtype=torch.int64)
         for start, stop in spans(columns, block):
-            found, gradient, keep = costs(rows_of(queries, docs, shift, columns, start, stop))
+            found, gradient, keep = costs(rows_of(pairs, shift, columns, start, stop))
             if weights is not None:
                 found = found * weights[start:stop]
                 gradient = gradient.mul_(weights[start:stop, None])
             total += found.sum()
             count += keep.sum()
-            torch.mm(gradient, docs, out=to_queries[start:stop])
-            to_docs.addmm_(gradient.T, queries[start:stop])
             if to_shift is not None:
                 to_shift += gradient.sum()
-        ctx.save_for_backward(to_queries, to_docs, to_shift)
+            parts = [gradient] if len(pairs) == 1 else gradient.split([len(docs) for _, docs in pairs], 1)
+            for at, ((queries, docs), part) in enumerate(zip(pairs, parts, strict=True)):
+                torch.mm(part, docs, out=gradients[2 * at][start:stop])
+                gradients[2 * at + 1].addmm_(part.T, queries[start:stop])
+        ctx.save_for_backward(to_shift, *gradients)
         ctx.mark_non_differentiable(count)
-        return total.to(queries.dtype), count
+        return total.to(flat[0].dtype), count
 
     @staticmethod
     def backward(ctx: Any, outer: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        return *(None if part is None else part * outer for part in ctx.saved_tensors), None
+        to_shift, *gradients = (None if part is None else part * outer for part in ctx.saved_tensors)
+        return to_shift, None, *gradients

@@ -1,0 +1,49 @@
+"""The script that measures retrievers: all ways run, the fastest counts, and what it compares with what."""
+
+from __future__ import annotations
+
+import subprocess
+from types import SimpleNamespace
+
+import pytest
+
+from tests.benchmarks.conftest import run_here
+from tests.tiny_model import save_tiny
+
+
+def test_all_parts_run_and_are_kept(measured_here, tmp_path, monkeypatch):
+    pytest.importorskip("sentence_transformers")
+    import retrieval
+
+    # in this process, which has imported torch already
+    here = SimpleNamespace(run=run_here, TimeoutExpired=subprocess.TimeoutExpired)
+    monkeypatch.setattr(retrieval, "subprocess", here)
+    model = save_tiny(tmp_path / "tiny")
+    result, printed = measured_here(retrieval, "--quick", "--model", str(model))
+    assert not [case for case in result["cases"] if "failed" in case]
+    ways = [(case["part"], case["way"]) for case in result["cases"]]
+    assert ways == [
+        *(("losses", way) for way in retrieval.LOSS_WAYS),
+        *(("train", way) for way in retrieval.CACHED_WAYS),
+        *(("encode", way) for way in retrieval.TRAIN_WAYS),
+        *(("train", way) for way in retrieval.TRAIN_WAYS),
+    ]
+    assert all(case["ms"] > 0 and case["peak_mb"] >= 0 for case in result["cases"])
+    cosines = {case["way"]: case["cosine"] for case in result["cases"] if case["part"] == "encode"}
+    assert cosines["ltr fp32"] > 0.99999
+    assert cosines["ltr bf16"] > 0.99
+    assert "train cached" in printed
+
+
+def test_a_way_is_compared_with_the_first_of_its_group(speed):
+    import retrieval
+
+    base = {"part": "train", "queries": 4, "base": "a"}
+    found = [
+        {**base, "way": "a", "ms": 10.0, "peak_mb": 100.0},
+        {**base, "way": "b", "ms": 5.0, "peak_mb": 50.0},
+        {**base, "way": "c", "failed": "no end within 5 s"},
+    ]
+    lines = retrieval.rows(found)
+    assert [(line["x"], line["x MB"]) for line in lines] == [(1.0, 1.0), (0.5, 0.5), (None, None)]
+    assert lines[2]["way"] == "c (no end within 5 s)"
