@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -50,11 +51,15 @@ def check_ids(run: Run) -> None:
 
 
 def check_judged(qrels: Mapping[str, Mapping[str, int]]) -> None:
-    """Raise DataError for an id of judgements that could not be read again from a TREC file."""
+    """Raise DataError for an id or a grade of judgements that could not be read again from a TREC file."""
     for query_id, docs in qrels.items():
         _check("judgements: query", query_id, query_fault)
-        for doc_id in docs:
+        for doc_id, grade in docs.items():
             _check("judgements: document", doc_id)
+            if not isinstance(grade, Integral) and not (isinstance(grade, Real) and float(grade).is_integer()):
+                raise DataError(
+                    f"judgements: query {query_id}, document {doc_id}: the grade must be a whole number, got {grade!r}"
+                )
 
 
 def _check(who: str, name: str, wrong_with: Callable[[str], str] = fault) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from numbers import Integral, Real
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -68,11 +69,22 @@ class Run:
         self._refuse_duplicates()
 
     @classmethod
-    def from_dict(cls, scores: Mapping[str, Mapping[str, float]], name: str = "run") -> Run:
-        """A run from ``{query id: {document id: score}}``. Raises DataError on a score that is not finite."""
+    def from_dict(cls, scores: Mapping[Any, Mapping[Any, float]], name: str = "run") -> Run:
+        """A run from ``{query id: {document id: score}}``; ids that are whole numbers become text.
+
+        Raises:
+            DataError: for anything else, and for a score that is no finite number.
+        """
+        scores = with_text_ids(scores, f"run {name}: a run", "score", "ltr.io.trec.read_run")
         offsets = offsets_of(np.array([*map(len, scores.values())], np.int64))
         docs = [doc_id for listed in scores.values() for doc_id in listed]
         values = [score for listed in scores.values() for score in listed.values()]
+        if not all(issubclass(kind, Real) for kind in set(map(type, values))):
+            at = next(i for i, score in enumerate(values) if not isinstance(score, Real))
+            query_id = list(scores)[int(np.searchsorted(offsets, at, "right")) - 1]
+            raise DataError(
+                f"run {name}: query {query_id}, document {docs[at]}: a score must be a number, got {values[at]!r}"
+            )
         return cls(list(scores), offsets, docs, values, name)
 
     def __len__(self) -> int:
@@ -162,6 +174,41 @@ class Run:
     def _entry(self, at: int) -> str:
         query = self.query_ids[int(np.searchsorted(self.offsets, at, "right")) - 1]
         return f"query {query}, document {as_text(self.doc_bytes[at : at + 1])[0]}"
+
+
+def with_text_ids(given: Any, what: str, value: str, reader: str) -> dict[str, dict[str, Any]]:
+    """``{query id: {document id: value}}`` with ids as text: what was given, where its ids are text already.
+
+    Args:
+        given: what a caller gives; ids may be text or whole numbers.
+        what: it is, for the error.
+        value: what stands for each document, for the error.
+        reader: what reads a file of these, for those who give its name.
+
+    Raises:
+        DataError: for anything of another form, or an id that stands there as text and as a number.
+    """
+    form = f"{what} must be {{query id: {{document id: {value}}}}}"
+    if not isinstance(given, Mapping):
+        raise DataError(f"{form}, got {type(given).__name__} {given!r:.60}; {reader} reads a file")
+    for query_id, docs in given.items():
+        if not isinstance(docs, Mapping):
+            raise DataError(f"{form}, got {docs!r:.60} for query {query_id}")
+    if {*map(type, given), *(kind for docs in given.values() for kind in set(map(type, docs)))} <= {str}:
+        return given  # type: ignore[return-value]
+    queries = _as_text(given, f"{what}: query")
+    return {q: _as_text(docs, f"{what}: query {q}: document") for q, docs in queries.items()}
+
+
+def _as_text(given: Mapping[Any, Any], where: str) -> dict[str, Any]:
+    texts: dict[str, Any] = {}
+    for name, value in given.items():
+        if not isinstance(name, str) and (not isinstance(name, Integral) or isinstance(name, bool)):
+            raise DataError(f"{where} ids must be text or whole numbers, got {name!r}")
+        if str(name) in texts:
+            raise DataError(f"{where} {name} stands there as text and as a number; keep one")
+        texts[str(name)] = value
+    return texts
 
 
 def _writable(array: np.ndarray) -> np.ndarray:

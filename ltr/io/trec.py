@@ -19,7 +19,7 @@ from ltr.io.files import replacing
 from ltr.io.ids import LONGEST_ID, check_ids, check_judged, fault, shown
 from ltr.io.offsets import offsets_of
 from ltr.io.parsing.run_lines import Columns, read_columns, refuse_heavy
-from ltr.io.runs import Run
+from ltr.io.runs import Run, with_text_ids
 from ltr.io.sources import BROKEN, Source
 
 #: judgements: query id -> document id -> grade; a negative grade (spam, not assessable) counts as not judged
@@ -223,6 +223,8 @@ def write_run(path: str | os.PathLike, run: Run, tag: str | None = None) -> None
     Raises:
         DataError: for an id with white space or of more than 1024 bytes, which no reader would take.
     """
+    if not isinstance(run, Run):
+        raise DataError(f"write_run: a run is needed, got {type(run).__name__} {run!r:.60}; Run.from_dict makes one")
     tag = "_".join((tag or run.name).split()) or "run"
     check_ids(run)
     with plain_or_compressed(path) as file, np.errstate(over="ignore"):  # beyond float32 a score is written in full
@@ -306,12 +308,14 @@ def write_qrels(path: str | os.PathLike, qrels: Mapping[str, Mapping[str, int]])
     """Write judgements in TREC form (beside, then renamed; compressed when the name ends in .gz).
 
     Raises:
-        DataError: for an id with white space or of more than 1024 bytes, which no reader would take.
+        DataError: for an id with white space or of more than 1024 bytes, or a grade that is no whole number, which no reader
+            would take.
     """
+    qrels = with_text_ids(qrels, "judgements", "grade", "ltr.io.trec.read_qrels")
     check_judged(qrels)
     with plain_or_compressed(path) as file:
         for query_id, docs in qrels.items():
-            file.writelines(f"{query_id} 0 {doc_id} {grade}\n" for doc_id, grade in docs.items())
+            file.writelines(f"{query_id} 0 {doc_id} {int(grade)}\n" for doc_id, grade in docs.items())
 
 
 def qrels_from(records: Iterable) -> Qrels:

@@ -64,7 +64,8 @@ class Evaluation:
             if measure.kind.gain != "binary":
                 gains.setdefault(measure.kind.gain, []).append(str(measure))
         levels = sorted({measure.level for measure in kinds})
-        level = f">= {levels[0]}" if len(levels) == 1 else ">= 1, or what -l says"
+        of_level = {n: [str(measure) for measure in kinds if measure.level == n] for n in levels}
+        level = ", ".join(f">= {n}" + f" ({', '.join(names)})" * (len(levels) > 1) for n, names in of_level.items())
         without = {n: len(self.without_relevant.get(n, [])) for n in levels}
         counts = [f"{count} (grade >= {n})" if len(levels) > 1 else f"{count}" for n, count in without.items()]
         parts = [

@@ -14,6 +14,7 @@ from ltr.io.names import suggestion
 from ltr.io.runs import Run, as_bytes, keys
 from ltr.io.trec import Qrels
 from ltr.metrics.engine import evaluate
+from ltr.metrics.inputs import as_run
 from ltr.metrics.measures.measure import Measure
 
 #: steps of weights that are tried, the finest first, and how many mixtures one search tries at most
@@ -196,6 +197,7 @@ def fuse(
     chosen = _method(method)
     values = _parameter(method, chosen, parameter)
     given = _weights(method, chosen, weights, len(runs))
+    runs = list(map(as_run, runs))
     joined = joined_of(runs, method, norm)
     return joined.run(chosen.fused(joined, given, values), name or f"{method} {' + '.join(run.name for run in runs)}")
 
@@ -207,6 +209,7 @@ def joined_of(runs: Sequence[Run], method: str, norm: str) -> Joined:
     if norm not in NORMS:
         raise ConfigError(f"fuse: no norm {norm!r}; {suggestion(norm, NORMS)}")
     by_rank = _method(method).by_rank
+    runs = list(map(as_run, runs))
     return Joined.of(runs, [run.scores if by_rank else NORMS[norm](run) for run in runs])
 
 
@@ -234,6 +237,7 @@ def interpolate(first: Run, second: Run, weight: float, name: str | None = None)
     """
     if not 0 <= weight <= 1:
         raise ConfigError(f"interpolate: the weight of the first run must be in [0, 1], got {weight}")
+    first, second = as_run(first), as_run(second)
     title = name or f"{weight:.4g} {first.name} + {1 - weight:.4g} {second.name}"
     return fuse([first, second], "wsum", weights=[weight, 1 - weight], name=title)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ltr.errors import DataError
 from ltr.io.ids import shown
-from ltr.io.runs import Run
+from ltr.io.runs import Run, with_text_ids
 from ltr.io.trec import LARGEST_GRADE, Qrels
 from ltr.metrics.measures.lists import JudgedLists
 from ltr.metrics.measures.measure import Measure
@@ -32,14 +32,7 @@ def as_run(run: Run | Mapping[Any, Mapping[Any, float]]) -> Run:
     """
     if isinstance(run, Run):
         return run
-    listed = _texts(run, "a run", "score", "ltr.io.trec.read_run")
-    for query_id, docs in listed.items():
-        for doc_id, score in docs.items():
-            if not isinstance(score, Real):
-                raise DataError(
-                    f"evaluate: query {query_id}, document {doc_id}: a score must be a number, got {score!r}"
-                )
-    return Run.from_dict(listed)
+    return Run.from_dict(run)
 
 
 def as_qrels(qrels: Mapping[Any, Mapping[Any, int]], chosen: list[Measure]) -> Qrels:
@@ -49,7 +42,7 @@ def as_qrels(qrels: Mapping[Any, Mapping[Any, int]], chosen: list[Measure]) -> Q
         DataError: for anything but ``{query id: {document id: grade}}``, a grade that is no whole number, or one that a
             measure would make infinite or round.
     """
-    judged = _texts(qrels, "judgements", "grade", "ltr.io.trec.read_qrels")
+    judged = with_text_ids(qrels, "evaluate: judgements", "grade", "ltr.io.trec.read_qrels")
     if not judged:
         raise DataError("evaluate: there are no judgements; give at least one judged query")
     powers = [str(measure) for measure in chosen if measure.kind.gain == "2^grade - 1"]
@@ -80,31 +73,6 @@ def _check_grade(where: str, grade: Any, largest: int, powers: list[str]) -> Non
     if not -LARGEST_GRADE <= grade <= largest:  # type: ignore[operator]
         whose = f"{powers[0]} has the gain 2^grade - 1" if powers else "it is computed with as float64"
         raise DataError(f"{where}: a grade can be {largest} at most, as {whose}; got {shown(str(grade))}")
-
-
-def _texts(given: Any, what: str, value: str, reader: str) -> dict[str, dict[str, Any]]:
-    """``{query: {document: value}}`` with ids as text: what was given, where its ids are text already."""
-    form = f"evaluate: {what} must be {{query id: {{document id: {value}}}}}"
-    if not isinstance(given, Mapping):
-        raise DataError(f"{form}, got {type(given).__name__} {given!r:.60}; {reader} reads a file")
-    for query_id, docs in given.items():
-        if not isinstance(docs, Mapping):
-            raise DataError(f"{form}, got {docs!r:.60} for query {query_id}")
-    if {*map(type, given), *(kind for docs in given.values() for kind in set(map(type, docs)))} <= {str}:
-        return given  # type: ignore[return-value]
-    queries = _as_text(given, f"evaluate: {what}: query")
-    return {q: _as_text(docs, f"evaluate: {what}: query {q}: document") for q, docs in queries.items()}
-
-
-def _as_text(given: Mapping[Any, Any], where: str) -> dict[str, Any]:
-    by_text: dict[str, Any] = {}
-    for name, value in given.items():
-        if not isinstance(name, str) and (not isinstance(name, Integral) or isinstance(name, bool)):
-            raise DataError(f"{where} ids must be text or whole numbers, got {name!r}")
-        if str(name) in by_text:
-            raise DataError(f"{where} {name} stands there as text and as a number; keep one")
-        by_text[str(name)] = value
-    return by_text
 
 
 def differing(ours: Iterable[str], theirs: Iterable[str]) -> str | None:

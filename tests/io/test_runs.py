@@ -178,3 +178,28 @@ def test_few_keys_are_sorted_to_find_those_that_occur_twice(monkeypatch):
     key = runs.keys(runs.as_bytes([str(i) for i in range(20_000)]), np.repeat(np.arange(20), 1000))
     assert len(runs._twice(key)) == 0
     assert sum(sorted_keys) < 0.15 * len(key)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            "run.trec",
+            r"a run must be {query id: {document id: score}}, got str 'run.trec'; ltr.io.trec.read_run reads a file",
+        ),
+        ({"q": ["a"]}, r"a run must be {query id: {document id: score}}, got \['a'\] for query q"),
+        (
+            {"p": {}, "q": {"a": 1, "b": "x"}, "r": {"a": None}},
+            "query q, document b: a score must be a number, got 'x'",
+        ),
+        ({1: {}, "1": {}}, "a run: query 1 stands there as text and as a number; keep one"),
+        ({True: {}}, "a run: query ids must be text or whole numbers, got True"),
+    ],
+)
+def test_what_is_no_table_of_scores_is_refused(given, message):
+    with pytest.raises(DataError, match=f"^run r: {message}"):
+        Run.from_dict(given, "r")
+
+
+def test_ids_that_are_numbers_become_text():
+    assert Run.from_dict({1: {np.int64(7): 2, 8: 1.0}}).to_dict() == {"1": {"7": 2.0, "8": 1.0}}

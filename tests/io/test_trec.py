@@ -422,3 +422,22 @@ def test_judgements_of_a_data_set():
     for grade in (0.5, float("nan")):
         with pytest.raises(DataError, match=rf"query q, document b: the grade must be a whole number, got {grade}"):
             qrels_from([Record("q", "a", 1.0), Record("q", "b", grade)])
+
+
+def test_judgements_are_written_as_they_can_be_read(tmp_path):
+    write_qrels(tmp_path / "q", {1: {7: 1.0, 8: np.int64(2), 9: True}})
+    assert read_qrels(tmp_path / "q") == {"1": {"7": 1, "8": 2, "9": 1}}
+    for wrong in (1.5, "1", None, float("nan")):
+        with pytest.raises(DataError, match="judgements: query q, document d: the grade must be a whole number, got"):
+            write_qrels(tmp_path / "q", {"q": {"d": wrong}})
+    with pytest.raises(
+        DataError, match=r"judgements must be {query id: {document id: grade}}, got \['d'\] for query q"
+    ):
+        write_qrels(tmp_path / "q", {"q": ["d"]})
+
+
+def test_a_table_is_no_run_to_write(tmp_path):
+    with pytest.raises(
+        DataError, match=r"write_run: a run is needed, got dict {'q': {'d': 1.0}}; Run.from_dict makes one"
+    ):
+        write_run(tmp_path / "r", {"q": {"d": 1.0}})

@@ -149,7 +149,7 @@ def test_conventions_name_gain_level_and_ties():
     assert "relevant: grade >= 1;" in line
     assert "ties: by document id, descending (trec_eval)" in line
     assert "relevant: grade >= 2;" in evaluate(RUN, QRELS, "mrr-l2").conventions
-    assert "relevant: grade >= 1, or what -l says" in evaluate(RUN, QRELS, ["mrr-l2", "mrr"]).conventions
+    assert "relevant: grade >= 1 (mrr), >= 2 (mrr-l2);" in evaluate(RUN, QRELS, ["mrr-l2", "mrr"]).conventions
 
 
 def test_a_negative_grade_is_no_judgement():

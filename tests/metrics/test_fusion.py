@@ -14,7 +14,7 @@ from ltr.errors import ConfigError, DataError
 from ltr.io.trec import Run
 from ltr.metrics import fusion
 from ltr.metrics.engine import evaluate
-from ltr.metrics.fusion import best_weight, interpolate, normalised
+from ltr.metrics.fusion import best_weight, fuse, interpolate, normalised
 
 #: ranx's own fusion on stdin's runs, without compilation (which takes it half a minute)
 RANX = """
@@ -261,3 +261,10 @@ def test_teachers_are_averaged_in_deviations_of_all_their_scores():
     unit = np.sqrt(5)
     assert fused["p"] == pytest.approx({"a": (-3 / unit - 1) / 2, "b": -1 / unit})
     assert fused["q"] == pytest.approx({"a": (1 / unit + 1) / 2, "b": 3 / unit})
+
+
+def test_tables_are_fused_as_runs_are():
+    a, b = {"q": {"x": 9.0, "y": 5.0, "z": 1.0}}, {"q": {"x": 0.0, "y": 3.0}}
+    expected = interpolate(Run.from_dict(a), Run.from_dict(b), 0.25).to_dict()
+    assert interpolate(a, b, 0.25).to_dict() == fuse([a, b], "wsum", weights=[0.25, 0.75]).to_dict() == expected
+    assert best_weight(a, b, {"q": {"y": 1}}, "mrr") == best_weight(Run.from_dict(a), b, {"q": {"y": 1}}, "mrr")
