@@ -48,8 +48,8 @@ class Declared:
 
 @functools.cache
 def exported(package: str) -> dict[str, str]:
-    """The public classes of a package: name -> the module that defines it."""
-    return {n: home for n, home in _imports(package).items() if home.startswith(f"{package}.") and n[0].isupper()}
+    """The public classes of a package, which no name in small letters is: name -> the module that defines it."""
+    return {n: home for n, home in _imports(package).items() if home.startswith(f"{package}.") and n != n.lower()}
 
 
 @functools.cache
