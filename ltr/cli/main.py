@@ -34,6 +34,7 @@ COMMANDS = {
     "export": ("export", "a trained model on 8-bit integers, for fast reranking on a CPU"),
     "losses": ("reading.losses", "list every loss with one line"),
     "plot": ("reading.plot", "draw a link or a loss"),
+    "recipes": ("reading.recipes", "the configurations that come with ltr, for ltr fit --config NAME"),
     "guide": ("reading.guide", "read the guides: ltr guide lists them"),
 }
 

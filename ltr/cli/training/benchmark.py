@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ltr.cli.command import run as run_command
 from ltr.cli.command import talk
 from ltr.errors import ConfigError
+from ltr.io.recipes import configuration
 from ltr.machine.cores import cores
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def benchmark(
       ltr benchmark configs/benchmarks/quick.yaml --workers 2
 
     Args:
-        spec: the YAML file that describes the benchmark.
+        spec: the YAML file that describes the benchmark, or the name of a shipped one, such as quick.
         workers: cells that run side by side on this machine; default: as many as its cores hold.
         ray: send cells to a Ray cluster at this address (auto, or HOST:PORT), or to one that lives as long as the
             command (local).
@@ -61,7 +62,7 @@ def benchmark(
     if workers is not None and workers < 1:
         raise ConfigError(f"--workers must be at least 1, got {workers}")
     overrides = [*set, *([f"folder={folder}"] if folder else [])]
-    chosen = read_spec(spec, overrides)
+    chosen = read_spec(configuration(spec, "benchmarks/"), overrides)
     if print_config:
         print(chosen.yaml(), end="")
         return 0

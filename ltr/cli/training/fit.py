@@ -9,6 +9,7 @@ from typing import Any
 from ltr.cli.command import talk
 from ltr.cli.training.fit_options import check, folder_of, help_text
 from ltr.errors import ConfigError
+from ltr.io.recipes import configuration
 from ltr.training.run import records
 
 
@@ -16,7 +17,7 @@ def main(argv: list[str]) -> int:
     if {"-h", "--help"} & set(argv):
         print(help_text())
         return 0
-    argv, resume = _resume(["--help" if argument == "--help=all" else argument for argument in argv])
+    argv, resume = _resume(_named(["--help" if argument == "--help=all" else argument for argument in argv]))
     check(argv)
     folder, overwrite = folder_of(argv)
     if folder is not None and resume is None and not overwrite and not {"--print_config", "--help"} & set(argv):
@@ -79,6 +80,19 @@ def _next(cli: Any, best: Path) -> str:
         return f"in Python: ltr.inference.Reranker.load({str(best)!r}).rank(prompt, responses)"
     mixed = " --interpolate" if cli.run_folder.interpolate is not None else ""
     return f"ltr rerank --model {best} --dataset {cli.datamodule.dev} --query 'your question'{mixed}"
+
+
+def _named(argv: list[str]) -> list[str]:
+    """Arguments with the files of shipped configurations in place of their names."""
+    behind = ["", *argv[:-1]]
+    return [
+        f"--config={configuration(argument.removeprefix('--config='))}"
+        if argument.startswith("--config=")
+        else configuration(argument)
+        if before == "--config"
+        else argument
+        for before, argument in zip(behind, argv, strict=True)
+    ]
 
 
 def _resume(argv: list[str]) -> tuple[list[str], Path | None]:

@@ -45,7 +45,7 @@ PLACES = ("fold", "train", "dev", "test", "train_candidates", "dev_candidates", 
 ON_FILES = ("LetorData", "EngagementData")
 
 EXAMPLES = """
-The whole configuration of a recipe:   ltr fit --config configs/recipes/pydocs.yaml --print_config
+The whole configuration of a recipe:   ltr fit --config pydocs --print_config
 Another loss:                          ltr fit --config RECIPE --model.loss=ListNet
 A link inside a loss:                  ltr fit --config RECIPE --model.loss=CompositeSoftmax --model.loss.transform=Exp
 The same and more, as an expression:   ltr fit --config RECIPE --model.loss='CompositeSoftmax(Exp() + 0.1 * Identity())'
@@ -63,7 +63,7 @@ def help_text() -> str:
     lines = [
         "usage: ltr fit --config RECIPE [--GROUP.SETTING=VALUE ...]",
         "",
-        "Train a ranker. A recipe is a YAML file, such as those in configs/recipes; what stands behind it changes it.",
+        "Train a ranker. A recipe is a YAML file, or a name of ltr recipes, such as engagement; what stands behind changes it.",
         EXAMPLES.rstrip(),
         "",
         *_settings("model"),
