@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ltr.cli.command import at_least, check_outputs, talk
+from ltr.cli.command import at_least, check_outputs, shell, talk
 from ltr.cli.command import run as run_command
 from ltr.cli.judged import inputs_of
 from ltr.errors import ConfigError, DataError
@@ -89,7 +89,9 @@ def calibrate(
     }
     told |= {"documents": len(scores), "log_loss": best.log_loss, "calibration_error": best.error}
     store(model, reranker.settings, found, told)
-    print(f"{model}/ltr.json: holds the {found.kind} map\nnext: ltr rerank --model {model} --scores probability")
+    print(
+        f"{model}/ltr.json: holds the {found.kind} map\nnext: ltr rerank {shell('--model', model)} --scores probability"
+    )
 
 
 def _judged(

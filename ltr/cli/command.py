@@ -7,6 +7,7 @@ import inspect
 import logging
 import os
 import re
+import shlex
 import sys
 import types
 import typing
@@ -87,6 +88,11 @@ def check_outputs(outputs: Mapping[str, str | os.PathLike | None], inputs: Itera
         above = next(folder for folder in Path(place).parents if os.path.exists(folder))
         if not above.is_dir():
             raise ConfigError(f"{option} {path}: {above} is a file, and nothing can be written below it")
+
+
+def shell(*words: object) -> str:
+    """Words of a command as a shell reads them back, whatever blanks and quotes are in names."""
+    return shlex.join(map(str, words))
 
 
 def beside_output(path: str | os.PathLike | None) -> TextIO:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from ltr.cli.command import at_least, run, talk
+from ltr.cli.command import at_least, run, shell, talk
 from ltr.errors import ConfigError
 from ltr.io.names import suggestion
 
@@ -88,7 +88,9 @@ def export(*, dataset: str, output: str) -> None:
     talk()
 
     folder = write(load(dataset), output, progress=sys.stderr.isatty())
-    print(f"{folder}: {', '.join(sorted(p.name for p in folder.iterdir()))}; next: ltr data check --dataset {folder}")
+    print(
+        f"{folder}: {', '.join(sorted(p.name for p in folder.iterdir()))}; next: ltr data check {shell('--dataset', folder)}"
+    )
 
 
 ACTIONS: dict[str, Callable] = {"check": check, "export": export}

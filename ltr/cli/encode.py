@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from ltr.cli.command import at_least, run, talk
+from ltr.cli.command import at_least, run, shell, talk
 from ltr.errors import ConfigError, DataError
 
 
@@ -77,7 +77,9 @@ def encode(
     elif format == "parquet":
         _export(VectorIndex(output))
     elif what == "docs":
-        print(f"next: ltr retrieve --model {model} --index {output} --dataset {dataset} --output dense.trec")
+        print(
+            f"next: ltr retrieve {shell('--model', model, '--index', output, '--dataset', dataset)} --output dense.trec"
+        )
     if lacking and format == "parquet":
         print("Parquet is written when the last shard is there")
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from ltr.cli.command import at_least, talk
+from ltr.cli.command import at_least, shell, talk
 from ltr.cli.command import run as run_command
 from ltr.errors import DataError
 
@@ -68,7 +68,9 @@ def export(
     checked = check(made, others, qrels, _bar)
     print(_table(checked, tolerance))
     made.write(output, checked, tolerance)
-    print(f"{output}: written\nnext: ltr rerank --model {output} --dataset {dataset} --run {run} --output int8.trec")
+    print(
+        f"{output}: written\nnext: ltr rerank {shell('--model', output, '--dataset', dataset, '--run', run)} --output int8.trec"
+    )
 
 
 def _lists(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ltr.cli.command import check_outputs, talk
+from ltr.cli.command import check_outputs, shell, talk
 from ltr.cli.command import run as run_command
 from ltr.cli.judged import inputs_of
 from ltr.errors import ConfigError
@@ -87,9 +87,7 @@ def mine(
         print(f"{path}: {len(mined.run.scores):,} negatives for {len(mined.run):,} queries of {dataset}")
     runs = [path for path in output if ".trec" in Path(path).name]
     if runs:
-        print(
-            f"next: ltr fit --config configs/recipes/folder.yaml --data.train={dataset} --data.train_candidates={runs[0]}"
-        )
+        print("next: ltr fit --config folder " + shell(f"--data.train={dataset}", f"--data.train_candidates={runs[0]}"))
 
 
 def report(mined: Mined, per_query: int | None) -> Iterator[str]:

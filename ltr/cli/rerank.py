@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
-from ltr.cli.command import at_least, beside_output, check_outputs, talk
+from ltr.cli.command import at_least, beside_output, check_outputs, shell, talk
 from ltr.cli.command import run as run_command
 from ltr.cli.judged import inputs_of
 from ltr.errors import ConfigError, DataError
@@ -177,8 +177,8 @@ def _whole_run(
     said = beside_output(output)
     print(f"{output}: {written:,} documents for {len(first):,} queries of {dataset}", file=said)
     if collection.has_qrels and not is_stream(output):
-        compared = f"{source} {output}" if Path(source).is_file() else output
-        print(f"next: ltr evaluate --run {compared} --dataset {dataset}", file=said)
+        compared = (source, output) if Path(source).is_file() else (output,)
+        print(f"next: {shell('ltr', 'evaluate', '--run', *compared, '--dataset', dataset)}", file=said)
 
 
 def _stream(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Literal
 
-from ltr.cli.command import at_least, beside_output, check_outputs, run, talk
+from ltr.cli.command import at_least, beside_output, check_outputs, run, shell, talk
 from ltr.cli.judged import inputs_of
 from ltr.errors import ConfigError, DataError
 
@@ -100,7 +100,7 @@ def retrieve(
     if recall is not None:
         print(f"recall@{k} of {faiss} against exact search: {recall:.4f}", file=said)
     if collection.has_qrels and not queries and not is_stream(output):
-        print(f"next: ltr evaluate --run {output} --dataset {dataset}", file=said)
+        print(f"next: {shell('ltr', 'evaluate', '--run', output, '--dataset', dataset)}", file=said)
 
 
 def _dense(

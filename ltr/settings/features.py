@@ -22,6 +22,7 @@ class FeatureSettings(Settings):
         feature_names: of the features, in order; empty where the data had none.
         target: how labels became what was learnt (``ltr.data.features.standardise.Target``); empty where they were taken
             as is.
+        unit: of the labels, such as seconds; empty where the data name none.
         shift: [features] what is subtracted from features then; the weights hold it.
         scale: [features] by what is divided then; the weights hold it.
     """
@@ -32,6 +33,7 @@ class FeatureSettings(Settings):
     target: Mapping[str, Any] = field(default_factory=dict)
     shift: np.ndarray | None = field(default=None, compare=False, metadata=UNWRITTEN)
     scale: np.ndarray | None = field(default=None, compare=False, metadata=UNWRITTEN)
+    unit: str = ""
 
     batch: ClassVar[type[Lists]] = FeatureLists
     needed: ClassVar[tuple[str, ...]] = ("scorer", "n_features", "log1p", "feature_names", "target")

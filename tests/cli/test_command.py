@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sys
+from pathlib import Path
 from typing import Literal
 
 import pytest
 
-from ltr.cli.command import at_least, beside_output, check_outputs, parser_of, run, talk
+from ltr.cli.command import at_least, beside_output, check_outputs, parser_of, run, shell, talk
 from ltr.errors import ConfigError
 
 
@@ -223,3 +225,9 @@ def test_log_lines_appear_undecorated_and_once(capsys):
     finally:
         logger.handlers[:] = before
         logger.setLevel(level)
+
+
+def test_words_of_a_next_command_survive_the_shell():
+    told = shell("--dataset", Path("my folder/dev"), "--run", "it's.trec", "log.csv[:80%]", "$HOME")
+    assert shlex.split(told) == ["--dataset", "my folder/dev", "--run", "it's.trec", "log.csv[:80%]", "$HOME"]
+    assert shell("--dataset", "folder/dev") == "--dataset folder/dev"

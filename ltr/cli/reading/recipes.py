@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from ltr.cli.command import run
+from ltr.cli.command import run, shell
 from ltr.errors import ConfigError
 from ltr.io.files import replacing
 from ltr.io.recipes import RECIPES, recipe, shipped
@@ -50,7 +50,7 @@ def recipes(name: str | None = None, /, copy: bool = False, output: str | None =
     with replacing(place) as file:
         file.write(text)
     command = "benchmark" if name.startswith("benchmarks/") else "fit --config"
-    print(f"{place}; next: ltr {command} {place}")
+    print(f"{place}; next: ltr {command} {shell(place)}")
 
 
 def listed() -> str:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ltr.cli.command import talk
+from ltr.cli.command import shell, talk
 from ltr.cli.training.fit_options import check, folder_of, help_text
 from ltr.errors import ConfigError
 from ltr.io.recipes import configuration
@@ -75,11 +75,11 @@ def _next(cli: Any, best: Path) -> str:
     from ltr.scorers import FeatureScorer
 
     if isinstance(cli.model.scorer, FeatureScorer):
-        return f"in Python: ltr.inference.FeatureRanker.load({str(best)!r}).scores(features)"
+        return f"ltr predict NEW.csv {shell('--model', best)}"
     if isinstance(cli.datamodule, PreferenceData):
         return f"in Python: ltr.inference.Reranker.load({str(best)!r}).rank(prompt, responses)"
     mixed = " --interpolate" if cli.run_folder.interpolate is not None else ""
-    return f"ltr rerank --model {best} --dataset {cli.datamodule.dev} --query 'your question'{mixed}"
+    return f"ltr rerank {shell('--model', best, '--dataset', cli.datamodule.dev)} --query 'your question'{mixed}"
 
 
 def _named(argv: list[str]) -> list[str]:

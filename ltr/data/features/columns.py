@@ -250,7 +250,7 @@ def read_columns(path: str | Source, columns: Columns) -> FeatureTable:
         file._refuse(columns.label, labels > LARGEST, f"an amount must be within float32, got {labels.max():g}")
     numeric, why = file.numeric(columns) if columns.features is None else ((), {})
     names = columns.chosen(numeric)
-    features, notes = _features(file, names)
+    features, notes = features_of(file, names)
     if why:
         told = ", ".join(f"{name} ({reason})" for name, reason in why.items() if name not in names)
         notes = (*([f"no features are {told}"] if told else []), *notes)
@@ -278,7 +278,7 @@ def read_columns(path: str | Source, columns: Columns) -> FeatureTable:
     )
 
 
-def _features(file: ColumnFile, names: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+def features_of(file: ColumnFile, names: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
     """([rows, features] float32, what is to be said of them)."""
     features = np.empty((len(file.lines), len(names)), np.float32)
     notes, clipped = [], 0

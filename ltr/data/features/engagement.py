@@ -165,7 +165,7 @@ class EngagementData(FeatureData):
         if (table.labels < 0).any():
             at = int(np.argmax(table.labels < 0))
             raise DataError(f"{path}:{table.lines[at]}: an amount must not be negative, got {table.labels[at]:g}")
-        place = _names_beside(path.path, table.n_features)
+        place = names_beside(path.path, table.n_features)
         wanted = columns.chosen(place)
         for name in (*wanted, *([columns.left_out] if columns.left_out else [])):
             # without names, an index beyond those of this file is a column of zeros
@@ -182,7 +182,7 @@ def _weighing_lists(table: FeatureTable) -> FeatureTable:
     return replace(table, weights=np.add.reduceat(table.weights, table.offsets[:-1]) / np.diff(table.offsets))
 
 
-def _names_beside(path: Path, n_features: int) -> dict[str, int]:
+def names_beside(path: Path, n_features: int) -> dict[str, int]:
     """Feature name -> column, from the ``features.txt`` beside a file; without one the indices are the names.
 
     Raises:

@@ -193,6 +193,7 @@ class FeatureData(RankingData):
             target={} if self.target is None else asdict(self.target),
             shift=None if how is None else how.shift,
             scale=None if how is None else how.scale,
+            unit=self.unit,
             trained_on=self.trained_on,
         )
 

@@ -224,7 +224,7 @@ def test_a_training_on_features_says_what_comes_next_and_goes_on(recipe, numbers
         ["--config", str(ROOT / "configs" / "recipes" / f"{recipe}.yaml"), *numbers[recipe], "--trainer.max_epochs=1"]
     )
     said = capsys.readouterr().out
-    assert f"next         in Python: ltr.inference.FeatureRanker.load('{tmp_path}/run/best').scores(features)" in said
+    assert f"next         ltr predict NEW.csv --model {tmp_path}/run/best" in said
     assert "first stage" not in said
     fit.main(["--resume", f"{tmp_path}/run", "--trainer.max_epochs=2"])
     assert json.loads((tmp_path / "run" / "manifest.json").read_text())["status"] == "finished"
