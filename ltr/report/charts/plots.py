@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from ltr.errors import ConfigError, MissingExtra
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS = (".png", ".svg", ".pdf")
+#: bars of a histogram of labels
+BINS = 40
 
 #: Okabe and Ito's colours, which colour-blind readers can tell apart, each with a dash of its own for grey print
 STYLES: list[tuple[str, Any]] = [
@@ -91,6 +94,7 @@ def draw_links(
     range: tuple[float, float] = (-4.0, 4.0),
     targets: Sequence[float] = (),
     same_budget: bool = False,
+    labels: Sequence[float] | np.ndarray = (),
 ) -> Figure:
     """Links side by side: their values, their slopes (the sensitivity), and what predictions cost.
 
@@ -100,6 +104,7 @@ def draw_links(
         targets: target scores, one picture of the cost for each; default: the middle of the range.
         same_budget: scale every link to a mean slope of 1 over the range and let it start at 0, so that the pictures
             compare where sensitivity goes, not how much there is.
+        labels: what is to be learnt, in the scores' unit: its histogram stands under the slope.
 
     Raises:
         ConfigError: no link, or a range that is none.
@@ -122,6 +127,13 @@ def draw_links(
         value.set(title="link h: cost gradient = h(predicted) − h(target)", ylabel="h(score)", xlabel="score")
         slope.set(title="slope h′: the sensitivity", ylabel="h′(score)", xlabel="score")
         slope.set_ylim(bottom=0)
+        if len(labels):
+            below = slope.twinx()
+            below.hist(np.asarray(labels), BINS, range=range, color=MUTED, alpha=0.35)
+            below.set(ylabel="labels")
+            below.grid(False)
+            slope.set_zorder(below.get_zorder() + 1)
+            slope.patch.set_visible(False)
         for axis, target in zip(costs, targets, strict=True):
             axis.axvline(target, color=MUTED, linewidth=0.8, linestyle=":")
             axis.set(title=f"cost where the target is {_shown(target)}", ylabel="divergence", xlabel="predicted score")

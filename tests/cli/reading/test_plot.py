@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from ltr.cli.main import main
@@ -29,6 +30,22 @@ def test_draws_links(tmp_path, capsys):
     assert output.read_text().count('<g id="axes_') == 4
 
 
+def test_labels_stand_under_the_slope_and_their_largest_are_named(tmp_path, capsys):
+    log = tmp_path / "log.csv"
+    seconds = np.expm1(np.arange(11.0))  # what is learnt: 0 to 10, of which the top fifth begins at 8
+    log.write_text("list_id,seconds,a\n" + "".join(f"{i % 3},{s!r},{i}\n" for i, s in enumerate(seconds.tolist())))
+    output = tmp_path / "links.svg"
+    assert main(["plot", "link", "Sigmoid(center=8)", "--data", str(log), "-o", str(output)]) == 0
+    told = capsys.readouterr().out
+    assert f"wrote {output}\nthe largest 20 % of 11 labels: focus(range=(8, 10)), such as --model.loss=" in told
+    assert "'Matching(Sigmoid.focus(range=(8, 10)))'" in told
+    assert output.read_text().count('<g id="axes_') == 4  # one more, for the labels
+    standardised = (np.arange(11.0) - 5) / np.sqrt(10)
+    given = ["--data", str(log), "--standardise", "--top", "0.5", "-o", str(output)]
+    assert main(["plot", "link", "Exp()", *given]) == 0
+    assert f"range=({standardised[5]:.4g}, {standardised[10]:.4g})" in capsys.readouterr().out
+
+
 def test_draws_losses(tmp_path):
     output = tmp_path / "losses.png"
     assert main(["plot", "loss", "Matching(Sigmoid(center=2))", "RankNet()", "--output", str(output)]) == 0
@@ -46,6 +63,8 @@ def test_draws_losses(tmp_path):
         (["loss", "Exp()"], "'Exp()' must be a loss, got Exp; did you mean ltr plot link?"),
         (["link", "Exp()", "--labels", "1", "0"], "--labels does not go with link"),
         (["loss", "RankNet()", "--target", "1"], "--target does not go with loss"),
+        (["loss", "RankNet()", "--data", "x.csv"], "--data does not go with loss"),
+        (["link", "Exp()", "--data", "none.csv"], "data: no file none.csv"),
         (["link", "Exp()", "--range", "1"], "--range takes two scores, lowest and highest, got 1"),
         (["link", "Exp()", "--output", "x.gif"], "the output must end in .png, .svg, .pdf"),
     ],
