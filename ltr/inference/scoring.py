@@ -19,6 +19,7 @@ from torch import nn
 from ltr.batch import Lists
 from ltr.errors import ConfigError, DataError
 from ltr.io.trec import Run
+from ltr.machine.memory import settle
 from ltr.machine.threads import across_forks, unforked
 from ltr.scorers.base import Scorer
 from ltr.scorers.cpu.cross_encoder import FusedCrossEncoder
@@ -117,6 +118,7 @@ def score(
                 batch, scores, tokens = unforked(partial(_computed, working, parts, place, tokens))
                 yield from _lists(batch, scores)
                 bar.update(len(batch))
+    settle()
 
 
 @dataclass
