@@ -19,7 +19,7 @@ STATUS = {
     "gone": 499,  # the client left
     "internal": 500,  # a mistake of the server's
     "scores": 500,  # the model's scores are not finite
-    "starting": 503,  # the models are not loaded yet
+    "unready": 503,  # the models are not loaded yet, or the server ends
     "memory": 503,  # memory did not hold a single document
     "deadline": 504,  # the client's own deadline has passed
 }

@@ -310,3 +310,18 @@ def test_the_pace_follows_the_machine():
 def test_devices():
     assert devices("cpu") == ["cpu"]
     assert devices("auto") == (["cpu"] if not torch.cuda.is_available() else devices("cuda"))
+
+
+def test_at_the_end_nobody_waits_for_ever(model):
+    engine = Engine("cpu", 1, slice_tokens=10)
+    engine.noted = lambda step: time.sleep(0.05)
+    jobs = [job_of(model, 50) for _ in range(3)]
+    for job in jobs:
+        engine.submit(job)
+    engine.close()
+    for job in jobs:
+        with pytest.raises(Problem, match="the server is ending; ask another one") as caught:
+            job.future.result(0)
+        assert caught.value.status == 503
+    with pytest.raises(Problem, match="the server is ending"):
+        engine.submit(job_of(model, 1))

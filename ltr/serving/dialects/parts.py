@@ -59,7 +59,7 @@ TYPES = {
     "overloaded": "RateLimitError",
     "deadline": "APITimeoutError",
     "slow": "APITimeoutError",
-    "starting": "ServiceUnavailableError",
+    "unready": "ServiceUnavailableError",
     "memory": "ServiceUnavailableError",
 }
 

@@ -10,7 +10,7 @@ from ltr.serving.problems import Problem
 
 #: kind of problem -> its type there
 TYPES = {
-    "starting": "Unhealthy",
+    "unready": "Unhealthy",
     "scores": "Backend",
     "memory": "Backend",
     "internal": "Backend",

@@ -60,4 +60,4 @@ def models(service: Service) -> Json:
 def _first(service: Service) -> Model:
     for model in service.models.held.values():
         return model
-    raise Problem("starting", "the models are not loaded yet; try again in some seconds", retry_after=2)
+    raise Problem("unready", "the models are not loaded yet; try again in some seconds", retry_after=2)

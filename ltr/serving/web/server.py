@@ -80,8 +80,9 @@ async def _serve(server: Server, service: Service, listening: socket.socket, gra
         try:
             await asyncio.to_thread(service.load)
         except Exception as error:
-            failed.append(error)
-            server.should_exit = True
+            if not service.draining:  # else the end was asked for while models were loaded
+                failed.append(error)
+                server.should_exit = True
         else:
             log.info("serve: ready: %s", ", ".join(service.models.held))
 

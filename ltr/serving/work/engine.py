@@ -113,18 +113,21 @@ class Engine:
         """Let a job wait for its turn; ``at_once``: however long that is.
 
         Raises:
-            Problem: it would wait too long.
+            Problem: it would wait too long, or the engine ends.
         """
         with self._changed:
+            if self._ends:
+                raise _ending()
             if not at_once:
                 self._check(job.deadline)
             self._waiting.add(job)
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Let the workers end after what they compute; what waits is not computed any more."""
+        """Let the workers end after what they compute; what waits is refused."""
         with self._changed:
             self._ends = True
+            self._waiting.refuse(_ending())
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
@@ -233,6 +236,10 @@ def joined(parts: Sequence[Part]) -> TextLists:
 
 def _offsets(lengths: Sequence[int]) -> Tensor:
     return torch.tensor([0, *lengths]).cumsum(0)
+
+
+def _ending() -> Problem:
+    return Problem("unready", "the server is ending; ask another one, or again in some seconds", retry_after=5)
 
 
 def _internal(error: BaseException) -> Problem:

@@ -113,7 +113,7 @@ class Models:
         """
         held = self._held
         if not held:
-            raise Problem("starting", "the models are not loaded yet; try again in some seconds", retry_after=2)
+            raise Problem("unready", "the models are not loaded yet; try again in some seconds", retry_after=2)
         if len(held) == 1:
             return next(iter(held.values()))
         if name is None:

@@ -130,6 +130,12 @@ class Waiting:
         """Let a job wait."""
         self._jobs.append(job)
 
+    def refuse(self, problem: Problem) -> None:
+        """Answer all of them with a problem."""
+        for job in self._jobs:
+            job.fail(problem)
+        self._jobs = []
+
     def clear(self, now: float) -> None:
         """Let go of jobs that are done, that nobody wants any more, or whose deadline has passed."""
         for job in self._jobs:
