@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[3]
 NAMES = {
     "current": ROOT / "benchmarks" / "speed" / "rivals-current.txt",
     "lightning-ir": ROOT / "benchmarks" / "speed" / "rivals-lightning-ir.txt",
+    "infinity": ROOT / "benchmarks" / "speed" / "rivals-infinity.txt",
 }
 #: stands in an environment once all of it is installed, and holds the list that it was made from
 DONE = "installed.txt"
@@ -51,7 +52,7 @@ def python_of(name: str) -> Path | None:
     """The interpreter of an environment, or None where it has not been made (or not to its end).
 
     Args:
-        name: ``current`` (sentence-transformers, allRank, PT-Ranking, rax, ranx …) or ``lightning-ir``.
+        name: ``current`` (sentence-transformers, allRank, PT-Ranking, rax, ranx …), ``lightning-ir`` or ``infinity``.
 
     Raises:
         KeyError: another name.

@@ -89,6 +89,6 @@ def _policy(script: str | None) -> str:
     if script is not None:
         own = f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
     return (
-        f"default-src 'none'; style-src 'unsafe-inline'; script-src {own}; connect-src 'self'; base-uri 'none'; "
+        f"default-src 'none'; style-src 'unsafe-inline'; script-src {own}; connect-src 'self'; img-src data:; base-uri 'none'; "
         "form-action 'none'; frame-ancestors 'none'"
     )
