@@ -1,0 +1,105 @@
+"""Bodies that nobody would send, and hours of varied ones: never a status of the server's own, never growing memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from typing import Any
+
+import pytest
+
+from tests.serving.wires import WIRES
+
+FIELDS = [
+    "query", "documents", "texts", "text_1", "text_2", "queries", "items", "data_1", "data_2", "property", "model", "top_n",
+    "return_documents", "return_text", "rank_fields", "max_tokens_per_doc", "priority", "raw_scores", "use_activation",
+    "truncate_prompt_tokens", "truncate", "truncation_direction", "first_scores", "interpolate", "instruction", "x", "",
+]  # fmt: skip
+TEXTS = [
+    "",
+    " ",
+    "read a file",
+    "\ud800",
+    "\x00",
+    "🙂",
+    "a" * 300,
+    "read the text " * 40,
+    "[SEP] [CLS]",
+    "א\u202e",
+    "text",
+]
+NUMBERS = [0, 1, -1, 2**31, 2**63, -(10**30), 0.5, 1.5, -0.0, 1e308, 5e-324, True, False, None]
+
+
+def value(draw: random.Random, depth: int = 0) -> Any:
+    kind = draw.randrange(6 if depth < 3 else 3)
+    if kind < 2:
+        return draw.choice(TEXTS)
+    if kind == 2:
+        return draw.choice(NUMBERS)
+    if kind == 3:
+        return {draw.choice(FIELDS): value(draw, depth + 1) for _ in range(draw.randrange(3))}
+    return [value(draw, depth + 1) for _ in range(draw.randrange(4))]
+
+
+def body(draw: random.Random) -> bytes:
+    """A right body with some fields changed, cut or spoilt; sometimes nothing of the kind."""
+    wire = draw.choice(WIRES)
+    found = wire.fields(draw.choice(TEXTS), [draw.choice(TEXTS) for _ in range(draw.randrange(5))])
+    for _ in range(draw.randrange(4)):
+        found[draw.choice(FIELDS)] = value(draw)
+    text = json.dumps(found).encode()
+    if draw.random() < 0.1:
+        at = draw.randrange(len(text))
+        text = text[:at] + draw.choice([b"", b"\xff", b"}", b'"', b"NaN"]) + text[at + draw.randrange(3) :]
+    return text
+
+
+def finite(text: bytes) -> bool:
+    """Whether JSON has no NaN and no infinity, which are no JSON."""
+    strange: list[str] = []
+    json.loads(text, parse_constant=strange.append)
+    return not strange
+
+
+def check(client, draw: random.Random, n: int) -> dict[int, int]:
+    codes: dict[int, int] = {}
+    for i in range(n):
+        sent = body(draw)
+        answer = client.post(draw.choice(WIRES).path, content=sent)
+        codes[answer.status_code] = codes.get(answer.status_code, 0) + 1
+        assert answer.status_code in (200, 400, 404, 413, 422), (i, sent, answer.text)
+        assert finite(answer.content), sent
+    return codes
+
+
+def test_strange_bodies(client):
+    codes = check(client, random.Random(1), 400)
+    assert {200, 400, 422} <= set(codes)
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_strange_bodies(client):
+    check(client, random.Random(2), int(os.environ.get("LTR_FUZZ", "100000")))
+
+
+def resident() -> int:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="memory is read from /proc")
+def test_memory_does_not_grow(client):
+    """Documents of all lengths, for an hour (LTR_SOAK seconds)."""
+    draw, seconds = random.Random(3), float(os.environ.get("LTR_SOAK", "3600"))
+    end, begin, before, asked = time.monotonic() + seconds, time.monotonic() + seconds / 6, 0, 0
+    while time.monotonic() < end:
+        docs = ["read the text " * draw.randrange(60) for _ in range(draw.randrange(1, 40))]
+        assert client.post("/rerank", json={"query": "read " * draw.randrange(1, 20), "texts": docs}).status_code == 200
+        asked += 1
+        if not before and time.monotonic() > begin:  # what is made once has been made
+            before = resident()
+    assert resident() < 1.05 * before, f"after {asked} requests"
