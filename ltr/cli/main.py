@@ -29,6 +29,7 @@ COMMANDS = {
     "rerank": ("rerank", "reorder candidates with a trained model"),
     "mine": ("mine", "hard negatives from a run, filtered by rank, teacher and margins"),
     "fuse": ("fuse", "put several runs together to one, with weights chosen on dev"),
+    "distil": ("training.distil", "from a first stage to a student: retrieve, mine, teacher, student, evaluate"),
     "calibrate": ("calibrate", "scores of a trained model as probabilities of relevance"),
     "serve": ("serve", "a trained model behind the addresses that clients of rerankers call"),
     "predict": ("predict", "labels of documents with features by a trained model, such as seconds"),

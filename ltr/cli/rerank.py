@@ -28,6 +28,7 @@ def rerank(
     interpolate: bool = False,
     weight: float | None = None,
     scores: Literal["raw", "probability"] = "raw",
+    with_judged: bool = False,
     batch_tokens: int | Literal["auto"] | None = None,
     max_length: int | None = None,
     max_query_length: int | None = None,
@@ -61,6 +62,8 @@ def rerank(
         weight: mix at this weight of the first stage, from 0 to 1.
         scores: what is given out: the model's own scores, or probabilities of relevance by the map that ltr calibrate stored
             with the model (else by the sigmoid), in the same order.
+        with_judged: score the relevant documents of each query too, where the run does not hold them: for a teacher, whose
+            scores ltr mine compares and ltr fit --data.teacher learns.
         batch_tokens: tokens computed at once (by each thread on a CPU); lower it when memory is short, or let auto find it by trying (on a GPU; on a
             CPU auto is what is fastest there).
         max_length: tokens of query and document together (default: as the model was trained).
@@ -78,6 +81,11 @@ def rerank(
     _check(dataset, run, output, query)
     if scores == "probability" and (interpolate or weight is not None):
         raise ConfigError("--scores probability is about the model's own scores; leave out --interpolate and --weight")
+    if with_judged and (interpolate or weight is not None or query is not None or run is None):
+        raise ConfigError(
+            "--with-judged adds documents that the first stage has no score of, for a teacher: it needs --run, and no "
+            "--interpolate, --weight or --query"
+        )
     at_least(1, depth=depth, top_k=top_k, stride=stride, max_passages=max_passages, max_query_length=max_query_length)
     check_outputs({"--output": output}, [run, model, *inputs_of(dataset)])
     from ltr.inference.reranker import Reranker
@@ -99,7 +107,7 @@ def rerank(
     if query is not None and dataset is not None:
         _one_query(reranker, query, dataset, depth, top_k or 10, mixing, probable)
     elif run is not None and dataset is not None and output is not None:
-        _whole_run(reranker, dataset, run, output, depth, top_k, mixing, probable)
+        _whole_run(reranker, dataset, run, output, depth, top_k, mixing, probable, with_judged)
     else:
         # as bytes, so that a line that is no text does not take those before it along
         for line in _stream(reranker, getattr(sys.stdin, "buffer", sys.stdin), top_k, mixing, probable):
@@ -157,10 +165,11 @@ def _whole_run(
     top_k: int | None,
     mixing: bool | float,
     probable: bool,
+    judged: bool,
 ) -> None:
     from pathlib import Path
 
-    from ltr.data.candidates.sources import candidates
+    from ltr.data.candidates.sources import candidates, with_relevant
     from ltr.data.collections.collection import load
     from ltr.inference.resuming import rerank_run
 
@@ -168,6 +177,8 @@ def _whole_run(
     collection = load(dataset)
     check_outputs({"--output": output}, [collection.runs.get(source)])
     first = candidates(collection, source, depth, progress=show)
+    if judged:
+        first = with_relevant(first, collection)
     try:
         written = rerank_run(reranker, collection, first, output, top_k, mixing, progress=show, probability=probable)
     except KeyboardInterrupt:
@@ -176,9 +187,28 @@ def _whole_run(
         raise
     said = beside_output(output)
     print(f"{output}: {written:,} documents for {len(first):,} queries of {dataset}", file=said)
+    if not is_stream(output):
+        print(_scale(output), file=said)
     if collection.has_qrels and not is_stream(output):
         compared = (source, output) if Path(source).is_file() else (output,)
         print(f"next: {shell('ltr', 'evaluate', '--run', *compared, '--dataset', dataset)}", file=said)
+
+
+def _scale(path: str) -> str:
+    """Where the scores of a run lie, and how far apart: what a student of them must know."""
+    import numpy as np
+
+    from ltr.data.text.label_scale import top_share
+    from ltr.io.trec import read_run
+
+    run = read_run(path)
+    sizes = np.diff(run.offsets)
+    means = np.repeat(np.add.reduceat(run.scores, run.offsets[:-1][sizes > 0]) / sizes[sizes > 0], sizes[sizes > 0])
+    return (
+        f"scores     mean {run.scores.mean():.4g}, standard deviation {run.scores.std():.4g} (within a query "
+        f"{np.sqrt(((run.scores - means) ** 2).mean()):.4g}), from {run.scores.min():.4g} to {run.scores.max():.4g}; a softmax of them "
+        f"gives the best document {top_share(run.offsets, run.scores):.3f} of a query's weight"
+    )
 
 
 def _stream(

@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from ltr.batch import TokenRows
 from ltr.data.collections.collection import Collection
-from ltr.data.tokens.pairs import readable, tokenizer_identity
+from ltr.data.readable import readable
+from ltr.data.tokens.pairs import tokenizer_identity
 from ltr.errors import ConfigError, DataError
 from ltr.inference.scoring import prepared
 from ltr.io.runs import as_bytes

@@ -20,7 +20,7 @@ def runs(tmp_path):
 def test_fuses_by_rank(runs, tmp_path, capsys):
     out = str(tmp_path / "f.trec")
     assert main(["fuse", "--run", *runs, "-o", out]) == 0
-    assert "8 of 22 scores are missing: not every run holds every document\n" in capsys.readouterr().out
+    assert "9 of 22 scores are missing: not every run holds every document\n" in capsys.readouterr().out
     assert main(["fuse", "--run", *runs, "-o", out, "--top-k", "2"]) == 0
     expected = fuse([read_run(path) for path in runs]).top(2)
     assert read_run(out)["q1"][0].tolist() == expected["q1"][0].tolist() == ["d3", "d1"]

@@ -326,3 +326,26 @@ def test_help_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert 'ltr rerank --model M --dataset NAME --query "join two paths"' in done.stdout
+
+
+def test_a_teacher_scores_the_relevant_documents_too(model, tiny_folder, tmp_path, capsys):
+    """q1 has d1 and d2 judged; its run is cut to one document, and q3's relevant one stands in it."""
+    out = tmp_path / "teacher.trec"
+    given = ["--dataset", str(tiny_folder), "--run", "first", "-o", str(out), "--depth", "1", "--precision", "32"]
+    assert main(["rerank", "--model", model, *given, "--with-judged"]) == 0
+    run = read_run(out)
+    assert {q: set(run[q][0]) for q in run} == {
+        "q1": {"d1", "d2"}, "q2": {"d3", "d4"}, "q3": {"d5"}, "q4": {"d7", "d6"},
+    }  # fmt: skip
+    shown = capsys.readouterr().out
+    assert (
+        f"scores     mean {run.scores.mean():.4g}, standard deviation {run.scores.std():.4g} (within a query " in shown
+    )
+    assert "a softmax of them gives the best document" in shown
+
+
+@pytest.mark.parametrize("extra", [["--weight", "0.5"], ["--interpolate"]])
+def test_a_teacher_mixes_nothing(model, tiny_folder, tmp_path, capsys, extra):
+    given = ["--dataset", str(tiny_folder), "--run", "first", "-o", str(tmp_path / "x"), "--with-judged", *extra]
+    assert main(["rerank", "--model", model, *given]) == 1
+    assert "--with-judged adds documents that the first stage has no score of" in capsys.readouterr().err

@@ -11,6 +11,7 @@ import numpy as np
 from ltr.data.collections.collection import Collection
 from ltr.data.collections.ids import Ids
 from ltr.errors import ConfigError, DataError
+from ltr.io.merging import below
 from ltr.io.names import suggestion
 from ltr.io.offsets import offsets_of
 from ltr.io.runs import Run
@@ -78,6 +79,21 @@ def candidates(collection: Collection, source: str | os.PathLike = "bm25", k: in
         )
     known = ["bm25", "scoreddocs", "qrels", *collection.runs]
     raise DataError(f"candidates: {name!r} is no file and no known source; {suggestion(name, known)}")
+
+
+def with_relevant(run: Run, collection: Collection) -> Run:
+    """A run with the relevant documents of each judged query below it, where it does not hold them.
+
+    For a teacher, who shall score them too. What is judged and not in the collection is left out.
+    """
+    relevant = {
+        query_id: [doc_id for doc_id, grade in judged.items() if grade >= 1]
+        for query_id, judged in collection.qrels.items()
+        if query_id in collection.queries
+    }
+    gone = set(collection.missing(doc_id for found in relevant.values() for doc_id in found))
+    more = {q: {d: 0.0 for d in found if d not in gone} for q, found in relevant.items()}
+    return below(run, Run.from_dict({q: docs for q, docs in more.items() if docs}))
 
 
 def _of_file(path: Path, collection: Collection, k: int) -> Run:

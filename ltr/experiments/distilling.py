@@ -1,0 +1,149 @@
+"""A distillation's recipe: from a first stage to a student that is measured."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ltr.data.collections.collection import load
+from ltr.errors import ConfigError, DataError
+from ltr.experiments.pipeline import HERE, Pipeline, Step
+from ltr.io.files import existing_file
+from ltr.io.names import suggestion
+
+#: what a recipe says; the parts behind ``test`` are options of commands
+PARTS = ("folder", "train", "dev", "test", "retrieve", "mine", "teacher", "student", "evaluate")
+NEEDED = ("folder", "train", "dev", "teacher", "student")
+#: options that the pipeline gives itself
+OWN = {
+    "retrieve": ("dataset", "output"),
+    "mine": ("dataset", "output", "run"),
+    "teacher": ("dataset", "output", "run", "with_judged", "query"),
+    "student": ("run.folder", "data.train", "data.dev", "data.teacher", "data.train_candidates"),
+    "evaluate": ("run", "dataset", "output", "qrels"),
+}
+
+
+def read_recipe(path: str | os.PathLike, folder: str | None = None) -> dict[str, Any]:
+    """The recipe in a YAML file, with ``${NAME}`` filled from the environment.
+
+    Args:
+        path: the file.
+        folder: takes the place of the recipe's own.
+
+    Raises:
+        ConfigError: a part that there is not, or one that is missing.
+        DataError: a file that is no YAML mapping.
+    """
+    try:
+        recipe = yaml.safe_load(os.path.expandvars(existing_file(path, "recipe").read_text(encoding="utf-8")))
+    except yaml.YAMLError as error:
+        raise DataError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(recipe, dict):
+        raise DataError(f"{path}: a recipe is a mapping of {', '.join(PARTS)}, got {recipe!r:.60}")
+    recipe |= {"folder": folder} if folder else {}
+    for name in recipe:
+        if name not in PARTS:
+            raise ConfigError(f"{path}: a recipe has no {name!r}; {suggestion(str(name), PARTS)}")
+    for name in NEEDED:
+        if not recipe.get(name):
+            raise ConfigError(f"{path}: a recipe needs {name}; ltr guide search shows one")
+    for name, own in OWN.items():
+        options = recipe.get(name) or {}
+        if not isinstance(options, dict):
+            raise ConfigError(f"{path}: {name} must be a mapping of options, got {options!r:.60}")
+        taken = [option for option in options if option in own]
+        if taken:
+            raise ConfigError(f"{path}: {name}.{taken[0]} is what the pipeline decides; leave it out")
+    for name, option in (("teacher", "model"), ("student", "config")):
+        if option not in recipe[name]:
+            raise ConfigError(f"{path}: {name} needs {option}; ltr guide search shows one")
+    return recipe
+
+
+def pipeline_of(recipe: Mapping[str, Any]) -> Pipeline:
+    """The steps of a recipe: retrieve, mine, teacher, student, evaluate.
+
+    The teacher scores mined negatives and relevant documents; the student learns these scores; first stage, teacher and
+    student are measured on the test part (on dev where there is none) over the same candidates.
+    """
+    folder = Path(recipe["folder"])
+    train, dev = str(recipe["train"]), str(recipe["dev"])
+    test = str(recipe.get("test") or dev)
+    teacher = dict(recipe["teacher"])
+    student = dict(recipe["student"])
+    depth = _flag("k", (recipe.get("retrieve") or {}).get("k", 100))[1]
+    retrieve = _options(recipe.get("retrieve"))
+    best = folder / "4-student" / "run" / "best"
+    reranking = ["--depth", depth, "--dataset", test]
+    found, taught, learnt = (f"{HERE}/{name}.trec" for name in ("first", "teacher", "student"))
+    steps = (
+        Step("1-retrieve", (("retrieve", "--dataset", train, "--output", f"{HERE}/train.trec", *retrieve),)),
+        Step(
+            "2-mine",
+            (
+                (
+                    *("mine", "--run", str(folder / "1-retrieve" / "train.trec"), "--dataset", train),
+                    *("--output", f"{HERE}/mined.trec", *_options(recipe.get("mine"))),
+                ),
+            ),
+        ),
+        Step(
+            "3-teacher",
+            (
+                (
+                    *("rerank", "--run", str(folder / "2-mine" / "mined.trec"), "--dataset", train, "--with-judged"),
+                    *("--output", f"{HERE}/teacher.trec", "--depth", str(10**6), *_options(teacher)),
+                ),
+            ),
+        ),
+        Step(
+            "4-student",
+            (
+                (
+                    *("fit", "--config", str(student.pop("config")), f"--run.folder={HERE}/run"),
+                    *(f"--data.train={train}", f"--data.dev={dev}", "--data.train_candidates=off"),
+                    f"--data.teacher={folder / '3-teacher' / 'teacher.trec'}",
+                    *(f"--{name}={_word(value)}" for name, value in student.items()),
+                ),
+            ),
+        ),
+        Step(
+            "5-evaluate",
+            (
+                ("retrieve", "--dataset", test, "--output", found, *retrieve),
+                ("rerank", "--run", found, "--output", taught, *reranking, *_options(teacher)),
+                ("rerank", "--run", found, "--output", learnt, *reranking, "--model", str(best)),
+                (
+                    *("evaluate", "--run", found, taught, learnt, "--dataset", test),
+                    *("--output", f"{HERE}/table.txt", *_options(recipe.get("evaluate"))),
+                ),
+            ),
+        ),
+    )
+    inputs = tuple(load(name).signature for name in dict.fromkeys((train, dev, test)))
+    return Pipeline(folder, steps, inputs)
+
+
+def _options(options: Mapping[str, Any] | None) -> list[str]:
+    return [word for name, value in (options or {}).items() if value is not None for word in _flag(name, value)]
+
+
+def _flag(name: str, value: Any) -> list[str]:
+    flag = f"--{str(name).replace('_', '-')}" if len(str(name)) > 1 else f"-{name}"
+    if isinstance(value, bool):
+        return [flag if value else flag.replace("--", "--no-", 1)]
+    return [flag, *(map(str, value) if isinstance(value, list) else [str(value)])]
+
+
+def _word(value: Any) -> str:
+    """A value as ``ltr fit`` reads it: YAML."""
+    return (
+        value
+        if isinstance(value, str)
+        else yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip()
+    )

@@ -1,0 +1,198 @@
+"""Steps in a row: complete or absent, gone on with, and never mixed with those of another recipe."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ltr.errors import ConfigError, DataError
+from ltr.experiments.distilling import OWN, pipeline_of, read_recipe
+from ltr.experiments.pipeline import HERE, Pipeline, Step, resumed
+
+
+def writes(*, fail_at: int | None = None, done: list | None = None):
+    """A stand-in for ltr's commands, which writes its last word into the file before it."""
+    count = iter(range(100))
+
+    def execute(command):
+        if next(count) == fail_at:
+            return 1
+        if done is not None:
+            done.append(command[0])
+        Path(command[1]).write_text(command[2])
+        return 0
+
+    return execute
+
+
+@pytest.fixture
+def pipeline(tmp_path):
+    steps = (
+        Step("1-a", (("one", f"{HERE}/x", "x"), ("two", f"{HERE}/y", "y"))),
+        Step("2-b", (("three", f"{HERE}/z", "z"),)),
+    )
+    return Pipeline(tmp_path / "p", steps, ("data",))
+
+
+def test_each_step_is_a_folder_with_what_made_it(pipeline):
+    said = []
+    assert pipeline.run(writes(), said.append) == 0
+    assert sorted(p.name for p in pipeline.folder.iterdir() if p.name != ".lock") == ["1-a", "2-b"]
+    assert (pipeline.folder / "1-a" / "y").read_text() == "y"
+    record = json.loads((pipeline.folder / "2-b" / "step.json").read_text())
+    assert record["commands"] == [f"ltr three {pipeline.folder}/2-b/z z"]
+    assert said[-1].startswith("2-b: ltr three ")
+
+
+@pytest.mark.parametrize("at", range(3))
+def test_stopped_at_any_command_it_goes_on(pipeline, at):
+    said = []
+    assert pipeline.run(writes(fail_at=at), said.append) == 1
+    assert said[-1].endswith("stopped; what is finished is kept, and the same command goes on from here")
+    assert (pipeline.folder / "1-a").exists() == (at == 2)
+    done = []
+    assert pipeline.run(writes(done=done), said.append) == 0
+    assert done == (["three"] if at == 2 else ["one", "two", "three"])
+    done.clear()
+    assert pipeline.run(writes(done=done), said.append) == 0
+    assert done == []
+
+
+def test_an_interruption_leaves_no_step_that_looks_complete(pipeline):
+    def interrupted(command):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.run(interrupted, print)
+    assert not (pipeline.folder / "1-a").exists()
+    assert pipeline.run(writes(), lambda line: None) == 0
+
+
+def test_steps_of_another_recipe_are_refused_before_anything_runs(pipeline):
+    pipeline.run(writes(), lambda line: None)
+    done = []
+    other = Pipeline(pipeline.folder, (pipeline.steps[0], Step("2-b", (("three", f"{HERE}/z", "other"),))), ("data",))
+    with pytest.raises(
+        DataError, match=r"distil: .*2-b was made by other commands or from other data .*it ran: ltr three"
+    ):
+        other.run(writes(done=done), print)
+    with pytest.raises(DataError, match="1-a was made by other commands or from other data"):
+        Pipeline(pipeline.folder, pipeline.steps, ("changed",)).run(writes(done=done), print)
+    assert done == []
+
+
+def test_what_was_begun_by_another_recipe_is_not_gone_on_with(pipeline):
+    pipeline.run(writes(fail_at=1), lambda line: None)
+    left = pipeline.folder / ".1-a.part" / "left"
+    left.touch()
+    Pipeline(pipeline.folder, pipeline.steps, ("changed",)).run(writes(), lambda line: None)
+    assert not (pipeline.folder / "1-a" / "left").exists()
+
+
+def test_folders_of_something_else_are_left_alone(pipeline):
+    (pipeline.folder / "1-a").mkdir(parents=True)
+    with pytest.raises(DataError, match="is no finished step of a pipeline; name another folder"):
+        pipeline.run(writes(), print)
+
+
+def test_a_training_that_was_begun_is_resumed(tmp_path):
+    command = ["fit", "--config", "x", f"--run.folder={tmp_path}/run"]
+    assert resumed(command) == command
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "last.ckpt").touch()
+    assert resumed(command) == ["fit", "--resume", f"{tmp_path}/run"]
+    assert resumed(["mine", f"--run.folder={tmp_path}/run"])[0] == "mine"
+
+
+RECIPE = """
+folder: runs/distil
+train: {folder}/train
+dev: {folder}/dev
+retrieve: {{k: 30}}
+mine: {{skip: 2, per_query: 4, choose: top}}
+teacher: {{model: T, precision: "32"}}
+student: {{config: configs/recipes/folder.yaml, model.loss: MSE, trainer.max_epochs: 2, data.dev_top: null}}
+evaluate: {{measures: [ndcg@10, mrr@10], intervals: false}}
+"""
+
+
+@pytest.fixture
+def recipe(tiny_folder, tmp_path):
+    path = tmp_path / "distil.yaml"
+    path.write_text(RECIPE.format(folder=tiny_folder))
+    return path
+
+
+def test_the_commands_of_a_recipe(recipe, tiny_folder):
+    steps = {step.name: step.commands for step in pipeline_of(read_recipe(recipe)).steps}
+    assert list(steps) == ["1-retrieve", "2-mine", "3-teacher", "4-student", "5-evaluate"]
+    assert " ".join(steps["2-mine"][0]) == (
+        f"mine --run runs/distil/1-retrieve/train.trec --dataset {tiny_folder}/train --output {HERE}/mined.trec --skip 2 "
+        "--per-query 4 --choose top"
+    )
+    assert "--with-judged" in steps["3-teacher"][0]
+    assert steps["4-student"][0][-3:] == ("--model.loss=MSE", "--trainer.max_epochs=2", "--data.dev_top=null")
+    assert "--data.teacher=runs/distil/3-teacher/teacher.trec" in steps["4-student"][0]
+    evaluate = steps["5-evaluate"]
+    assert [command[0] for command in evaluate] == ["retrieve", "rerank", "rerank", "evaluate"]
+    assert evaluate[-1][-4:] == ("--measures", "ndcg@10", "mrr@10", "--no-intervals")
+    assert "30" in evaluate[1]
+
+
+def test_every_command_of_a_recipe_is_parsed(recipe, monkeypatch):
+    """By the parser of its command, so that an option that is renamed is noticed here."""
+    import importlib
+
+    import ltr.cli.command
+    from ltr.cli.main import COMMANDS
+
+    class Parsed(Exception):
+        pass
+
+    parser_of = ltr.cli.command.parser_of
+
+    def stopping(*args, **kwargs):
+        parser = parser_of(*args, **kwargs)
+        known = parser.parse_known_args
+
+        def parsed(argv):
+            assert not known(argv)[1]
+            raise Parsed
+
+        parser.parse_known_args = parsed
+        return parser
+
+    monkeypatch.setattr(ltr.cli.command, "parser_of", stopping)
+    for step in pipeline_of(read_recipe(recipe)).steps:
+        for command in step.commands:
+            if command[0] != "fit":
+                with pytest.raises(Parsed):
+                    importlib.import_module(f"ltr.cli.{COMMANDS[command[0]][0]}").main(list(command[1:]))
+
+
+def test_another_folder(recipe):
+    assert pipeline_of(read_recipe(recipe, "elsewhere")).folder == Path("elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error", "message"),
+    [
+        ("mine:", "mien:", ConfigError, "a recipe has no 'mien'; did you mean 'mine'"),
+        ("teacher: {", "evaluate: {", ConfigError, "a recipe needs teacher; ltr guide search shows one"),
+        ("skip: 2", "run: x", ConfigError, "mine.run is what the pipeline decides; leave it out"),
+        ("{model: T", "{depth: 3", ConfigError, "teacher needs model; ltr guide search shows one"),
+        ("{k: 30}", "30", ConfigError, "retrieve must be a mapping of options, got 30"),
+        ("folder: runs/distil", "- x", DataError, "not YAML"),
+    ],
+)
+def test_recipes_that_cannot_be(recipe, old, new, error, message):
+    recipe.write_text(recipe.read_text().replace(old, new))
+    with pytest.raises(error, match=message):
+        read_recipe(recipe)
+
+
+def test_a_recipe_is_a_mapping(tmp_path):
+    (tmp_path / "r.yaml").write_text("- a\n")
+    with pytest.raises(DataError, match="a recipe is a mapping of folder, train, dev"):
+        read_recipe(tmp_path / "r.yaml")
+    assert set(OWN) == {"retrieve", "mine", "teacher", "student", "evaluate"}
