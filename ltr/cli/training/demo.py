@@ -5,16 +5,23 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ltr.cli.command import run
 from ltr.io.recipes import recipe
 
+if TYPE_CHECKING:
+    from ltr.data import TextData
+    from ltr.io.runs import Run
+
 #: how many first-stage documents a query has; recall at this depth is the ceiling of any reranker
 DEPTH = 50
+#: tokens of a document that the bi-encoder reads: most of pydocs' documents are shorter, and it is quick
+LENGTH = 128
 MEASURES = ["ndcg@10", "mrr@10", f"recall@{DEPTH}"]
 
 
-def demo(*, folder: str = "runs/demo", epochs: int = 1, overwrite: bool = True) -> None:
+def demo(*, folder: str = "runs/demo", epochs: int = 1, overwrite: bool = True, retrieval: bool = False) -> None:
     """Train, measure and use a reranker on pydocs: search over the documentation of the installed Python.
 
     Builds the collection, retrieves candidates with BM25, trains a cross-encoder with a selective listwise loss after
@@ -25,6 +32,8 @@ def demo(*, folder: str = "runs/demo", epochs: int = 1, overwrite: bool = True) 
         folder: run folder of the training.
         epochs: passes over the training queries.
         overwrite: replace an earlier demo in the folder.
+        retrieval: then search with a bi-encoder too (the reranker's untrained backbone, made for that), fuse its run with
+            BM25's, and rerank the fused candidates: retrieve, fuse, rerank, in one table.
     """
     clock = Clock()
     from ltr.cli.training import fit as fitting
@@ -40,6 +49,7 @@ def demo(*, folder: str = "runs/demo", epochs: int = 1, overwrite: bool = True) 
 
     clock.says("1/4  collection, BM25 candidates, tokens")
     data = cli.datamodule
+    source = cli.model.scorer.source
     data.prepare_data()
     data.setup("fit")
     data.setup("test")
@@ -64,13 +74,54 @@ def demo(*, folder: str = "runs/demo", epochs: int = 1, overwrite: bool = True) 
 
     clock.says("4/4  the test queries, measured")
     named = [results.runs[0], untrained, *results.runs[1:]]
+    best = Path(folder, "best")
+    found = retrieved(data, first, dev, str(source), best, clock) if retrieval else []
     # documents below the reranked ones keep the first stage's order
-    text = results.text([below(one, first) for one in named], MEASURES, title=data.test)
+    text = results.text([*(below(one, first) for one in named), *found], MEASURES, title=data.test)
     print(f"\n{text}\n")
     print(f"recall@{DEPTH} of the first stage is the most that any reranking of it can reach")
-    best = Path(folder, "best")
     print(f"done in {clock}; the model is in {best}; ask it something:\n")
     print(f'  ltr rerank --model {best} --query "join two paths" --dataset pydocs --interpolate\n')
+
+
+def retrieved(data: TextData, first: Run, dev: Run, backbone: str, best: Path, clock: Clock) -> list[Run]:
+    """Runs of the test queries by a bi-encoder, by that and BM25 together, and by the reranker over these candidates.
+
+    Args:
+        data: of the training.
+        first, dev: BM25's runs of the test and dev queries.
+        backbone: the bi-encoder.
+        best: folder of the trained reranker.
+        clock: says how far it is.
+    """
+    from ltr.data.collections.collection import load
+    from ltr.inference.reranker import Reranker
+    from ltr.io.runs import Run
+    from ltr.metrics.fusion import best_weights, fuse
+    from ltr.search.dense import cached, retrieve
+    from ltr.search.encoding import TextEncoding
+
+    clock.says("     every document and the queries as vectors (kept in the cache)")
+    assert data.test is not None
+    collection = load(data.test)
+    encoding = TextEncoding.load(backbone, max_length=LENGTH)
+    index = cached(encoding, collection, sys.stderr.isatty())
+    dense, _ = retrieve(encoding, index, {q: collection.queries[q] for q in first}, DEPTH, "bi-encoder")
+    texts = data.collection("dev").queries
+    dense_dev, _ = retrieve(encoding, index, {q: texts[q] for q in dev}, DEPTH, "bi-encoder")
+    qrels = data.part("dev").qrels
+    assert qrels is not None
+    (weight, _), _ = best_weights([dev, dense_dev], qrels, "wsum", measure="mrr@10")
+    title = f"both ({weight:.2f} x first, chosen on dev)"
+    fused = fuse([first, dense], "wsum", weights=[weight, 1 - weight], name=title).top(DEPTH)
+
+    clock.says("     reranking what both found")
+    ids = [fused[q][0].tolist() for q in fused]
+    reranker = Reranker.load(best)
+    docs = [collection.texts(own) for own in ids]
+    ranked = reranker.rank_many([collection.queries[q] for q in fused], docs, ids, query_ids=fused.query_ids)
+    scores = {q: {one.id: one.score for one in own} for q, own in zip(fused, ranked, strict=True)}
+    return [dense, fused, Run.from_dict(scores, "both, reranked")]
 
 
 class Clock:

@@ -22,7 +22,8 @@ def test_the_demo_goes_from_the_collection_to_the_table(tiny_model, tmp_path, mo
     small.write_text(yaml.safe_dump(settings))
     monkeypatch.setattr(demo, "recipe", lambda name: small)
     folder = tmp_path / "run"
-    assert main(["demo", "--folder", str(folder)]) == 0
+    monkeypatch.setattr(demo, "LENGTH", 48)
+    assert main(["demo", "--folder", str(folder), "--retrieval"]) == 0
     said = capsys.readouterr().out
     assert "] about a minute in all on this machine\n" in said[said.index("3/4  training") : said.index("4/4  ")]
     table = said[said.index("pydocs/test[:50%]") :]
@@ -30,6 +31,8 @@ def test_the_demo_goes_from_the_collection_to_the_table(tiny_model, tmp_path, mo
     for row in ("first stage", "untrained", "trained"):
         assert row in rows
     assert any(row.startswith("interpolated (") for row in rows)
+    assert {"bi-encoder", "both, reranked"} <= set(rows)
+    assert any(row.startswith("both (") for row in rows)
     assert "recall@50" in table
     assert "Student" in table
     assert f'ltr rerank --model {folder}/best --query "join two paths" --dataset pydocs --interpolate' in said
