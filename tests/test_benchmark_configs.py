@@ -11,8 +11,10 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import ir_datasets
 import numpy as np
 import pytest
+import yaml
 
 from ltr.experiments.cells.cell import run_task
 from ltr.experiments.spec.plan import Group, groups
@@ -25,6 +27,8 @@ from tests.tiny_model import WORDS, tiny_model  # noqa: F401
 
 FOLDER = Path(__file__).parents[1] / "configs" / "benchmarks"
 SPECS = sorted(FOLDER.glob("*.yaml"))
+#: specs over collections of ir-datasets, which need a network
+PUBLIC = ("nanobeir", "trec-dl", "bright")
 #: queries, of which 99.4 % to 100 % must be some
 QUERIES = 400
 
@@ -59,7 +63,7 @@ def text_folder(folder: Path, rng: np.random.Generator) -> None:
     half = QUERIES // 2
     for suffix, members in (("", ids), (".train", ids), (".dev", ids[half:])):
         (folder / f"qrels{suffix}.trec").write_text("".join(qrels[q] for q in members))
-    for run in ("bm25", "splade", "labels"):
+    for run in ("bm25", "splade", "labels", "first"):
         rows = [f"{q} Q0 {d} 1 {rng.gamma(1.0):.3f} {run}\n" for q in ids for d in chosen[q]]
         (folder / f"run.{run}.trec").write_text("".join(rows))
 
@@ -76,6 +80,21 @@ def svmlight(path: Path, rng: np.random.Generator, label) -> None:
         file.write("".join(rows))
 
 
+def here(name: str, home: str) -> list[str]:
+    """What puts a small collection in the place of those of ir-datasets."""
+    parts = {"train": "[:10%]", "dev": "[10%:20%]", "test": "[20%:30%]"}
+    found = [f"data.{name}.init_args.{part}={home}{share}" for part, share in parts.items()]
+    return [*found, *(f"data.{name}.init_args.{part}_candidates=first" for part in parts)]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_collections_are_ids_of_ir_datasets(name):
+    data = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())["data"].values()
+    ids = {one["init_args"][part] for one in data for part in ("train", "dev", "test")}
+    for one in ids:
+        ir_datasets.load(one)  # knows it, and fetches nothing yet
+
+
 @pytest.fixture
 def read(collections, monkeypatch):
     monkeypatch.setenv("LTR_DATA", str(collections))
@@ -84,7 +103,9 @@ def read(collections, monkeypatch):
         names = ("train", "dev", "test")
         home = f"{collections}/wikiqa/train"  # in place of the embedded data, whose index takes longer
         changes = [f"data.pydocs.init_args.{n}={home}[{i}0%:{i + 1}0%]" for i, n in enumerate(names)]
-        return read_spec(path, changes if path.stem == "quick" else ())
+        if path.stem in PUBLIC:
+            changes = [change for name in yaml.safe_load(path.read_text())["data"] for change in here(name, home)]
+        return read_spec(path, changes if path.stem in ("quick", *PUBLIC) else ())
 
     return act
 

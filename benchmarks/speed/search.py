@@ -36,7 +36,7 @@ def by_ltr(queries: np.ndarray, docs: np.ndarray, k: int, half: bool) -> np.ndar
     """ltr's rows, with a shortlist by bfloat16 or by float32."""
     from ltr.search import exact
 
-    with mock.patch.object(exact, "multiplies_bf16", lambda device: half):
+    with mock.patch.object(exact, "multiplies_bf16", return_value=half):
         return exact.search(queries, [docs], k).rows
 
 

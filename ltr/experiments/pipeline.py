@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ltr.errors import DataError
-from ltr.io.files import disk_errors, only_writer, replacing
+from ltr.io.disk import disk_errors
+from ltr.io.files import replacing
+from ltr.io.locks import only_writer
 
 #: says in a finished step's folder what made it
 RECORD = "step.json"

@@ -1,0 +1,85 @@
+"""What the guide shows of vectors elsewhere: each snippet runs, and finds or writes what exact search has."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ltr.data.collections.collection import load
+from ltr.errors import MissingExtra
+from ltr.search.dense import retrieve
+from ltr.search.encoding import TextEncoding, encode
+from ltr.search.export import write_parquet
+from ltr.search.index import VectorIndex
+from tests.guides import GUIDES, blocks
+
+SNIPPETS = {b.title: b.text for b in blocks(GUIDES / "search.md") if b.language == "python" and b.title}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, bi_encoder):
+    """The folders that the guide's commands write, of a small collection, and the three nearest documents of its first query."""
+    from tests.conftest import write_tiny
+
+    folder = tmp_path_factory.mktemp("reader")
+    collection = load(str(write_tiny(folder / "tiny")))
+    encoding = TextEncoding.load(bi_encoder, precision="32")
+    encode(encoding, collection, folder / "runs" / "vectors")
+    encode(encoding, collection, folder / "runs" / "queries", what="queries")
+    run, _ = retrieve(encoding, VectorIndex(folder / "runs" / "vectors"), collection.queries, 3)
+    return folder, run[next(iter(run))][0].tolist()
+
+
+def run_snippet(name: str, place: Path, monkeypatch) -> dict:
+    monkeypatch.chdir(place)
+    names: dict = {}
+    exec(compile(SNIPPETS[name], name, "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize(
+    ("name", "package"), [("usearch", "usearch"), ("lance", "lancedb"), ("qdrant", "qdrant_client")]
+)
+@pytest.mark.filterwarnings("ignore")  # theirs
+def test_a_store_finds_what_exact_search_finds(name, package, place, monkeypatch):
+    pytest.importorskip(package)
+    if name == "lance":
+        write_parquet(VectorIndex(place[0] / "runs" / "vectors"), 0)
+    assert run_snippet(f"to_{name}.py", place[0], monkeypatch)["found"] == place[1]
+
+
+def test_lines_for_bulk_requests(place, monkeypatch):
+    run_snippet("to_bulk.py", place[0], monkeypatch)
+    lines = list(map(json.loads, (place[0] / "runs" / "bulk.ndjson").read_text().splitlines()))
+    index = VectorIndex(place[0] / "runs" / "vectors")
+    assert [line["index"]["_id"] for line in lines[::2]] == list(index.ids)
+    assert np.array_equal(np.float32([line["vector"] for line in lines[1::2]]), index.shards[0])
+
+
+def test_documents_for_vespa(place, monkeypatch):
+    run_snippet("to_vespa.py", place[0], monkeypatch)
+    lines = list(map(json.loads, (place[0] / "runs" / "vespa.jsonl").read_text().splitlines()))
+    index = VectorIndex(place[0] / "runs" / "vectors")
+    assert [line["put"] for line in lines] == [f"id:docs:doc::{name}" for name in index.ids]
+    assert np.array_equal(np.float32([line["fields"]["vector"]["values"] for line in lines]), index.shards[0])
+
+
+def test_rows_for_pgvector(place, monkeypatch):
+    run_snippet("to_pgvector.py", place[0], monkeypatch)
+    rows = [line.split("\t") for line in (place[0] / "runs" / "pgvector.tsv").read_text().splitlines()]
+    index = VectorIndex(place[0] / "runs" / "vectors")
+    assert [row[0] for row in rows] == list(index.ids)
+    assert np.array_equal(np.float32([json.loads(row[1]) for row in rows]), index.shards[0])
+
+
+def test_parquet_that_cannot_be_written(place, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    with pytest.raises(
+        MissingExtra, match=r"pyarrow is needed to write vectors as Parquet.*pip install 'ltr\[parquet\]'"
+    ):
+        write_parquet(VectorIndex(place[0] / "runs" / "vectors"), 0)
+
+
+def test_every_snippet_of_the_guide_is_run_here():
+    assert set(SNIPPETS) == {f"to_{name}.py" for name in ("usearch", "lance", "qdrant", "bulk", "vespa", "pgvector")}
