@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ltr.errors import ConfigError
+from ltr.io.names import is_class_name
 
 
 def is_mapping(value: Any) -> bool:
@@ -19,13 +20,15 @@ def is_expression(text: str) -> bool:
 
     >>> is_expression("0.5 * Exp()"), is_expression("mypkg.Mine()"), is_expression("Exp"), is_expression("train (1)")
     (True, True, False, False)
+    >>> is_expression("fDPO('js')")
+    True
     """
     try:
         terms = list(terms_of(tree_of(text))) if "(" in text else []
     except ConfigError:
         return False
     names = [dotted_name(term.func) or "" for term in terms if isinstance(term, ast.Call)]
-    return any("." in name or name[:1].isupper() for name in names)
+    return any("." in name or is_class_name(name) for name in names)
 
 
 def called_in(text: str) -> list[str]:

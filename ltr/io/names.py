@@ -41,3 +41,12 @@ def suggestion(name: str, known: Iterable[str]) -> str:
         return f"did you mean {lowered[near[0]]!r}?"
     more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
     return f"known: {', '.join(names[:MOST])}{more}" if names else "none is known"
+
+
+def is_class_name(name: str) -> bool:
+    """Whether a name has the form of a class: a capital first, or second as some papers have it.
+
+    >>> [is_class_name(name) for name in ("DPO", "fDPO", "dead_share", "")]
+    [True, True, False, False]
+    """
+    return any(letter.isupper() for letter in name[:2])

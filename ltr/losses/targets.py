@@ -292,8 +292,7 @@ class PairTargets(Targets):
             )
         if self.gap is not None:
             object.__setattr__(self, "gap", positive("PairTargets", "gap", self.gap))
-        elif self.probability != "votes":
-            p = self.probability
+        elif (p := self.probability) is not None and p != "votes":
             if isinstance(p, (str, bool)) or not 0.5 < p <= 1:
                 raise ConfigError(f"PairTargets: probability must lie above 0.5 and up to 1, or be 'votes', got {p!r}")
             object.__setattr__(self, "probability", float(p))

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ltr.io.names import is_class_name
+
 
 @dataclass(frozen=True)
 class Declared:
@@ -48,8 +50,8 @@ class Declared:
 
 @functools.cache
 def exported(package: str) -> dict[str, str]:
-    """The public classes of a package, which no name in small letters is: name -> the module that defines it."""
-    return {n: home for n, home in _imports(package).items() if home.startswith(f"{package}.") and n != n.lower()}
+    """The public classes of a package: name -> the module that defines it."""
+    return {n: home for n, home in _imports(package).items() if home.startswith(f"{package}.") and is_class_name(n)}
 
 
 @functools.cache

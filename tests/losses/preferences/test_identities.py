@@ -279,3 +279,13 @@ def test_refuses_settings_that_cannot_be(make, said):
 def test_refuses_votes_that_are_no_shares():
     with pytest.raises(DataError, match=r"labels must be shares of votes in \[0, 1\].*got 2 at list 0, document 0"):
         BradleyTerry(PairTargets(probability="votes"))(torch.zeros(1, 2), torch.tensor([[2.0, 1.0]]))
+
+
+@pytest.mark.parametrize(
+    "text", ["fDPO('js', beta=0.1)", "cDPO(0.2)", "BradleyTerry(PairTargets(gap=0.5))", "IPO(tau=0.2)"]
+)
+def test_names_stand_in_the_language_of_expressions(text):
+    from ltr.expressions import is_expression, text_of, value_of
+
+    assert is_expression(text)
+    assert repr(value_of(text_of(value_of(text)))) == repr(value_of(text))
