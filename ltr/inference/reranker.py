@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -26,13 +27,18 @@ from ltr.inference.documents import (
 from ltr.inference.pickling import Picklable
 from ltr.inference.probability import probability_of
 from ltr.inference.scoring import Scored, prepared, score
+from ltr.io.models import located
 from ltr.scorers.base import TextScorer
+from ltr.scorers.causal.causal_scorer import CausalScorer
+from ltr.scorers.causal.prompts import prompt_for
 from ltr.scorers.cpu.quantised import FILE as QUANTISED
 from ltr.scorers.cpu.quantised import load_quantised
 from ltr.scorers.opening import load_scorer
 from ltr.scorers.retrievers.layout import MODULES
 from ltr.scorers.text.cross_encoder import CrossEncoder
 from ltr.settings import FILE, ModelSettings, Settings
+
+log = logging.getLogger(__name__)
 
 
 class Reranker(Picklable):
@@ -282,6 +288,9 @@ def opened(
                 f"Reranker: {model} holds {type(own).__name__}, which reads no texts; open it with ltr.FeatureRanker"
             )
         return own
+    if (prompt := prompt_for(located(model))) is not None:
+        log.warning("%s is a language model; it is asked by the prompt %r of CausalScorer", model, prompt)
+        return CausalScorer(model, prompt, batch_tokens=None if batch_tokens == "auto" else batch_tokens)
     scorer = CrossEncoder(model, batch_tokens=batch_tokens)
     if scorer.new_head:
         raise ConfigError(

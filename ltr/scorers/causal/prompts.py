@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -87,6 +89,21 @@ def prompt_of(prompt: str, yes: str | None, no: str | None, instruction: str | N
     made = PROMPTS.get(prompt) or Prompt(prompt, " yes", " no")
     given = {"yes": yes, "no": no, "instruction": instruction}
     return replace(made, **{name: value for name, value in given.items() if value is not None})
+
+
+def prompt_for(source: str) -> str | None:
+    """The prompt that a folder's language model was made for, by its name; ``plain`` where that tells nothing.
+
+    None for what is no folder of a causal language model.
+    """
+    config = Path(source) / "config.json"
+    if not config.is_file():
+        return None
+    kinds = json.loads(config.read_text(encoding="utf-8")).get("architectures") or []
+    if not any(kind.endswith("ForCausalLM") for kind in kinds):
+        return None
+    words = set(Path(source).resolve().name.lower().split("-"))
+    return next((name for name in PROMPTS if set(name.split("-")) <= words), "plain")
 
 
 class Frame:

@@ -15,7 +15,7 @@ from ltr.errors import ConfigError
 from ltr.inference import Reranker
 from ltr.scorers import CausalScorer, ModelSettings, load_scorer
 from ltr.scorers.causal import branches
-from ltr.scorers.causal.prompts import FRAME, PROMPTS, Frame, Prompt, prompt_of
+from ltr.scorers.causal.prompts import FRAME, PROMPTS, Frame, Prompt, prompt_for, prompt_of
 from tests.data.preferences.chat import chat_tokenizer
 
 QUERIES = ["how to join two paths", "is"]
@@ -132,6 +132,21 @@ def test_ranks_texts_from_a_saved_folder(tiny_causal, tmp_path):
     with torch.no_grad():
         expected = scorer(batch_of(scorer))[0]
     assert [one.score for one in ranked] == pytest.approx(sorted(expected.tolist(), reverse=True), abs=1e-4)
+
+
+def test_a_language_model_from_elsewhere_is_asked_by_the_prompt_of_its_family(
+    tiny_causal, tiny_model, tmp_path, caplog
+):
+    folders = {"Qwen3-Reranker-0.6B": "qwen3-reranker", "mxbai-rerank-large-v2": "mxbai-rerank-v2", "llama": "plain"}
+    for name, prompt in folders.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text((tiny_causal / "config.json").read_text())
+        assert prompt_for(str(tmp_path / name)) == prompt
+    assert prompt_for(str(tiny_model)) is None
+    assert prompt_for("hub/id") is None
+    with pytest.raises(ConfigError, match="the answer yes must be one token, got ' yes'"):
+        Reranker.load(tiny_causal)  # whose tokenizer knows no answer with a space before it
+    assert "is a language model; it is asked by the prompt 'plain' of CausalScorer" in caplog.text
 
 
 def test_adapters_train_alone(tiny_causal):
