@@ -46,6 +46,7 @@ def measured(
     from ltr.data.preferences.table import read_preferences
     from ltr.metrics import LabelledLists, evaluate_labels
     from ltr.metrics.measures.label_measures import LabelMeasure
+    from ltr.metrics.measures.labels import check_measures
     from ltr.metrics.measures.preferences import calibration_error, tie_auc
     from ltr.metrics.measures.yardsticks import yardsticks
     from ltr.report.tables.evaluations import label_table
@@ -57,7 +58,7 @@ def measured(
         table.characters,
     )  # fmt: skip
     chosen = [LabelMeasure.parse(measure) for measure in measures]
-    truth.check(chosen, "ltr evaluate")
+    check_measures(truth, chosen, "ltr evaluate")
     predictions = {name: truth.predictions(run) for name, run in runs.items()}
     rows = [evaluate_labels(p, truth, chosen, name) for name, p in predictions.items()]
     pairs = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import numpy as np
 import pytorch_lightning as pl
 
 from ltr.batch import FeatureLists, Lists, TextLists, TwinLists
-from ltr.data.labels import PartLabels
+from ltr.batch.labelled import LabelledLists
 from ltr.errors import ConfigError
 from ltr.io.trec import Qrels, Run
 from ltr.settings import FeatureSettings, ModelSettings, Prompts, Settings, TwinSettings
@@ -20,6 +21,8 @@ from ltr.settings import FeatureSettings, ModelSettings, Prompts, Settings, Twin
 PartName = Literal["train", "dev", "test"]
 #: the method of a data module that gives the batches of a part
 LOADERS: dict[PartName, str] = {"train": "train_dataloader", "dev": "val_dataloader", "test": "test_dataloader"}
+#: settings whose text says all about them
+PLAIN = (str, int, float, bool, list, tuple, dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +39,7 @@ class Part:
     query_ids: Sequence[str] | None = None
     qrels: Qrels | None = None
     first: Run | None = None
-    labels: PartLabels | None = None
+    labels: LabelledLists | None = None
 
 
 class RankingData(pl.LightningDataModule):
@@ -80,8 +83,11 @@ class RankingData(pl.LightningDataModule):
 
     @property
     def signature(self) -> str:
-        """16 hexadecimal digits that change whenever data or their settings do. Default: of the names of the parts."""
-        facts = [type(self).__qualname__, self.train, self.dev, self.test]
+        """16 hexadecimal digits that change whenever data or their settings do. Default: of the names of the parts, and of what
+        the constructor takes and keeps under the same name."""
+        taken = [name for name in inspect.signature(type(self).__init__).parameters if name != "self"]
+        kept = {name: repr(vars(self)[name]) for name in taken if isinstance(vars(self).get(name), PLAIN)}
+        facts = [type(self).__qualname__, self.train, self.dev, self.test, kept]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
     @property

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import math
+import types
 from collections.abc import Mapping
 from typing import Any
 
@@ -87,8 +89,15 @@ def as_call(value: Any, explicit: bool = False) -> Any:
         return type(value)(as_call(one, explicit) for one in value)
     if isinstance(value, dict):
         return {key: as_call(one, explicit) for key, one in value.items()}
+    if isinstance(value, float) and math.isnan(value):
+        raise ConfigError("nan cannot be written down: no expression reads it back; take a number, or None")
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if isinstance(value, (type, types.BuiltinFunctionType, types.FunctionType, types.MethodType)):
+        raise ConfigError(
+            f"{getattr(value, '__qualname__', value)!r} cannot be written down: it is no object of a class that keeps its "
+            "arguments; take an instance, or Numeric('module:function') for a link"
+        )
     made = type(value)
     arguments: dict[str, Any] = {}
     try:

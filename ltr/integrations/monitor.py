@@ -11,6 +11,7 @@ from ltr.errors import ConfigError
 from ltr.integrations.flat import FlatLists
 from ltr.io.runs import Run, as_bytes
 from ltr.metrics import LabelMeasure, evaluate, evaluate_labels
+from ltr.metrics.measures.labels import check_measures
 from ltr.metrics.measures.measure import parse
 from ltr.training.scored import truth_of
 
@@ -39,7 +40,7 @@ class DevMonitor:
         if isinstance(self.measure, LabelMeasure):
             known = part.labels
             self.truth = truth_of("dev", self.query_ids, self.offsets, dev.batch.doc_ids, dev.labels, known)
-            self.truth.check([self.measure], f"{dev.owner}: dev")
+            check_measures(self.truth, [self.measure], f"{dev.owner}: dev")
             return
         if part.qrels is None:
             raise ConfigError(

@@ -1,11 +1,12 @@
 """Measures of runs and of real-valued predictions, paired comparisons (of systems over seeds too), interpolation."""
 
+from ltr.batch.labelled import LabelledLists
 from ltr.metrics.engine import Evaluation, evaluate
 from ltr.metrics.fusion import best_weight, best_weights, fuse, interpolate
 from ltr.metrics.measures.by_ranx import warm_up
 from ltr.metrics.measures.focus import focus_measures
 from ltr.metrics.measures.label_measures import LabelMeasure
-from ltr.metrics.measures.labels import LabelEvaluation, LabelledLists, evaluate_labels
+from ltr.metrics.measures.labels import LabelEvaluation, evaluate_labels
 from ltr.metrics.measures.measure import Measure, measures
 from ltr.metrics.statistics.paired import Comparison, Contrast, compare
 from ltr.metrics.statistics.seeds import (

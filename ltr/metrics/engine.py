@@ -14,7 +14,7 @@ from ltr.io.names import suggestion
 from ltr.io.runs import Run
 from ltr.metrics.inputs import as_qrels, as_run, differing, strangers
 from ltr.metrics.measures import by_ranx, vectorised
-from ltr.metrics.measures.lists import JudgedLists
+from ltr.metrics.measures.judged_ranks import JudgedRanks
 from ltr.metrics.measures.measure import Measure, of_rankings
 
 logger = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ def evaluate(
             f"({', '.join(run.query_ids[:3])} ...), the judgements {len(judged)} ({', '.join(query_ids[:3])} ...)"
             + (f"; {pair}" if pair else "")
         )
-    lists = JudgedLists.of(run, judged)
+    lists = JudgedRanks.of(run, judged)
     measured = vectorised.measured if engine == "numpy" else by_ranx.measured
     values = {str(m): measured(lists, m) for m in chosen}
     missing = [q for q in query_ids if q not in run]

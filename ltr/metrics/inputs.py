@@ -13,7 +13,7 @@ from ltr.errors import DataError
 from ltr.io.ids import shown
 from ltr.io.runs import Run, with_text_ids
 from ltr.io.trec import LARGEST_GRADE, Qrels
-from ltr.metrics.measures.lists import JudgedLists
+from ltr.metrics.measures.judged_ranks import JudgedRanks
 from ltr.metrics.measures.measure import Measure
 
 #: largest grade of measures whose gain is 2^grade - 1: at 1024 that is infinite
@@ -99,7 +99,7 @@ def _plain(name: str) -> str:
     return (name if name.isascii() else unicodedata.normalize("NFC", name)).strip().casefold()
 
 
-def strangers(run: Run, qrels: Qrels, lists: JudgedLists, missing: list[str], unjudged: list[str]) -> list[str]:
+def strangers(run: Run, qrels: Qrels, lists: JudgedRanks, missing: list[str], unjudged: list[str]) -> list[str]:
     """A sentence each for queries and documents of a run and its judgements that hardly meet; nothing where they do.
 
     Args:

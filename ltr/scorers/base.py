@@ -6,7 +6,7 @@ import copy
 import inspect
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -179,14 +179,32 @@ class Scorer(nn.Module):
         if not self.saves_arguments:
             return
         class_path(type(self))
-        arguments = self.arguments
-        try:
-            json.dumps(arguments)
-        except (TypeError, ValueError) as error:
+        for name, value in self.arguments.items():
+            try:
+                again = json.loads(json.dumps(value, allow_nan=False))
+            except (TypeError, ValueError) as error:
+                raise ConfigError(
+                    f"{type(self).__name__}: what it was made with cannot be written as JSON ({name}: {error}); take plain "
+                    "values as arguments, or define the property arguments, or save and load"
+                ) from error
+            if again != _with_lists(value):
+                raise ConfigError(
+                    f"{type(self).__name__}: {name}={value!r} would come back from JSON as {again!r}; take texts as keys, or "
+                    "define the property arguments, or save and load"
+                )
+
+    def check_fitted(self, before: Collection[str]) -> None:
+        """Raise ConfigError where ``fit_to`` made weights that ``load`` would not make again.
+
+        Args:
+            before: names of the weights before ``fit_to``.
+        """
+        made = [name for name in self.state_dict() if name not in before]
+        if made and self.saves_arguments and getattr(type(self).load, "__func__", None) is Scorer.load.__func__:  # type: ignore[attr-defined]
             raise ConfigError(
-                f"{type(self).__name__}: what it was made with cannot be written as JSON ({error}); take plain values as "
-                "arguments, or define the property arguments, or save and load"
-            ) from error
+                f"{type(self).__name__}: fit_to makes {made[0]}, which a saved model could not be opened with; make it in "
+                "__init__, derive the scorer from ltr.scorers.FeatureScorer, or define load"
+            )
 
     def save(self, folder: str | os.PathLike, settings: Settings | None = None) -> None:
         """Save as a folder of ``model.safetensors`` and ``ltr.json``, which ``ltr.scorers.load_scorer`` opens.
@@ -300,6 +318,13 @@ def class_path(made: type) -> str:
             f"{'a running script' if made.__module__ == '__main__' else inside}; move it to one"
         )
     return made.__name__ if made.__module__.startswith("ltr.scorers.") else f"{made.__module__}.{made.__qualname__}"
+
+
+def _with_lists(value: Any) -> Any:
+    """A value with lists in place of tuples, as JSON has them."""
+    if isinstance(value, Mapping):
+        return {key: _with_lists(one) for key, one in value.items()}
+    return [_with_lists(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def _advice(batch: type[Lists]) -> str:

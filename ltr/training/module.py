@@ -15,6 +15,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ltr.batch import Lists
+from ltr.batch.labelled import LabelledLists
 from ltr.data.base import PartName, RankingData
 from ltr.errors import ConfigError, LtrError
 from ltr.inference.scoring import Scored, score
@@ -25,7 +26,6 @@ from ltr.machine.threads import alone
 from ltr.metrics import (
     Evaluation,
     LabelEvaluation,
-    LabelledLists,
     LabelMeasure,
     Measure,
     evaluate,
@@ -33,6 +33,7 @@ from ltr.metrics import (
     focus_measures,
 )
 from ltr.metrics.measures.focus import NAMES as FOCUS_NAMES
+from ltr.metrics.measures.labels import check_measures
 from ltr.metrics.measures.measure import measures as parse_measures
 from ltr.scorers.base import Scorer
 from ltr.training import schedules
@@ -40,7 +41,7 @@ from ltr.training.backward import backward_in_less_memory
 from ltr.training.costs import cost_of
 from ltr.training.given_data import ranking_data
 from ltr.training.processes import distributed
-from ltr.training.scored import ScoredLists, gathered, labels_by_list
+from ltr.training.scored import gathered, labels_by_list, predictions_of
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +112,7 @@ class RankingModule(pl.LightningModule):
         self.evaluation: Evaluation | None = None
         self.label_evaluation: LabelEvaluation | None = None
         self.validated: Run | None = None
-        self.scored_lists: ScoredLists | None = None
+        self.predictions = np.zeros(0, np.float32)
         #: the labels of each part (dev, test) that has been scored
         self.truths: dict[str, LabelledLists] = {}
         self._scored: list[Scored] = []
@@ -143,11 +144,12 @@ class RankingModule(pl.LightningModule):
                     "rmse_top.2 or ndcg_label@10, or let the data's part() give judgements"
                 )
             if self.labelled and part.labels is not None:
-                known = part.labels
-                truth = LabelledLists(known.query_ids, known.offsets, known.learnt, known.read, lengths=known.lengths)
-                truth.check(self.labelled, f"RankingModule: model.measures: {name}")
+                check_measures(part.labels, self.labelled, f"RankingModule: model.measures: {name}")
         # before the optimiser is made: scorers on features build their layers once they know how many there are
+        weights = set(self.scorer.state_dict())
         self.scorer.fit_to(data.inputs)
+        if stage == "fit":
+            self.scorer.check_fitted(weights)
 
     # ------------------------------------------------------------------ optimiser
 
@@ -388,20 +390,20 @@ class RankingModule(pl.LightningModule):
 
     def _measure(self, part: PartName) -> None:
         known = self.data.part(part)
-        self.scored_lists = scored = ScoredLists.of(part, *gathered(self._scored, self._labels), known)
-        self.validated, self.truths[part] = scored.run, scored.truth
+        self.predictions, truth = predictions_of(part, *gathered(self._scored, self._labels), known)
+        self.validated, self.truths[part] = truth.ranked(self.predictions, part), truth
         self.evaluation = self.label_evaluation = None
         self.values = {}
         if self._judged:
             self.evaluation = evaluate(self.validated, known.qrels or {}, self._judged)
             self.values |= self.evaluation.means
         if self.labelled:
-            self.label_evaluation = evaluate_labels(scored.scores, scored.truth, self.labelled, part)
+            self.label_evaluation = evaluate_labels(self.predictions, truth, self.labelled, part)
             self.values |= self.label_evaluation.means
         for name in self.measures:
             self.log(f"{part}/{name}", self.values[name], prog_bar=True)
         if self.focus is not None:
-            for name, value in focus_measures(scored.scores, scored.truth.labels, self.focus).items():
+            for name, value in focus_measures(self.predictions, truth.labels, self.focus).items():
                 self.log(f"{part}/focus/{name}", value)
 
 

@@ -3,67 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
 
 from ltr.batch import Lists
-from ltr.data.labels import PartLabels
+from ltr.batch.labelled import LabelledLists
 from ltr.errors import LtrError
 from ltr.inference.scoring import Scored
 from ltr.io.offsets import offsets_of
-from ltr.io.trec import Run
-from ltr.metrics.measures.labels import LabelledLists
 from ltr.training.processes import from_all
 
 if TYPE_CHECKING:  # which brings Lightning
     from ltr.data.base import Part
 
 
-@dataclass(frozen=True, eq=False)
-class ScoredLists:
-    """The scores of one part of the data.
+def predictions_of(
+    name: str, scored: Sequence[Scored], labels: Sequence[np.ndarray], part: Part
+) -> tuple[np.ndarray, LabelledLists]:
+    """[documents] float32 scores of a part of the data, and the lists that they belong to.
 
-    Lists stand in the order that the part has (``Part.query_ids``), else in that in which their loader gave them; documents as in their list. Neither the number of processes nor the batch size changes it.
+    Lists stand in the order that the part has (``Part.query_ids``), else in that in which their loader gave them; documents
+    as in their list. Neither the number of processes nor the batch size changes it.
 
-    Attributes:
-        part: ``"dev"`` or ``"test"``.
-        scores: [documents] float32 predictions.
-        truth: what was scored: ``query_ids``, ``offsets`` [lists + 1], ``labels``, ``gains`` and ``doc_ids``, all in the
-            order of the scores.
+    Args:
+        name: ``"dev"`` or ``"test"``.
+        scored: of each list, what ``score`` yields.
+        labels: [docs] of each list, as the batches had them; used only where the part does not know its labels.
+        part: what the data say of it.
     """
-
-    part: str
-    scores: np.ndarray
-    truth: LabelledLists
-
-    @classmethod
-    def of(cls, name: str, scored: Sequence[Scored], labels: Sequence[np.ndarray], part: Part) -> ScoredLists:
-        """From what ``score`` yields.
-
-        Args:
-            name: ``"dev"`` or ``"test"``.
-            scored: of each list.
-            labels: [docs] of each list, as the batches had them; used only where the part does not know its labels.
-            part: what the data say of it.
-        """
-        place = {query_id: i for i, query_id in enumerate(part.query_ids or ())}
-        order = sorted(range(len(scored)), key=lambda i: place.get(scored[i].query_id, len(place)))
-        lists = [scored[i] for i in order]
-        query_ids = [one.query_id for one in lists]
-        offsets = offsets_of(np.array([len(one.scores) for one in lists], np.int64))
-        doc_ids = [doc_id for one in lists for doc_id in one.doc_ids]
-        known = part.labels
-        flat = _flat([labels[i] for i in order]) if known is None else None
-        return cls(name, _flat([one.scores for one in lists]), truth_of(name, query_ids, offsets, doc_ids, flat, known))
-
-    @property
-    def run(self) -> Run:
-        """The same as a ranking of each list, named after the part."""
-        t = self.truth
-        return Run(t.query_ids, t.offsets, t.doc_ids, self.scores, self.part)
+    place = {query_id: i for i, query_id in enumerate(part.query_ids or ())}
+    order = sorted(range(len(scored)), key=lambda i: place.get(scored[i].query_id, len(place)))
+    lists = [scored[i] for i in order]
+    offsets = offsets_of(np.array([len(one.scores) for one in lists], np.int64))
+    doc_ids = [doc_id for one in lists for doc_id in one.doc_ids]
+    known = part.labels
+    flat = _flat([labels[i] for i in order]) if known is None else None
+    truth = truth_of(name, [one.query_id for one in lists], offsets, doc_ids, flat, known)
+    return _flat([one.scores for one in lists]), truth
 
 
 def gathered(scored: list[Scored], labels: list[np.ndarray]) -> tuple[list[Scored], list[np.ndarray]]:
@@ -78,7 +56,7 @@ def truth_of(
     offsets: np.ndarray,
     doc_ids: list[str],
     labels: np.ndarray | None,
-    known: PartLabels | None,
+    known: LabelledLists | None,
 ) -> LabelledLists:
     """Lists that were scored, with the labels that their predictions are measured against.
 
@@ -103,9 +81,10 @@ def truth_of(
             raise LtrError(f"{part}: list {query_id} was scored with {size} documents, and the data label {held} of it")
     starts = known.offsets[[place[query_id] for query_id in query_ids]]
     rows = np.repeat(starts - offsets[:-1], sizes) + np.arange(offsets[-1])
-    learnt, read = known.learnt[rows], known.read[rows]
     lengths = None if known.lengths is None else known.lengths[rows]
-    return LabelledLists(query_ids, offsets, learnt, read, doc_ids, known.unit, known.read_unit, lengths)
+    return LabelledLists(
+        query_ids, offsets, known.labels[rows], known.gains[rows], doc_ids, known.unit, known.gain_unit, lengths
+    )
 
 
 def labels_of(batch: Lists, purpose: str = "training") -> Tensor:

@@ -110,6 +110,72 @@ def test_a_constructor_that_nobody_could_call_again_is_told_before_training(made
         made.check_saving()
 
 
+class Settled(Scorer):
+    """Keeps what it was made with, whatever that is."""
+
+    def __init__(self, settings=None):
+        super().__init__()
+        self.settings = settings
+
+    def forward(self, batch):
+        return batch.scores(batch.features[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ({1: 2}, r"^Settled: settings=\{1: 2\} would come back from JSON as \{'1': 2\}; take texts as keys, or"),
+        ([float("nan")], r"^Settled: what it was made with cannot be written as JSON \(settings: Out of range float"),
+        ({"a": {3, 4}}, r"^Settled: .* \(settings: Object of type set is not JSON serializable\); take plain values"),
+    ],
+)
+def test_an_argument_that_would_come_back_as_another_is_told_before_training(value, sentence):
+    Settled({"a": (1, [2.5, None])}).check_saving()  # tuples come back as lists
+    with pytest.raises(ConfigError, match=sentence):
+        Settled(value).check_saving()
+
+
+class Late(Scorer):
+    """Makes its layer when it knows the data, which nobody tells it when it is opened."""
+
+    def fit_to(self, settings):
+        self.layer = nn.Linear(settings.n_features, 1)
+
+    def forward(self, batch):
+        return batch.scores(self.layer(batch.features)[:, 0])
+
+
+def test_layers_that_a_saved_model_would_lack_are_told_before_training():
+    module = RankingModule(Late(), ListNet(), measures=["spearman"])
+    with pytest.raises(ConfigError, match=r"^Late: fit_to makes layer.weight, which a saved model could not be opened"):
+        trainer().fit(module, loader(lists()), loader(lists(1)))
+
+
+class Sized(RankingData):
+    def __init__(self, train="books", size=3, shelves=("a",)):
+        super().__init__(train)
+        self.size, self.shelves = size, shelves
+
+
+def test_the_signature_of_own_data_changes_with_their_settings():
+    signatures = {made.signature for made in (Sized(), Sized(size=4), Sized(shelves=("b",)), Sized("others"))}
+    assert len(signatures) == 4
+    assert Sized().signature == Sized().signature
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (float("nan"), "^nan cannot be written down: no expression reads it back"),
+        (len, "^'len' cannot be written down: it is no object of a class"),
+        (Sized, "^'Sized' cannot be written down"),
+    ],
+)
+def test_what_no_expression_can_say_is_told(value, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        text_of(value)
+
+
 @pytest.mark.parametrize("name", ["layers", "shift", "scale"])
 def test_an_argument_kept_where_the_base_class_keeps_its_own_is_told(name):
     made = Weighed()
@@ -181,13 +247,13 @@ def test_a_plain_loader_is_tested_alone_and_after_a_training():
     both = trainer()
     both.fit(module, loader(lists()), loader(lists(1)))
     both.test(module, loader(lists(2)), verbose=False)
-    assert module.scored_lists.part == "test"
+    assert "test" in module.truths
 
 
 def test_a_data_module_with_nothing_but_a_test_is_tested():
     module = ranked()
     trainer().test(module, datamodule=Parts(test="books"), verbose=False)
-    assert module.scored_lists.part == "test"
+    assert "test" in module.truths
 
 
 def test_a_part_that_has_a_name_and_no_loader_is_told_before_step_one():

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from math import log2
 
 import numpy as np
 import pytest
 
+from ltr.batch.labelled import LabelledLists
 from ltr.data import LetorData
 from ltr.errors import ConfigError, DataError, MissingExtra
 from ltr.integrations import lightgbm as adapter
 from ltr.integrations.lightgbm import LambdaMART
 from ltr.io.runs import Run
 from ltr.metrics import evaluate, evaluate_labels
-from ltr.metrics.measures.labels import LabelledLists
 from tests.integrations.toy import made, written
 
 lightgbm = pytest.importorskip("lightgbm")
@@ -138,12 +137,13 @@ def test_real_labels_are_monitored_by_measures_of_labels(tmp_path, monitor):
     data = made(written(tmp_path / "fold", real=True), labels="real")
     if monitor == "ndcg_label@10":
         learnt = data.labels_of("dev")  # were these logarithms, the file would hold
-        data.labels_of = {"dev": replace(learnt, read=np.exp(learnt.learnt))}.get
+        read = LabelledLists(learnt.query_ids, learnt.offsets, learnt.labels, np.exp(learnt.labels))
+        data.labels_of = {"dev": read}.get
     ranker = LambdaMART(**SMALL, early_stopping=5, objective="regression")
     ranker.fit(data, monitor)
     whole = data.whole("dev")
     labels = data.labels_of("dev")
-    truth = LabelledLists(whole.query_ids, whole.list_offsets.numpy(), labels.learnt, labels.read)
+    truth = LabelledLists(whole.query_ids, whole.list_offsets.numpy(), labels.labels, labels.gains)
     wanted = evaluate_labels(ranker.predict(data, "dev"), truth, monitor)[monitor]
     assert ranker.best_value == pytest.approx(wanted, abs=1e-12)
     values = [row[f"dev/{monitor}"] for row in ranker.course]
@@ -153,7 +153,8 @@ def test_real_labels_are_monitored_by_measures_of_labels(tmp_path, monitor):
 def test_negative_gains_are_refused_before_the_first_round(tmp_path):
     data = made(written(tmp_path / "fold", real=True), labels="real")
     known = data.labels_of("dev")
-    data.labels_of = {"dev": replace(known, read=known.read - 1e6)}.get
+    negative = LabelledLists(known.query_ids, known.offsets, known.labels, known.gains - 1e6)
+    data.labels_of = {"dev": negative}.get
     ranker = LambdaMART(**SMALL, objective="regression")
     with pytest.raises(
         DataError, match=r"^LambdaMART: dev: ndcg_label@10 sums up labels as gains, which must be 0 or more"

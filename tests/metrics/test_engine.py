@@ -15,7 +15,7 @@ from ltr.errors import ConfigError, DataError
 from ltr.io import runs
 from ltr.io.trec import Run, read_qrels, read_run
 from ltr.metrics.engine import evaluate
-from ltr.metrics.measures import lists
+from ltr.metrics.measures import judged_ranks
 from ltr.metrics.measures.measure import KINDS
 
 #: ours -> trec_eval's
@@ -182,10 +182,12 @@ def test_the_size_of_blocks_does_not_matter(scored, qrels):
 
 def test_equal_keys_of_different_documents_are_told_apart(monkeypatch):
     expected = evaluate(RUN, QRELS, ALL).means
-    true_keys = lists.keys
-    monkeypatch.setattr(lists, "keys", lambda d, q, seed=0: true_keys(d, q, seed) & np.uint64(7 if seed < 2 else 1023))
+    true_keys = judged_ranks.keys
+    monkeypatch.setattr(
+        judged_ranks, "keys", lambda d, q, seed=0: true_keys(d, q, seed) & np.uint64(7 if seed < 2 else 1023)
+    )
     assert evaluate(RUN, QRELS, ALL).means == expected
-    monkeypatch.setattr(lists, "keys", lambda d, q, seed=0: np.zeros(len(d), np.uint64))
+    monkeypatch.setattr(judged_ranks, "keys", lambda d, q, seed=0: np.zeros(len(d), np.uint64))
     with pytest.raises(DataError, match="document ids collide under every hash"):
         evaluate(RUN, QRELS, ALL)
 
@@ -212,7 +214,9 @@ def test_large_grades_that_measures_can_take():
 def test_documents_whose_keys_collide_by_chance(monkeypatch):
     """Equal keys must not make a document of another id, or of another query, a judged one."""
     monkeypatch.setattr(
-        lists, "keys", lambda docs, query, seed=0: docs.view(np.uint8).reshape(len(docs), -1)[:, 0] + np.uint64(0)
+        judged_ranks,
+        "keys",
+        lambda docs, query, seed=0: docs.view(np.uint8).reshape(len(docs), -1)[:, 0] + np.uint64(0),
     )
     run = Run.from_dict({"q": {"x3": 3.0, "a2": 2.0, "a": 1.0}, "p": {"a": 1.0}})
     assert evaluate(run, {"q": {"a2": 1}}, "mrr").means == {"mrr": 0.5}

@@ -85,7 +85,7 @@ def test_amounts_are_learnt_and_given_back(log_file, tmp_path):
     assert ranker.settings.feature_names == ("words", "length")
     whole = data.whole("dev")
     amounts = ranker.amounts(whole.features.numpy(), whole.list_offsets.diff().tolist())
-    seconds = data.labels_of("dev").read
+    seconds = data.labels_of("dev").gains
     assert np.corrcoef(amounts, seconds)[0, 1] > 0.8
     assert np.abs(amounts - seconds).mean() < np.abs(seconds - seconds.mean()).mean()
 

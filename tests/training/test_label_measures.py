@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from ltr.data.base import Part
-from ltr.data.labels import PartLabels
 from ltr.errors import ConfigError, DataError, LtrError
 from ltr.inference.scoring import Scored
 from ltr.io.runs import Run
@@ -19,7 +18,7 @@ from ltr.training import RankingModule, RunFolder
 from ltr.training.fitting import fit
 from ltr.training.run.records import read_manifest
 from ltr.training.run.results import Results
-from ltr.training.scored import ScoredLists
+from ltr.training.scored import predictions_of
 from tests.training.toys import Bag, Fixed, lists, trainer
 
 DEV = lists([3, 2, 4], [0.5, 1.25, 0.0, 2.0, 0.1, 0.0, 3.0, 0.2, 1.0], seed=9)
@@ -39,21 +38,21 @@ def real(read=None, dev=DEV):
 def test_validation_measures_labels():
     made, loop = module(), trainer()
     loop.fit(made, datamodule=real())
-    found = made.scored_lists
-    assert found.scores.dtype == np.float32
-    np.testing.assert_allclose(found.scores, made.eval().scorer(DEV)[DEV.mask].detach(), rtol=1e-5)
-    assert found.truth.labels.tolist() == pytest.approx(DEV.labels.tolist())
-    assert (found.truth.query_ids, found.truth.doc_ids) == (DEV.query_ids, DEV.doc_ids)
-    assert found.truth.offsets.tolist() == DEV.list_offsets.tolist()
+    scores, scored = made.predictions, made.truths["dev"]
+    assert scores.dtype == np.float32
+    np.testing.assert_allclose(scores, made.eval().scorer(DEV)[DEV.mask].detach(), rtol=1e-5)
+    assert scored.labels.tolist() == pytest.approx(DEV.labels.tolist())
+    assert (scored.query_ids, scored.doc_ids) == (DEV.query_ids, DEV.doc_ids)
+    assert scored.offsets.tolist() == DEV.list_offsets.tolist()
     truth = LabelledLists(DEV.query_ids, DEV.list_offsets.numpy(), DEV.labels.double().numpy())
-    expected = evaluate_labels(found.scores, truth, TEXTS).means
+    expected = evaluate_labels(scores, truth, TEXTS).means
     assert made.values == pytest.approx(expected)
     assert made.label_evaluation.means == made.values
     assert made.evaluation is None
     assert {n: float(loop.callback_metrics[f"dev/{n}"]) for n in TEXTS} == pytest.approx(expected, rel=1e-5)
     assert made.logged == [*(f"dev/{n}" for n in TEXTS), "train/loss"]
     assert made.validated["q0"][0].tolist() == [
-        d for _, d in sorted(zip(found.scores[:3].tolist(), DEV.doc_ids[:3], strict=True), reverse=True)
+        d for _, d in sorted(zip(scores[:3].tolist(), DEV.doc_ids[:3], strict=True), reverse=True)
     ]
 
 
@@ -63,28 +62,28 @@ def test_judgements_and_labels_are_measured_together():
     trainer().fit(made, datamodule=Fixed(BATCHES, graded))
     assert list(made.values) == ["mrr", "mae"]
     assert made.values["mrr"] == made.evaluation["mrr"]
-    assert made.values["mae"] == pytest.approx(np.abs(made.scored_lists.scores - graded.labels.numpy()).mean())
+    assert made.values["mae"] == pytest.approx(np.abs(made.predictions - graded.labels.numpy()).mean())
 
 
 def test_gains_come_from_the_data():
     made, read = module(["ndcg_label@2"]), np.expm1(DEV.labels.double().numpy())
     trainer().fit(made, datamodule=real(read))
-    truth = made.scored_lists.truth
+    truth = made.truths["dev"]
     assert truth.gains.tolist() == read.tolist()
     plain = LabelledLists(truth.query_ids, truth.offsets, truth.labels)
-    found, other = (evaluate_labels(made.scored_lists.scores, t, "ndcg_label@2").means for t in (truth, plain))
+    found, other = (evaluate_labels(made.predictions, t, "ndcg_label@2").means for t in (truth, plain))
     assert made.values == found != other
 
 
 #: a part whose labels of lists a and b are known as they were read
 _LEARNT = np.array([1 / 3, 0.1, 2 / 3])
-_LABELS = PartLabels(("a", "b"), np.array([0, 1, 3]), _LEARNT, 30 * _LEARNT, "standardised seconds", "seconds")
+_LABELS = LabelledLists(("a", "b"), np.array([0, 1, 3]), _LEARNT, 30 * _LEARNT, (), "standardised seconds", "seconds")
 KNOWN = Part(query_ids=("b", "a"), labels=_LABELS)
 
 
 def test_labels_of_batches_do_not_count_where_the_data_know_them():
     scored = [Scored("a", ["x"], np.ones(1)), Scored("b", ["y", "z"], np.array([2.0, 3.0]))]
-    truth = ScoredLists.of("dev", scored, [], KNOWN).truth
+    truth = predictions_of("dev", scored, [], KNOWN)[1]
     assert (truth.query_ids, truth.doc_ids) == (["b", "a"], ["y", "z", "x"])
     assert truth.labels.tolist() == [0.1, 2 / 3, 1 / 3], "to the last digit: no float32 on the way"
     assert truth.gains.tolist() == [3.0, 20.0, 10.0]
@@ -95,7 +94,7 @@ def test_labels_of_batches_do_not_count_where_the_data_know_them():
     assert (
         "gain: the label before its transform, seconds" in evaluate_labels(np.ones(3), truth, "ndcg_label").conventions
     )
-    assert ScoredLists.of("dev", scored[:1], [], KNOWN).truth.labels.tolist() == [1 / 3], "a part of the lists"
+    assert predictions_of("dev", scored[:1], [], KNOWN)[1].labels.tolist() == [1 / 3], "a part of the lists"
 
 
 @pytest.mark.parametrize(
@@ -105,7 +104,7 @@ def test_lists_that_the_data_do_not_know_are_not_measured(one, held):
     with pytest.raises(
         LtrError, match=f"dev: list {one.query_id} was scored with 1 documents, and the data label {held}"
     ):
-        ScoredLists.of("dev", [one], [], KNOWN)
+        predictions_of("dev", [one], [], KNOWN)
 
 
 def test_negative_gains_are_refused_before_training(tmp_path):
@@ -135,13 +134,13 @@ def test_an_epoch_is_not_lost_to_a_validation_that_cannot_be_measured(tiny_model
 def test_scored_lists_stand_in_the_order_of_the_data():
     ordered = Part(query_ids=("b", "c", "a"))
     scored = [Scored("a", ["x"], np.ones(1)), Scored("b", ["y", "z"], np.array([2.0, 3.0]))]
-    found = ScoredLists.of("dev", scored, [np.array([5.0]), np.array([6.0, 7.0])], ordered)
-    assert found.truth.query_ids == ["b", "a"]
-    assert found.truth.doc_ids == ["y", "z", "x"]
-    assert found.scores.tolist() == [2.0, 3.0, 1.0]
-    assert found.truth.labels.tolist() == [6.0, 7.0, 5.0]
-    assert found.run["b"][0].tolist() == ["z", "y"]
-    assert ScoredLists.of("dev", scored, [np.ones(1), np.ones(2)], Part()).truth.query_ids == ["a", "b"]
+    scores, truth = predictions_of("dev", scored, [np.array([5.0]), np.array([6.0, 7.0])], ordered)
+    assert truth.query_ids == ["b", "a"]
+    assert truth.doc_ids == ["y", "z", "x"]
+    assert scores.tolist() == [2.0, 3.0, 1.0]
+    assert truth.labels.tolist() == [6.0, 7.0, 5.0]
+    assert truth.ranked(scores, "dev")["b"][0].tolist() == ["z", "y"]
+    assert predictions_of("dev", scored, [np.ones(1), np.ones(2)], Part())[1].query_ids == ["a", "b"]
 
 
 def test_real_values_cannot_be_measured_by_judgements():

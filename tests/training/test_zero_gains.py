@@ -6,7 +6,7 @@ import pandas as pd
 from ltr.data import EngagementData
 from ltr.inference.scoring import Scored
 from ltr.metrics import evaluate_labels
-from ltr.training.scored import ScoredLists
+from ltr.training.scored import predictions_of
 
 
 def written(path, rows):
@@ -23,7 +23,7 @@ def test_lists_without_gain_count_0(tmp_path):
     undone = data.target.back(whole.labels.numpy())
     assert 0 < undone[0] < 1e-6, "the trap: scaled, rounded and scaled back, a 0 would be a gain above 0"
     scored = [Scored(q, whole.doc_ids[2 * i : 2 * i + 2], np.array([0.0, 1.0])) for i, q in enumerate(whole.query_ids)]
-    truth = ScoredLists.of("dev", scored, [], data.part("dev")).truth
+    truth = predictions_of("dev", scored, [], data.part("dev"))[1]
     assert truth.gains.tolist() == [0.0, 9.0 * 0, 0.0, 9.0] * 6
     found = evaluate_labels(np.tile([0.0, 1.0], 12), truth, "ndcg_label@10")
     assert found["ndcg_label@10"] == 0.5

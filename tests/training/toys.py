@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from ltr.batch import TextLists, TokenRows
+from ltr.batch.labelled import LabelledLists
 from ltr.data.base import Part, RankingData
-from ltr.data.labels import PartLabels
 from ltr.io.trec import Run
 from ltr.scorers.base import Scorer
 from ltr.settings import ModelSettings
@@ -84,7 +84,7 @@ class Fixed(RankingData):
         """The same with the labels of dev as real values: no judgements, no first stage; ``read`` as the source has them."""
         dev, known = self.dev_batch, None
         if read is not None:
-            known = PartLabels(dev.query_ids, dev.list_offsets.numpy(), dev.labels.double().numpy(), np.array(read))
+            known = LabelledLists(dev.query_ids, dev.list_offsets.numpy(), dev.labels.double().numpy(), np.array(read))
         self.dev_part, self.mean = Part(labels=known), 0.5
         return self
 

@@ -122,7 +122,8 @@ def _write_page(
     import yaml
 
     from ltr.io.files import replacing
-    from ltr.report.page.page import Page, render
+    from ltr.report.page.html import render
+    from ltr.report.page.page import Page
     from ltr.report.page.runs import runs_section
     from ltr.report.tables.evaluations import conventions
 

@@ -95,7 +95,7 @@ def _learnt(data: str, label: str, transform: Literal["log1p", "none"], standard
     from ltr.data import EngagementData
 
     given = EngagementData(train=data, item_id=None, label=label, transform=transform, standardise_label=standardise)
-    return given.labels_of("train").learnt
+    return given.labels_of("train").labels
 
 
 def main(argv: Sequence[str]) -> None:

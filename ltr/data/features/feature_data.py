@@ -13,12 +13,12 @@ import numpy as np
 from torch.utils.data import DataLoader
 
 from ltr.batch import FeatureLists
+from ltr.batch.labelled import LabelledLists
 from ltr.data.base import Part, PartName, RankingData
 from ltr.data.collections.shares import sliced
 from ltr.data.features.learnable import warnings_of
 from ltr.data.features.standardise import Normalisation, Target
 from ltr.data.features.table import FeatureEncoder, FeatureTable
-from ltr.data.labels import PartLabels
 from ltr.data.lists.batching import EvalBatches, TrainBatches
 from ltr.data.lists.loaders import Loader, TrainLoader
 from ltr.data.lists.ragged import Ragged
@@ -159,11 +159,13 @@ class FeatureData(RankingData):
         table = self._table(part)
         return FeatureEncoder(table)[table.drawn()]
 
-    def labels_of(self, part: str) -> PartLabels:
+    def labels_of(self, part: str) -> LabelledLists:
         """The labels of a part in file order, in full precision: what is learnt, and what the file says."""
         table, target = self._plain(part), self.target
         unit = self.unit if target is None else target.unit(self.unit)
-        return PartLabels(table.query_ids, table.offsets, self._table(part).labels, table.labels, unit, self.unit)
+        return LabelledLists(
+            table.query_ids, table.offsets, self._table(part).labels, table.labels, (), unit, self.unit
+        )
 
     def table(self, part: str) -> FeatureTable:
         """A part as it stands in its file: lists, items, features, and labels in the file's unit."""

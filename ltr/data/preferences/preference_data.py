@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DataLoader
 
+from ltr.batch.labelled import LabelledLists
 from ltr.data.base import Part, PartName, RankingData
-from ltr.data.labels import PartLabels
 from ltr.data.lists.batching import EvalBatches, TrainBatches, check_batch_size
 from ltr.data.lists.loaders import Loader, TrainLoader
 from ltr.data.lists.ragged import Ragged
@@ -127,8 +127,8 @@ class PreferenceData(RankingData):
         """Prompts in file order with their labels; no judgements, since labels are real values, and no first stage."""
         table = self.table(name)
         unit, read = self.label or "label", self.gain or self.label or "label"
-        known = PartLabels(
-            table.prompt_ids, table.offsets, table.labels, table.gains, unit, read, lengths=table.characters
+        known = LabelledLists(
+            table.prompt_ids, table.offsets, table.labels, table.gains, table.names, unit, read, table.characters
         )
         return Part(list(table.prompt_ids), None, None, known)
 

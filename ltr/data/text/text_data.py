@@ -12,9 +12,9 @@ from typing import Any, Literal
 import numpy as np
 from torch.utils.data import DataLoader
 
+from ltr.batch.labelled import LabelledLists
 from ltr.data.base import Part, PartName, RankingData
 from ltr.data.collections.collection import Collection, load
-from ltr.data.labels import PartLabels
 from ltr.data.lists.batching import EvalBatches, TrainBatches, check_batch_size
 from ltr.data.lists.loaders import Loader, TrainLoader
 from ltr.data.lists.sampling import Drawn, Sampling, epoch_entries
@@ -206,14 +206,14 @@ class TextData(RankingData):
         kind = ModelSettings if self.apart is None else TwinSettings
         return kind(*lengths, trained_on=self.trained_on, **asdict(self.reading))
 
-    def labels_of(self, part: str) -> PartLabels:
+    def labels_of(self, part: str) -> LabelledLists:
         """The labels of dev or test in full precision: what is learnt, and what the judgements or the teacher say."""
         judged, taught = self._eval_part(part), self._teacher(part) is not None
         read, unit = judged.labels, "teacher's scores" if taught else "grades"
         scaled = taught and self._scale is not None
         learnt = self._scale.scaled(read) if scaled else read  # type: ignore[union-attr]
-        return PartLabels(
-            judged.query_ids, judged.run.offsets, learnt, read, f"standardised {unit}" if scaled else unit, unit
+        return LabelledLists(
+            judged.query_ids, judged.run.offsets, learnt, read, (), f"standardised {unit}" if scaled else unit, unit
         )
 
     @property

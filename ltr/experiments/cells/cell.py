@@ -179,8 +179,7 @@ def _trained(task: Task) -> Outcome:
     if task.test:
         keep.restore(module.scorer)
         trainer.test(module, datamodule=data, verbose=False)
-        assert module.scored_lists is not None
-        _attach(outcome, data, module.scored_lists.truth, module.scored_lists.scores)
+        _attach(outcome, data, module.truths["test"], module.predictions)
     return outcome
 
 

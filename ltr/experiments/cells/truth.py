@@ -7,16 +7,16 @@ import io
 import json
 import zipfile
 import zlib
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ltr.batch.labelled import LabelledLists
 from ltr.errors import DataError
 from ltr.io.offsets import offsets_of
 from ltr.io.runs import Run
 from ltr.io.trec import Qrels
-from ltr.metrics import LabelledLists
 
 if TYPE_CHECKING:
     from ltr.data.base import RankingData
@@ -27,33 +27,32 @@ _UNREADABLE = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False)
-class Truth:
-    """The test part of a data set, lists in the order of their query ids.
+class Truth(LabelledLists):
+    """The test part of a data set: lists in the order of their query ids, documents of a list in that of theirs.
 
-    Attributes:
-        query_ids: [lists].
-        offsets: [lists + 1]; the documents of list i are ``offsets[i]:offsets[i + 1]``.
-        doc_ids: [documents], in the order of their ids inside a list.
-        labels: [documents] in the unit that the loss sees.
-        gains: [documents] labels as they were read, the gain of nDCG on labels.
+    Args:
+        query_ids, offsets, labels, gains, doc_ids, unit, gain_unit: see ``LabelledLists``.
         qrels: judgements of the queries; None where labels are real values.
         first: [documents] scores of the first stage; None where there is none.
-        unit: of the labels, in words; empty where it is not known.
-        gain_unit: of the gains.
         mean: of the training labels, in the unit of the labels; None where it is not known.
     """
 
-    query_ids: list[str]
-    offsets: np.ndarray
-    doc_ids: list[str]
-    labels: np.ndarray
-    gains: np.ndarray
-    qrels: Qrels | None
-    first: np.ndarray | None = None
-    unit: str = ""
-    gain_unit: str = ""
-    mean: float | None = None
+    def __init__(
+        self,
+        query_ids: Sequence[str],
+        offsets: np.ndarray,
+        labels: np.ndarray,
+        gains: np.ndarray,
+        doc_ids: Sequence[str],
+        unit: str = "",
+        gain_unit: str = "",
+        *,
+        qrels: Qrels | None,
+        first: np.ndarray | None = None,
+        mean: float | None = None,
+    ):
+        super().__init__(query_ids, offsets, labels, gains, doc_ids, unit, gain_unit)
+        self.qrels, self.first, self.mean = qrels, first, mean
 
     @classmethod
     def of(cls, data: RankingData, lists: LabelledLists) -> tuple[Truth, np.ndarray]:
@@ -71,20 +70,9 @@ class Truth:
         offsets = offsets_of(np.diff(lists.offsets)[ranked])
         part = data.part("test")
         first = _first(part.first, query_ids, offsets, doc_ids)
-        labels, gains, mean = lists.labels[order], lists.gains[order], data.mean_label
-        told = lists.unit, lists.gain_unit, mean
-        return cls(query_ids, offsets, doc_ids, labels, gains, part.qrels, first, *told), order
-
-    @property
-    def lists(self) -> LabelledLists:
-        """What label measures take."""
-        return LabelledLists(
-            self.query_ids, self.offsets, self.labels, self.gains, self.doc_ids, self.unit, self.gain_unit
-        )
-
-    def run(self, scores: np.ndarray, name: str) -> Run:
-        """The test part ranked by ``scores`` [documents]."""
-        return Run(self.query_ids, self.offsets, np.array(self.doc_ids, object), np.asarray(scores, np.float64), name)
+        labelled = lists.labels[order], lists.gains[order], doc_ids, lists.unit, lists.gain_unit
+        truth = cls(query_ids, offsets, *labelled, qrels=part.qrels, first=first, mean=data.mean_label)
+        return truth, order
 
     @property
     def signature(self) -> str:

@@ -147,7 +147,7 @@ def _queries(results: BenchmarkResults, one: DataResults) -> Queries | None:
     bare = Queries(ids, values, baseline=base, smaller_is_better=smaller)
     chosen = notable(bare)
     texts, documents = _texts(results, one)
-    runs = {s.name: one.truth.run(s.scores.mean(0), s.name) for s in one.systems}
+    runs = {s.name: one.truth.ranked(s.scores.mean(0), s.name) for s in one.systems}
     shown = {i: q for i, q in enumerate(chosen) if q in one.truth.query_ids}
     labels = one.truth.qrels or _labels(one)
     return Queries(

@@ -118,7 +118,7 @@ def figures(results: BenchmarkResults) -> dict[str, Any]:
 
 def _page(results: BenchmarkResults) -> str:
     from ltr.experiments.publishing.paging import page_of
-    from ltr.report.page.page import render
+    from ltr.report.page.html import render
 
     return render(page_of(results, signature(results)))
 

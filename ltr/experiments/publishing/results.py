@@ -81,7 +81,7 @@ class DataResults:
 
     def runs(self, system: System) -> list[Run]:
         """A run per seed."""
-        return [self.truth.run(scores, system.name) for scores in system.scores]
+        return [self.truth.ranked(scores, system.name) for scores in system.scores]
 
     def per_query(self) -> tuple[list[str], dict[str, dict[str, np.ndarray]]]:
         """The queries, and system -> measure -> [seeds, queries] values of the measures that have one for each query.
@@ -214,7 +214,7 @@ def _samples(one: DataResults, system: System, chosen: Sequence[AnyMeasure]) -> 
     qrels = one.truth.qrels
     judged = [m for m in chosen if isinstance(m, Measure)]
     evaluated = [evaluate(run, qrels, judged) for run in one.runs(system)] if qrels and judged else []
-    lists = one.truth.lists
+    lists = one.truth
     # scores that were learnt from labels in another unit have no error in this one
     other_unit = system.group is not None and not system.group.plain
     for measure in chosen:
@@ -257,7 +257,7 @@ def _yardsticks(one: DataResults, chosen: Sequence[AnyMeasure]) -> list[Summary]
             n_seeds=1,
             n_queries=len(e.query_ids),
         )
-        for e in yardsticks(one.truth.lists, labelled, one.truth.mean)
+        for e in yardsticks(one.truth, labelled, one.truth.mean)
         for measure in labelled
         if str(measure) in e.means
     ]
@@ -295,7 +295,7 @@ def _conventions(one: DataResults, chosen: Sequence[AnyMeasure]) -> str:
         system = one.systems[-1].only(one.systems[-1].seeds[:1])
         parts.append(evaluate(one.runs(system)[0], one.truth.qrels, judged).conventions)
     if labelled:
-        parts.append(conventions_of_labels(labelled, one.truth.lists))
+        parts.append(conventions_of_labels(labelled, one.truth))
     return "; ".join(parts)
 
 

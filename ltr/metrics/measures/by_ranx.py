@@ -19,7 +19,7 @@ import numpy as np
 from ltr.errors import ConfigError
 from ltr.io.caching.compiled import keep_compiled
 from ltr.io.runs import Run
-from ltr.metrics.measures.lists import JudgedLists
+from ltr.metrics.measures.judged_ranks import JudgedRanks
 from ltr.metrics.measures.measure import Measure, of_rankings
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ _turn = threading.Lock()
 _ready: set[str] = set()
 
 
-def measured(lists: JudgedLists, measure: Measure) -> np.ndarray:
+def measured(lists: JudgedRanks, measure: Measure) -> np.ndarray:
     """[queries] float64 values of one measure, as ``ltr.metrics.measures.vectorised.measured`` gives them; 0 without relevant
     documents.
     """
@@ -59,7 +59,7 @@ def warm_up(measures: str | Measure | Iterable[str | Measure], background: bool 
         background: return at once and do it in a thread; ``evaluate`` waits for it where it must.
     """
     chosen = of_rankings(measures)
-    lists = JudgedLists.of(Run.from_dict({"q": {"a": 1.0}}), {"q": {"a": 1, "b": 0}})
+    lists = JudgedRanks.of(Run.from_dict({"q": {"a": 1.0}}), {"q": {"a": 1, "b": 0}})
 
     def work() -> None:
         with _turn:
@@ -72,7 +72,7 @@ def warm_up(measures: str | Measure | Iterable[str | Measure], background: bool 
         work()
 
 
-def _measured(measure: Measure, lists: JudgedLists) -> np.ndarray:
+def _measured(measure: Measure, lists: JudgedRanks) -> np.ndarray:
     values = np.zeros(len(lists.retrieved))
     has = np.flatnonzero(lists.relevant(measure.level))
     for queries, depth in _blocks(measure, lists, has):
@@ -90,7 +90,7 @@ def _measured(measure: Measure, lists: JudgedLists) -> np.ndarray:
     return values
 
 
-def arrays(lists: JudgedLists, queries: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
+def arrays(lists: JudgedRanks, queries: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
     """ranx's form, [queries, judged | depth, 2] with (document number, grade): judgements and run.
 
     Rows are filled up with numbers that match nothing and grades that are neither above nor below any level.
@@ -108,7 +108,7 @@ def arrays(lists: JudgedLists, queries: np.ndarray, depth: int) -> tuple[np.ndar
     return judged, run
 
 
-def _blocks(measure: Measure, lists: JudgedLists, queries: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
+def _blocks(measure: Measure, lists: JudgedRanks, queries: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
     """Queries of similar length with their depth, so that filling rows up costs little."""
     depths = np.maximum(lists.retrieved[queries], 1)
     if measure.cutoff:

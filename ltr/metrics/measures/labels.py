@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ltr.errors import ConfigError, DataError, ShapeError
-from ltr.io.runs import Run
+from ltr.batch.labelled import LabelledLists
+from ltr.errors import ConfigError, DataError
 from ltr.metrics.measures import preferences
 from ltr.metrics.measures.focus import checked, ndcg_of_labels, top_share
 from ltr.metrics.measures.label_measures import LabelMeasure
@@ -19,110 +19,6 @@ logger = logging.getLogger(__name__)
 
 #: what was warned of already
 _told: set[str] = set()
-
-
-class LabelledLists:
-    """Lists of documents with real-valued labels: what predictions are measured against.
-
-    Args:
-        query_ids: one per list.
-        offsets: [lists + 1]; the documents of list i are at ``offsets[i]:offsets[i + 1]``.
-        labels: [documents], finite, in the unit that a model predicts (such as log1p seconds).
-        gains: [documents] what nDCG sums up (such as seconds), not negative; default: the labels.
-        doc_ids: one per document, where runs are to be looked up.
-        unit: of the labels, in words, such as ``log(1 + seconds)``; empty where it is not known.
-        gain_unit: of the gains.
-        lengths: [documents] how long each is, where that is a yardstick: then documents by length have a row of their own.
-
-    Raises:
-        ShapeError: when these do not fit together.
-        DataError: a label or gain that is not finite.
-
-    >>> LabelledLists(["a", "b"], [0, 2, 3], [1.0, 0.5, 2.0])
-    LabelledLists(2 lists, 3 documents)
-    """
-
-    def __init__(
-        self,
-        query_ids: Sequence[str],
-        offsets: Sequence[int] | np.ndarray,
-        labels: Sequence[float] | np.ndarray,
-        gains: Sequence[float] | np.ndarray | None = None,
-        doc_ids: Sequence[str] = (),
-        unit: str = "",
-        gain_unit: str = "",
-        lengths: np.ndarray | None = None,
-    ):
-        self.unit, self.gain_unit = unit, gain_unit
-        self.lengths = None if lengths is None else np.asarray(lengths, np.float64)
-        self.query_ids, self.doc_ids = list(query_ids), list(doc_ids)
-        self.offsets = np.asarray(offsets, np.int64)
-        self.labels = np.asarray(labels, np.float64)
-        self.gains = self.labels if gains is None else np.asarray(gains, np.float64)
-        n = len(self.labels)
-        if (
-            self.offsets.shape != (len(self.query_ids) + 1,)
-            or self.offsets[0] != 0
-            or self.offsets[-1] != n
-            or (np.diff(self.offsets) < 0).any()
-            or len(self.doc_ids) not in (0, n)
-        ):
-            raise ShapeError(
-                f"labels: offsets must rise from 0 to the number of documents, one more than lists; got "
-                f"{len(self.query_ids)} lists, offsets of shape {self.offsets.shape}, {n} labels, "
-                f"{len(self.doc_ids)} document ids"
-            )
-        if self.gains.shape != self.labels.shape:
-            raise ShapeError(f"labels: needs a gain for each of {n} labels, got shape {self.gains.shape}")
-        if self.lengths is not None and self.lengths.shape != self.labels.shape:
-            raise ShapeError(f"labels: needs a length for each of {n} labels, got shape {self.lengths.shape}")
-        for what, values in (("label", self.labels), ("gain", self.gains)):
-            if not np.isfinite(values).all():
-                at = int(np.argmin(np.isfinite(values)))
-                query = self.query_ids[int(np.searchsorted(self.offsets, at, "right")) - 1]
-                raise DataError(f"labels: every {what} must be finite, got {values[at]} in list {query}")
-
-    def __len__(self) -> int:
-        """Number of lists."""
-        return len(self.query_ids)
-
-    def __repr__(self) -> str:
-        return f"LabelledLists({len(self)} lists, {len(self.labels)} documents)"
-
-    def check(self, measures: Iterable[LabelMeasure], who: str) -> None:
-        """Raise DataError, in the name of ``who``, where a measure cannot be taken of any predictions of these lists."""
-        measures = list(measures)
-        if self.lengths is None and any(m.name == "spearman_length" for m in measures):
-            raise DataError(
-                f"{who}: spearman_length needs the lengths of documents, which these data do not give; leave it out"
-            )
-        asked = next((m for m in measures if m.name.startswith("ndcg")), None)
-        if asked is not None and (self.gains < 0).any():
-            at = int(np.argmax(self.gains < 0))
-            list_number = int(np.searchsorted(self.offsets, at, "right")) - 1
-            raise DataError(
-                f"{who}: {asked} sums up labels as gains, which must be 0 or more, got {self.gains[at]:g} (document "
-                f"{at - int(self.offsets[list_number]) + 1} of list {self.query_ids[list_number]}); take another measure, "
-                "such as spearman or rmse_top.2, or shift the labels"
-            )
-
-    def predictions(self, run: Run) -> np.ndarray:
-        """[documents] a run's scores, in the order of the labels.
-
-        Raises:
-            DataError: naming the first document that the run does not score.
-        """
-        predictions = np.empty(len(self.labels))
-        for i, query_id in enumerate(self.query_ids):
-            scores = dict(zip(*(part.tolist() for part in run[query_id]), strict=True)) if query_id in run else {}
-            for j in range(int(self.offsets[i]), int(self.offsets[i + 1])):
-                if self.doc_ids[j] not in scores:
-                    raise DataError(
-                        f"run {run.name}: query {query_id}, document {self.doc_ids[j]} has a label and no score; a run is "
-                        "measured against labels only where it scores every document"
-                    )
-                predictions[j] = scores[self.doc_ids[j]]
-        return predictions
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,6 +83,24 @@ def evaluate_labels(
     return LabelEvaluation(name, truth.query_ids, means, values, conventions(chosen, truth))
 
 
+def check_measures(truth: LabelledLists, measures: Iterable[LabelMeasure], who: str) -> None:
+    """Raise DataError, in the name of ``who``, where a measure cannot be taken of any predictions of these lists."""
+    measures = list(measures)
+    if truth.lengths is None and any(m.name == "spearman_length" for m in measures):
+        raise DataError(
+            f"{who}: spearman_length needs the lengths of documents, which these data do not give; leave it out"
+        )
+    asked = next((m for m in measures if m.name.startswith("ndcg")), None)
+    if asked is not None and (truth.gains < 0).any():
+        at = int(np.argmax(truth.gains < 0))
+        list_number = int(np.searchsorted(truth.offsets, at, "right")) - 1
+        raise DataError(
+            f"{who}: {asked} sums up labels as gains, which must be 0 or more, got {truth.gains[at]:g} (document "
+            f"{at - int(truth.offsets[list_number]) + 1} of list {truth.query_ids[list_number]}); take another measure, "
+            "such as spearman or rmse_top.2, or shift the labels"
+        )
+
+
 def per_list(measure: LabelMeasure, predictions: np.ndarray, truth: LabelledLists) -> np.ndarray:
     """[lists] values of a measure that has one per list. Raises ConfigError for one that pools."""
     if not measure.per_query:
@@ -198,7 +112,7 @@ def per_list(measure: LabelMeasure, predictions: np.ndarray, truth: LabelledList
     if measure.name == "regret":
         return preferences.regret(predictions, truth.gains, truth.offsets)
     if measure.name == "spearman_length":
-        truth.check([measure], "labels")
+        check_measures(truth, [measure], "labels")
         assert truth.lengths is not None
         return preferences.length_correlation(predictions, truth.lengths, truth.offsets)
     longest = int(np.diff(truth.offsets).max())

@@ -11,7 +11,7 @@ import numpy as np
 
 from ltr.errors import ConfigError
 from ltr.io.importing.imports import imported
-from ltr.metrics.measures.lists import JudgedLists
+from ltr.metrics.measures.judged_ranks import JudgedRanks
 
 #: (grades of a query's judged documents, falling; their ranks from 1, infinite where the run does not hold them within the
 #: cutoff) -> the query's value, larger is better
@@ -47,7 +47,7 @@ def function_of(path: str) -> OwnFunction:
     return function
 
 
-def own_values(lists: JudgedLists, path: str, level: int, cutoff: int) -> np.ndarray:
+def own_values(lists: JudgedRanks, path: str, level: int, cutoff: int) -> np.ndarray:
     """[queries] values of an own measure; grades below the level are handed over as 0, queries without a relevant one count 0.
 
     Raises:

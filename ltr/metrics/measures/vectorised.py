@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ltr.metrics.measures.lists import JudgedLists
+from ltr.metrics.measures.judged_ranks import JudgedRanks
 from ltr.metrics.measures.measure import Measure
 from ltr.metrics.measures.own import own_values
 
@@ -31,10 +31,10 @@ class Hits(NamedTuple):
     grade: np.ndarray
 
 
-def measured(lists: JudgedLists, measure: Measure) -> np.ndarray:
+def measured(lists: JudgedRanks, measure: Measure) -> np.ndarray:
     """[queries] float64 values of one measure.
 
-    >>> lists = JudgedLists(np.array([0, 2]), np.array([3.0, 1.0]), np.array([4, 1]), np.array([10]))
+    >>> lists = JudgedRanks(np.array([0, 2]), np.array([3.0, 1.0]), np.array([4, 1]), np.array([10]))
     >>> measured(lists, Measure.parse("mrr")).tolist(), measured(lists, Measure.parse("mrr-l2")).tolist()
     ([0.5], [0.2])
     """
@@ -43,7 +43,7 @@ def measured(lists: JudgedLists, measure: Measure) -> np.ndarray:
     return FUNCTIONS[measure.name](lists, measure)
 
 
-def _hits(lists: JudgedLists, measure: Measure) -> Hits:
+def _hits(lists: JudgedRanks, measure: Measure) -> Hits:
     at = lists.held
     keep = lists.grades[at] >= measure.level
     if measure.cutoff:
@@ -52,7 +52,7 @@ def _hits(lists: JudgedLists, measure: Measure) -> Hits:
     return Hits(lists.query[at], lists.ranks[at], lists.grades[at])
 
 
-def _sums(lists: JudgedLists, query: np.ndarray, values: np.ndarray | None = None) -> np.ndarray:
+def _sums(lists: JudgedRanks, query: np.ndarray, values: np.ndarray | None = None) -> np.ndarray:
     """[queries] float64 sum of the values (without them: number) of each query."""
     return np.bincount(query, values, len(lists.retrieved)).astype(np.float64)
 
@@ -67,52 +67,52 @@ def _position(query: np.ndarray) -> np.ndarray:
     return np.arange(len(query)) - np.searchsorted(query, query)
 
 
-def _hit_count(lists: JudgedLists, measure: Measure) -> np.ndarray:
+def _hit_count(lists: JudgedRanks, measure: Measure) -> np.ndarray:
     return _sums(lists, _hits(lists, measure).query)
 
 
-def _hit_rate(lists: JudgedLists, measure: Measure) -> np.ndarray:
+def _hit_rate(lists: JudgedRanks, measure: Measure) -> np.ndarray:
     return np.minimum(_hit_count(lists, measure), 1.0)
 
 
-def _recall(lists: JudgedLists, measure: Measure) -> np.ndarray:
+def _recall(lists: JudgedRanks, measure: Measure) -> np.ndarray:
     return _share(_hit_count(lists, measure), lists.relevant(measure.level))
 
 
-def _precision(lists: JudgedLists, measure: Measure) -> np.ndarray:
+def _precision(lists: JudgedRanks, measure: Measure) -> np.ndarray:
     # a list shorter than the cutoff is divided by the cutoff, as in trec_eval
     return _share(_hit_count(lists, measure), measure.cutoff or lists.retrieved)
 
 
-def _f1(lists: JudgedLists, measure: Measure) -> np.ndarray:
+def _f1(lists: JudgedRanks, measure: Measure) -> np.ndarray:
     precision, recall = _precision(lists, measure), _recall(lists, measure)
     return 2 * _share(precision * recall, precision + recall)
 
 
-def _r_precision(lists: JudgedLists, measure: Measure) -> np.ndarray:
+def _r_precision(lists: JudgedRanks, measure: Measure) -> np.ndarray:
     hits, relevant = _hits(lists, measure), lists.relevant(measure.level)
     return _share(_sums(lists, hits.query[hits.rank < relevant[hits.query]]), relevant)
 
 
-def _mrr(lists: JudgedLists, measure: Measure) -> np.ndarray:
+def _mrr(lists: JudgedRanks, measure: Measure) -> np.ndarray:
     hits = _hits(lists, measure)
     first = _position(hits.query) == 0
     return _sums(lists, hits.query[first], 1 / (hits.rank[first] + 1))
 
 
-def _map(lists: JudgedLists, measure: Measure) -> np.ndarray:
+def _map(lists: JudgedRanks, measure: Measure) -> np.ndarray:
     hits = _hits(lists, measure)
     precision = (_position(hits.query) + 1) / (hits.rank + 1)
     return _share(_sums(lists, hits.query, precision), lists.relevant(measure.level))
 
 
-def _rbp(lists: JudgedLists, measure: Measure) -> np.ndarray:
+def _rbp(lists: JudgedRanks, measure: Measure) -> np.ndarray:
     assert measure.persistence is not None
     hits = _hits(lists, measure)
     return (1 - measure.persistence) * _sums(lists, hits.query, measure.persistence**hits.rank)
 
 
-def _bpref(lists: JudgedLists, measure: Measure) -> np.ndarray:
+def _bpref(lists: JudgedRanks, measure: Measure) -> np.ndarray:
     """Each relevant document counts 1 less the share of irrelevant judged ones above it, at most 1.
 
     Without irrelevant ones the value is the recall.
@@ -132,12 +132,12 @@ def _gain(measure: Measure, grades: np.ndarray) -> np.ndarray:
     return grades if measure.kind.gain == "linear" else 2.0**grades - 1
 
 
-def _dcg(lists: JudgedLists, measure: Measure) -> np.ndarray:
+def _dcg(lists: JudgedRanks, measure: Measure) -> np.ndarray:
     hits = _hits(lists, measure)
     return _sums(lists, hits.query, _gain(measure, hits.grade) / np.log2(hits.rank + 2))
 
 
-def _ndcg(lists: JudgedLists, measure: Measure) -> np.ndarray:
+def _ndcg(lists: JudgedRanks, measure: Measure) -> np.ndarray:
     ranks = _position(lists.query)  # grades fall within a query: this is the ideal ranking
     best = lists.grades >= measure.level
     if measure.cutoff:
@@ -147,7 +147,7 @@ def _ndcg(lists: JudgedLists, measure: Measure) -> np.ndarray:
 
 
 #: measure -> function; all of ``ltr.metrics.measures.measure.KINDS``
-FUNCTIONS: dict[str, Callable[[JudgedLists, Measure], np.ndarray]] = {
+FUNCTIONS: dict[str, Callable[[JudgedRanks, Measure], np.ndarray]] = {
     "ndcg": _ndcg,
     "ndcg_burges": _ndcg,
     "dcg": _dcg,

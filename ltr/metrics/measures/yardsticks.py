@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ltr.batch.labelled import LabelledLists
 from ltr.metrics.measures.label_measures import LabelMeasure
-from ltr.metrics.measures.labels import LabelEvaluation, LabelledLists, evaluate_labels
+from ltr.metrics.measures.labels import LabelEvaluation, evaluate_labels
 
 CONSTANT = "constant (mean of train)"
 RANDOM = "random order"

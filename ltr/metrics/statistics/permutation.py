@@ -12,9 +12,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from ltr.batch.labelled import LabelledLists
 from ltr.metrics.measures.focus import top_share
 from ltr.metrics.measures.label_measures import LabelMeasure
-from ltr.metrics.measures.labels import LabelledLists
 from ltr.metrics.statistics.pooled import CELLS, Descending, Resampled, discounts_until
 
 #: measures that see the order of predictions only, by their name before ``_``

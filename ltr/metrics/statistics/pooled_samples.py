@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ltr.batch.labelled import LabelledLists
 from ltr.errors import DataError, ShapeError
 from ltr.metrics.measures.label_measures import LabelMeasure
-from ltr.metrics.measures.labels import LabelledLists, per_list
+from ltr.metrics.measures.labels import per_list
 from ltr.metrics.statistics.p_values import PERMUTATIONS, ROUNDING, PermutationTest, Test, sequential_test
 from ltr.metrics.statistics.permutation import EXACT, Permuted, exchanges
 from ltr.metrics.statistics.pooled import Resampled, drawn_lists

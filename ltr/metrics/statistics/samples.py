@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ltr.batch.labelled import LabelledLists
 from ltr.errors import DataError, ShapeError
 from ltr.metrics.engine import Evaluation
-from ltr.metrics.measures.labels import LabelEvaluation, LabelledLists
+from ltr.metrics.measures.labels import LabelEvaluation
 from ltr.metrics.measures.measure import AnyMeasure, parse
 from ltr.metrics.statistics.bootstrap import bootstrap
 from ltr.metrics.statistics.p_values import PERMUTATIONS, PermutationTest, Test, p_values, spread

@@ -17,8 +17,15 @@ from ltr.report.page.tables import paragraphs, plain_table
 PAPER = "https://arxiv.org/abs/2506.04446"
 
 
-def document(page: Page) -> str:
-    """The text of the file. Style and script are inside; the page forbids itself to load anything else."""
+def render(page: Page) -> str:
+    """The page as the text of one HTML file that needs no network.
+
+    Args:
+        page: what to show; what is empty is left out or said to be missing.
+
+    Raises:
+        MissingExtra: matplotlib, which draws the pictures, is not installed.
+    """
     style, script = asset("page.css"), asset("page.js")
     parts = [section_part(section, f"s{i}") for i, section in enumerate(page.sections, 1)]
     parts += [link_part(page.links)] if page.links else []

@@ -288,17 +288,3 @@ class Page:
     configuration: str = ""
     missing: Sequence[str] = ()
     failures: Sequence[tuple[str, str]] = ()
-
-
-def render(page: Page) -> str:
-    """The page as the text of one HTML file that needs no network.
-
-    Args:
-        page: what to show; what is empty is left out or said to be missing.
-
-    Raises:
-        MissingExtra: matplotlib, which draws the pictures, is not installed.
-    """
-    from ltr.report.page.html import document  # it needs the values above
-
-    return document(page)

@@ -57,13 +57,13 @@ def test_a_table_becomes_lists_in_the_order_of_their_first_rows(written, name):
 def test_amounts_stay_as_they_were_read(written, settings):
     data = made(written(), dev=written(), **settings)
     labels, known = data.whole("train").labels.numpy(), data.labels_of("dev")
-    assert known.read.tolist() == [10, 100, 0, 59, 3.5]
-    assert known.learnt.astype(np.float32).tolist() == labels.tolist()
-    np.testing.assert_allclose(data.back(known.learnt), known.read, atol=1e-12)
+    assert known.gains.tolist() == [10, 100, 0, 59, 3.5]
+    assert known.labels.astype(np.float32).tolist() == labels.tolist()
+    np.testing.assert_allclose(data.back(known.labels), known.gains, atol=1e-12)
     assert data.mean_label == pytest.approx(labels.mean(), abs=1e-6)
     plain = "seconds" if settings.get("transform") else "log(1 + seconds)"
     assert known.unit == ("standardised log(1 + seconds)" if "standardise_label" in settings else plain)
-    assert known.read_unit == "seconds"
+    assert known.gain_unit == "seconds"
     assert data.part("dev").qrels is None
     plain = np.array([10, 100, 0, 59, 3.5]) if settings.get("transform") else np.log1p([10, 100, 0, 59, 3.5])
     if "standardise_label" in settings:
@@ -76,7 +76,7 @@ def test_what_is_learnt_is_standardised_by_train_alone(written, tmp_path):
     data = made(written(), dev=written(other, "dev.csv"), standardise_label=True)
     assert data.whole("train").labels.mean().item() == pytest.approx(0, abs=1e-6)
     assert data.whole("dev").labels.mean().item() > 1
-    assert data.labels_of("dev").read.tolist() == [500, 5000, 0, 2950, 175]
+    assert data.labels_of("dev").gains.tolist() == [500, 5000, 0, 2950, 175]
     with pytest.raises(ConfigError, match="standardise_label takes mean and deviation from train, which is not set"):
         EngagementData(dev=written(), standardise_label=True, **NAMES).whole("dev")
 
@@ -160,7 +160,7 @@ def test_an_svmlight_file_with_amounts(svmlight):
     data = EngagementData(train=str(svmlight))
     whole = data.whole("train")
     assert whole.features.tolist() == [[60, 0, 2], [20, 1, 0], [0, 4, 0]]
-    assert data.labels_of("train").read.tolist() == [30.5, 0, 9]
+    assert data.labels_of("train").gains.tolist() == [30.5, 0, 9]
     assert whole.doc_ids == ["v1", "v2", "v1"]
     assert data.feature_names == ("1", "2", "3")
     narrow = EngagementData(train=str(svmlight), duration="1", use_duration=False)

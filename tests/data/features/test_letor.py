@@ -113,7 +113,7 @@ def test_grades_are_judgements(fold):
     assert data.part("dev").qrels["v3"] == {"v3-7": 0, "v3-8": 1, "v3-9": 2, "v3-10": 0}
     assert data.part("dev").first is None
     known = data.labels_of("dev")
-    assert known.read.tolist() == known.learnt.tolist() == data.whole("dev").labels.tolist()
+    assert known.gains.tolist() == known.labels.tolist() == data.whole("dev").labels.tolist()
     assert (known.unit, data.back) == ("grades", None)
 
 

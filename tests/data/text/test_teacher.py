@@ -5,10 +5,10 @@ import shutil
 import numpy as np
 import pytest
 
+from ltr.batch.labelled import LabelledLists
 from ltr.data.collections.collection import load
 from ltr.errors import ConfigError, DataError
 from ltr.io.trec import read_run
-from ltr.metrics.measures.labels import LabelledLists
 from tests.data.text_data import documents, lists_of
 
 QUERIES = [*(f"t{i}" for i in range(12)), *(f"v{i}" for i in range(6))]
@@ -175,17 +175,17 @@ def test_standardised_labels_know_no_unit_and_give_their_gains_back(data, folder
     known = scaled.labels_of("dev")
     teacher = read_run(run)
     expected = np.concatenate([teacher[q][1][:4] for q in known.query_ids])
-    assert known.read.dtype == np.float64
-    assert known.read.tolist() == expected.tolist(), "the teacher's own digits"
-    np.testing.assert_allclose(known.learnt, (expected - values.mean()) / values.std(), rtol=1e-5)
-    np.testing.assert_allclose(scaled.back(known.learnt), expected, rtol=1e-12)
-    assert (known.unit, known.read_unit) == ("standardised teacher's scores", "teacher's scores")
+    assert known.gains.dtype == np.float64
+    assert known.gains.tolist() == expected.tolist(), "the teacher's own digits"
+    np.testing.assert_allclose(known.labels, (expected - values.mean()) / values.std(), rtol=1e-5)
+    np.testing.assert_allclose(scaled.back(known.labels), expected, rtol=1e-12)
+    assert (known.unit, known.gain_unit) == ("standardised teacher's scores", "teacher's scores")
     assert scaled.mean_label == pytest.approx(0, abs=1e-6)
     assert plain.mean_label == pytest.approx(values.mean(), rel=1e-6)
     assert plain.back is None
     assert scaled.signature != plain.signature
     judged = data(**both, standardise_labels=True, stage="test", test=f"{folder}/dev").labels_of("test")
-    assert judged.read.tolist() == judged.learnt.tolist(), "judged, not scaled"
+    assert judged.gains.tolist() == judged.labels.tolist(), "judged, not scaled"
     assert judged.unit == "grades"
 
 

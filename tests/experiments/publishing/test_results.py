@@ -3,7 +3,6 @@
 import json
 import re
 from collections import Counter
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,7 +19,7 @@ from ltr.io.runs import Run
 from ltr.metrics import evaluate, evaluate_labels
 from ltr.metrics.measures.focus import top_share
 from ltr.metrics.statistics import pooled_samples
-from ltr.report.page.page import render
+from ltr.report.page.html import render
 from tests.cli.feature_files import write_log
 from tests.experiments.here import Here
 from tests.experiments.pretend import Pretend, judged, labelled
@@ -199,7 +198,7 @@ def test_measures_of_other_queries_stand_beside_the_right_ones(measured, values)
     """Judgements name queries in their own order, and some that have no list; label measures go by lists."""
     truth = judged()
     order = list(reversed(truth.qrels))
-    truth = replace(truth, qrels={"lonely": {"d1": 1}, **{q: truth.qrels[q] for q in order}})
+    truth.qrels = {"lonely": {"d1": 1}, **{q: truth.qrels[q] for q in order}}
     values["measures"] = ["mrr@10", "ndcg_label@3"]
     found = measured({"toy": truth})
     frame = per_query(found)
@@ -207,7 +206,7 @@ def test_measures_of_other_queries_stand_beside_the_right_ones(measured, values)
     assert own.index.tolist() == ["lonely", *order]
     scores = found.data[0].system("MSE").scores[1]
     labelled = dict(
-        zip(truth.query_ids, evaluate_labels(scores, truth.lists, "ndcg_label@3").values["ndcg_label@3"], strict=True)
+        zip(truth.query_ids, evaluate_labels(scores, truth, "ndcg_label@3").values["ndcg_label@3"], strict=True)
     )
     assert own["ndcg_label@3"][order].tolist() == [labelled[q] for q in order]
     assert np.isnan(own["ndcg_label@3"]["lonely"])
@@ -215,7 +214,7 @@ def test_measures_of_other_queries_stand_beside_the_right_ones(measured, values)
     queries = page_of(found, "signed").sections[0].queries
     shown = dict(zip(queries.query_ids, queries.values["ndcg_label@3"]["MSE"], strict=True))
     both = found.data[0].system("MSE").scores
-    by_hand = np.mean([evaluate_labels(s, truth.lists, "ndcg_label@3").values["ndcg_label@3"] for s in both], axis=0)
+    by_hand = np.mean([evaluate_labels(s, truth, "ndcg_label@3").values["ndcg_label@3"] for s in both], axis=0)
     assert [shown[q] for q in truth.query_ids] == pytest.approx(by_hand.tolist())
 
 
@@ -257,7 +256,7 @@ def test_contrasts_take_the_seeds_that_both_have(measured, values):
     assert (one.seeds, base.seeds) == ([0, 2], [0, 1, 2])
     for measure in ("rmse", "ndcg_label@3"):
         ours, theirs = (
-            np.mean([evaluate_labels(s.group.seeds[seed].scores, truth.lists, [measure])[measure] for seed in (0, 2)])
+            np.mean([evaluate_labels(s.group.seeds[seed].scores, truth, [measure])[measure] for seed in (0, 2)])
             for s in (one, base)
         )
         assert the_contrast(found, "MSE", measure).difference == pytest.approx(ours - theirs)
@@ -364,7 +363,7 @@ def test_seconds_are_measured_by_their_labels(engagement, tmp_path):
     off = (one.truth.labels - one.truth.mean)[top_share(one.truth.labels, 0.2)]
     assert summary(found, constant, "rmse_top.2").mean == pytest.approx(np.sqrt((off**2).mean()))
     assert summary(found, order, "spearman").mean == 0
-    tied = evaluate_labels(np.zeros(len(one.truth.labels)), one.truth.lists, "ndcg_label@2")["ndcg_label@2"]
+    tied = evaluate_labels(np.zeros(len(one.truth.labels)), one.truth, "ndcg_label@2")["ndcg_label@2"]
     assert summary(found, order, "ndcg_label@2").mean == tied
     assert not any((s.system, str(s.measure)) == (order, "rmse_top.2") for s in one.summaries)
     assert constant in (tmp_path / "runs" / "results.txt").read_text()
@@ -373,7 +372,7 @@ def test_seconds_are_measured_by_their_labels(engagement, tmp_path):
             if system.name == "Huber" and measure.startswith("rmse"):  # it learnt labels in another unit
                 assert not any((s.system, str(s.measure)) == ("Huber", measure) for s in one.summaries)
                 continue
-            by_hand = [evaluate_labels(row, one.truth.lists, [measure])[measure] for row in system.scores]
+            by_hand = [evaluate_labels(row, one.truth, [measure])[measure] for row in system.scores]
             assert summary(found, system.name, measure).mean == pytest.approx(np.mean(by_hand))
     assert len(found.contrasts) == 3 * 4 - 2
     page = page_of(found, "signed")

@@ -6,10 +6,11 @@ import math
 import numpy as np
 import pytest
 
+from ltr.batch.labelled import LabelledLists
 from ltr.errors import ConfigError, DataError, ShapeError
 from ltr.io.runs import Run
 from ltr.metrics.measures.label_measures import LabelMeasure
-from ltr.metrics.measures.labels import LabelledLists, evaluate_labels, per_list, wide_regions
+from ltr.metrics.measures.labels import evaluate_labels, per_list, wide_regions
 
 TRUTH = LabelledLists(["a", "b"], [0, 3, 5], [3.0, 1.0, 0.0, 2.0, 1.0], doc_ids=["x", "y", "z", "x", "y"])
 PREDICTIONS = np.array([1.0, 2.0, 0.0, 1.0, 1.0])

@@ -51,7 +51,7 @@ def test_the_order_that_ranx_takes_means_the_same():
         ("recip_rank", r"no measure 'recip_rank'; did you mean 'mrr'\?"),
         ("P@5", r"no measure 'p'; did you mean 'precision'\?"),
         ("ndcg_cut_10", r"did you mean 'ndcg@10'\?"),
-        ("xyz", "no measure 'xyz'; known: bpref, dcg"),
+        ("xyz", "no measure 'xyz'; known: best_of, bpref, dcg"),
         ("ndcg@ten", r"no measure 'ndcg@ten': write name, .* did you mean 'ndcg'\?"),
         ("ndcg-l2@5-l3", "no measure 'ndcg-l2@5-l3': write name"),
         ("", "no measure"),

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from ltr.batch.labelled import LabelledLists
 from ltr.metrics.measures.focus import top_share
 from ltr.metrics.measures.label_measures import LabelMeasure
-from ltr.metrics.measures.labels import LabelledLists
 from ltr.metrics.statistics.permutation import Permuted, exchanges, mean_ranks
 from ltr.metrics.statistics.pooled import Descending
 from ltr.metrics.statistics.pooled_samples import Pooled

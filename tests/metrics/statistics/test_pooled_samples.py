@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ltr.metrics.measures.labels import LabelledLists, evaluate_labels
+from ltr.batch.labelled import LabelledLists
+from ltr.metrics.measures.labels import evaluate_labels
 from ltr.metrics.statistics.p_values import fisher
 from ltr.metrics.statistics.pooled_samples import draw_together
 from ltr.metrics.statistics.samples import detectable

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from ltr.batch.labelled import LabelledLists
 from ltr.errors import ConfigError, DataError, ShapeError
 from ltr.io.trec import Run
 from ltr.metrics import evaluate
-from ltr.metrics.measures.labels import LabelledLists
 from ltr.metrics.measures.measure import parse
 from ltr.metrics.statistics.p_values import fisher, student
 from ltr.metrics.statistics.samples import detectable

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ltr.report.page.page import Page, render
+from ltr.report.page.html import render
+from ltr.report.page.page import Page
 from tests.report.fake import MEASURES, SYSTEMS, page, queries
 
 pytestmark = pytest.mark.browser

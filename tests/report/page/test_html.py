@@ -9,8 +9,8 @@ from html.parser import HTMLParser
 import pytest
 
 from ltr import __version__
-from ltr.report.page.html import asset
-from ltr.report.page.page import Curves, Forest, LinkPicture, Page, Queries, Section, TradeOff, render
+from ltr.report.page.html import asset, render
+from ltr.report.page.page import Curves, Forest, LinkPicture, Page, Queries, Section, TradeOff
 from ltr.report.tables.table import Table
 from tests.report.fake import EVIL, page
 

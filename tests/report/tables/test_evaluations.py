@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from ltr.batch.labelled import LabelledLists
 from ltr.io.trec import Run
 from ltr.metrics.engine import evaluate
-from ltr.metrics.measures.labels import LabelledLists, evaluate_labels
+from ltr.metrics.measures.labels import evaluate_labels
 from ltr.metrics.statistics.paired import compare
 from ltr.report.tables.evaluations import (
     contrasts_table,

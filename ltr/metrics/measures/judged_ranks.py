@@ -14,8 +14,8 @@ from ltr.io.trec import Qrels
 
 
 @dataclass(frozen=True, eq=False)
-class JudgedLists:
-    """Judged documents of all queries, flat; those of negative grade are left out.
+class JudgedRanks:
+    """Where a run ranks the judged documents of all queries, flat; those of negative grade are left out.
 
     Attributes:
         offsets: [queries + 1]; the judged documents of query i are at ``offsets[i]:offsets[i + 1]``.
@@ -30,7 +30,7 @@ class JudgedLists:
     retrieved: np.ndarray
 
     @classmethod
-    def of(cls, run: Run, qrels: Qrels) -> JudgedLists:
+    def of(cls, run: Run, qrels: Qrels) -> JudgedRanks:
         """Look the judged documents of each query up in the run."""
         query = np.repeat(np.arange(len(qrels)), [len(docs) for docs in qrels.values()])
         grades = np.array([grade for docs in qrels.values() for grade in docs.values()], np.float64)
