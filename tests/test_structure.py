@@ -96,3 +96,57 @@ def test_what_type_checkers_read_is_what_loads(folder):
 def test_no_package_loads_names_by_code_of_its_own():
     own = [p for p in ROOT.rglob("*.py") if "def __getattr__" in p.read_text() and p.name != "lazy.py"]
     assert not own
+
+
+def module_imports(name: str) -> set[str]:
+    """The modules of ltr that a module imports, wherever in it, those for type checkers left out."""
+    tree = ast.parse(Path(importlib.util.find_spec(name).origin).read_text())
+    typed = {
+        node
+        for guard in ast.walk(tree)
+        if isinstance(guard, ast.If) and ast.unparse(guard.test) == "TYPE_CHECKING"
+        for part in guard.body
+        for node in ast.walk(part)
+    }
+    imported = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node not in typed and (node.module or "").startswith("ltr"):
+            below = {f"{node.module}.{alias.name}" for alias in node.names}
+            imported |= {one if one in MODULES else node.module for one in below}
+        elif isinstance(node, ast.Import) and node not in typed:
+            imported |= {alias.name for alias in node.names if alias.name in MODULES}
+    return imported & set(MODULES) - {name}
+
+
+def test_no_modules_import_each_other_in_a_circle_lazily_either():
+    waits = {name: module_imports(name) for name in MODULES}
+    waits["ltr.links.base"].remove("ltr.links.combined")  # + and * of any link make a Sum and a Scaled, which are links
+    while ready := [name for name, others in waits.items() if not others]:
+        for name in ready:
+            del waits[name]
+        for others in waits.values():
+            others.difference_update(ready)
+    assert not waits, "each of these waits for another one, or stands behind a circle"
+
+
+#: folders that may hold more, with the reason in their docstrings
+MOST = 15
+
+
+def test_no_folder_has_too_many_modules_without_a_reason():
+    for folder in sorted({path.parent for path in ROOT.rglob("*.py")}):
+        modules = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
+        reason = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) if len(modules) > MOST else "few"
+        assert len(modules) <= MOST or "modules, since" in str(reason), f"{folder} holds {len(modules)} modules"
+
+
+#: what data, scorers, modules, batches and losses are is written in contracts, by which they are named
+CONTRACTS = {"data", "scorer", "batch", "loss"}
+
+
+@pytest.mark.parametrize("room", ["training", "inference", "experiments", "integrations"])
+def test_no_contract_is_any(room):
+    for path in sorted((ROOT / room).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.arg) and node.arg in CONTRACTS and node.annotation is not None:
+                assert ast.unparse(node.annotation) != "Any", f"{path}:{node.lineno}: {node.arg}"
