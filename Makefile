@@ -3,14 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+INTEGRATIONS := .venv-integrations
 # two test processes, each with one computing thread, fill two cores
 PYTEST := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check format docs rivals bench clean
+.PHONY: help setup demo test test-all test-integrations check format docs rivals bench clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 setup: $(READY)  ## make .venv with the pinned versions (demo, test, check and bench do this too)
 
@@ -48,6 +49,15 @@ $(VENV)/.docs: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	@touch $@
 
+test-integrations: $(INTEGRATIONS)/.ready  ## run the tests of ltr.integrations against all of its packages, in .venv-integrations
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(INTEGRATIONS)/bin/python -m pytest tests/integrations -m ""
+
+# newest versions, not the pinned ones: what these packages need changes often, and some would not fit into .venv
+$(INTEGRATIONS)/.ready: setup.cfg
+	$(PYTHON) -m venv $(INTEGRATIONS)
+	$(INTEGRATIONS)/bin/python -m pip install --quiet --editable '.[test,integrations]'
+	@touch $@
+
 rivals:  ## make .venv-rivals: the packages that make bench measures against (gigabytes)
 	$(PYTHON) benchmarks/speed/common/rivals.py
 
@@ -56,4 +66,4 @@ bench: $(READY) rivals  ## measure all speeds against the rivals (an hour; QUICK
 	$(BIN)/python benchmarks/speed/common/run_all.py $(if $(QUICK),--quick)
 
 clean:  ## remove .venv, .venv-rivals and what tools left behind (not runs/)
-	rm -rf $(VENV) .venv-rivals build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-rivals $(INTEGRATIONS) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import ltr
+from ltr.errors import MissingExtra
 
 ROOT = Path(ltr.__file__).parent
 
@@ -62,7 +63,10 @@ def test_imports_run_downwards(path):
 
 @pytest.mark.parametrize("name", MODULES)
 def test_module_can_be_imported(name):
-    importlib.import_module(name)
+    try:
+        importlib.import_module(name)
+    except MissingExtra as error:  # a class that extends one of another package is there only with it
+        pytest.skip(str(error))
 
 
 #: packages whose names load lazily

@@ -1,0 +1,1 @@
+"""Commands that put a trained model into other programs."""
