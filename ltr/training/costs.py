@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -28,14 +27,14 @@ class Cost(NamedTuple):
         count: lists that contribute.
         dead: share of the scores at which the loss's link hardly moves; None for a loss without one.
         level: mean score of the positives, where lists are compared with the documents of a whole batch; else None.
-        observed: what the scorer says of the batch, to be logged.
+        scores: [lists, docs] where they are not; else None.
     """
 
     total: Tensor
     count: Tensor
     dead: Tensor | None
     level: Tensor | None = None
-    observed: Mapping[str, Tensor] = {}
+    scores: Tensor | None = None
 
 
 def cost_of(scorer: Scorer, loss: Loss, batch: Lists, progress: float = 0.0) -> Cost:
@@ -56,8 +55,7 @@ def cost_of(scorer: Scorer, loss: Loss, batch: Lists, progress: float = 0.0) -> 
     several = scorer.trained_scores(batch)
     total = torch.stack([_cost(scorer, loss, scores, labels, mask, batch) for scores in several]).mean()
     count = loss.contributes(labels, mask).sum()
-    seen = scorer.observed(batch, several[0].detach())
-    return Cost(total, count, dead_share(loss, several[0], mask), observed=seen)
+    return Cost(total, count, dead_share(loss, several[0], mask), scores=several[0])
 
 
 def _cost(scorer: Scorer, loss: Loss, scores: Tensor, labels: Tensor, mask: Tensor, batch: Lists) -> Tensor:

@@ -269,12 +269,14 @@ class RankingModule(pl.LightningModule):
         return cost * self.trainer.accumulate_grad_batches * self.trainer.world_size
 
     def _cost(self, batch: Lists) -> Tensor:
-        total, count, share, level, observed = cost_of(self.scorer, self.loss, batch, self._progress())
-        if level is not None:
-            self._watch_center(float(level))
-        for name, value in observed.items():
-            self.log(f"train/{name}", value)
-        dead = total.new_zeros(()) if share is None else share
+        cost = cost_of(self.scorer, self.loss, batch, self._progress())
+        if cost.level is not None:
+            self._watch_center(float(cost.level))
+        if cost.scores is not None:
+            for name, value in self.scorer.observed(batch, cost.scores.detach()).items():
+                self.log(f"train/{name}", value)
+        total, count = cost.total, cost.count
+        dead = total.new_zeros(()) if cost.dead is None else cost.dead
         self._sums.append(torch.stack([total.detach(), count.to(total), dead.to(total), total.new_ones(())]))
         return total
 

@@ -189,3 +189,26 @@ def test_what_does_not_fit_is_refused():
     )
     with pytest.raises(DataError, match="SoftmaxCE"):
         in_batch(SoftmaxCE(), queries, docs, negative)
+
+
+def test_a_common_shift_changes_nothing_only_for_affine_links():
+    queries, docs, columns = problem()
+    for name, moves in (
+        ("InfoNCE", False),
+        ("identity", False),
+        ("SoftmaxCE", False),
+        ("softplus", True),
+        ("exp", True),
+    ):
+        plain, shifted = (
+            in_batch(LOSSES[name], queries, docs, columns, shift)[0] for shift in (None, torch.tensor(0.3))
+        )
+        assert torch.allclose(plain, shifted, rtol=1e-5) is not moves, name
+
+
+@pytest.mark.parametrize("name", ["InfoNCE", "identity", "softplus", "exp", "sigmoid", "SoftmaxCE", "RankNet"])
+def test_scores_of_ten_thousand_give_finite_costs_and_gradients(name):
+    queries, docs, columns = problem()
+    total, _ = in_batch(LOSSES[name], queries * 1e4, docs, columns)
+    assert total.isfinite()
+    assert all(g.isfinite().all() for g in torch.autograd.grad(total, (queries, docs)))
