@@ -144,7 +144,8 @@ def test_every_loss_of_a_spec_trains_and_scores_its_test_part(path, read, tiny_m
     spec = read(path)
     kept = chosen(spec)
     assert [g.loss_name for g in kept] == [*spec.losses, *spec.rankers]
-    assert {g.data_name for g in kept} == set(spec.data)
+    assert {g.data_name for g in kept} <= set(spec.data)
+    assert len({g.data_name for g in kept}) == min(len(kept), len(spec.data))
     for group in kept:
         outcome = run_task(short(group, tiny_model))
         assert outcome.finished, f"{group.title}: {outcome.record['reason']}"
