@@ -25,6 +25,7 @@ from ltr.io.runs import as_bytes
 from ltr.scorers.base import Scorer
 from ltr.scorers.opening import load_scorer
 from ltr.scorers.retrievers.bi_encoder import BiEncoder
+from ltr.scorers.retrievers.sparse import Sparse
 from ltr.scorers.retrievers.vectors import VectorScorer
 from ltr.search.index import Facts, Part, begin
 from ltr.settings import FILE, TwinSettings
@@ -63,6 +64,11 @@ class TextEncoding:
             raise ConfigError(
                 f"encode: a bi-encoder is needed, whose texts are vectors, got {type(scorer).__name__}; train one with "
                 "ltr fit --model.scorer=BiEncoder, or use ltr rerank with a cross-encoder"
+            )
+        if isinstance(scorer, Sparse):
+            raise ConfigError(
+                f"encode: Sparse gives {scorer.dim:,} weights, one for each word of its vocabulary, too many to keep for every "
+                "document as they are; let it score the candidates of another first stage with ltr rerank"
             )
         self.dim, self.similarity = scorer.dim, scorer.similarity
         if width is not None and not 1 <= width <= self.dim:

@@ -236,6 +236,15 @@ def test_a_cross_encoder_makes_no_vectors(tiny_model, tmp_path):
         TextEncoding.load(tmp_path / "cross")
 
 
+def test_weights_of_a_whole_vocabulary_are_not_kept_as_they_are(tmp_path):
+    from ltr.scorers.retrievers.sparse import Sparse
+    from tests.scorers.retrievers.test_sparse import save_mlm
+
+    scorer = Sparse(save_mlm(tmp_path))
+    with pytest.raises(ConfigError, match="encode: Sparse gives 160 weights, one for each word of its vocabulary"):
+        TextEncoding(scorer)
+
+
 def test_queries_are_encoded_too(model, collection, tmp_path):
     encode(model, collection, tmp_path / "q", what="queries")
     found = VectorIndex(tmp_path / "q")
