@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from ltr.errors import DataError
 from ltr.io.disk import disk_errors, make_folder_of
@@ -24,6 +25,7 @@ def only_writer(path: str | os.PathLike, lock: str | os.PathLike, busy: str) -> 
     """
     from filelock import FileLock, Timeout
 
+    new = [folder for folder in Path(os.path.abspath(lock)).parents if not folder.exists()]
     make_folder_of(lock, told=path)
     held = FileLock(os.fspath(lock), timeout=0)
     try:
@@ -37,3 +39,6 @@ def only_writer(path: str | os.PathLike, lock: str | os.PathLike, busy: str) -> 
         with contextlib.suppress(OSError):  # where the system minds that it is open
             os.unlink(lock)
         held.release()
+        with contextlib.suppress(OSError):  # folders that were made for it, where nothing was written in them
+            for folder in new:
+                folder.rmdir()

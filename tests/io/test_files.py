@@ -372,3 +372,15 @@ def test_what_torch_says_of_a_full_disk(tmp_path, small_disk):
     with pytest.raises(DataError, match=r"cannot write .*a.ckpt: File too large; nothing was written"):
         save()
     assert os.listdir(tmp_path) == []
+
+
+def test_folders_in_which_nothing_was_written_go_away(tmp_path):
+    place = tmp_path / "new" / "runs"
+    with pytest.raises(ValueError, match="never began"), only_writer(place, place / ".lock", "busy"):
+        raise ValueError("never began")
+    with pytest.raises(ValueError, match="full"), replacing(place / "file"):
+        raise ValueError("full")
+    assert list(tmp_path.iterdir()) == []
+    with only_writer(place, place / ".lock", "busy"):
+        (place / "kept").touch()
+    assert list(place.iterdir()) == [place / "kept"]
