@@ -8,12 +8,18 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ltr.losses.engines.blocks import over_parts, pairs_at_once
+from ltr.losses.engines.blocks import Sums, over_parts, pairs_at_once
 from ltr.losses.gains import discount
 from ltr.machine.threads import workers
 
 #: numbers of a chunk's matrices that are kept from one pass to the next, 256 MB in float32; made anew, they take 3 x as long
 KEPT = 1 << 26
+#: blocks of rows are so much larger than those of pairs: most lists are one, which is neither cut nor put together
+ROWS = 4
+
+
+#: values of some rows, [lists, rows] each, and sums over these rows, [lists, docs] each
+Found = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
 
 
 def relaxed_dcg(
@@ -133,7 +139,7 @@ class _Chunk:
         self.stands = ordered.order.gather(-1, there)
         self.top = self.slant * ordered.rising.gather(-1, there) - self.spread.gather(-1, self.stands)
         self.left, self.right = [self.ranked.to(scores)], [mask.to(scores)]
-        height = max(1, pairs_at_once(scores) // (len(mask) * docs))
+        height = max(1, ROWS * pairs_at_once(scores) // (len(mask) * docs))
         self.blocks = [slice(low, min(low + height, docs)) for low in range(0, docs, height)]
         self.kept: dict[int, Tensor] | None = {} if mask.numel() * docs <= KEPT else None
 
@@ -156,18 +162,29 @@ class _Chunk:
             self.kept[rows.start] = matrix
         return matrix
 
-    def over(self, work: Callable[[slice, Tensor], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
-        """The sums of ``work(rows, matrix)`` over all blocks of rows, shared out to threads on a CPU."""
+    def part(self, values: Tensor, rows: slice) -> Tensor:
+        """[lists, rows] of values [lists, ranks]."""
+        return values if len(self.blocks) == 1 else values[:, rows]
 
-        def sums(some: Sequence[slice]) -> tuple[Tensor, ...]:
-            first, *rest = some
-            found = work(first, self.matrix(first))
-            for rows in rest:
-                for total, part in zip(found, work(rows, self.matrix(rows)), strict=True):
-                    total.add_(part)
-            return found
+    def over(self, work: Callable[[slice, Tensor], Found]) -> Found:
+        """What ``work(rows, matrix)`` gives over all blocks: values of rows put together, and sums added up.
 
-        return over_parts(sums, self.blocks, self.mask.device)  # type: ignore[return-value]
+        Threads share the blocks on a CPU.
+        """
+        if len(self.blocks) == 1:
+            return work(self.blocks[0], self.matrix(self.blocks[0]))
+        placed: dict[int, tuple[Tensor, ...]] = {}
+
+        def sums(some: Sequence[slice]) -> Sums:
+            total: tuple[Tensor, ...] = ()
+            for rows in some:
+                placed[rows.start], parts = work(rows, self.matrix(rows))
+                total = tuple(a.add_(b) for a, b in zip(total, parts, strict=True)) if total else parts
+            return total
+
+        found = over_parts(sums, self.blocks, self.mask.device)
+        columns = zip(*(placed[rows.start] for rows in self.blocks), strict=True)
+        return tuple(torch.cat(values, 1) for values in columns), found  # type: ignore[return-value]
 
     def sort(self, steps: int, gained: Tensor, cutoff: int | None) -> None:
         """Scale columns, then rows, to sums of 1, ``steps`` times, and add up what the ranks pay.
@@ -177,53 +194,47 @@ class _Chunk:
         """
         rank = torch.arange(1, self.mask.shape[-1] + 1, device=self.mask.device, dtype=self.dtype)
         self.discounts = discount(rank, cutoff) * self.ranked
-        sums = None
-        if steps:
-            (sums,) = self.over(lambda rows, matrix: (_against(self.left[0][:, rows], matrix),))
-        for _ in range(steps - 1):
-            self._scale(sums)
-            (sums,) = self.over(self._scaled)
-        if steps:
-            self._scale(sums)
-        self.by_left, self.row = torch.zeros_like(self.discounts), torch.zeros_like(self.discounts)
-        paid, self.against_row = self.over(lambda rows, matrix: self._paid(rows, matrix, gained, bool(steps)))
-        self.by_right = gained * paid
-        self.dcg = (self.by_left * self.left[-1]).sum(-1)
+        for step in range(steps):
+            rows, (sums,) = self.over(self._scaled if step else self._counted)
+            self.left += rows
+            self.right.append(_reciprocal(sums, self.mask))
+        paid = partial(self._paid, self.right[-1] * gained, steps > 0)
+        (left, by_left, self.row), (by_columns, self.against_row) = self.over(paid)
+        self.left += [left] if steps else []
+        self.by_right = gained * by_columns
+        self.dcg = (by_left * left).sum(-1)
 
-    def _scale(self, sums: Tensor | None) -> None:
-        """Scale columns; rows follow block by block."""
-        assert sums is not None
-        self.right.append(_reciprocal(sums, self.mask))
-        self.left.append(torch.empty_like(self.left[0]))
+    def _counted(self, rows: slice, matrix: Tensor) -> Found:
+        """The sums of columns, of rows as they are."""
+        return (), (_against(self.part(self.left[0], rows), matrix),)
 
-    def _scaled(self, rows: slice, matrix: Tensor) -> tuple[Tensor]:
-        """Scale some rows; gives their part of the sums of columns."""
-        self.left[-1][:, rows] = _reciprocal(_times(matrix, self.right[-1]), self.ranked[:, rows])
-        return (_against(self.left[-1][:, rows], matrix),)
+    def _scaled(self, rows: slice, matrix: Tensor) -> Found:
+        """Rows scaled to sums of 1, and the sums of columns."""
+        left = _reciprocal(_times(matrix, self.right[-1]), self.part(self.ranked, rows))
+        return (left,), (_against(left, matrix),)
 
-    def _paid(self, rows: slice, matrix: Tensor, gained: Tensor, scales: bool) -> tuple[Tensor, Tensor]:
-        """What some ranks pay; gives their parts of what each column is paid, and of the last step's derivative."""
-        if scales:
-            self.left[-1][:, rows] = _reciprocal(_times(matrix, self.right[-1]), self.ranked[:, rows])
-        left, discounts = self.left[-1][:, rows], self.discounts[:, rows]
-        self.by_left[:, rows] = discounts * _times(matrix, self.right[-1] * gained)
-        self.row[:, rows] = -self.by_left[:, rows] * left**2
-        return _against(discounts * left, matrix), _against(self.row[:, rows], matrix)
+    def _paid(self, held: Tensor, scales: bool, rows: slice, matrix: Tensor) -> Found:
+        """The last scales of rows, what they pay for, and derivatives by rows; what columns are paid, and theirs."""
+        left = self._scaled(rows, matrix)[0][0] if scales else self.part(self.left[0], rows)
+        discounts = self.part(self.discounts, rows)
+        by_left = discounts * _times(matrix, held)
+        row = -by_left * left**2
+        return (left, by_left, row), (_against(discounts * left, matrix), _against(row, matrix))
 
     def gradient(self, gained: Tensor) -> Tensor:
         """[lists, docs] derivative of Σᵢ paidᵢ Σⱼ Pᵢⱼ gainedⱼ by the scores."""
-        factors = self._matrix_gradient(gained)
-        by_score, spread = self.over(lambda rows, matrix: self._by_score(rows, matrix, *factors))
+        outer, inner = self._matrix_gradient(gained)
+        _, (by_score, spread) = self.over(partial(self._by_score, outer, inner))
         by_spread = -spread
         by_score = by_score + by_spread * self.ordered.sides()
         by_score -= self.ordered.signed(torch.where(self.mask, by_spread, 0))
         return torch.where(self.mask, by_score, 0).to(self.dtype)
 
-    def _by_score(self, rows: slice, matrix: Tensor, outer: Tensor, inner: Tensor) -> tuple[Tensor, Tensor]:
-        toward = outer[:, rows] @ inner
+    def _by_score(self, outer: Tensor, inner: Tensor, rows: slice, matrix: Tensor) -> Found:
+        toward = self.part(outer, rows) @ inner
         toward.sub_((toward * matrix).sum(-1, keepdim=True)).mul_(matrix).div_(self.temperature)
-        slant = self.slant[:, rows]
-        return _against(slant.to(toward), toward).to(slant), toward.sum(1).to(slant)
+        slant = self.part(self.slant, rows)
+        return (), (_against(slant.to(toward), toward).to(slant), toward.sum(1).to(slant))
 
     def _matrix_gradient(self, gained: Tensor) -> tuple[Tensor, Tensor]:
         """Derivative by the unscaled matrix: a sum of outer products, one or two for each Sinkhorn step, as two factors."""
@@ -231,19 +242,18 @@ class _Chunk:
         outer, inner = [self.discounts * left[-1]], [right[-1] * gained]
         row, sums, by_right = self.row, self.against_row, self.by_right
         for step in range(len(left) - 1, 0, -1):
-            col = -(by_right + sums) * right[step] ** 2
+            col = (by_right + sums).neg_().mul_(right[step] ** 2)
             outer += [row, left[step - 1]]
             inner += [right[step], col]
             if step > 1:
-                row, by_right = torch.empty_like(row), torch.zeros_like(col)
-                (sums,) = self.over(partial(self._passed, row, col, left[step - 1]))
+                (row,), (sums,) = self.over(partial(self._passed, col, left[step - 1]))
+                by_right = torch.zeros_like(col)
         return torch.stack(outer, -1), torch.stack(inner, 1)
 
-    @staticmethod
-    def _passed(row: Tensor, col: Tensor, left: Tensor, rows: slice, matrix: Tensor) -> tuple[Tensor]:
-        """The derivative by some rows of the step before, into ``row``; gives their part of that by its columns."""
-        row[:, rows] = -_times(matrix, col) * left[:, rows] ** 2
-        return (_against(row[:, rows], matrix),)
+    def _passed(self, col: Tensor, left: Tensor, rows: slice, matrix: Tensor) -> Found:
+        """Derivatives by the rows of the step before, and by its columns."""
+        row = _times(matrix, col).neg_().mul_(self.part(left, rows) ** 2)
+        return (row,), (_against(row, matrix),)
 
 
 def _reciprocal(sums: Tensor, where: Tensor) -> Tensor:
