@@ -10,6 +10,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import IO
 
 import numpy as np
@@ -273,11 +274,8 @@ def read_qrels(path: str | os.PathLike | Source) -> Qrels:
     source = Source.of(path, "judgements")
     qrels: Qrels = {}
     for number, fields in _lines(source, 4, QRELS_LINE, None):
-        short = len(fields[3]) < 40
-        grade = int(fields[3]) if short and WHOLE.fullmatch(fields[3]) else None
-        if grade is None and short and GRADE.fullmatch(fields[3]):
-            grade = int(fields[3].partition(".")[0])
-        if grade is None or abs(grade) > LARGEST_GRADE:
+        grade = _grade(fields[3])
+        if grade is None:
             raise DataError(
                 f"{source}:{number}: the grade must be a whole number, got {shown(fields[3])}{_hint(fields)}"
             )
@@ -288,6 +286,15 @@ def read_qrels(path: str | os.PathLike | Source) -> Qrels:
                 f"{docs[fields[2]]} above"
             )
     return qrels
+
+
+@lru_cache(1024)  # a file has few different grades, and looking at each anew took a tenth of its reading
+def _grade(text: str) -> int | None:
+    """The whole number that a text says, also as ``1.0``; None for another, and for one that is too large."""
+    if len(text) >= 40 or not GRADE.fullmatch(text):
+        return None
+    grade = int(text.partition(".")[0])
+    return grade if abs(grade) <= LARGEST_GRADE else None
 
 
 def _hint(fields: list[str]) -> str:
