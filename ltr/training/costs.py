@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -19,7 +19,8 @@ from ltr.training.in_batch import columns_of, first_positives, gathered, gathere
 from ltr.training.scored import labels_of
 
 
-class Cost(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Cost:
     """The cost of a batch.
 
     Attributes:
@@ -69,9 +70,9 @@ def _cost(scorer: Scorer, loss: Loss, scores: Tensor, labels: Tensor, mask: Tens
 
 
 def _in_batch(scorer: Retriever, loss: Loss, batch: TwinLists, progress: float) -> Cost:
-    queries, own = scorer.encode_queries(batch.queries), scorer.encode_docs(batch.docs)
+    queries, mine = scorer.encode_queries(batch.queries), scorer.encode_docs(batch.docs)
     assert batch.keys is not None
-    docs, keys = gathered_docs(own, batch.keys)
+    docs, keys = gathered_docs(mine, batch.keys)
     columns = columns_of(batch, keys)
     parts = scorer.products(queries, docs)
     if parts is None and batch.directions != QUERY_TO_DOC:
@@ -80,7 +81,8 @@ def _in_batch(scorer: Retriever, loss: Loss, batch: TwinLists, progress: float) 
             "need such; leave directions out"
         )
     if parts is None:
-        total, count, dead, level = _dense(scorer, loss, queries, docs, columns, batch)
+        own = _dense(scorer, loss, queries, docs, columns, batch)
+        total, count, dead, level = own.total, own.count, own.dead, own.level
     else:
         pairs, whole = _beside(batch, queries, docs, columns)
         others = [scorer.products(mine, theirs) or [] for mine, theirs in pairs]
@@ -89,7 +91,7 @@ def _in_batch(scorer: Retriever, loss: Loss, batch: TwinLists, progress: float) 
             for at, part in enumerate(parts)
         ]
         total, count = torch.stack([total for total, _ in costs]).mean(), costs[0][1]
-        scores = own_scores(*(part.detach() for part in parts[0][:2]), columns, parts[0].shift)
+        scores = own_scores(parts[0].queries.detach(), parts[0].docs.detach(), columns, parts[0].shift)
         # the negatives of a whole batch may lie wherever they like: what must move are the positives
         positive = columns.labels > 0
         dead, level = dead_share(loss, scores[None], positive[None]), _mean(scores, positive)

@@ -137,4 +137,5 @@ class _Gathered(torch.autograd.Function):
         total = gradient.contiguous()
         dist.all_reduce(total)
         rows, *others = ctx.shape
-        return total[(slice(ctx.start, ctx.start + rows), *map(slice, others))]
+        place = (slice(ctx.start, ctx.start + rows), *map(slice, others))
+        return total[place]
