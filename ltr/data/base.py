@@ -13,8 +13,8 @@ import numpy as np
 import pytorch_lightning as pl
 
 from ltr.batch import FeatureLists, Lists, TextLists, TwinLists
-from ltr.batch.labelled import LabelledLists
 from ltr.errors import ConfigError
+from ltr.io.labelled import LabelledLists
 from ltr.io.trec import Qrels, Run
 from ltr.settings import FeatureSettings, ModelSettings, Prompts, Settings, TwinSettings
 

@@ -10,7 +10,7 @@ import yaml
 from ltr.errors import ConfigError
 from ltr.expressions.reading import Reader
 from ltr.expressions.syntax import is_expression
-from ltr.expressions.writing import as_call, as_mapping, as_text, built
+from ltr.expressions.writing import as_call, as_mapping, as_text, built, completed
 
 
 def value_of(source: str | Mapping[str, Any], packages: Collection[str] | None = ()) -> Any:
@@ -69,6 +69,9 @@ def text_of(value: Any, packages: Collection[str] | None = (), explicit: bool = 
 def expanded(value: Any, failed: list[tuple[str, ConfigError]], packages: Collection[str] | None = None) -> Any:
     """A copy of a configuration with mappings in place of the expressions in it, for parsers that know mappings alone.
 
+    Defaults are written out: such parsers merge a mapping with what stood there before, so that ``ListNet()`` would keep
+    the targets of the loss that it replaces.
+
     A text that has the form of an expression and is none stays: it may be the name of a file. Where the parser then
     stumbles over it, the reason stands in ``failed``.
 
@@ -84,7 +87,7 @@ def expanded(value: Any, failed: list[tuple[str, ConfigError]], packages: Collec
     if not isinstance(value, str) or not is_expression(value):
         return value
     try:
-        return mapping_of(value, packages)
+        return as_mapping(completed(Reader(packages).read(value)))
     except ConfigError as error:
         failed.append((value, error))
         return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
 import types
@@ -84,6 +85,7 @@ def as_text(value: Any, named: bool = False) -> str:
 def as_call(value: Any, explicit: bool = False) -> Any:
     """The call that makes an object again, with the arguments that differ from their defaults, or that ``repr`` shows."""
     from ltr.links import Link
+    from ltr.losses.base import LEFT_OUT
 
     if isinstance(value, (list, tuple)):
         return type(value)(as_call(one, explicit) for one in value)
@@ -123,7 +125,25 @@ def as_call(value: Any, explicit: bool = False) -> Any:
                 "it was given"
             )
         kept = as_call(getattr(value, p.name), explicit)
-        shown = explicit and not isinstance(value, Link) and (p.name, kept) != ("reduction", "mean")
+        shown = explicit and not isinstance(value, Link) and (p.name, kept) not in LEFT_OUT
         if shown or p.default is p.empty or kept != as_call(p.default, explicit):
             arguments[p.name] = kept
     return Call(made, arguments)
+
+
+def completed(value: Any) -> Any:
+    """A call with its defaults written out, for readers that keep what was said before of the same class."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(completed(one) for one in value)
+    if isinstance(value, dict):
+        return {key: completed(one) for key, one in value.items()}
+    if not isinstance(value, Call):
+        return value
+    arguments = {key: completed(one) for key, one in value.arguments.items()}
+    for p in inspect.signature(value.made).parameters.values():
+        made_anew = p.default is p.empty or type(p.default).__module__ == "dataclasses"  # a factory's
+        if p.name in arguments or made_anew or p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
+            continue
+        with contextlib.suppress(ConfigError):  # a default that no configuration can say cannot stand in one either
+            arguments[p.name] = completed(as_call(p.default))
+    return Call(value.made, arguments)

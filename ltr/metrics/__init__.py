@@ -1,6 +1,6 @@
 """Measures of runs and of real-valued predictions, paired comparisons (of systems over seeds too), interpolation."""
 
-from ltr.batch.labelled import LabelledLists
+from ltr.io.labelled import LabelledLists
 from ltr.metrics.engine import Evaluation, evaluate
 from ltr.metrics.fusion import best_weight, best_weights, fuse, interpolate
 from ltr.metrics.measures.by_ranx import warm_up

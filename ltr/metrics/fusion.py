@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,8 @@ from ltr.metrics.measures.measure import Measure
 #: steps of weights that are tried, the finest first, and how many mixtures one search tries at most
 STEPS = (0.05, 0.1, 0.2, 0.25, 0.5)
 MOST_TRIED = 300
+#: the same where the step was asked for
+MOST_ASKED = 100_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -308,11 +311,12 @@ def _mixtures(n: int, step: float | None) -> np.ndarray:
     """[mixtures, runs] all weights that are multiples of a step and sum to 1; that of the first run rises."""
     for one in STEPS if step is None else (step,):
         parts = round(1 / one)
+        if math.comb(parts + n - 1, n - 1) > (MOST_TRIED if step is None else MOST_ASKED):
+            continue
         # n - 1 bars among the parts cut them into n weights
         bars = np.array(list(combinations(range(parts + n - 1), n - 1)), np.int64).reshape(-1, n - 1)
-        if len(bars) <= MOST_TRIED or step is not None:
-            ends = np.column_stack([np.full(len(bars), -1), bars, np.full(len(bars), parts + n - 1)])
-            return (np.diff(ends, axis=1) - 1) / parts
+        ends = np.column_stack([np.full(len(bars), -1), bars, np.full(len(bars), parts + n - 1)])
+        return (np.diff(ends, axis=1) - 1) / parts
     raise ConfigError(f"fuse: the weights of {n} runs are too many to try; give --weights, or fuse fewer runs")
 
 

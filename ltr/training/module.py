@@ -15,10 +15,10 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ltr.batch import Lists
-from ltr.batch.labelled import LabelledLists
 from ltr.data.base import PartName, RankingData
 from ltr.errors import ConfigError, LtrError
 from ltr.inference.scoring import Scored, score
+from ltr.io.labelled import LabelledLists
 from ltr.io.trec import Run
 from ltr.losses.base import Loss
 from ltr.losses.running import center_of, transform_of

@@ -9,9 +9,9 @@ import numpy as np
 from torch import Tensor
 
 from ltr.batch import Lists
-from ltr.batch.labelled import LabelledLists
 from ltr.errors import LtrError
 from ltr.inference.scoring import Scored
+from ltr.io.labelled import LabelledLists
 from ltr.io.offsets import offsets_of
 from ltr.training.processes import from_all
 

@@ -8,11 +8,11 @@ from math import log2
 import numpy as np
 import pytest
 
-from ltr.batch.labelled import LabelledLists
 from ltr.data import LetorData
 from ltr.errors import ConfigError, DataError, MissingExtra
 from ltr.integrations import lightgbm as adapter
 from ltr.integrations.lightgbm import LambdaMART
+from ltr.io.labelled import LabelledLists
 from ltr.io.runs import Run
 from ltr.metrics import evaluate, evaluate_labels
 from tests.integrations.toy import made, written

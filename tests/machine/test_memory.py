@@ -70,14 +70,12 @@ def test_what_lies_between_things_that_stay_goes_back(monkeypatch):
     """Counted in bytes: freed blocks below others that are still in use do not go back by themselves."""
     monkeypatch.setattr(memory, "KEPT", 20 * 2**20)
     monkeypatch.setattr(memory, "_settled", memory.resident())
-    before = memory.resident()
     blocks, stays = [], []
-    for _ in range(1000):
+    for _ in range(3000):  # more than may lie free already, left by tests before
         blocks.append(bytearray(b"x") * 60_000)
         stays.append(bytearray(b"x") * 1_000)
     full = memory.resident()
-    assert full - before > 50 * 10**6
     blocks.clear()
     memory.settle()
     assert memory.resident() < full - 40 * 10**6
-    assert len(stays) == 1000
+    assert len(stays) == 3000

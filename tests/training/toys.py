@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from ltr.batch import TextLists, TokenRows
-from ltr.batch.labelled import LabelledLists
 from ltr.data.base import Part, RankingData
+from ltr.io.labelled import LabelledLists
 from ltr.io.trec import Run
 from ltr.scorers.base import Scorer
 from ltr.settings import ModelSettings

@@ -13,7 +13,6 @@ import numpy as np
 from torch.utils.data import DataLoader
 
 from ltr.batch import FeatureLists
-from ltr.batch.labelled import LabelledLists
 from ltr.data.base import Part, PartName, RankingData
 from ltr.data.collections.shares import sliced
 from ltr.data.features.learnable import warnings_of
@@ -24,6 +23,7 @@ from ltr.data.lists.loaders import Loader, TrainLoader
 from ltr.data.lists.ragged import Ragged
 from ltr.data.lists.sampling import Drawn, Pool
 from ltr.errors import ConfigError
+from ltr.io.labelled import LabelledLists
 from ltr.io.trec import Qrels
 from ltr.settings import FeatureSettings
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DataLoader
 
-from ltr.batch.labelled import LabelledLists
 from ltr.data.base import Part, PartName, RankingData
 from ltr.data.lists.batching import EvalBatches, TrainBatches, check_batch_size
 from ltr.data.lists.loaders import Loader, TrainLoader
@@ -20,6 +19,7 @@ from ltr.data.preferences.rendering import PreferenceEncoder, form_of
 from ltr.data.preferences.table import Preferences, read_preferences, text_of
 from ltr.data.tokens.pairs import load_tokenizer, tokenizer_identity
 from ltr.errors import ConfigError
+from ltr.io.labelled import LabelledLists
 from ltr.settings import ModelSettings
 
 log = logging.getLogger("ltr")

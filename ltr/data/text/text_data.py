@@ -12,7 +12,6 @@ from typing import Any, Literal
 import numpy as np
 from torch.utils.data import DataLoader
 
-from ltr.batch.labelled import LabelledLists
 from ltr.data.base import Part, PartName, RankingData
 from ltr.data.collections.collection import Collection, load
 from ltr.data.lists.batching import EvalBatches, TrainBatches, check_batch_size
@@ -29,6 +28,7 @@ from ltr.data.tokens.passages import Reading, check_stride
 from ltr.data.tokens.twin_encoder import twin_encoder
 from ltr.data.tokens.twins import RowTemplate, behind
 from ltr.errors import ConfigError
+from ltr.io.labelled import LabelledLists
 from ltr.io.names import unless_off
 from ltr.settings import ModelSettings, Prompts, TwinSettings
 

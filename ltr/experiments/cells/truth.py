@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ltr.batch.labelled import LabelledLists
 from ltr.errors import DataError
+from ltr.io.labelled import LabelledLists
 from ltr.io.offsets import offsets_of
 from ltr.io.runs import Run
 from ltr.io.trec import Qrels

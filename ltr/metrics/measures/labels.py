@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ltr.batch.labelled import LabelledLists
 from ltr.errors import ConfigError, DataError
+from ltr.io.labelled import LabelledLists
 from ltr.metrics.measures import preferences
 from ltr.metrics.measures.focus import checked, ndcg_of_labels, top_share
 from ltr.metrics.measures.label_measures import LabelMeasure

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ltr.batch.labelled import LabelledLists
+from ltr.io.labelled import LabelledLists
 from ltr.metrics.measures.label_measures import LabelMeasure
 from ltr.metrics.measures.labels import LabelEvaluation, evaluate_labels
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ltr.batch.labelled import LabelledLists
+from ltr.io.labelled import LabelledLists
 from ltr.metrics.measures.focus import top_share
 from ltr.metrics.measures.label_measures import LabelMeasure
 from ltr.metrics.statistics.pooled import CELLS, Descending, Resampled, discounts_until

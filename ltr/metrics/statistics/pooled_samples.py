@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ltr.batch.labelled import LabelledLists
 from ltr.errors import DataError, ShapeError
+from ltr.io.labelled import LabelledLists
 from ltr.metrics.measures.label_measures import LabelMeasure
 from ltr.metrics.measures.labels import per_list
 from ltr.metrics.statistics.p_values import PERMUTATIONS, ROUNDING, PermutationTest, Test, sequential_test

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ltr.batch.labelled import LabelledLists
 from ltr.errors import DataError, ShapeError
+from ltr.io.labelled import LabelledLists
 from ltr.metrics.engine import Evaluation
 from ltr.metrics.measures.labels import LabelEvaluation
 from ltr.metrics.measures.measure import AnyMeasure, parse

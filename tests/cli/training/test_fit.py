@@ -14,6 +14,7 @@ import yaml
 from ltr.cli.main import main
 from ltr.cli.training import fit
 from ltr.errors import ConfigError, DataError
+from ltr.expressions import value_of
 from ltr.training.run.records import read_metrics
 from tests.cli.feature_files import write_fold, write_log
 from tests.scorers.causal.tiny import save_tiny_causal
@@ -392,3 +393,13 @@ def test_two_processes_learn_what_one_does(small, tiny_folder, tmp_path):
     assert (tmp_path / "two" / "results.txt").read_text() == (tmp_path / "one" / "results.txt").read_text()
     assert "best model" in said
     assert re.search(r"ltr rerank --model \S+/best .* --interpolate$", said, re.MULTILINE)
+
+
+@pytest.mark.parametrize("loss", ["ListNet()", "MSE()", "BradleyTerry(targets=PairTargets(gap=2.0))"])
+def test_an_expression_keeps_nothing_of_the_loss_that_it_replaces(loss, small):
+    """The recipe's loss has targets of its own, and so has the default of BradleyTerry."""
+    recipe = str(ROOT / "configs" / "recipes" / "folder.yaml")
+    built = fit.build(["--config", recipe, *small, f"--model.loss={loss}"]).model.loss
+    meant = value_of(loss)
+    meant.reduction = built.reduction  # the module sums up by itself
+    assert repr(built) == repr(meant)

@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from ltr.batch.labelled import LabelledLists
 from ltr.errors import ConfigError, DataError, ShapeError
+from ltr.io.labelled import LabelledLists
 from ltr.io.runs import Run
 from ltr.metrics.measures.label_measures import LabelMeasure
 from ltr.metrics.measures.labels import evaluate_labels, per_list, wide_regions

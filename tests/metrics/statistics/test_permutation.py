@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ltr.batch.labelled import LabelledLists
+from ltr.io.labelled import LabelledLists
 from ltr.metrics.measures.focus import top_share
 from ltr.metrics.measures.label_measures import LabelMeasure
 from ltr.metrics.statistics.permutation import Permuted, exchanges, mean_ranks

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ltr.batch.labelled import LabelledLists
+from ltr.io.labelled import LabelledLists
 from ltr.metrics.measures.labels import evaluate_labels
 from ltr.metrics.statistics.p_values import fisher
 from ltr.metrics.statistics.pooled_samples import draw_together

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ltr.batch.labelled import LabelledLists
 from ltr.errors import ConfigError, DataError, ShapeError
+from ltr.io.labelled import LabelledLists
 from ltr.io.trec import Run
 from ltr.metrics import evaluate
 from ltr.metrics.measures.measure import parse

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ltr.batch.labelled import LabelledLists
+from ltr.io.labelled import LabelledLists
 from ltr.io.trec import Run
 from ltr.metrics.engine import evaluate
 from ltr.metrics.measures.labels import evaluate_labels
