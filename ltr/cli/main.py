@@ -33,6 +33,7 @@ COMMANDS = {
     "calibrate": ("calibrate", "scores of a trained model as probabilities of relevance"),
     "serve": ("serve", "a trained model behind the addresses that clients of rerankers call"),
     "predict": ("predict", "labels of documents with features by a trained model, such as seconds"),
+    "score": ("embedding.score", "scores of (query, document) rows, however many, into Parquet"),
     "mcp": ("embedding.mcp", "a trained model as tools of an agent (Model Context Protocol)"),
     "export": ("export", "a trained model on 8-bit integers, for fast reranking on a CPU"),
     "losses": ("reading.losses", "list every loss with one line"),

@@ -1,0 +1,125 @@
+"""Rows of (query, document) from Parquet, JSON lines or a table parted by tabs, some at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ltr.errors import ConfigError, DataError, MissingExtra
+from ltr.io.names import suggestion
+
+#: endings of files that can be read
+KINDS = (".parquet", ".jsonl", ".tsv")
+
+
+class Rows(NamedTuple):
+    """Some rows that stand one after the other.
+
+    Attributes:
+        places: where each stands, for error messages.
+        columns: name -> values.
+    """
+
+    places: Sequence[str]
+    columns: dict[str, list[Any]]
+
+
+def read_rows(path: Path, columns: Sequence[str], size: int) -> Iterator[Rows]:
+    """All rows of a file, at most ``size`` at a time; no more of it is held.
+
+    Args:
+        path: ends in .parquet, .jsonl or .tsv (whose first line names the columns; nothing is quoted).
+        columns: those that are read.
+        size: rows at a time.
+
+    Raises:
+        ConfigError: another ending.
+        DataError: a column that is not there, a line that cannot be read.
+        MissingExtra: pyarrow, which reads Parquet, is not installed.
+    """
+    if path.suffix not in KINDS:
+        raise ConfigError(f"score: {path} must end in {', '.join(KINDS)}, which says what it is")
+    return {".parquet": _parquet, ".jsonl": _jsonl, ".tsv": _tsv}[path.suffix](path, columns, size)
+
+
+def check_columns(path: Path, columns: Sequence[str], there: Sequence[str]) -> None:
+    """Raise DataError for a column that is not there."""
+    for name in columns:
+        if name not in there:
+            raise DataError(f"score: {path} has no column {name!r}; {suggestion(name, there)}")
+
+
+def _parquet(path: Path, columns: Sequence[str], size: int) -> Iterator[Rows]:
+    try:
+        import pyarrow as pa
+        from pyarrow.parquet import ParquetFile
+    except ImportError:
+        raise MissingExtra("pyarrow", "parquet", "to read Parquet in parts") from None
+    try:
+        with ParquetFile(path, memory_map=True) as file:
+            check_columns(path, columns, file.schema_arrow.names)
+            start = 0
+            for batch in file.iter_batches(size, columns=list(columns)):
+                places = [f"{path}: row {start + i}" for i in range(len(batch))]
+                yield Rows(places, {name: batch.column(name).to_pylist() for name in columns})
+                start += len(batch)
+    except pa.ArrowInvalid as error:
+        raise DataError(f"score: {path} is no Parquet file that can be read: {error}") from error
+
+
+def _jsonl(path: Path, columns: Sequence[str], size: int) -> Iterator[Rows]:
+    def parsed() -> Iterator[tuple[str, list[Any]]]:
+        for number, line in _lines(path):
+            try:
+                record = json.loads(line)
+            except ValueError as error:
+                raise DataError(f"score: {path}:{number}: a line must be JSON ({error}), got {line[:80]!r}") from error
+            if not isinstance(record, dict):
+                raise DataError(f"score: {path}:{number}: a line must be an object, got {line[:80]!r}")
+            check_columns(Path(f"{path}:{number}"), columns, list(record))
+            yield f"{path}:{number}", [record[name] for name in columns]
+
+    return _grouped(parsed(), columns, size)
+
+
+def _tsv(path: Path, columns: Sequence[str], size: int) -> Iterator[Rows]:
+    def parsed() -> Iterator[tuple[str, list[Any]]]:
+        lines = _lines(path)
+        _, header = next(lines, (1, ""))
+        names = header.split("\t")
+        check_columns(path, columns, names)
+        places = [names.index(name) for name in columns]
+        for number, line in lines:
+            fields = line.split("\t")
+            if len(fields) != len(names):
+                raise DataError(f"score: {path}:{number}: needs {len(names)} fields parted by tabs, got {len(fields)}")
+            yield f"{path}:{number}", [fields[place] for place in places]
+
+    return _grouped(parsed(), columns, size)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """(number, text) of the lines that are not empty."""
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                text = line.decode().rstrip("\r\n")
+            except UnicodeDecodeError as error:
+                raise DataError(f"score: {path}:{number}: a line must be UTF-8 text ({error})") from None
+            if text:
+                yield number, text
+
+
+def _grouped(rows: Iterator[tuple[str, list[Any]]], columns: Sequence[str], size: int) -> Iterator[Rows]:
+    places: list[str] = []
+    held: list[list[Any]] = []
+    for place, values in rows:
+        places.append(place)
+        held.append(values)
+        if len(held) == size:
+            yield Rows(places, dict(zip(columns, map(list, zip(*held, strict=True)), strict=True)))
+            places, held = [], []
+    if held:
+        yield Rows(places, dict(zip(columns, map(list, zip(*held, strict=True)), strict=True)))
