@@ -74,9 +74,9 @@ def truth_of(
     if known is None:
         return LabelledLists(query_ids, offsets, np.zeros(0) if labels is None else labels, None, doc_ids)
     place = {query_id: i for i, query_id in enumerate(known.query_ids)}
-    lengths, sizes = np.diff(known.offsets), np.diff(offsets)
+    labelled, sizes = np.diff(known.offsets), np.diff(offsets)
     for query_id, size in zip(query_ids, sizes.tolist(), strict=True):
-        held = int(lengths[place[query_id]]) if query_id in place else 0
+        held = int(labelled[place[query_id]]) if query_id in place else 0
         if held != size:
             raise LtrError(f"{part}: list {query_id} was scored with {size} documents, and the data label {held} of it")
     starts = known.offsets[[place[query_id] for query_id in query_ids]]

@@ -6,6 +6,7 @@ see the prefix and themselves. A prefix of no tokens makes plain packed rows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -177,7 +178,7 @@ def attention(
         for branch in branches:
             before = tuple(t[None] for t in parts[at])
             if branch.prefix:
-                outputs.append(_attend(*before, dropout, scaling, slow).transpose(1, 2).flatten(0, 1))
+                outputs.append(_attend(before, dropout, scaling, slow).transpose(1, 2).flatten(0, 1))
             for (docs, _), own in zip(branch.runs, parts[at + 1 : at + 1 + len(branch.runs)], strict=True):
                 each = [t.unflatten(1, (docs, -1)).transpose(0, 1) for t in own]
                 if branch.prefix:
@@ -185,16 +186,17 @@ def attention(
                         torch.cat([t.expand(docs, -1, -1, -1), mine], 2)
                         for t, mine in zip(before[1:], each[1:], strict=True)
                     ]
-                outputs.append(_attend(*each, dropout, scaling, slow).transpose(1, 2).flatten(0, 1))
+                outputs.append(_attend(each, dropout, scaling, slow).transpose(1, 2).flatten(0, 1))
             at += 1 + len(branch.runs)
     return torch.cat(outputs)[None], None
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, dropout: float, scale: float | None, slow: bool) -> Tensor:
+def _attend(qkv: Sequence[Tensor], dropout: float, scale: float | None, slow: bool) -> Tensor:
     """Queries of the last tokens of the keys' rows, each seeing itself and what is before it."""
-    kind, own, whole = v.dtype, q.shape[2], k.shape[2]
+    kind = qkv[2].dtype
     # under autocast positions have turned queries and keys in float32
-    q, k, v = (t.to(torch.float32 if slow else kind) for t in (q, k, v))
+    q, k, v = (t.to(torch.float32 if slow else kind) for t in qkv)
+    own, whole = q.shape[2], k.shape[2]
     seen = None if own == whole else torch.ones(own, whole, dtype=torch.bool, device=q.device).tril(whole - own)
     found = scaled_dot_product_attention(
         q,

@@ -57,10 +57,10 @@ class CausalScorer(LanguageModel):
     ):
         if prompt is None and (instruction, yes, no) != (None, None, None):
             raise ConfigError("CausalScorer: instruction, yes and no belong to a prompt, and there is none")
-        adapters = {"lora": lora, "lora_alpha": lora_alpha, "lora_dropout": lora_dropout}
         super().__init__(
-            model, prompt is None, **adapters, checkpointing=checkpointing, batch_tokens=batch_tokens, revision=revision
-        )  # type: ignore[arg-type]
+            model, prompt is None, lora=lora, lora_alpha=lora_alpha, lora_dropout=lora_dropout, checkpointing=checkpointing,
+            batch_tokens=batch_tokens, revision=revision,
+        )  # fmt: skip
         self.prompt, self.instruction, self.yes, self.no = prompt, instruction, yes, no
         self.frame  # noqa: B018 (answers that are several tokens are told now)
 

@@ -69,10 +69,11 @@ def open_model(who: str, source: str, head: bool, revision: str | None = None) -
                     f"{who}: {source} is a {config.model_type} model, which is no causal language model; take ltr.scorers."
                     "CrossEncoder for encoders"
                 )
-            model, report = kind.from_pretrained(
+            made: Any = kind.from_pretrained(
                 source, config=config, revision=revision or "main", use_safetensors=True, trust_remote_code=False,
                 dtype=torch.float32, output_loading_info=True,
             )  # fmt: skip
+            model, report = made
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         offline = " (the hub is switched off by HF_HUB_OFFLINE)" if os.environ.get("HF_HUB_OFFLINE") else ""
         if isinstance(error, ConfigError):

@@ -63,14 +63,14 @@ class PolicyRatio(LanguageModel):
     ):
         if length not in LENGTHS:
             raise ConfigError(f"PolicyRatio: length must be sum or mean, got {length!r}")
-        adapters = {"lora": lora, "lora_alpha": lora_alpha, "lora_dropout": lora_dropout}
         super().__init__(
-            model, False, **adapters, checkpointing=checkpointing, batch_tokens=batch_tokens, revision=revision
-        )  # type: ignore[arg-type]
+            model, False, lora=lora, lora_alpha=lora_alpha, lora_dropout=lora_dropout, checkpointing=checkpointing,
+            batch_tokens=batch_tokens, revision=revision,
+        )  # fmt: skip
         self.reference, self.length = reference, length
         self.beta = positive("PolicyRatio", "beta", beta)
         #: opened when it is first needed; in a list, since it is no part of what is trained and saved
-        self._opened: list[Any] = []
+        self._held: list[Any] = []
         self._tables: dict[str, References] = {}
 
     @property
@@ -140,13 +140,13 @@ class PolicyRatio(LanguageModel):
         return other.scored(batch, batch.tokens, tokens)
 
     def _reference(self) -> LanguageModel:
-        if not self._opened:
+        if not self._held:
             source = self.source if self.reference == START else str(self.reference)
             other = PolicyRatio(source, None, batch_tokens=self.batch_tokens, revision=self.revision)
             if source != self.source:
                 self._check_same(other)
-            self._opened.append(other.requires_grad_(False).eval())
-        return self._opened[0]
+            self._held.append(other.requires_grad_(False).eval())
+        return self._held[0]
 
     def _check_same(self, other: PolicyRatio) -> None:
         sizes = [len(one.network.get_output_embeddings().weight) for one in (self, other)]
@@ -164,7 +164,7 @@ class PolicyRatio(LanguageModel):
         name = str(kind).removeprefix("torch.")
         if name not in self._tables:
             source = self.source if self.reference == START else str(self.reference)
-            if not self._opened and self.reference not in (START, None):
+            if not self._held and self.reference not in (START, None):
                 self._reference()  # a reference of another tokenizer is told before anything is looked up
             found = weights_digest(source, lambda: self._reference().network)
             self._tables[name] = References(f"{found}-{name}")
