@@ -115,7 +115,8 @@ def main() -> None:
             with Neighbours(number):
                 found = measure(children, works, given)
             lines += rows(found, number)
-            seconds["alone" if not number else f"beside {number}"] = found
+            where = f"beside {number}" if number else "alone"
+            seconds |= {f"{where}: {work}: {way}": own for work, by in found.items() for way, own in by.items()}
     result = {
         "what": f"steps beside {given.neighbours} busy processes and alone: training {given.lists} lists x {given.docs} passages "
         f"({'bf16' if task['bf16'] else 'fp32'}), losses of {given.loss_size.replace('x', ' lists x ')} documents, {given.threads} threads; the least of "
