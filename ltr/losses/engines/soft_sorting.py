@@ -14,7 +14,7 @@ from ltr.machine.threads import workers
 
 #: numbers of a chunk's matrices that are kept from one pass to the next, 256 MB in float32; made anew, they take 3 x as long
 KEPT = 1 << 26
-#: blocks of rows are so much larger than those of pairs: most lists are one, which is neither cut nor put together
+#: blocks of rows that are kept are so much larger than those of pairs: most lists are one, neither cut nor put together
 ROWS = 4
 
 
@@ -139,9 +139,10 @@ class _Chunk:
         self.stands = ordered.order.gather(-1, there)
         self.top = self.slant * ordered.rising.gather(-1, there) - self.spread.gather(-1, self.stands)
         self.left, self.right = [self.ranked.to(scores)], [mask.to(scores)]
-        height = max(1, ROWS * pairs_at_once(scores) // (len(mask) * docs))
-        self.blocks = [slice(low, min(low + height, docs)) for low in range(0, docs, height)]
         self.kept: dict[int, Tensor] | None = {} if mask.numel() * docs <= KEPT else None
+        at_once = pairs_at_once(scores) * (1 if self.kept is None else ROWS)
+        height = max(1, at_once // (len(mask) * docs))
+        self.blocks = [slice(low, min(low + height, docs)) for low in range(0, docs, height)]
 
     def matrix(self, rows: slice) -> Tensor:
         """[lists, rows, docs] some rows, each of which sums to 1; 0 where there is neither rank nor document."""
@@ -166,25 +167,30 @@ class _Chunk:
         """[lists, rows] of values [lists, ranks]."""
         return values if len(self.blocks) == 1 else values[:, rows]
 
-    def over(self, work: Callable[[slice, Tensor], Found]) -> Found:
+    def over(self, work: Callable[[slice, Tensor], Found], values: int = 0) -> Found:
         """What ``work(rows, matrix)`` gives over all blocks: values of rows put together, and sums added up.
 
         Threads share the blocks on a CPU.
+
+        Args:
+            work: gives so many ``values`` of rows.
+            values: their number.
         """
         if len(self.blocks) == 1:
             return work(self.blocks[0], self.matrix(self.blocks[0]))
-        placed: dict[int, tuple[Tensor, ...]] = {}
+        # made before: what a thread keeps from a block would lie in the gap that the next block's matrix needs
+        placed = tuple(torch.empty_like(self.left[0]) for _ in range(values))
 
         def sums(some: Sequence[slice]) -> Sums:
             total: tuple[Tensor, ...] = ()
             for rows in some:
-                placed[rows.start], parts = work(rows, self.matrix(rows))
+                found, parts = work(rows, self.matrix(rows))
+                for whole, part in zip(placed, found, strict=True):
+                    whole[:, rows] = part
                 total = tuple(a.add_(b) for a, b in zip(total, parts, strict=True)) if total else parts
             return total
 
-        found = over_parts(sums, self.blocks, self.mask.device)
-        columns = zip(*(placed[rows.start] for rows in self.blocks), strict=True)
-        return tuple(torch.cat(values, 1) for values in columns), found  # type: ignore[return-value]
+        return placed, over_parts(sums, self.blocks, self.mask.device)  # type: ignore[return-value]
 
     def sort(self, steps: int, gained: Tensor, cutoff: int | None) -> None:
         """Scale columns, then rows, to sums of 1, ``steps`` times, and add up what the ranks pay.
@@ -195,11 +201,11 @@ class _Chunk:
         rank = torch.arange(1, self.mask.shape[-1] + 1, device=self.mask.device, dtype=self.dtype)
         self.discounts = discount(rank, cutoff) * self.ranked
         for step in range(steps):
-            rows, (sums,) = self.over(self._scaled if step else self._counted)
+            rows, (sums,) = self.over(self._scaled if step else self._counted, int(step > 0))
             self.left += rows
             self.right.append(_reciprocal(sums, self.mask))
         paid = partial(self._paid, self.right[-1] * gained, steps > 0)
-        (left, by_left, self.row), (by_columns, self.against_row) = self.over(paid)
+        (left, by_left, self.row), (by_columns, self.against_row) = self.over(paid, 3)
         self.left += [left] if steps else []
         self.by_right = gained * by_columns
         self.dcg = (by_left * left).sum(-1)
@@ -246,7 +252,7 @@ class _Chunk:
             outer += [row, left[step - 1]]
             inner += [right[step], col]
             if step > 1:
-                (row,), (sums,) = self.over(partial(self._passed, col, left[step - 1]))
+                (row,), (sums,) = self.over(partial(self._passed, col, left[step - 1]), 1)
                 by_right = torch.zeros_like(col)
         return torch.stack(outer, -1), torch.stack(inner, 1)
 
