@@ -255,6 +255,12 @@ def test_too_many_runs_to_choose_weights_of():
         fusion.best_weights([FIRST] * 6, QRELS, step=0.02)
 
 
+def test_a_step_that_was_asked_for_may_try_more_than_a_search_does_by_itself():
+    weights, _ = fusion.best_weights([FIRST, SECOND], QRELS, step=0.0025)  # 401 mixtures
+    assert np.array(weights) * 400 == pytest.approx(np.round(np.array(weights) * 400))
+    assert sum(weights) == pytest.approx(1)
+
+
 def test_teachers_are_averaged_in_deviations_of_all_their_scores():
     """Not within a query, which would lose that a teacher finds nothing relevant there; who is missing does not count as 0."""
     first = Run.from_dict({"p": {"a": 100.0, "b": 300.0}, "q": {"a": 500.0, "b": 700.0}})
