@@ -13,6 +13,7 @@ import numpy as np
 
 from ltr.errors import ConfigError, DataError
 from ltr.inference.bulk_rows import Rows, read_rows
+from ltr.io.caching.digests import digest
 from ltr.io.files import beside, replacing
 from ltr.io.locks import only_writer
 
@@ -112,14 +113,10 @@ def begin(output: Path, source: Path, columns: Columns, signature: Mapping[str, 
     """Note in the folder what its files are made of.
 
     Raises:
-        DataError: files are there that were made of something else.
+        DataError: files are there that were made of something else, or that tell nothing of it.
     """
-    state = source.stat()
-    own = {
-        "source": f"{source.name} of {state.st_size} bytes at {state.st_mtime_ns}",
-        "columns": repr(columns),
-        **signature,
-    }
+    # by content: a file of the same name, size and time can hold other rows, and one that was moved the same
+    own = {"source": digest(source, size=16), "columns": repr(columns), **signature}
     manifest = output / MANIFEST
     if not manifest.is_file():
         if output.is_dir() and any(output.iterdir()):
@@ -127,7 +124,13 @@ def begin(output: Path, source: Path, columns: Columns, signature: Mapping[str, 
         with replacing(manifest) as file:
             json.dump(own, file, indent=2)
         return
-    found = json.loads(manifest.read_text(encoding="utf-8"))
+    try:
+        found = dict(json.loads(manifest.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(
+            f"score: {manifest}, which tells what the files beside it were made of, cannot be read ({error}); delete "
+            f"{output}, or choose another --output"
+        ) from error
     if other := [key for key, value in own.items() if found.get(key) != value]:
         raise DataError(
             f"score: {output} was begun with another {' and another '.join(other)}; give the same inputs to go on with it, "

@@ -16,6 +16,7 @@ from ltr.data.collections.collection import Collection
 from ltr.errors import DataError
 from ltr.inference.documents import check_query
 from ltr.inference.reranker import Ranked, Reranker
+from ltr.io.caching.digests import digest
 from ltr.io.disk import disk_errors
 from ltr.io.files import replacing, take_place
 from ltr.io.ids import check_ids
@@ -256,22 +257,19 @@ def model_signature(folder: str | os.PathLike) -> str:
     """16 hexadecimal digits of what a model folder holds; a hub id stands for itself."""
     if not Path(folder).is_dir():
         return os.fspath(folder)
-    digest = hashlib.sha256()
-    for path in sorted(Path(folder).iterdir()):
-        if path.suffix in (".json", ".safetensors", ".txt", ".model"):
-            digest.update(path.name.encode())
-            with open(path, "rb") as file:
-                while part := file.read(1 << 20):
-                    digest.update(part)
-    return digest.hexdigest()[:16]
+    whole = hashlib.sha256()
+    for path in sorted(Path(folder).rglob("*")):  # modules of sentence-transformers lie in folders of their own
+        if path.suffix in (".json", ".safetensors", ".bin", ".txt", ".model") and path.is_file():
+            whole.update(f"{path.relative_to(folder).as_posix()} {digest(path, size=16)}\n".encode())
+    return whole.hexdigest()[:16]
 
 
 def run_signature(run: Run) -> str:
     """16 hexadecimal digits of a run's queries, documents and scores."""
-    digest = hashlib.sha256()
+    whole = hashlib.sha256()
     for part in _parts(run):
-        digest.update(part)
-    return digest.hexdigest()[:16]
+        whole.update(part)
+    return whole.hexdigest()[:16]
 
 
 def _parts(run: Run) -> Iterator[bytes]:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 
 import numpy as np
 import pandas as pd
@@ -97,6 +98,33 @@ def test_other_inputs_are_not_mixed_into_a_folder(tmp_path):
         score_rows(path, tmp_path / "full", lengths, Columns(), {})
     with pytest.raises(DataError, match=r"pairs.tsv is a file; give a folder"):
         score_rows(path, path, lengths, Columns(), {})
+
+
+def test_rows_are_known_by_their_content_alone(tmp_path):
+    """Neither name nor size nor time tells rows apart."""
+    path, out = write(tmp_path, "tsv"), tmp_path / "out"
+    score_rows(path, out, lengths, Columns(), {}, 3)
+    facts = path.stat()
+    path.write_text(path.read_text().replace("query 0", "fully 0"))
+    os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (facts.st_size, facts.st_mtime_ns)
+    with pytest.raises(DataError, match="was begun with another source; give the same inputs"):
+        score_rows(path, out, lengths, Columns(), {}, 3)
+    path.unlink()
+    (tmp_path / "moved").mkdir()
+    again = write(tmp_path / "moved", "tsv").rename(tmp_path / "other.tsv")
+    assert score_rows(again, out, None, Columns(), {}, 3) == 10  # nothing is scored anew
+
+
+@pytest.mark.parametrize("content", ["{", "3", "[1]"])
+def test_a_folder_that_does_not_tell_what_it_was_made_of_is_refused(tmp_path, content):
+    path, out = write(tmp_path, "tsv"), tmp_path / "out"
+    score_rows(path, out, lengths, Columns(), {})
+    (out / "score.json").write_text(content)
+    with pytest.raises(
+        DataError, match=r"score.json, which tells what the files beside it were made of, cannot be read"
+    ):
+        score_rows(path, out, lengths, Columns(), {})
 
 
 @pytest.mark.parametrize(

@@ -372,13 +372,16 @@ def test_blocks_hold_whole_queries_and_depend_on_the_run_alone():
 
 
 def test_the_models_signature_follows_its_content(home, tmp_path):
-    before = model_signature(home / "model")
+    first = model_signature(home / "model")
     (tmp_path / "copy").mkdir()
     for file in (home / "model").iterdir():
         (tmp_path / "copy" / file.name).write_bytes(file.read_bytes())
-    assert model_signature(tmp_path / "copy") == before
+    assert model_signature(tmp_path / "copy") == first
     settings = json.loads((tmp_path / "copy" / "ltr.json").read_text())
     (tmp_path / "copy" / "ltr.json").write_text(json.dumps({**settings, "max_length": 50}))
+    assert (before := model_signature(tmp_path / "copy")) != first
+    (tmp_path / "copy" / "2_Dense").mkdir()
+    (tmp_path / "copy" / "2_Dense" / "model.safetensors").write_bytes(b"a layer behind the encoder")
     assert model_signature(tmp_path / "copy") != before
     assert model_signature("some/hub-id") == "some/hub-id"
 
