@@ -31,7 +31,7 @@ class Truth(LabelledLists):
     """The test part of a data set: lists in the order of their query ids, documents of a list in that of theirs.
 
     Args:
-        query_ids, offsets, labels, gains, doc_ids, unit, gain_unit: see ``LabelledLists``.
+        query_ids, offsets, labels, gains, doc_ids, unit, gain_unit, lengths: see ``LabelledLists``.
         qrels: judgements of the queries; None where labels are real values.
         first: [documents] scores of the first stage; None where there is none.
         mean: of the training labels, in the unit of the labels; None where it is not known.
@@ -46,12 +46,13 @@ class Truth(LabelledLists):
         doc_ids: Sequence[str],
         unit: str = "",
         gain_unit: str = "",
+        lengths: np.ndarray | None = None,
         *,
         qrels: Qrels | None,
         first: np.ndarray | None = None,
         mean: float | None = None,
     ):
-        super().__init__(query_ids, offsets, labels, gains, doc_ids, unit, gain_unit)
+        super().__init__(query_ids, offsets, labels, gains, doc_ids, unit, gain_unit, lengths)
         self.qrels, self.first, self.mean = qrels, first, mean
 
     @classmethod
@@ -70,7 +71,8 @@ class Truth(LabelledLists):
         offsets = offsets_of(np.diff(lists.offsets)[ranked])
         part = data.part("test")
         first = _first(part.first, query_ids, offsets, doc_ids)
-        labelled = lists.labels[order], lists.gains[order], doc_ids, lists.unit, lists.gain_unit
+        lengths = None if lists.lengths is None else lists.lengths[order]
+        labelled = lists.labels[order], lists.gains[order], doc_ids, lists.unit, lists.gain_unit, lengths
         truth = cls(query_ids, offsets, *labelled, qrels=part.qrels, first=first, mean=data.mean_label)
         return truth, order
 
@@ -94,8 +96,8 @@ class Truth(LabelledLists):
         names = ("query_ids", "doc_ids", "qrels", "unit", "gain_unit", "mean")
         facts = {name: getattr(self, name) for name in names}
         arrays = {"offsets": self.offsets, "labels": self.labels, "gains": self.gains}
-        if self.first is not None:
-            arrays["first"] = self.first
+        held = {"first": self.first, "lengths": self.lengths}
+        arrays |= {name: values for name, values in held.items() if values is not None}
         buffer = io.BytesIO()
         text = np.frombuffer(json.dumps(facts).encode(), np.uint8)
         np.savez_compressed(buffer, allow_pickle=False, facts=text, **arrays)
@@ -107,11 +109,11 @@ class Truth(LabelledLists):
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as file:
                 facts = json.loads(file["facts"].tobytes())
-                first = file.get("first")
+                held = {name: file.get(name) for name in ("first", "lengths")}
                 arrays = {name: file[name] for name in ("offsets", "labels", "gains")}
         except _UNREADABLE as error:
             raise DataError(f"{where}: not the test part of a benchmark: {error}; remove the folder") from error
-        return cls(**facts, **arrays, first=first)
+        return cls(**facts, **arrays, **held)
 
 
 def _first(run: Run | None, query_ids: list[str], offsets: np.ndarray, doc_ids: list[str]) -> np.ndarray | None:

@@ -15,8 +15,9 @@ from ltr.metrics import LabelledLists
 QRELS = {"q1": {"a": 1, "b": 0}, "q2": {"c": 2}}
 #: lists as a loader may give them: neither queries nor documents in order, one list empty
 LISTS = LabelledLists(
-    ["q2", "q10", "q1"], [0, 3, 3, 5], [2.0, 0.0, 1.0, 0.5, -1.0], [4.0, 0.0, 2.0, 1.0, 0.0], ["c", "e", "b", "b", "a"]
-)
+    ["q2", "q10", "q1"], [0, 3, 3, 5], [2.0, 0.0, 1.0, 0.5, -1.0], [4.0, 0.0, 2.0, 1.0, 0.0], ["c", "e", "b", "b", "a"],
+    lengths=np.array([7, 9, 5, 3, 1]),
+)  # fmt: skip
 RUN = Run(
     ["q1", "q2", "q10"], np.array([0, 3, 6, 6]), np.array(["a", "b", "z", "e", "c", "b"], object),
     np.array([9.0, 8.0, 7.0, 3.0, 2.0, 1.0]), "bm25",
@@ -25,7 +26,19 @@ RUN = Run(
 
 def changed(truth, **values):
     """The same with some of its arguments changed."""
-    names = ("query_ids", "offsets", "labels", "gains", "doc_ids", "unit", "gain_unit", "qrels", "first", "mean")
+    names = (
+        "query_ids",
+        "offsets",
+        "labels",
+        "gains",
+        "doc_ids",
+        "unit",
+        "gain_unit",
+        "lengths",
+        "qrels",
+        "first",
+        "mean",
+    )
     return Truth(**{**{name: getattr(truth, name) for name in names}, **values})
 
 
@@ -42,6 +55,7 @@ def test_lists_and_documents_stand_in_the_order_of_their_ids(truth):
     assert truth.labels.tolist() == [-1.0, 0.5, 1.0, 2.0, 0.0]
     assert truth.gains.tolist() == [0.0, 1.0, 2.0, 4.0, 0.0]
     assert order.tolist() == [4, 3, 2, 0, 1]
+    assert truth.lengths.tolist() == [1, 3, 5, 7, 9]
     assert truth.qrels == QRELS
 
 
@@ -75,13 +89,14 @@ def test_any_order_of_the_loader_gives_the_same(truth):
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("qrels", [QRELS, None])
 def test_it_comes_back_from_its_file(truth, first, qrels):
-    truth = changed(truth, qrels=qrels, first=truth.first if first else None, unit="log", gain_unit="s", mean=0.1)
+    known = {"first": truth.first, "lengths": truth.lengths} if first else {"first": None, "lengths": None}
+    truth = changed(truth, qrels=qrels, **known, unit="log", gain_unit="s", mean=0.1)
     back = Truth.load(truth.dump(), "x.npz")
     assert back.same_as(truth)
     assert back.signature == truth.signature
     assert (back.query_ids, back.doc_ids, back.qrels) == (truth.query_ids, truth.doc_ids, qrels)
     assert (back.unit, back.gain_unit, back.mean) == ("log", "s", 0.1)
-    for name in ("offsets", "labels", "gains", "first"):
+    for name in ("offsets", "labels", "gains", "first", "lengths"):
         ours, theirs = getattr(truth, name), getattr(back, name)
         assert (ours is None) == (theirs is None)
         if ours is not None:
