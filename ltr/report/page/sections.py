@@ -43,7 +43,8 @@ def section_part(section: Section, id: str) -> Part:
     """One data set. Kinds of content that are not there at all are left out."""
     blocks: list[tuple[str, str, str]] = []
     if section.tables:
-        blocks.append(("results", "Results", "".join(map(html_table, section.tables))))
+        tables = "".join(html_table(table, section.conventions) for table in section.tables)
+        blocks.append(("results", "Results", tables))
     if section.forests:
         pictures = "".join(_forest(forest, f"{id}-forest{i}") for i, forest in enumerate(section.forests))
         blocks.append(("differences", "Differences to the baseline", pictures))

@@ -12,12 +12,17 @@ from typing import Any
 from ltr.report.tables.table import Cell, Table
 
 
-def html_table(table: Table) -> str:
-    """A table with caption, conventions and notes; its columns can be sorted where a script runs."""
+def html_table(table: Table, told: str = "") -> str:
+    """A table with caption, conventions and notes; its columns can be sorted where a script runs.
+
+    Args:
+        table: the table.
+        told: conventions that stand above it already; where they are the table's, they are not said again.
+    """
     cells = [[c if isinstance(c, Cell) else Cell(c) for c in row] for row in table.rows]
     numeric = [_numeric([row[j] for row in cells]) for j in range(len(table.columns))]
     heads = "".join(
-        f'<th scope="col"{_class("number" if right else "")}>{escape(str(name))}</th>'
+        f'<th scope="col"{_class("number" if right else "")}>{_breakable(str(name))}</th>'
         for name, right in zip(table.columns, numeric, strict=True)
     )
     rows = "".join(f"<tr>{''.join(_cell(c, j, table.digits) for j, c in enumerate(row))}</tr>" for row in cells)
@@ -27,7 +32,7 @@ def html_table(table: Table) -> str:
     return (
         f'<div class="wide" role="region" tabindex="0" aria-label="{label}"><table class="sortable">{caption}'
         f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
-        + (f'<p class="small">{escape(table.header)}</p>' if table.header else "")
+        + (f'<p class="small">{escape(table.header)}</p>' if table.header not in ("", told) else "")
         + (f'<ul class="notes">{notes}</ul>' if notes else "")
     )
 
@@ -43,8 +48,7 @@ def named(name: str) -> str:
     >>> named("RankNet(2)")
     '<span class="name">RankNet(<wbr>2)</span>'
     """
-    breakable = re.sub("([(,/_=])", r"\1<wbr>", escape(name))
-    return f'<span class="name">{breakable}</span>'
+    return f'<span class="name">{_breakable(name)}</span>'
 
 
 def paragraphs(text: str) -> list[str]:
@@ -65,13 +69,18 @@ def _marked(text: str) -> str:
     )
 
 
+def _breakable(name: str) -> str:
+    return re.sub("([(,/_=])", r"\1<wbr>", escape(name))
+
+
 def _cell(cell: Cell, column: int, digits: int) -> str:
     text = cell.shown(digits)
     if _is_number(cell.value):
-        # the value, then its interval or spread
+        # the value, then its interval and its spread, each on a line of its own
         first, _, more = text.partition(" ")
         value = f"<b>{escape(first)}</b>" if cell.best else escape(first)
-        below = f' <span class="more">{escape(more)}</span>' if more else ""
+        parts = filter(None, re.split(r" (?=±)|^(?=±)", more))
+        below = "".join(f' <span class="more">{escape(part)}</span>' for part in parts)
         number: Any = cell.value
         data = f' data-value="{float(number)!r}"' if math.isfinite(number) else ' data-value=""'
     else:

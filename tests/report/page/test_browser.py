@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from ltr.report.page.html import render
-from ltr.report.page.page import Page
+from ltr.report.page.page import Page, Section
+from ltr.report.tables.table import Cell, Table
 from tests.report.fake import MEASURES, SYSTEMS, page, queries
 
 pytestmark = pytest.mark.browser
@@ -173,3 +174,57 @@ def test_an_unfinished_page_opens(browser, tmp_path):
     html, complaints = opened(browser, path, tmp_path, "--dump-dom")
     assert complaints == []
     assert 'data-ready="yes"' in html
+
+
+#: for each table: whether its whole width is in sight, and whether the first column and the first number are
+WIDTHS = """<script>
+const told = [...document.querySelectorAll("main .wide")].filter((region) => region.querySelector("td.number")).map((region) => {
+  const room = region.getBoundingClientRect();
+  const inside = (node) => {
+    const range = document.createRange();
+    range.selectNodeContents(node);
+    const box = range.getBoundingClientRect();
+    return box.left >= room.left - 1 && box.right <= Math.min(room.right, document.documentElement.clientWidth) + 1;
+  };
+  const rows = [...region.querySelectorAll("tbody tr")];
+  const all = [...region.querySelectorAll("td.number")].every(inside);
+  const first = rows.every((row) => inside(row.cells[0]) && [...row.cells].slice(1).filter((c) => c.matches(".number")).slice(0, 1).every(inside));
+  region.scrollLeft = 1e6;
+  const stays = rows.every((row) => inside(row.cells[0]));
+  const last = rows.every((row) => inside(row.cells[row.cells.length - 1]));
+  return [all, first, stays, last].map(Number).join("");
+});
+document.documentElement.dataset.told = told.join(";") + "|" + (document.documentElement.scrollWidth <= document.documentElement.clientWidth);
+</script>"""
+
+
+def tables_of_a_benchmark() -> Page:
+    """A page with the widest tables that a benchmark writes: seven measures, and contrasts with p-values at their end."""
+    measures = ["rmse_top.2", "rmse_rest.2", "spearman_top.2", "spearman", "precision_top.1", "ndcg_pooled@100", "dcg"]
+    systems = ["MSE · linear", "CompositeSoftmax · linear", "Exp 0.55 · mlp"]
+    value = Cell(-1.7295, -1.8223, -1.6347, "‡", spread=0.0737)
+    means = Table(["system", *measures], [[s, *[value] * len(measures)] for s in systems], header="298 lists")
+    tests = ["p fisher", "p fisher (Holm)"]
+    columns = ["system", "measure", "difference", "effect d", "wins", "ties", "losses", "detectable", *tests]
+    least = Cell(1e-5, bound=True)
+    row = [Cell(-0.0417, -0.0463, -0.0375, "‡"), Cell(-1.09, digits=2), 141, 27, 130, 0.0063, least, least]
+    contrasts = Table(columns, [[s, m, *row] for s in systems for m in measures])
+    return Page("Benchmark", sections=[Section("vlengagement", "298 lists", tables=[means, contrasts])])
+
+
+@pytest.mark.parametrize(
+    ("width", "wanted"),
+    [(1920, ["1111", "1111"]), (1280, ["1111", "1111"]), (390, ["0111", "0111"])],
+)
+def test_no_number_is_cut(browser, tmp_path, width, wanted):
+    html = re.sub(
+        r'<meta http-equiv="Content-Security-Policy"[^>]*>',
+        "",
+        render(tables_of_a_benchmark()).replace("</body>", f"{WIDTHS}</body>"),
+    )
+    path = tmp_path / "wide.html"
+    path.write_text(html, encoding="utf-8")
+    html, _ = opened(browser, path, tmp_path, "--dump-dom", f"--window-size={width},900")
+    tables, _, whole = re.search(r'data-told="([^"]*)"', html)[1].partition("|")
+    assert tables.split(";") == wanted
+    assert whole == "true"

@@ -71,3 +71,14 @@ def test_paragraphs_know_code_and_strong_words_only():
         "<code>0.1 * a &lt; **b**</code> and <b>much</b>: &lt;i&gt;0.1 * 2 ** 3 ** 4&lt;/i&gt;",
     ]
     assert paragraphs("") == []
+
+
+def test_conventions_that_stand_above_are_not_said_again():
+    assert "2 queries" not in html_table(TABLE, told="2 queries")
+    assert "2 queries" in html_table(TABLE, told="3 queries")
+
+
+def test_interval_and_spread_stand_on_lines_of_their_own():
+    html = plain_table(["run", "mrr"], [["a", Cell(0.5, 0.4, 0.6, spread=0.1)], ["b", Cell(0.5, spread=0.1)]], "")
+    assert '<span class="more">[0.4000, 0.6000]</span> <span class="more">± 0.1000</span>' in html
+    assert html.count("± 0.1000</span>") == html.count('<span class="more">±') == 2
