@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -141,7 +142,9 @@ class Table:
         ]
         above = [f"**{self.title}**", ""] if self.title else []
         above += [f"_{self.header}_", ""] if self.header else []
-        return "\n".join([*above, *lines, *(["", *self.notes] if self.notes else [])])
+        # one item a note: lines below each other would flow into one paragraph
+        notes = ["", *("- " + re.sub(r"([\[*])", r"\\\1", note) for note in self.notes)] if self.notes else []
+        return "\n".join([*above, *lines, *notes])
 
     def csv(self) -> str:
         """Comma-separated values in full precision; an interval becomes two columns, spread and marks one each; title,
@@ -189,20 +192,29 @@ class Table:
         return {"title": self.title, "header": self.header, "rows": rows, "notes": list(self.notes)}
 
     def latex(self) -> str:
-        """A ``tabular`` with booktabs rules; the best values in bold, marks as superscripts."""
+        """A ``table`` with caption and label, booktabs rules, and header and notes below it (threeparttable); the best
+        values in bold, marks as superscripts, minus signs as such."""
 
         def cell(c: Cell) -> str:
             text = escaped(c.shown(self.digits))
+            text = re.sub(r"(?<!\w)-(?=\d)", "$-$", text) if isinstance(c.value, Real) else text
             text = f"\\textbf{{{text}}}" if c.best else text
             return f"{text}$^{{{''.join(MARKS.get(m, m) for m in c.marks)}}}$" if c.marks else text
 
         align = "".join("r" if right else "l" for right in self._numeric())
         lines = [" & ".join(row) + r" \\" for row in self._shown(cell)]
-        above = [f"% {line}" for line in filter(None, [self.title, self.header, *self.notes])]
         head = " & ".join(map(escaped, self.columns)) + r" \\"
+        label = re.sub(r"[^a-z0-9]+", "-", (self.title or " ".join(self.columns)).lower()).strip("-")
+        caption = [f"\\caption{{{escaped(self.title)}}}"] if self.title else []
+        below = [rf"\item {{}}{escaped(note)}" for note in filter(None, [self.header, *self.notes])]
         return "\n".join(
             [
-                *above,
+                "% needs the packages booktabs and threeparttable",
+                r"\begin{table}",
+                r"\centering",
+                r"\begin{threeparttable}",
+                *caption,
+                *([f"\\label{{tab:{label}}}"] if caption else []),
                 f"\\begin{{tabular}}{{{align}}}",
                 r"\toprule",
                 head,
@@ -210,6 +222,9 @@ class Table:
                 *lines,
                 r"\bottomrule",
                 r"\end{tabular}",
+                *([r"\begin{tablenotes}", r"\footnotesize", *below, r"\end{tablenotes}"] if below else []),
+                r"\end{threeparttable}",
+                r"\end{table}",
             ]
         )
 
@@ -241,7 +256,8 @@ class Table:
 #: signs of significance in LaTeX
 MARKS = {"†": r"\dagger", "‡": r"\ddagger", "*": r"\ast", "§": r"\S"}
 _ESCAPES = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$"}
-_ESCAPES |= {"±": r"$\pm$", "≤": r"$\leq$"}
+_ESCAPES |= {"±": r"$\pm$", "≤": r"$\leq$", "≥": r"$\geq$", "×": r"$\times$", "·": r"$\cdot$", "σ": r"$\sigma$"}
+_ESCAPES |= {"|": r"\textbar{}"} | {sign: f"${text}$" for sign, text in MARKS.items() if sign != "*"}
 _ESCAPES |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
 
 

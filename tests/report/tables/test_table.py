@@ -48,25 +48,48 @@ def test_markdown():
         "| ours       | **0.6846 [0.6300, 0.7300]**†‡ |   7 |",
         "| none       |                               |     |",
         "",
-        "† differs",
+        "- † differs",
     ]
 
 
 def test_latex():
     assert TABLE.latex().split("\n") == [
-        "% Test & dev",
-        "% 53 queries; ties: by document id",
-        "% † differs",
+        "% needs the packages booktabs and threeparttable",
+        "\\begin{table}",
+        "\\centering",
+        "\\begin{threeparttable}",
+        "\\caption{Test \\& dev}",
+        "\\label{tab:test-dev}",
         "\\begin{tabular}{lrr}",
         "\\toprule",
         "run & ndcg\\_burges@10 & n \\\\",
         "\\midrule",
-        "bm25 | k1 & 0.4452 [0.3800, 0.5100] & 53 \\\\",
+        "bm25 \\textbar{} k1 & 0.4452 [0.3800, 0.5100] & 53 \\\\",
         "ours & \\textbf{0.6846 [0.6300, 0.7300]}$^{\\dagger\\ddagger}$ & 7 \\\\",
         "none &  &  \\\\",
         "\\bottomrule",
         "\\end{tabular}",
+        "\\begin{tablenotes}",
+        "\\footnotesize",
+        "\\item {}53 queries; ties: by document id",
+        "\\item {}$\\dagger$ differs",
+        "\\end{tablenotes}",
+        "\\end{threeparttable}",
+        "\\end{table}",
     ]
+
+
+def test_latex_has_minus_signs_before_numbers_and_hyphens_in_names():
+    table = Table(["run", "d"], [["r-precision -2", Cell(-0.5, -0.75, -0.25)], ["b", -2.5e-6]])
+    lines = table.latex().split("\n")
+    assert r"r-precision -2 & $-$0.5000 [$-$0.7500, $-$0.2500] \\" in lines
+    assert r"b & $-$2.5e-06 \\" in lines
+    assert not any("caption" in line or "label" in line for line in lines)  # it has no title
+
+
+def test_notes_are_items_in_markdown_that_nothing_takes_for_a_link_or_emphasis():
+    table = Table(["a"], [[1]], notes=["[low, high]: 95% interval", "2 * 3"])
+    assert table.markdown().split("\n")[-3:] == ["", r"- \[low, high]: 95% interval", r"- 2 \* 3"]
 
 
 def test_csv_holds_full_precision_below_its_comments():
