@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ltr.cli.command import at_least, check_outputs
@@ -54,7 +55,8 @@ def evaluate(
         test: paired tests.
         intervals: show 95 % bootstrap intervals of the means.
         per_query: write one row per query and run to this CSV file.
-        format: of the tables; csv and json hold full precision.
+        format: of the tables; csv and json hold full precision; what csv's columns are stands in a second file (table.notes.txt) or
+            on standard error.
         output: write the tables to this file instead of the terminal.
         seed: of bootstrap and randomisation.
         preferences: measure scores of responses against this file (JSON lines, Parquet) instead of judgements: right pairs,
@@ -73,7 +75,11 @@ def evaluate(
         raise ConfigError("--label and --gain are names in a file of preferences; give it by --preferences")
     chosen = of_rankings(measures)  # a wrong name must not wait for files to be read
     at_least(0, seed=seed)
-    check_outputs({"--output": output, "--per-query": per_query}, [*run, qrels, *inputs_of(dataset)])
+    notes = _notes_file(output, format)
+    check_outputs(
+        {"--output": output, "--per-query": per_query, "the notes of --output": notes},
+        [*run, qrels, *inputs_of(dataset)],
+    )
     judged, _ = judgements(qrels, dataset)
     names = names_of(run, "--run")
     evaluations = []
@@ -85,6 +91,27 @@ def evaluate(
         _write(per_query, _per_query(evaluations))
         print(f"per-query values: {per_query}", file=sys.stderr)
     _show(text, output)
+    if format == "csv":
+        from ltr.report.tables.evaluations import long_table
+
+        _tell(long_table(evaluations, comparison, intervals=intervals).about(), notes)
+
+
+def _notes_file(output: str | None, format: str) -> str | None:
+    """The file of a CSV table's notes, beside it: ``table.notes.txt``; None where they go to standard error."""
+    from ltr.io.streams import is_stream
+
+    if format != "csv" or output is None or is_stream(output):
+        return None
+    return str(Path(output).with_suffix(".notes.txt"))
+
+
+def _tell(notes: str, file: str | None) -> None:
+    if file is None:
+        print(notes, file=sys.stderr)
+    else:
+        _write(file, notes)
+        print(f"notes: {file}", file=sys.stderr)
 
 
 def _preferences(

@@ -23,8 +23,8 @@ def publish(
 ) -> BenchmarkResults:
     """Measure what is finished, and write tables, values and the page into the benchmark's folder.
 
-    Files: ``results.txt``, ``.md``, ``.tex``, ``.csv`` (one row per system and measure), ``.json`` (all figures),
-    ``per_query.parquet``, ``per_seed.csv``, ``report.html``.
+    Files: ``results.txt``, ``.md``, ``.tex``, ``.csv`` (one row per system and measure; ``results.notes.txt`` says what
+    its columns are), ``.json`` (all figures), ``per_query.parquet``, ``per_seed.csv``, ``report.html``.
 
     Args:
         spec: the benchmark.
@@ -42,7 +42,9 @@ def publish(
     folder = Path(spec.folder)
     for ending, form in (("txt", "text"), ("md", "markdown"), ("tex", "latex")):
         _write(folder / f"results.{ending}", "\n\n".join(table.render(form) for table in tables))
-    _write(folder / "results.csv", summaries_table([s for one in measured.data for s in one.summaries]).csv())
+    summaries = summaries_table([s for one in measured.data for s in one.summaries])
+    _write(folder / "results.csv", summaries.csv())
+    _write(folder / "results.notes.txt", summaries.about())
     _write(folder / "results.json", json.dumps(figures(measured), indent=1, ensure_ascii=False))
     with replacing(folder / "per_seed.csv") as file:
         per_seed(measured).to_csv(file, index=False)

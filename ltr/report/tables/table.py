@@ -147,11 +147,9 @@ class Table:
         return "\n".join([*above, *lines, *notes])
 
     def csv(self) -> str:
-        """Comma-separated values in full precision; an interval becomes two columns, spread and marks one each; title,
-        header and notes stand above as lines that begin with ``#``."""
+        """Comma-separated values in full precision; an interval becomes two columns, spread and marks one each. Title,
+        header and notes are told by ``about``: every reader of CSV reads these lines."""
         out = io.StringIO()
-        for comment in filter(None, [self.title, self.header, *self.notes]):
-            out.write(f"# {comment}\n")
         writer = csv.writer(out, lineterminator="\n")
         with_interval, with_spread, with_marks = self._with_interval(), self._with_spread(), self._with_marks()
         names: list[str] = []
@@ -170,6 +168,10 @@ class Table:
                 line += [*([c.spread] if spread else []), *([c.marks] if marks else [])]
             writer.writerow(["" if v is None else v for v in line])
         return out.getvalue().rstrip("\n")
+
+    def about(self) -> str:
+        """Title, header and notes, one a line: what stands in a file of its own beside a CSV file."""
+        return "\n".join(filter(None, [self.title, self.header, *self.notes]))
 
     def json(self) -> str:
         """The content in full precision; a column with intervals, spread or marks holds objects with value, low, high …"""

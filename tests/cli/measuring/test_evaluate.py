@@ -43,7 +43,7 @@ def test_all_formats_and_tests(files, capsys):
     assert [row["mean"]["value"] for row in rows] == [pytest.approx(2 / 3), 1.0]
     assert rows[1]["p fisher"] == 0.5
     table = evaluated(files, capsys, "-m", "mrr", "--format", "csv", "--no-intervals")
-    parsed = list(csv.DictReader(line for line in io.StringIO(table) if not line.startswith("#")))
+    parsed = list(csv.DictReader(io.StringIO(table)))
     assert [row["mean"] for row in parsed] == ["0.6666666666666666", "1.0"]
     assert "| bm25 |" in evaluated(files, capsys, "-m", "mrr", "--format", "markdown")
     assert "\\begin{tabular}" in evaluated(files, capsys, "-m", "mrr", "--format", "latex")
@@ -164,3 +164,10 @@ def test_runs_are_compared_without_a_compiler_or_frames(files):
     loaded, out, _ = imported_by("evaluate", "--run", *runs, "--qrels", str(files / "qrels.trec"), "-m", *COMMON)
     assert loaded == {"scipy"}  # Student's distribution
     assert "Against bm25" in out
+
+
+def test_a_csv_file_holds_rows_alone_and_its_notes_stand_beside_it(files, capsys):
+    target = files / "means.csv"
+    evaluated(files, capsys, "-m", "mrr", "--format", "csv", "--no-intervals", "--output", str(target))
+    assert target.read_text().startswith("run,measure,mean,")
+    assert "baseline: bm25" in (files / "means.notes.txt").read_text()

@@ -18,7 +18,16 @@ from tests.experiments.here import Here
 from tests.experiments.pretend import Pretend, judged
 from tests.experiments.specs import content, write
 
-WRITTEN = ("results.txt", "results.md", "results.tex", "results.csv", "results.json", "per_seed.csv", "report.html")
+WRITTEN = (
+    "results.txt",
+    "results.md",
+    "results.tex",
+    "results.csv",
+    "results.notes.txt",
+    "results.json",
+    "per_seed.csv",
+    "report.html",
+)
 
 
 @pytest.fixture
@@ -214,7 +223,7 @@ def test_a_whole_benchmark_writes_its_results(ltr, runs_here, tmp_path, spec):
     assert (folder / "results.txt").read_text().strip().split("\n\n")[0] in out
     assert "\\begin{tabular}" in (folder / "results.tex").read_text()
     assert re.search(r"^\| ListNet +\|", (folder / "results.md").read_text(), re.MULTILINE)
-    table = pd.read_csv(folder / "results.csv", comment="#")
+    table = pd.read_csv(folder / "results.csv")
     assert set(table["system"]) == {"first stage", "ListNet", "Selective"}
     assert set(table["measure"]) == {"mrr@10", "ndcg@10"}
     told = json.loads((folder / "results.json").read_text())
