@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ltr.report.tables.table import Table
 
 #: what is measured where nothing is asked for
 MEASURES = ["pair_accuracy", "pair_accuracy_top.2", "best_of", "best_of@4", "regret", "spearman_length"]
@@ -31,8 +34,8 @@ def checked(path: str, tokenizer: str | None, max_length: int, form: str | None)
 
 
 def measured(
-    runs: dict[str, Any], path: str, measures: Sequence[str], label: str | None, gain: str | None, format: str
-) -> str:
+    runs: dict[str, Any], path: str, measures: Sequence[str], label: str | None, gain: str | None, whole: bool
+) -> list[Table]:
     """Tables of runs against preferences, beside a random order and the longest responses first.
 
     Args:
@@ -41,7 +44,7 @@ def measured(
         measures: measures of labels.
         label: the name of the responses' labels.
         gain: of what best-of-n measures report.
-        format: of the tables.
+        whole: one table for programs, in which what is measured of pairs stands in columns of its own.
     """
     from ltr.data.preferences.table import read_preferences
     from ltr.metrics import LabelledLists, evaluate_labels
@@ -61,13 +64,14 @@ def measured(
     check_measures(truth, chosen, "ltr evaluate")
     predictions = {name: truth.predictions(run) for name, run in runs.items()}
     rows = [evaluate_labels(p, truth, chosen, name) for name, p in predictions.items()]
-    pairs = [
-        [name, calibration_error(p, truth.labels, truth.offsets), tie_auc(p, truth.labels, truth.offsets)]
+    pairs = {
+        name: [calibration_error(p, truth.labels, truth.offsets), tie_auc(p, truth.labels, truth.offsets)]
         for name, p in predictions.items()
-    ]
+    }
+    names = ["calibration_error", "tie_auc"]
     note = "calibration: of σ(difference of scores), over pairs of different labels; tie_auc: ties nearer than others"
-    tables = [
-        label_table([*rows, *yardsticks(truth, chosen)], path),
-        Table(["run", "calibration_error", "tie_auc"], pairs, "Pairs of all prompts", note),  # type: ignore[arg-type]
-    ]
-    return "\n\n".join(one.render(format) for one in tables)
+    lists = label_table([*rows, *yardsticks(truth, chosen)], path)
+    if whole:
+        joined = [[*row, *pairs.get(row[0], [None, None])] for row in lists.rows]
+        return [Table([*lists.columns, *names], joined, lists.title, lists.header, [*lists.notes, note])]
+    return [lists, Table(["run", *names], [[name, *row] for name, row in pairs.items()], "Pairs of all prompts", note)]

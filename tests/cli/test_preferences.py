@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import re
 
 import pytest
 
@@ -55,10 +57,37 @@ def test_runs_are_measured_beside_the_longest(file, run, capsys):
     rows = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines() if line.strip()}
     assert rows["longest"][2] == "0.7500"  # best of all: the longest wins 3/4
     assert rows["longest"][5] == "1.0000"
-    assert (
-        main(["evaluate", "--run", str(run), "--preferences", str(file), "-m", "pair_accuracy", "--format", "csv"]) == 0
-    )
-    assert "tie_auc" in capsys.readouterr().out
+
+
+def test_one_table_holds_lists_and_pairs_for_programs_and_its_notes_are_told(file, run, tmp_path, capsys):
+    command = ["evaluate", "--run", str(run), "--preferences", str(file), "-m", "pair_accuracy", "--format"]
+    assert main([*command, "csv"]) == 0
+    told = capsys.readouterr()
+    header, mine, *others = csv.reader(told.out.splitlines())
+    assert header == ["run", "pair_accuracy", "calibration_error", "tie_auc"]
+    assert mine[0] == "mine"
+    assert all(0 <= float(value) <= 1 for value in mine[1:])
+    assert [row[2:] for row in others] == [["", ""]] * 2  # random order and longest first
+    assert told.err.startswith(f"{file}\n")
+    assert "3 lists" in told.err
+    assert "calibration: of σ(difference of scores)" in told.err
+    assert main([*command, "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [str(row["tie_auc"]) for row in rows[:1]] == mine[3:]
+    assert main([*command, "csv", "--output", str(tmp_path / "t.csv")]) == 0
+    assert (tmp_path / "t.notes.txt").read_text() == told.err
+    assert main([*command, "markdown", "--digits", "2"]) == 0
+    assert re.search(r"^\| mine +\|.* \d\.\d\d +\|$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_notes_never_take_the_place_of_the_file_of_preferences(file, run, tmp_path, capsys):
+    preferences = file.rename(tmp_path / "t.notes.txt")
+    before = preferences.read_bytes()
+    command = ["evaluate", "--run", str(run), "--preferences", str(preferences), "--format", "csv"]
+    assert main([*command, "--output", str(tmp_path / "t.csv")]) == 1
+    assert "would overwrite an input of this command" in capsys.readouterr().err
+    assert preferences.read_bytes() == before
+    assert not (tmp_path / "t.csv").exists()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -15,9 +16,12 @@ from ltr.errors import ConfigError
 if TYPE_CHECKING:
     from ltr.metrics.engine import Evaluation
     from ltr.metrics.statistics.paired import Comparison
+    from ltr.report.tables.table import Table
 
 #: what rankings are measured by where nothing is asked for
 RANKINGS = ["ndcg@10", "mrr@10", "map", "recall@100"]
+#: formats for programs, which hold one table
+ROWS = ("csv", "json")
 
 
 def evaluate(
@@ -31,6 +35,7 @@ def evaluate(
     per_query: str | None = None,
     format: Literal["text", "markdown", "csv", "json", "latex"] = "text",
     output: str | None = None,
+    digits: int = 4,
     seed: int = 0,
     preferences: str | None = None,
     label: str | None = None,
@@ -58,6 +63,7 @@ def evaluate(
         format: of the tables; csv and json hold full precision; what csv's columns are stands in a second file (table.notes.txt) or
             on standard error.
         output: write the tables to this file instead of the terminal.
+        digits: after the point in text, markdown and latex.
         seed: of bootstrap and randomisation.
         preferences: measure scores of responses against this file (JSON lines, Parquet) instead of judgements: right pairs,
             best of n, correlation with length, beside a random order and the longest first.
@@ -68,33 +74,28 @@ def evaluate(
     from ltr.metrics.measures.measure import of_rankings
     from ltr.metrics.statistics.paired import compare
 
+    at_least(0, seed=seed, digits=digits)
+    notes = _notes_file(output, format)
+    outputs = {"--output": output, "--per-query": per_query, "the notes of --output": notes}
     if preferences is not None:
-        _preferences(run, preferences, measures, label, gain, format, output, qrels or dataset or per_query or baseline)
+        other = qrels or dataset or per_query or baseline
+        tables = _preferences(run, preferences, measures, label, gain, outputs, format in ROWS, other)
+        _show(tables, format, digits, output, notes)
         return
     if label or gain:
         raise ConfigError("--label and --gain are names in a file of preferences; give it by --preferences")
     chosen = of_rankings(measures)  # a wrong name must not wait for files to be read
-    at_least(0, seed=seed)
-    notes = _notes_file(output, format)
-    check_outputs(
-        {"--output": output, "--per-query": per_query, "the notes of --output": notes},
-        [*run, qrels, *inputs_of(dataset)],
-    )
+    check_outputs(outputs, [*run, qrels, *inputs_of(dataset)])
     judged, _ = judgements(qrels, dataset)
     names = names_of(run, "--run")
     evaluations = []
     for path in run:
         evaluations.append(measured(read(path, names[path]), judged, chosen))
     comparison = compare(evaluations, baseline_of(baseline, names), test, seed=seed)
-    text = _rendered(evaluations, comparison, format, intervals)
     if per_query:
         _write(per_query, _per_query(evaluations))
         print(f"per-query values: {per_query}", file=sys.stderr)
-    _show(text, output)
-    if format == "csv":
-        from ltr.report.tables.evaluations import long_table
-
-        _tell(long_table(evaluations, comparison, intervals=intervals).about(), notes)
+    _show(_tables(evaluations, comparison, format in ROWS, intervals), format, digits, output, notes)
 
 
 def _notes_file(output: str | None, format: str) -> str | None:
@@ -106,51 +107,53 @@ def _notes_file(output: str | None, format: str) -> str | None:
     return str(Path(output).with_suffix(".notes.txt"))
 
 
-def _tell(notes: str, file: str | None) -> None:
-    if file is None:
-        print(notes, file=sys.stderr)
-    else:
-        _write(file, notes)
-        print(f"notes: {file}", file=sys.stderr)
-
-
 def _preferences(
     run: list[str],
     path: str,
     measures: list[str],
     label: str | None,
     gain: str | None,
-    format: str,
-    output: str | None,
+    outputs: Mapping[str, str | None],
+    whole: bool,
     other: str | None,
-) -> None:
+) -> list[Table]:
     if other:
         raise ConfigError("--preferences stands alone: leave out --qrels, --dataset, --per-query and --baseline")
     from ltr.cli.preferences import MEASURES, measured
 
-    check_outputs({"--output": output}, [*run, path])
+    check_outputs(outputs, [*run, path])
     names = names_of(run, "--run")
     runs = {names[file]: read(file, names[file]) for file in run}
-    _show(measured(runs, path, MEASURES if measures == RANKINGS else measures, label, gain, format), output)
+    return measured(runs, path, MEASURES if measures == RANKINGS else measures, label, gain, whole)
 
 
-def _show(text: str, output: str | None) -> None:
+def _tables(evaluations: list[Evaluation], comparison: Comparison, whole: bool, intervals: bool) -> list[Table]:
+    from ltr.report.tables.evaluations import contrasts_table, long_table, means_table
+
+    if whole:
+        return [long_table(evaluations, comparison, intervals=intervals)]
+    tables = [means_table(evaluations, comparison, intervals=intervals)]
+    return [*tables, contrasts_table(comparison)] if comparison.contrasts else tables
+
+
+def _show(tables: list[Table], format: str, digits: int, output: str | None, notes: str | None) -> None:
+    """Writes tables to the output or the terminal, and what CSV has no room for beside them or to standard error."""
+    from ltr.report.tables.table import together
+
+    text = together([replace(table, digits=digits) for table in tables], format)
     if output:
         _write(output, text)
         print(f"tables: {output}", file=sys.stderr)
     else:
         print(text)
-
-
-def _rendered(evaluations: list[Evaluation], comparison: Comparison, format: str, intervals: bool) -> str:
-    from ltr.report.tables.evaluations import contrasts_table, long_table, means_table
-
-    if format in ("csv", "json"):
-        return long_table(evaluations, comparison, intervals=intervals).render(format)
-    tables = [means_table(evaluations, comparison, intervals=intervals)]
-    if comparison.contrasts:
-        tables.append(contrasts_table(comparison))
-    return "\n\n".join(table.render(format) for table in tables)
+    if format != "csv":
+        return
+    about = "\n\n".join(table.about() for table in tables)
+    if notes:
+        _write(notes, about)
+        print(f"notes: {notes}", file=sys.stderr)
+    else:
+        print(about, file=sys.stderr)
 
 
 def _per_query(evaluations: list[Evaluation]) -> str:

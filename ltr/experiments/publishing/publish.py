@@ -14,7 +14,7 @@ from ltr.experiments.spec.plan import Group
 from ltr.experiments.spec.spec import Spec
 from ltr.io.files import replacing
 from ltr.report.tables.benchmarks import contrasts_over_seeds, summaries_table, systems_table
-from ltr.report.tables.table import Table
+from ltr.report.tables.table import Table, together
 from ltr.training.run.records import versions
 
 
@@ -41,7 +41,7 @@ def publish(
     tables = tables_of(measured)
     folder = Path(spec.folder)
     for ending, form in (("txt", "text"), ("md", "markdown"), ("tex", "latex")):
-        _write(folder / f"results.{ending}", "\n\n".join(table.render(form) for table in tables))
+        _write(folder / f"results.{ending}", together(tables, form, spec.name))
     summaries = summaries_table([s for one in measured.data for s in one.summaries])
     _write(folder / "results.csv", summaries.csv())
     _write(folder / "results.notes.txt", summaries.about())
@@ -61,7 +61,7 @@ def publish(
     for cell, reason in measured.failures:
         say(f"failed: {cell}: {reason.splitlines()[0]}")
     _write(folder / "report.html", _page(measured))
-    say(f"\nresults      {folder}/results.txt (.md, .tex, .csv, .json), per_query.parquet, per_seed.csv")
+    say(f"\nresults      {folder}/results.txt (.md, .tex, .csv, .json, .notes.txt), per_query.parquet, per_seed.csv")
     say(f"report       {folder / 'report.html'}")
     return measured
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import math
 import re
@@ -18,6 +19,9 @@ from ltr.io.names import suggestion
 
 #: columns of text that header and notes take at least before they are wrapped
 WIDTH = 100
+
+#: rows that a LaTeX float holds; more of them are broken over pages
+FLOAT = 40
 
 Format = Literal["text", "markdown", "csv", "json", "latex"]
 
@@ -193,9 +197,14 @@ class Table:
             rows.append(content)
         return {"title": self.title, "header": self.header, "rows": rows, "notes": list(self.notes)}
 
-    def latex(self) -> str:
-        """A ``table`` with caption and label, booktabs rules, and header and notes below it (threeparttable); the best
-        values in bold, marks as superscripts, minus signs as such."""
+    def latex(self, label: str = "") -> str:
+        """A table with caption and label, booktabs rules, and header and notes below it; the best values in bold, marks
+        as superscripts, minus signs as such. More than ``FLOAT`` rows are a ``longtable``, which goes on over pages under
+        its headings; fewer are a ``table`` (threeparttable).
+
+        Args:
+            label: of the table, behind ``tab:``; made from the title by default.
+        """
 
         def cell(c: Cell) -> str:
             text = escaped(c.shown(self.digits))
@@ -206,29 +215,11 @@ class Table:
         align = "".join("r" if right else "l" for right in self._numeric())
         lines = [" & ".join(row) + r" \\" for row in self._shown(cell)]
         head = " & ".join(map(escaped, self.columns)) + r" \\"
-        label = re.sub(r"[^a-z0-9]+", "-", (self.title or " ".join(self.columns)).lower()).strip("-")
         caption = [f"\\caption{{{escaped(self.title)}}}"] if self.title else []
-        below = [rf"\item {{}}{escaped(note)}" for note in filter(None, [self.header, *self.notes])]
-        return "\n".join(
-            [
-                "% needs the packages booktabs and threeparttable",
-                r"\begin{table}",
-                r"\centering",
-                r"\begin{threeparttable}",
-                *caption,
-                *([f"\\label{{tab:{label}}}"] if caption else []),
-                f"\\begin{{tabular}}{{{align}}}",
-                r"\toprule",
-                head,
-                r"\midrule",
-                *lines,
-                r"\bottomrule",
-                r"\end{tabular}",
-                *([r"\begin{tablenotes}", r"\footnotesize", *below, r"\end{tablenotes}"] if below else []),
-                r"\end{threeparttable}",
-                r"\end{table}",
-            ]
-        )
+        caption += [f"\\label{{tab:{label or slug(self.title)}}}"] if caption else []
+        below = [*map(escaped, filter(None, [self.header, *self.notes]))]
+        shape = _float if len(lines) <= FLOAT else _longtable
+        return "\n".join(shape(align, caption, head, lines, below))
 
     def _cells(self) -> list[list[Cell]]:
         return [[c if isinstance(c, Cell) else Cell(c) for c in row] for row in self.rows]
@@ -261,6 +252,82 @@ _ESCAPES = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textas
 _ESCAPES |= {"±": r"$\pm$", "≤": r"$\leq$", "≥": r"$\geq$", "×": r"$\times$", "·": r"$\cdot$", "σ": r"$\sigma$"}
 _ESCAPES |= {"|": r"\textbar{}"} | {sign: f"${text}$" for sign, text in MARKS.items() if sign != "*"}
 _ESCAPES |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
+
+
+def _float(align: str, caption: list[str], head: str, lines: list[str], below: list[str]) -> list[str]:
+    notes = [rf"\item {{}}{note}" for note in below]
+    return [
+        "% needs the packages booktabs and threeparttable",
+        r"\begin{table}",
+        r"\centering",
+        r"\begin{threeparttable}",
+        *caption,
+        f"\\begin{{tabular}}{{{align}}}",
+        r"\toprule",
+        head,
+        r"\midrule",
+        *lines,
+        r"\bottomrule",
+        r"\end{tabular}",
+        *([r"\begin{tablenotes}", r"\footnotesize", *notes, r"\end{tablenotes}"] if notes else []),
+        r"\end{threeparttable}",
+        r"\end{table}",
+    ]
+
+
+def _longtable(align: str, caption: list[str], head: str, lines: list[str], below: list[str]) -> list[str]:
+    repeated = [r"\toprule", head, r"\midrule"]
+    first = [*caption[:-1], caption[-1] + r" \\"] if caption else []
+    notes = [note + r"\par" for note in below]
+    return [
+        "% needs the packages booktabs and longtable",
+        r"\begingroup",
+        r"\footnotesize",
+        f"\\begin{{longtable}}{{{align}}}",
+        *first,
+        *repeated,
+        r"\endfirsthead",
+        *repeated,
+        r"\endhead",
+        r"\bottomrule",
+        r"\endfoot",
+        *lines,
+        r"\end{longtable}",
+        *([r"\noindent", *notes] if notes else []),
+        r"\endgroup",
+    ]
+
+
+def together(tables: Sequence[Table], format: str, prefix: str = "") -> str:
+    """Tables below each other in one of the formats; no two have the same LaTeX label.
+
+    Args:
+        tables: in order.
+        format: see ``Table.render``.
+        prefix: before all labels, where tables of several files meet in one document.
+
+    Raises:
+        ConfigError: for several tables as csv or json, which hold one.
+    """
+    if format in ("csv", "json") and len(tables) != 1:
+        raise ConfigError(f"tables: {format} holds one table, got {len(tables)}; write each to a file of its own")
+    if format != "latex":
+        return "\n\n".join(table.render(format) for table in tables)
+    labels: list[str] = []
+    for table in tables:
+        name = "-".join(filter(None, [slug(prefix), slug(table.title)]))
+        counted = (name if n == 1 else f"{name}-{n}" for n in itertools.count(1))
+        labels.append(next(label for label in counted if label not in labels))
+    return "\n\n".join(table.latex(label) for table, label in zip(tables, labels, strict=True))
+
+
+def slug(text: str) -> str:
+    """Text in small letters, digits and hyphens.
+
+    >>> slug("Against BM25 (k1 = 0.9)")
+    'against-bm25-k1-0-9'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
 def escaped(text: str) -> str:

@@ -171,3 +171,39 @@ def test_a_csv_file_holds_rows_alone_and_its_notes_stand_beside_it(files, capsys
     evaluated(files, capsys, "-m", "mrr", "--format", "csv", "--no-intervals", "--output", str(target))
     assert target.read_text().startswith("run,measure,mean,")
     assert "baseline: bm25" in (files / "means.notes.txt").read_text()
+
+
+def test_notes_of_a_csv_table_are_told_where_it_goes_to_the_terminal(files, capsys):
+    command = ["evaluate", "--qrels", str(files / "qrels.trec"), "--run", str(files / "bm25.trec"), "-m", "mrr"]
+    for options in ([], ["--output", "-"]):
+        assert main([*command, "--format", "csv", *options]) == 0
+        told = capsys.readouterr()
+        assert told.out.startswith("run,measure,mean,")
+        assert "baseline: bm25" in told.err
+        assert "baseline: bm25" not in told.out
+
+
+@pytest.mark.parametrize("taken", ["run", "qrels", "per_query"])
+def test_the_notes_of_a_csv_file_take_no_other_files_place(files, capsys, taken):
+    target = files / "table.notes.txt"
+    paths = {"run": files / "bm25.trec", "qrels": files / "qrels.trec", "per_query": files / "values.csv"}
+    if taken != "per_query":
+        paths[taken].rename(target)
+        before = target.read_bytes()
+    paths[taken] = target
+    named = [word for option, path in paths.items() for word in (f"--{option.replace('_', '-')}", str(path))]
+    assert main(["evaluate", *named, "-m", "mrr", "--format", "csv", "--output", str(files / "table.csv")]) == 1
+    assert f"the notes of --output {target} would overwrite" in capsys.readouterr().err
+    assert not (files / "table.csv").exists()
+    if taken == "per_query":
+        assert not target.exists()
+    else:
+        assert target.read_bytes() == before
+
+
+def test_digits_are_chosen_and_never_below_none(files, capsys):
+    lines = evaluated(files, capsys, "-m", "mrr", "--digits", "2", "--no-intervals").split("\n")
+    assert any(line.split() == ["ours", "1.00"] for line in lines)
+    command = ["evaluate", "--qrels", str(files / "qrels.trec"), "--run", str(files / "bm25.trec")]
+    assert main([*command, "--digits", "-1"]) == 1
+    assert "--digits must be at least 0, got -1" in capsys.readouterr().err

@@ -3,12 +3,13 @@
 import csv
 import io
 import json
+import re
 
 import numpy as np
 import pytest
 
 from ltr.errors import ConfigError, ShapeError
-from ltr.report.tables.table import Cell, Table, escaped
+from ltr.report.tables.table import Cell, Table, escaped, together
 
 TABLE = Table(
     ["run", "ndcg_burges@10", "n"],
@@ -85,6 +86,36 @@ def test_latex_has_minus_signs_before_numbers_and_hyphens_in_names():
     assert r"r-precision -2 & $-$0.5000 [$-$0.7500, $-$0.2500] \\" in lines
     assert r"b & $-$2.5e-06 \\" in lines
     assert not any("caption" in line or "label" in line for line in lines)  # it has no title
+
+
+def test_long_tables_go_on_over_pages_under_their_headings():
+    rows = [[f"r{i}", i] for i in range(41)]
+    table = Table(["run", "n"], rows, "Ranks & runs", "3 lists", ["‡ differs"])
+    lines = table.latex().split("\n")
+    begin, first, head, end = (
+        lines.index(line) for line in (r"\begin{longtable}{lr}", r"\endfirsthead", r"\endhead", r"\end{longtable}")
+    )
+    assert lines[begin + 1 : begin + 3] == [r"\caption{Ranks \& runs}", r"\label{tab:ranks-runs} \\"]
+    assert lines[first - 2] == lines[head - 2] == r"run & n \\"
+    assert lines[end - 41 : end] == [rf"r{i} & {i} \\" for i in range(41)]
+    assert lines[end + 1 :] == [r"\noindent", r"3 lists\par", r"$\ddagger$ differs\par", r"\endgroup"]
+    assert "longtable" not in Table(["run", "n"], rows[:40]).latex()
+    assert r"\caption" not in Table(["run", "n"], rows).latex()
+
+
+def test_no_two_tables_of_a_file_have_the_same_label():
+    tables = [Table(["n"], [[1]], title) for title in ("Against MSE", "against-mse", "Against MSE 2", "")]
+    text = together(tables, "latex", "Dwell time")
+    assert re.findall(r"\\label{(.*)}", text) == [f"tab:dwell-time-against-mse{more}" for more in ("", "-2", "-2-2")]
+    assert together(tables[:2], "text") == tables[0].text() + "\n\n" + tables[1].text()
+
+
+@pytest.mark.parametrize("format", ["csv", "json"])
+def test_files_for_programs_hold_one_table(format):
+    table = Table(["n"], [[1]])
+    assert together([table], format) == table.render(format)
+    with pytest.raises(ConfigError, match=f"{format} holds one table, got 2; write each to a file of its own"):
+        together([table, table], format)
 
 
 def test_notes_are_items_in_markdown_that_nothing_takes_for_a_link_or_emphasis():
