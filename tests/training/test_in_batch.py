@@ -180,12 +180,12 @@ def test_two_processes_have_the_gradient_of_one(tiny_model, tmp_path):
         scorer = BiEncoder(str(tiny_model), dropout=0.0).train()
         total, count, wanted = gradients(scorer, loss, batch_of(range(4), name))
         for share in shares:
-            assert share[name][:2] == (pytest.approx(total, rel=1e-5), count)
+            assert share[name][:2] == (pytest.approx(total, rel=1e-6), count)
             if name == "running":
-                assert share[name][2] == pytest.approx(float(loss.transform.center), rel=1e-5)
+                assert share[name][2] == pytest.approx(float(loss.transform.center), rel=1e-6)
             for parameter, gradient in wanted.items():
                 scale = float(gradient.abs().max().clamp(min=1))
-                torch.testing.assert_close(share[name][3][parameter], gradient, rtol=1e-5, atol=1e-6 * scale)
+                torch.testing.assert_close(share[name][3][parameter], gradient, rtol=1e-6, atol=1e-6 * scale)
 
 
 def test_a_batch_without_keys_is_refused(tiny_model):
@@ -247,7 +247,7 @@ def trained(data, scorer, loss=None, epochs=1, **options):
 
 def test_a_bi_encoder_trains_on_the_documents_of_its_batches(folder, tiny_model):
     pl.seed_everything(0, verbose=False)
-    scorer = BiEncoder(str(tiny_model), query_prompt="what is ")
+    scorer = BiEncoder(str(tiny_model), query_prompt="what is ", dropout=0.0)
     data, loss = data_of(folder, tiny_model), InfoNCE(0.1)
     data.apart = scorer.apart
     data.prepare_data()
@@ -255,9 +255,9 @@ def test_a_bi_encoder_trains_on_the_documents_of_its_batches(folder, tiny_model)
     batch = next(iter(data.train_dataloader()))
     loss.reduction = "none"
     before = cost_of(scorer, loss, batch).total.item()
-    module = trained(data, scorer, loss, epochs=4)
+    module = trained(data, scorer, loss, epochs=12)
     assert 0 < module.values["mrr@10"] <= 1
-    assert cost_of(scorer.eval(), loss, batch).total.item() < before - 0.1
+    assert cost_of(scorer.eval(), loss, batch).total.item() < 0.7 * before
     assert batch.in_batch
     assert batch.n_docs == len(batch) == 4
     known = dict(zip(batch.query_ids, batch.relevant_offsets.diff().tolist(), strict=True))
