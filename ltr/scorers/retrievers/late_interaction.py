@@ -43,9 +43,8 @@ class LateInteraction(EncodingRetriever):
     Tokens are projected to ``dim`` numbers and brought to length 1. Punctuation in documents is left out of the maximum.
 
     Args:
-        model: folder, hub id or ``package:NAME/PATH``, of transformers or of sentence-transformers (MultiVectorEncoder,
-            whose layout PyLate shares); safetensors only, no code from the hub
-            is run.
+        model: folder, hub id or ``package:NAME/PATH``, of transformers or of sentence-transformers (MultiVectorEncoder);
+            safetensors only, no code from the hub is run.
         dim: numbers of a token's vector; None as the model says, 128 for one that says nothing, whose projection is then
             drawn from torch's global generator.
         query_length: queries are filled up to so many tokens with mask tokens, whose vectors count as the query's own
