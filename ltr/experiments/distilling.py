@@ -12,6 +12,8 @@ import yaml
 from ltr.data.collections.collection import load
 from ltr.errors import ConfigError, DataError
 from ltr.experiments.pipeline import HERE, Pipeline, Step
+from ltr.inference.resuming import model_signature
+from ltr.io.caching.digests import digest
 from ltr.io.files import existing_file
 from ltr.io.names import suggestion
 
@@ -76,13 +78,18 @@ def pipeline_of(recipe: Mapping[str, Any]) -> Pipeline:
     test = str(recipe.get("test") or dev)
     teacher = dict(recipe["teacher"])
     student = dict(recipe["student"])
+    contents = {name: _contents(recipe.get(name) or {}) for name in OWN}
     depth = _flag("k", (recipe.get("retrieve") or {}).get("k", 100))[1]
     retrieve = _options(recipe.get("retrieve"))
     best = folder / "4-student" / "run" / "best"
     reranking = ["--depth", depth, "--dataset", test]
     found, taught, learnt = (f"{HERE}/{name}.trec" for name in ("first", "teacher", "student"))
     steps = (
-        Step("1-retrieve", (("retrieve", "--dataset", train, "--output", f"{HERE}/train.trec", *retrieve),)),
+        Step(
+            "1-retrieve",
+            (("retrieve", "--dataset", train, "--output", f"{HERE}/train.trec", *retrieve),),
+            contents["retrieve"],
+        ),
         Step(
             "2-mine",
             (
@@ -91,6 +98,7 @@ def pipeline_of(recipe: Mapping[str, Any]) -> Pipeline:
                     *("--output", f"{HERE}/mined.trec", *_options(recipe.get("mine"))),
                 ),
             ),
+            contents["mine"],
         ),
         Step(
             "3-teacher",
@@ -100,6 +108,7 @@ def pipeline_of(recipe: Mapping[str, Any]) -> Pipeline:
                     *("--output", f"{HERE}/teacher.trec", "--depth", str(10**6), *_options(teacher)),
                 ),
             ),
+            contents["teacher"],
         ),
         Step(
             "4-student",
@@ -111,6 +120,7 @@ def pipeline_of(recipe: Mapping[str, Any]) -> Pipeline:
                     *(f"--{name}={_word(value)}" for name, value in student.items()),
                 ),
             ),
+            contents["student"],
         ),
         Step(
             "5-evaluate",
@@ -123,10 +133,18 @@ def pipeline_of(recipe: Mapping[str, Any]) -> Pipeline:
                     *("--output", f"{HERE}/table.txt", *_options(recipe.get("evaluate"))),
                 ),
             ),
+            contents["evaluate"],
         ),
     )
     inputs = tuple(load(name).signature for name in dict.fromkeys((train, dev, test)))
     return Pipeline(folder, steps, inputs)
+
+
+def _contents(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Digits of the models and files that options name."""
+    words = [word for value in options.values() for word in (value if isinstance(value, list) else [value])]
+    paths = [Path(word) for word in words if isinstance(word, str) and os.path.exists(word)]
+    return tuple(digest(path) if path.is_file() else model_signature(path) for path in paths)
 
 
 def _options(options: Mapping[str, Any] | None) -> list[str]:

@@ -28,10 +28,12 @@ class Step:
     Attributes:
         name: of its folder, such as ``1-retrieve``.
         commands: arguments of ltr, one command after the other; ``{here}`` stands for the step's folder.
+        contents: digits of the models and files that the commands name: these may change under their names.
     """
 
     name: str
     commands: tuple[tuple[str, ...], ...]
+    contents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,9 @@ class Pipeline:
     inputs: tuple[str, ...] = ()
 
     def signature(self, step: Step) -> str:
-        """16 hexadecimal digits of a step's commands, of all before it, and of the inputs."""
+        """16 hexadecimal digits of a step's commands and what they read, of all before it, and of the inputs."""
         until = self.steps[: self.steps.index(step) + 1]
-        told = [self.inputs, [one.commands for one in until]]
+        told = [self.inputs, [(one.commands, one.contents) for one in until]]
         return hashlib.blake2b(json.dumps(told).encode(), digest_size=8).hexdigest()
 
     def done(self, step: Step) -> bool:
@@ -70,8 +72,8 @@ class Pipeline:
             raise DataError(f"distil: {place} is no finished step of a pipeline; name another folder") from None
         if known != self.signature(step):
             raise DataError(
-                f"distil: {place} was made by other commands or from other data than the recipe now says; remove it and "
-                f"the steps behind it to do them anew, or name another folder (it ran: {'; '.join(record.get('commands', []))})"
+                f"distil: {place} was made by other commands or from other data (or models, or files) than the recipe now "
+                f"says; remove it and the steps behind it to do them anew, or name another folder (it ran: {'; '.join(record.get('commands', []))})"
             )
         return True
 

@@ -254,7 +254,7 @@ class PartialRun:
 
 
 def model_signature(folder: str | os.PathLike) -> str:
-    """16 hexadecimal digits of what a model folder holds; a hub id stands for itself."""
+    """16 hexadecimal digits of what a model folder holds, its modules' folders too; a hub id stands for itself."""
     if not Path(folder).is_dir():
         return os.fspath(folder)
     whole = hashlib.sha256()

@@ -170,6 +170,27 @@ def test_every_command_of_a_recipe_is_parsed(recipe, monkeypatch):
                     importlib.import_module(f"ltr.cli.{COMMANDS[command[0]][0]}").main(list(command[1:]))
 
 
+def test_a_model_or_a_file_that_changed_under_its_name_makes_its_step_and_those_behind_anew(recipe, tmp_path):
+    (tmp_path / "model" / "1_Dense").mkdir(parents=True)
+    weights, config = tmp_path / "model" / "1_Dense" / "model.safetensors", tmp_path / "own.yaml"
+    weights.write_bytes(b"before")
+    config.write_text("seed: 0\n")
+    text = recipe.read_text().replace("model: T", f"model: {tmp_path}/model")
+    recipe.write_text(text.replace("configs/recipes/folder.yaml", str(config)))
+
+    def signatures():
+        made = pipeline_of(read_recipe(recipe))
+        return [made.signature(step) for step in made.steps]
+
+    before = signatures()
+    assert signatures() == before
+    config.write_text("seed: 1\n")
+    other = signatures()
+    assert [a == b for a, b in zip(before, other, strict=True)] == [True, True, True, False, False]
+    weights.write_bytes(b"trained on")
+    assert [a == b for a, b in zip(other, signatures(), strict=True)] == [True, True, False, False, False]
+
+
 def test_another_folder(recipe):
     assert pipeline_of(read_recipe(recipe, "elsewhere")).folder == Path("elsewhere")
 

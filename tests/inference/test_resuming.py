@@ -383,6 +383,10 @@ def test_the_models_signature_follows_its_content(home, tmp_path):
     (tmp_path / "copy" / "2_Dense").mkdir()
     (tmp_path / "copy" / "2_Dense" / "model.safetensors").write_bytes(b"a layer behind the encoder")
     assert model_signature(tmp_path / "copy") != before
+    own = model_signature(tmp_path / "copy")
+    (tmp_path / "copy" / "1_Dense").mkdir()
+    (tmp_path / "copy" / "1_Dense" / "model.safetensors").write_bytes(b"a projection lies in a folder of its own")
+    assert model_signature(tmp_path / "copy") != own
     assert model_signature("some/hub-id") == "some/hub-id"
 
 
