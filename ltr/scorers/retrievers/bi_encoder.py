@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import os
 from dataclasses import replace
@@ -23,7 +22,6 @@ from ltr.scorers.retrievers.base import Retriever
 from ltr.scorers.retrievers.encoder import EncodingRetriever
 from ltr.scorers.retrievers.vectors import POOLINGS, SIMILARITIES, Pooling, Similarity, VectorScorer, pooled
 from ltr.scorers.text import packed
-from ltr.scorers.text.loading import quiet
 from ltr.settings import Settings, TwinSettings
 
 #: the trained scale and shift of a saved model
@@ -129,11 +127,7 @@ class BiEncoder(EncodingRetriever, VectorScorer):
         known = settings if isinstance(settings, TwinSettings) else self.usual_settings()
         self.check_length(max(known.max_length, known.max_query_length))
         with building(Path(folder)) as beside:
-            with quiet():
-                self.network.save_pretrained(beside)
-            written: Any = copy.deepcopy(self.tokenizer)
-            written.model_max_length = known.max_length
-            written.save_pretrained(beside)
+            self.write_encoder(beside, known.max_length)
             if self.log_scale is not None and self.shift is not None:
                 kept = {"log_scale": self.log_scale.detach(), "shift": self.shift.detach()}
                 save_file({name: value.cpu().contiguous() for name, value in kept.items()}, beside / SCALE)

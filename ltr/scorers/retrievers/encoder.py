@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -108,6 +109,14 @@ class EncodingRetriever(Sparing, Retriever):
     def load(cls: type[Own], folder: str | os.PathLike) -> Own:
         """Open a saved folder (or a hub id), in evaluation mode."""
         return cls(os.fspath(folder)).eval()  # type: ignore[call-arg]
+
+    def write_encoder(self, folder: Path, max_length: int) -> None:
+        """Write the encoder and its tokenizer, which cuts texts to ``max_length`` tokens, as transformers opens them."""
+        with loading.quiet():
+            self.network.save_pretrained(folder)
+        written: Any = copy.deepcopy(self.tokenizer)
+        written.model_max_length = max_length
+        written.save_pretrained(folder)
 
     def parts(self) -> dict[str, list[nn.Parameter]]:
         own = {id(p) for p in self.network.parameters()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import os
 import string
@@ -25,7 +24,6 @@ from ltr.io.files import building
 from ltr.scorers.base import WEIGHTS
 from ltr.scorers.retrievers import layout
 from ltr.scorers.retrievers.encoder import EncodingRetriever
-from ltr.scorers.text.loading import quiet
 from ltr.settings import Settings, TwinSettings
 
 #: similarities of tokens computed at once
@@ -202,11 +200,7 @@ class LateInteraction(EncodingRetriever):
             f"{home}.normalize.Normalize": ("3_Normalize", names),
         }  # fmt: skip
         with building(Path(folder)) as beside:
-            with quiet():
-                self.network.save_pretrained(beside)
-            written: Any = copy.deepcopy(self.tokenizer)
-            written.model_max_length = known.max_length
-            written.save_pretrained(beside)
+            self.write_encoder(beside, known.max_length)
             layout.write_layout(beside, modules, self.prompts, "maxsim", known.max_length, "MultiVectorEncoder")
             save_file({"linear.weight": self.projection.weight.detach().cpu().contiguous()}, beside / DENSE / WEIGHTS)
             replace(known, scorer="LateInteraction", arguments={}).write(beside)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from dataclasses import replace
 from functools import partial
@@ -19,7 +18,6 @@ from ltr.scorers.retrievers import layout
 from ltr.scorers.retrievers.encoder import EncodingRetriever
 from ltr.scorers.retrievers.vectors import VectorScorer
 from ltr.scorers.text import packed
-from ltr.scorers.text.loading import quiet
 from ltr.scorers.text.microbatches import padded, row
 from ltr.settings import Settings, TwinSettings
 
@@ -131,11 +129,7 @@ class Sparse(EncodingRetriever, VectorScorer):
             f"{home}.SpladePooling": ("1_SpladePooling", pooling),
         }
         with building(Path(folder)) as beside:
-            with quiet():
-                self.network.save_pretrained(beside)
-            written: Any = copy.deepcopy(self.tokenizer)
-            written.model_max_length = known.max_length
-            written.save_pretrained(beside)
+            self.write_encoder(beside, known.max_length)
             layout.write_layout(beside, modules, self.prompts, "dot", known.max_length, "SparseEncoder")
             replace(known, scorer="Sparse", arguments={}).write(beside)
 
