@@ -6,12 +6,13 @@ literal arguments, ``focus``, ``+`` and ``*``.
 """
 
 from ltr.expressions.classes import class_of, known_names
-from ltr.expressions.language import expanded, mapping_of, read, text_of, value_of
+from ltr.expressions.language import defaults_of, expanded, mapping_of, read, text_of, value_of
 from ltr.expressions.syntax import called_in, is_expression, is_mapping, packages_in
 
 __all__ = [
     "called_in",
     "class_of",
+    "defaults_of",
     "expanded",
     "is_expression",
     "is_mapping",

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from ltr.errors import ConfigError
+from ltr.expressions.calls import Call
 from ltr.expressions.reading import Reader
 from ltr.expressions.syntax import is_expression
 from ltr.expressions.writing import as_call, as_mapping, as_text, built, completed
@@ -93,6 +94,16 @@ def expanded(value: Any, failed: list[tuple[str, ConfigError]], packages: Collec
         return value
 
 
+def defaults_of(made: type) -> dict[str, Any]:
+    """What a class takes for the arguments that need not be given, as configurations write it.
+
+    >>> from ltr.losses import LabelSoftmax
+    >>> defaults_of(LabelSoftmax)
+    {'temperature': 1.0, 'reduction': 'mean'}
+    """
+    return as_mapping(completed(Call(made, {}))).get("init_args", {})
+
+
 def read(text: str) -> str | Mapping[str, Any]:
     """What a command line says for ``value_of``: an expression, or a mapping as YAML writes it on one line.
 
@@ -106,9 +117,3 @@ def read(text: str) -> str | Mapping[str, Any]:
             f"{text!r} starts as a mapping and is none in YAML: {' '.join(str(error).split())}"
         ) from error
     return value if isinstance(value, Mapping) else text
-
-
-# ---------------------------------------------------------------------- from calls to objects, mappings, text
-
-
-# ---------------------------------------------------------------------- syntax

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import inspect
 import math
 import types
@@ -140,10 +141,19 @@ def completed(value: Any) -> Any:
     if not isinstance(value, Call):
         return value
     arguments = {key: completed(one) for key, one in value.arguments.items()}
-    for p in inspect.signature(value.made).parameters.values():
-        made_anew = p.default is p.empty or type(p.default).__module__ == "dataclasses"  # a factory's
-        if p.name in arguments or made_anew or p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
-            continue
-        with contextlib.suppress(ConfigError):  # a default that no configuration can say cannot stand in one either
-            arguments[p.name] = completed(as_call(p.default))
+    for name, default in _defaults(value.made).items():
+        if name not in arguments:
+            with contextlib.suppress(ConfigError):  # a default that no configuration can say cannot stand in one either
+                arguments[name] = completed(as_call(default))
     return Call(value.made, arguments)
+
+
+def _defaults(made: type) -> dict[str, Any]:
+    """What a class takes for the arguments that need not be given."""
+    factories = {f.name: f.default_factory for f in dataclasses.fields(made)} if dataclasses.is_dataclass(made) else {}
+    defaults: dict[str, Any] = {}
+    for p in inspect.signature(made).parameters.values():
+        if p.default is not p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
+            factory = factories.get(p.name, dataclasses.MISSING)
+            defaults[p.name] = p.default if factory is dataclasses.MISSING else factory()
+    return defaults

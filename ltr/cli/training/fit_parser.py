@@ -15,6 +15,7 @@ import ltr.links
 import ltr.losses
 import ltr.scorers
 from ltr.cli.training.fit_options import EXAMPLES
+from ltr.cli.training.replacing import with_own_defaults
 from ltr.data.base import RankingData
 from ltr.errors import ConfigError, LtrError
 from ltr.expressions import expanded, is_expression
@@ -117,7 +118,7 @@ class FitCLI(LightningCLI):
             save_config_callback=None,
             seed_everything_default=0,
             trainer_defaults={**TRAINER_DEFAULTS, **trainer_defaults},
-            args=argv,
+            args=with_own_defaults(argv),
             run=False,
         )
 
