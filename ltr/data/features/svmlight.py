@@ -27,7 +27,7 @@ from ltr.io.runs import as_bytes, duplicate
 from ltr.io.sources import BROKEN, Source
 
 #: part of the cache's key: a change of what is stored gives new folders
-FORMAT = 2
+FORMAT = 3
 #: bytes that are read and parsed at a time
 BLOCK = 2**25
 #: largest feature index without a declared number: features are kept as a full matrix
@@ -76,6 +76,11 @@ def read_svmlight(path: str | os.PathLike | Source, n_features: int | None = Non
     about, arrays = cached("svmlight", key, build, _mapped)
     if about["clipped"]:
         log.warning("%s: %d values beyond float32 are kept as %g", source, about["clipped"], LARGEST)
+    if about["foreign"]:
+        log.warning(
+            "%s:%d: the comment is no UTF-8, so documents have the ids LIST-LINE; convert the file if comments name them",
+            source, about["foreign"],
+        )  # fmt: skip
     queries = [query_id.decode() for query_id in arrays.pop("query_ids").tolist()]
     return FeatureTable(source=str(source), query_ids=queries, digest=about["digest"], **arrays)
 
@@ -98,6 +103,8 @@ class _Reader:
     #: lines before the current block
     done: int = 0
     clipped: int = 0
+    #: line of the first comment whose word would name its document, were it UTF-8
+    foreign: int = 0
     digest: hashlib.blake2b = field(default_factory=lambda: hashlib.blake2b(digest_size=8))
     features: list[np.ndarray] = field(default_factory=list)
     labels: list[np.ndarray] = field(default_factory=list)
@@ -137,10 +144,8 @@ class _Reader:
             np.save(folder / f"{name}.npy", array)
         self._write_features(folder / "features.npy", n_docs)
         with replacing(folder / "facts.json") as file:
-            json.dump(
-                {"digest": self.known or self.digest.hexdigest(), "clipped": self.clipped, "source": str(self.source)},
-                file,
-            )
+            facts = {"clipped": self.clipped, "foreign": self.foreign, "source": str(self.source)}
+            json.dump({"digest": self.known or self.digest.hexdigest(), **facts}, file)
 
     def _write_features(self, path: Path, n_docs: int) -> None:
         """One matrix of blocks that may know fewer columns; a block's memory is free once it is written."""
@@ -268,7 +273,8 @@ class _Reader:
         ids = as_bytes(np.array(self.doc_ids))
         for row in np.flatnonzero(doubtful(ids)).tolist():
             if wrong := _fault(self.doc_ids[row], fault):
-                if self.n_given < len(ids):  # words of a comment that was not meant to name anything
+                if self.n_given < len(ids):  # words of a comment that may not be meant to name anything
+                    self.foreign = int(lines[row]) if _is_foreign(self.doc_ids[row]) else 0
                     return None
                 raise DataError(f"{self.source}:{lines[row]}: docid {wrong}")
         twice = duplicate(offsets, ids)
@@ -280,6 +286,13 @@ class _Reader:
             f"{self.source}:{lines[twice]}: docid {self.doc_ids[twice].decode()} stands in its list twice; every document of a "
             "list needs an id of its own"
         )
+
+
+def _is_foreign(name: bytes) -> bool:
+    try:
+        return not name.decode()
+    except UnicodeDecodeError:
+        return True
 
 
 def _fault(name: bytes, of: Callable[[str], str]) -> str:

@@ -199,7 +199,7 @@ def teacher_pool(name: str, query_ids: Iterable[str], run: Run, sampling: Sampli
 
     Raises:
         ConfigError: random negatives are asked for, which no teacher has scored.
-        DataError: no query has two documents in the run.
+        DataError: no query has two documents in the run, or no list two different scores.
     """
     refuse_unscored(sampling)
     kept, few, pieces = [], 0, Pieces(1)
@@ -219,7 +219,17 @@ def teacher_pool(name: str, query_ids: Iterable[str], run: Run, sampling: Sampli
     if not kept:
         raise DataError(f"{name}: no query has two documents or more in the teacher's run {run.name}")
     told = f"{name}: {few} queries have fewer than two documents in the teacher's run and are left out"
-    notes = said([told] if few else [])
+    same = sum(bool((own == own[0]).all()) for own in labels)
+    if same == len(kept):
+        raise DataError(
+            f"{name}: in each of its {same} lists the teacher's run {run.name} has one score for all documents, so there is "
+            "nothing to learn; look at the column of the scores"
+        )
+    flat = (
+        f"{name}: {same} of {len(kept)} training lists ({same / len(kept):.0%}) have one teacher's score for all documents: "
+        "losses of pairs and lists learn nothing from these"
+    )
+    notes = said([*([told] if few else []), *([flat] if same else [])])
     none = Ragged(np.zeros(0, np.int32), np.zeros(len(kept) + 1, np.int64))
     (rest,), _, doc_ids = pieces.numbered()
     return Pool(

@@ -299,9 +299,18 @@ def test_ids_that_are_no_utf8(tmp_path, line, sentence):
         read_svmlight(path)
 
 
-def test_a_comment_that_is_no_utf8_names_nothing(tmp_path):
-    (tmp_path / "train.txt").write_bytes("1 qid:0 1:1 # Größe\n".encode("latin-1"))
+def test_a_comment_that_is_no_utf8_names_nothing_and_that_is_told_at_every_start(tmp_path, caplog):
+    (tmp_path / "train.txt").write_bytes("1 qid:0 1:1 # V1\n1 qid:0 1:1 # Größe\n".encode("latin-1"))
+    for _ in range(2):  # the second comes from the cache
+        caplog.clear()
+        assert read_svmlight(tmp_path / "train.txt").named is None
+        assert "train.txt:2: the comment is no UTF-8, so documents have the ids LIST-LINE; convert" in caplog.text
+
+
+def test_a_comment_without_a_word_that_could_be_a_name_is_not_told(tmp_path, caplog):
+    (tmp_path / "train.txt").write_text("1 qid:0 1:1 # same\n1 qid:0 1:1 # same\n")
     assert read_svmlight(tmp_path / "train.txt").named is None
+    assert not caplog.text
 
 
 @pytest.mark.parametrize(

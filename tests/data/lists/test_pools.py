@@ -96,6 +96,21 @@ def test_a_teachers_scores_are_labels(caplog):
     assert drawn_lists(whole) == [("q1", {"a": 3.5, "c": 0.5})]
 
 
+def test_lists_of_one_teachers_score_are_told(caplog):
+    run = Run.from_dict({"q1": {"a": 0.0, "b": 0.0}, "q2": {"a": 1.0, "b": 0.0}}, name="big")
+    pool = teacher_pool("data", ["q1", "q2"], run, Sampling())
+    said = (
+        "data: 1 of 2 training lists (50%) have one teacher's score for all documents: losses of pairs and lists learn"
+    )
+    assert pool.query_ids == ["q1", "q2"]
+    assert pool.notes == caplog.messages
+    assert pool.notes[0].startswith(said)
+    with pytest.raises(
+        DataError, match=r"in each of its 1 lists the teacher's run big has one score for all documents"
+    ):
+        teacher_pool("data", ["q1"], run, Sampling())
+
+
 def test_teachers_that_cannot_be_used():
     run = Run.from_dict({"q1": {"a": 1.0}}, name="big")
     with pytest.raises(DataError, match="data: no query has two documents or more in the teacher's run big"):
