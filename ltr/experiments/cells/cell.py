@@ -227,7 +227,14 @@ def _tokenizer(task: Task) -> Config:
     """The tokenizer is the model's, unless the data name their own."""
     model = ((task.scorer or {}).get("init_args") or {}).get("model")
     own = (task.data.get("init_args") or {}).get("tokenizer")
-    return {"tokenizer": model} if takes("data", task.data, "tokenizer") and model and not own else {}
+    if own or not takes("data", task.data, "tokenizer"):
+        return {}
+    if not model and task.scorer is not None:
+        raise ConfigError(
+            f"{task.data['class_path']} are texts, which {task.scorer['class_path']} does not read: it names no model; give a "
+            "scorer such as CrossEncoder, and data of numbers a specification of their own"
+        )
+    return {"tokenizer": model} if model else {}
 
 
 def as_values(task: Task) -> Config:

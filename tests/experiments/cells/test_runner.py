@@ -222,3 +222,15 @@ def test_killed_in_the_middle_and_started_again(read, values, tmp_path):
     assert figures(loaded(read())[0]) == whole
     manifest = json.loads(next(iter(before)).read_text())
     assert manifest["versions"]["torch"]
+
+
+def test_texts_with_a_scorer_of_numbers_are_told_which_of_both_is_wrong():
+    data = {"class_path": "ltr.data.TextData", "init_args": {"train": "pydocs/train"}}
+    scorer = {"class_path": "ltr.scorers.LinearScorer"}
+    task = cells.Task(
+        "pydocs", "linear", "ListNet", "seed-0", data, 0, "ndcg@10", True, ["ndcg@10"], scorer, loss="ListNet()"
+    )
+    with pytest.raises(
+        ConfigError, match=r"TextData are texts, which ltr.scorers.LinearScorer does not read: it names no"
+    ):
+        cells.parts_of(task)
