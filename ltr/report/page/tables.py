@@ -29,8 +29,10 @@ def html_table(table: Table, told: str = "") -> str:
     caption = f"<caption>{escape(table.title)}</caption>" if table.title else ""
     label = escape(table.title or f"table of {', '.join(map(str, table.columns))}")
     notes = "".join(f"<li>{escape(note)}</li>" for note in table.notes)
+    ranges = [any(c.interval or c.spread is not None for c in column) for column in zip(*cells, strict=True)]
+    single = " single" if sum(ranges) == 1 else ""  # printed, they have room beside their values
     return (
-        f'<div class="wide" role="region" tabindex="0" aria-label="{label}"><table class="sortable">{caption}'
+        f'<div class="wide" role="region" tabindex="0" aria-label="{label}"><table class="sortable{single}">{caption}'
         f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
         + (f'<p class="small">{escape(table.header)}</p>' if table.header not in ("", told) else "")
         + (f'<ul class="notes">{notes}</ul>' if notes else "")

@@ -194,8 +194,11 @@ const told = [...document.querySelectorAll("main .wide")].filter((region) => reg
   const last = rows.every((row) => inside(row.cells[row.cells.length - 1]));
   return [all, first, stays, last].map(Number).join("");
 });
-document.documentElement.dataset.told = told.join(";") + "|" + (document.documentElement.scrollWidth <= document.documentElement.clientWidth);
+document.documentElement.dataset.told = innerWidth + "|" + told.join(";") + "|" + (document.documentElement.scrollWidth <= document.documentElement.clientWidth);
 </script>"""
+
+FRAMED = """<!doctype html><body style="margin: 0"><iframe src="wide.html" style="width: WIDTHpx; height: 900px; border: 0"
+onload="document.documentElement.dataset.told = this.contentDocument.documentElement.dataset.told"></iframe>"""
 
 
 def tables_of_a_benchmark() -> Page:
@@ -232,9 +235,28 @@ def test_no_number_is_cut(browser, tmp_path, width, wanted):
         "",
         render(tables_of_a_benchmark()).replace("</body>", f"{WIDTHS}</body>"),
     )
-    path = tmp_path / "wide.html"
-    path.write_text(html, encoding="utf-8")
-    html, _ = opened(browser, path, tmp_path, "--dump-dom", f"--window-size={width},900")
-    tables, _, whole = re.search(r'data-told="([^"]*)"', html)[1].partition("|")
+    (tmp_path / "wide.html").write_text(html, encoding="utf-8")
+    # a browser's window is never as narrow as a telephone; a frame is
+    framed = tmp_path / "framed.html"
+    framed.write_text(FRAMED.replace("WIDTH", str(width)), encoding="utf-8")
+    html, _ = opened(
+        browser, framed, tmp_path, "--dump-dom", "--window-size=2000,1000", "--allow-file-access-from-files"
+    )
+    seen, tables, whole = re.search(r'data-told="([^"]*)"', html)[1].split("|")
+    assert int(seen) == width
     assert tables.split(";") == wanted
     assert whole == "true"
+
+
+def test_printed_tables_go_on_under_their_headings(browser, tmp_path):
+    if shutil.which("pdftotext") is None:
+        pytest.skip("pdftotext is not on PATH")
+    rows = [[f"row {i}", Cell(i / 100, 0.1, 0.2)] for i in range(120)]
+    path, target = tmp_path / "long.html", tmp_path / "long.pdf"
+    tables = [Table(["system", "mrr"], rows)]
+    path.write_text(render(Page("Long", sections=[Section("data", "3 queries", tables=tables)])), encoding="utf-8")
+    opened(browser, path, tmp_path, f"--print-to-pdf={target}", "--no-pdf-header-footer")
+    printed = subprocess.run(["pdftotext", "-layout", target, "-"], capture_output=True, text=True, check=True).stdout
+    pages = [page for page in printed.split("\f") if "row " in page]
+    assert 3 <= len(pages) <= 5  # an interval stands beside its value where there is room
+    assert all(re.search(r"system +mrr", page) for page in pages)

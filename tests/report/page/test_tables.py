@@ -82,3 +82,10 @@ def test_interval_and_spread_stand_on_lines_of_their_own():
     html = plain_table(["run", "mrr"], [["a", Cell(0.5, 0.4, 0.6, spread=0.1)], ["b", Cell(0.5, spread=0.1)]], "")
     assert '<span class="more">[0.4000, 0.6000]</span> <span class="more">± 0.1000</span>' in html
     assert html.count("± 0.1000</span>") == html.count('<span class="more">±') == 2
+
+
+def test_intervals_of_one_column_have_room_beside_their_values():
+    ranged = Cell(0.5, 0.4, 0.6)
+    assert 'class="sortable single"' in html_table(Table(["run", "mrr", "n"], [["a", ranged, 1], ["b", 0.5, 2]]))
+    assert 'class="sortable"' in html_table(Table(["run", "mrr", "map"], [["a", ranged, ranged]]))
+    assert 'class="sortable"' in html_table(Table(["run", "mrr"], [["a", 0.5]]))
