@@ -14,7 +14,8 @@ from ltr.errors import ConfigError, DataError
 from ltr.io.streams import is_stream
 
 if TYPE_CHECKING:
-    from ltr.inference.reranker import Ranked, Reranker
+    from ltr.inference.documents import Ranked
+from ltr.inference.reranker import Reranker
 
 
 def rerank(

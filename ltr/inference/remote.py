@@ -14,16 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ltr.errors import ConfigError, DataError, MissingExtra, ServerError
-from ltr.inference.documents import (
-    Document,
-    Ranked,
-    check_query,
-    check_several,
-    mixed_scores,
-    same_number,
-    text_of,
-)
+from ltr.errors import ConfigError, MissingExtra, ServerError
+from ltr.inference.documents import Document, check_query, text_of
+from ltr.inference.ranking import Lists, TextRanker
 from ltr.inference.remote_answers import Waiting, batch_limit, scores_of, told
 
 #: documents a request where the server does not say how many it takes: what the servers of this form take at least
@@ -32,8 +25,6 @@ USUAL_BATCH = 32
 KEY = "LTR_API_KEY"
 #: one client is opened, whichever thread comes first
 _connecting = threading.Lock()
-#: the first stage's weight, and its scores of each query's documents
-Mixing = tuple[float, Sequence[Sequence[float]]] | None
 
 
 class _Slice(NamedTuple):
@@ -52,7 +43,7 @@ class _Slice(NamedTuple):
         return [self._replace(texts=part) for part in (self.texts[:middle], self.texts[middle:])]
 
 
-class RemoteReranker:
+class RemoteReranker(TextRanker):
     """Sorts documents by what the model of a server thinks of them: ``ltr serve``, or any that speaks TEI's ``/rerank``.
 
     Documents go out in requests as large as the server takes (``/info``), several at a time. A server that is busy (429,
@@ -105,101 +96,37 @@ class RemoteReranker:
         if client is not None:
             client.close()
 
-    # ------------------------------------------------------------------ the calls of a Reranker
+    def scores_of_lists(self, lists: Lists, probability: bool, progress: bool) -> list[np.ndarray]:
+        slices = self._slices(lists.queries, lists.texts, not probability) if any(lists.texts) else []
+        return _of_each(lists.texts, self._sent(slices, "reranking" if progress else None))
 
-    def rank(
-        self,
-        query: str,
-        docs: Sequence[Document],
-        ids: Sequence[str] | None = None,
-        top_k: int | None = None,
-        first_scores: Sequence[float] | None = None,
-        interpolate: bool | float = False,
-        probability: bool = False,
-    ) -> list[Ranked]:
-        """The documents, best first; see ``Reranker.rank``.
-
-        Raises:
-            DataError: see ``Reranker.rank``.
-            ConfigError: see ``Reranker.rank``; ``interpolate=True``, since servers do not tell a stored weight.
-            ServerError: the server cannot be reached, refuses, or answers what it should not.
-        """
-        check_several("docs", docs, f"docs=[{docs!r:.40}]")
-        several = None if first_scores is None else [first_scores]
-        own_ids = None if ids is None else [ids]
-        return self.rank_many([query], [docs], own_ids, top_k, several, interpolate, probability=probability)[0]
-
-    def rank_many(
-        self,
-        queries: Sequence[str],
-        docs: Sequence[Sequence[Document]],
-        ids: Sequence[Sequence[str]] | None = None,
-        top_k: int | None = None,
-        first_scores: Sequence[Sequence[float]] | None = None,
-        interpolate: bool | float = False,
-        progress: bool = False,
-        query_ids: Sequence[str] | None = None,
-        probability: bool = False,
-    ) -> list[list[Ranked]]:
-        """``rank`` for many queries, whose requests go out together; see ``Reranker.rank_many``."""
-        mixing = _mixing(interpolate, first_scores, probability)
-        lists = _texts(queries, docs, ids, first_scores, query_ids, top_k)
-        slices = self._slices(queries, lists, not probability) if any(lists) else []
-        found = self._sent(slices, "reranking" if progress else None)
-        return _ranked(lists, slices, found, ids, top_k, mixing)
-
-    def score(self, pairs: Sequence[tuple[str, Document]], progress: bool = False) -> np.ndarray:
-        """Raw scores [pairs] float32 of (query, document) pairs, in their order."""
-        queries, lists = _pairs(pairs)
-        slices = self._slices(queries, lists, True) if lists else []
-        found = self._sent(slices, "scoring" if progress else None)
-        return np.concatenate([*found, np.zeros(0)]).astype(np.float32)
-
-    async def arank(
-        self,
-        query: str,
-        docs: Sequence[Document],
-        ids: Sequence[str] | None = None,
-        top_k: int | None = None,
-        first_scores: Sequence[float] | None = None,
-        interpolate: bool | float = False,
-        probability: bool = False,
-    ) -> list[Ranked]:
-        """``rank`` that lets other tasks run while the server works."""
-        check_several("docs", docs, f"docs=[{docs!r:.40}]")
-        several = None if first_scores is None else [first_scores]
-        own_ids = None if ids is None else [ids]
-        found = await self.arank_many([query], [docs], own_ids, top_k, several, interpolate, probability=probability)
-        return found[0]
-
-    async def arank_many(
-        self,
-        queries: Sequence[str],
-        docs: Sequence[Sequence[Document]],
-        ids: Sequence[Sequence[str]] | None = None,
-        top_k: int | None = None,
-        first_scores: Sequence[Sequence[float]] | None = None,
-        interpolate: bool | float = False,
-        query_ids: Sequence[str] | None = None,
-        probability: bool = False,
-    ) -> list[list[Ranked]]:
-        """``rank_many`` that lets other tasks run while the server works."""
-        mixing = _mixing(interpolate, first_scores, probability)
-        lists = _texts(queries, docs, ids, first_scores, query_ids, top_k)
-        if not any(lists):
-            return [[] for _ in lists]
+    async def ascores_of_lists(self, lists: Lists, probability: bool) -> list[np.ndarray]:
+        if not any(lists.texts):
+            return _of_each(lists.texts, [])
         async with _httpx().AsyncClient(**self._options()) as client:
             if self._limit is None:
                 self._limit = self._read_limit(await self._aasked(client, "GET", "/info"))
-            slices = self._slices(queries, lists, not probability)
+            slices = self._slices(lists.queries, lists.texts, not probability)
             gate = asyncio.Semaphore(self.concurrency)
 
             async def one(part: _Slice) -> np.ndarray:
                 async with gate:
                     return await self._ascores(client, part)
 
-            found = await asyncio.gather(*map(one, slices))
-        return _ranked(lists, slices, found, ids, top_k, mixing)
+            return _of_each(lists.texts, await asyncio.gather(*map(one, slices)))
+
+    def stored_weight(self) -> float:
+        raise ConfigError(
+            "RemoteReranker: interpolate=True needs the weight that is stored with the model, which servers do not tell; "
+            "give it, such as interpolate=0.3"
+        )
+
+    def score(self, pairs: Sequence[tuple[str, Document]], progress: bool = False) -> np.ndarray:
+        """Raw scores [pairs] float32 of (query, document) pairs, in their order."""
+        queries, lists = _neighbours(self.checked_pairs(pairs))
+        slices = self._slices(queries, lists, True) if lists else []
+        found = self._sent(slices, "scoring" if progress else None)
+        return np.concatenate([*found, np.zeros(0)]).astype(np.float32)
 
     # ------------------------------------------------------------------ requests
 
@@ -304,59 +231,9 @@ def _httpx() -> Any:
     return httpx
 
 
-def _mixing(interpolate: bool | float, first_scores: Sequence[Sequence[float]] | None, probability: bool) -> Mixing:
-    """(the first stage's weight, its scores), or None where nothing is mixed."""
-    if interpolate is False:
-        return None
-    if interpolate is True:
-        raise ConfigError(
-            "RemoteReranker: interpolate=True needs the weight that is stored with the model, which servers do not tell; "
-            "give it, such as interpolate=0.3"
-        )
-    if not 0 <= interpolate <= 1:
-        raise ConfigError(f"RemoteReranker: interpolate must be a weight from 0 to 1, got {interpolate}")
-    if probability:
-        raise ConfigError(
-            "RemoteReranker: probability=True is about the model's own scores, and interpolate mixes them with others; give "
-            "one"
-        )
-    if first_scores is None:
-        raise ConfigError("RemoteReranker: interpolate needs first_scores, the first stage's score of each document")
-    return interpolate, first_scores
-
-
-def _texts(
-    queries: Sequence[str],
-    docs: Sequence[Sequence[Document]],
-    ids: Sequence[Sequence[str]] | None,
-    first_scores: Sequence[Sequence[float]] | None,
-    query_ids: Sequence[str] | None,
-    top_k: int | None,
-) -> list[list[str]]:
-    """The texts of each query's documents, once all arguments were found to fit together."""
-    if top_k is not None and top_k < 1:
-        raise ConfigError(f"RemoteReranker: top_k must be at least 1, got {top_k}")
-    check_several("queries", queries, "a list with one query, or rank")
-    same_number("queries", len(queries), docs=docs, ids=ids, first_scores=first_scores, query_ids=query_ids)
-    names = list(query_ids or map(str, range(len(queries))))
-    found = []
-    for i, (name, query, own) in enumerate(zip(names, queries, docs, strict=True)):
-        check_query(query, name)
-        check_several(f"the documents of query {name}", own, "a list of texts")
-        if ids:
-            check_several(f"the ids of query {name}", ids[i], "a list of ids")
-        what = f"documents of query {name}"
-        same_number(what, len(own), ids=ids and ids[i], first_scores=first_scores and first_scores[i])
-        labels = ids[i] if ids else list(map(str, range(len(own))))
-        found.append([text_of(doc, name, label) for doc, label in zip(own, labels, strict=True)])
-    return found
-
-
-def _pairs(pairs: Sequence[tuple[str, Document]]) -> tuple[list[str], list[list[str]]]:
+def _neighbours(pairs: Sequence[tuple[str, Document]]) -> tuple[list[str], list[list[str]]]:
     """Neighbouring pairs of one query, together."""
     for i, pair in enumerate(pairs):
-        if isinstance(pair, str) or len(pair) != 2:
-            raise DataError(f"RemoteReranker: pair {i} must be a query and a document, got {pair!r:.80}")
         check_query(pair[0], str(i))
     queries, lists = [], []
     numbered = enumerate(pairs)
@@ -366,23 +243,7 @@ def _pairs(pairs: Sequence[tuple[str, Document]]) -> tuple[list[str], list[list[
     return queries, lists
 
 
-def _ranked(
-    lists: Sequence[list[str]],
-    slices: Sequence[_Slice],
-    found: Sequence[np.ndarray],
-    ids: Sequence[Sequence[str]] | None,
-    top_k: int | None,
-    mixing: Mixing,
-) -> list[list[Ranked]]:
-    """Places of each query's documents from the scores of its slices."""
+def _of_each(lists: Sequence[list[str]], found: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The scores of each query's documents from those of slices."""
     every = np.concatenate([*found, np.zeros(0)])
-    ends = np.cumsum([len(texts) for texts in lists])
-    results = []
-    for i, (texts, end) in enumerate(zip(lists, ends, strict=True)):
-        scores = every[end - len(texts) : end]
-        if mixing is not None:
-            scores = mixed_scores(mixing[1][i], scores, mixing[0])
-        order = np.argsort(-scores, kind="stable")[:top_k]
-        names = ids[i] if ids else list(map(str, range(len(texts))))
-        results.append([Ranked(names[j], float(scores[j]), rank, int(j)) for rank, j in enumerate(order, 1)])
-    return results
+    return np.split(every, np.cumsum([len(texts) for texts in lists])[:-1]) if lists else []

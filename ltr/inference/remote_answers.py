@@ -32,7 +32,8 @@ class Waiting:
         if answer.status_code not in BUSY:
             return None
         wanted = retry_after(answer.headers.get("retry-after"))
-        pause = self.next if wanted is None else wanted
+        # "0" again and again would ask without end, and keep the server busy
+        pause = self.next if wanted is None else max(wanted, FIRST_PAUSE)
         self.next *= 2
         self.left -= pause
         return pause if self.left >= 0 else None

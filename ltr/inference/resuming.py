@@ -14,8 +14,8 @@ from typing import IO
 
 from ltr.data.collections.collection import Collection
 from ltr.errors import DataError
-from ltr.inference.documents import check_query
-from ltr.inference.reranker import Ranked, Reranker
+from ltr.inference.documents import Ranked, check_query
+from ltr.inference.reranker import Reranker
 from ltr.io.caching.digests import digest
 from ltr.io.disk import disk_errors
 from ltr.io.files import replacing, take_place

@@ -87,6 +87,12 @@ def test_the_async_twin_gives_the_same_while_other_tasks_run(remote, server):  #
     assert asyncio.run(remote.arank_many([QUERY], [[]])) == [[]]
 
 
+def test_the_async_twin_splits_by_the_servers_limit(server):  # noqa: F811
+    remote = RemoteReranker(server.url)
+    assert len(asyncio.run(remote.arank(QUERY, DOCS))) == len(DOCS)
+    assert sorted(len(body["texts"]) for body in server.seen) == [2, 4]
+
+
 def test_first_scores_are_mixed_as_a_model_would(remote):
     first = [3.0, 1.0, 2.0, 0.0, 5.0, 4.0]
     ranked = remote.rank(QUERY, DOCS, first_scores=first, interpolate=1.0)
@@ -110,6 +116,15 @@ def test_patience_ends(remote, server, monkeypatch):  # noqa: F811
     assert slept == [40.0]
 
 
+def test_a_server_that_is_busy_at_once_again_does_not_hold_a_caller_for_ever(remote, server, monkeypatch):  # noqa: F811
+    slept = []
+    monkeypatch.setattr("ltr.inference.remote.time.sleep", slept.append)
+    server.first = [(429, {"Retry-After": "0"}, {"error": "full"})] * 300
+    with pytest.raises(ServerError, match="answers 429: full"):
+        remote.rank(QUERY, ["join"])
+    assert slept == [0.25] * 240  # the 60 seconds of patience
+
+
 def test_a_date_to_come_back_at():
     soon = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=30), usegmt=True)
     assert 27 < retry_after(soon) < 31
@@ -121,6 +136,11 @@ def test_a_request_that_is_too_large_is_halved(remote, server):  # noqa: F811
     server.first = [(413, {}, "too large"), (413, {}, "too large")]
     assert len(remote.rank(QUERY, DOCS[:4])) == 4
     assert [len(body["texts"]) for body in server.seen] == [4, 2, 1, 1, 2]
+    wanted = remote.rank(QUERY, DOCS[:4])
+    for found in (lambda: remote.rank(QUERY, DOCS[:4]), lambda: asyncio.run(remote.arank(QUERY, DOCS[:4]))):
+        server.first = [(413, {}, "too large"), (413, {}, "too large")]
+        assert found() == wanted  # each document has its own score still
+        assert not server.first
     server.first = [(413, {}, "too large")]
     with pytest.raises(ServerError, match="answers 413: too large"):
         remote.rank(QUERY, ["one"])

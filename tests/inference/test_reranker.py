@@ -6,7 +6,8 @@ import torch
 
 import ltr
 from ltr.errors import ConfigError, DataError
-from ltr.inference.reranker import Ranked, Reranker
+from ltr.inference.documents import Ranked
+from ltr.inference.reranker import Reranker
 from ltr.scorers.text.cross_encoder import CrossEncoder
 from ltr.settings.texts import ModelSettings
 from tests.tiny_model import save_tiny
