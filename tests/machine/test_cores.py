@@ -42,6 +42,12 @@ def limits(tmp_path):
         # a container that sees its own group as the root of what is mounted
         (HYBRID, {"cpu/cpu.cfs_quota_us": "200000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 2.0),
         ("3:cpuset:/\n", {"cpu.max": "100000 100000\n"}, None),
+        # the group of another controller is no limit of this process's time
+        (
+            "12:memory:/other\n4:cpu:/own\n",
+            {"cpu/other/cpu.cfs_quota_us": "100000\n", "cpu/other/cpu.cfs_period_us": "100000\n"},
+            None,
+        ),
     ],
 )
 def test_the_smallest_quota_around_the_process_counts(limits, own, files, share):

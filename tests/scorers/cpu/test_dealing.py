@@ -120,6 +120,15 @@ def test_dropout_is_decided_by_the_seed(tiny_model, working, attention, checkpoi
     assert any(not torch.equal(first[name], other[name]) for name in first)
 
 
+@pytest.mark.parametrize("sizes", [[1, 1], [2, 1]])
+def test_each_piece_draws_by_itself(working, sizes):
+    working(2)
+    weight = nn.Parameter(torch.ones(200))
+    pieces = [[torch.ones(())] * size for size in sizes]
+    kept = torch.cat(dealt(lambda piece: nn.functional.dropout(weight * piece), pieces, [weight])).view(-1, 200) > 0
+    assert len(kept.unique(dim=0)) == sum(sizes)
+
+
 def test_checkpoints_draw_again_what_they_drew(tiny_model, working):
     torch.manual_seed(3)
     scorer = model(tiny_model, dropout=0.2, head_dropout=0.2, attention_dropout=0.2)
