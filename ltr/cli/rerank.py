@@ -15,7 +15,7 @@ from ltr.io.streams import is_stream
 
 if TYPE_CHECKING:
     from ltr.inference.documents import Ranked
-from ltr.inference.reranker import Reranker
+    from ltr.inference.reranker import Reranker
 
 
 def rerank(

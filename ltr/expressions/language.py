@@ -99,7 +99,7 @@ def defaults_of(made: type) -> dict[str, Any]:
 
     >>> from ltr.losses import LabelSoftmax
     >>> defaults_of(LabelSoftmax)
-    {'temperature': 1.0, 'reduction': 'mean'}
+    {'temperature': 1.0}
     """
     return as_mapping(completed(Call(made, {}))).get("init_args", {})
 

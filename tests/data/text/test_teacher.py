@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ltr.data.collections.collection import load
+from ltr.data.text.label_scale import LabelScale
 from ltr.errors import ConfigError, DataError
 from ltr.io.labelled import LabelledLists
 from ltr.io.trec import read_run
@@ -202,8 +203,12 @@ def test_labels_that_cannot_be_standardised(data, unjudged, tmp_path):
         data(standardise_labels=True)
     flat = tmp_path / "flat.trec"
     flat.write_text("".join(f"{q} Q0 d{j} 1 3 x\n" for q in QUERIES for j in range(4)))
-    with pytest.raises(DataError, match=r"all 48 labels are 3, so there is nothing to learn"):
+    with pytest.raises(
+        DataError, match="in each of its 12 lists the teacher's run flat has one score for all documents"
+    ):
         data(train_candidates=None, teacher=str(flat), standardise_labels=True)
+    with pytest.raises(DataError, match="a run: all 2 labels are 3, so there is nothing to learn or to scale"):
+        LabelScale.of(np.array([3.0, 3.0]), "a run")
 
 
 def test_standardising_is_said_once(data, unjudged, caplog):
