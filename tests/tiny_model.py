@@ -50,7 +50,7 @@ WORDS = [
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,?!'-"
 
 
-def save_tokenizer(folder: Path) -> None:
+def save_tokenizer(folder: Path, length: int = 64) -> None:
     """A lower-casing WordPiece tokenizer with [CLS] a [SEP] b [SEP], that knows WORDS and single letters."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
@@ -64,7 +64,7 @@ def save_tokenizer(folder: Path) -> None:
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"]))
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]",
-        mask_token="[MASK]", model_max_length=64, model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+        mask_token="[MASK]", model_max_length=length, model_input_names=["input_ids", "token_type_ids", "attention_mask"],
     ).save_pretrained(folder)  # fmt: skip
 
 

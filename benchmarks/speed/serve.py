@@ -10,11 +10,13 @@ other. Infinity runs in an environment of its own (``make rivals``) and is left 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -180,25 +182,45 @@ def overload(model: Path, seconds: float) -> dict[str, Any]:
 
 
 def change(model: Path, n: int) -> dict[str, Any]:
-    """A load during which models are exchanged, and at the end of which the server is asked to end."""
-    import threading
-
+    """A load that lasts until models have been exchanged, and at the end of which the server is asked to end."""
     asked = bodies(n, DOCS, seed=4)
-    with running("ltr bf16", model) as server:
-        timer = threading.Timer(0.5, server.signal, (signal.SIGHUP,))
-        timer.start()
-        seen = load.closed(server.url, server.pid, asked, 8)
-        last = threading.Timer(1.0, server.signal, (signal.SIGTERM,))
+    with running("ltr bf16, 5 s of grace", model) as server:
+        before, sent, answered = _created(server), 0, 0
+        time.sleep(max(0.0, before + 1 - time.time()))  # times of loading are whole seconds: the next one differs
+        server.signal(signal.SIGHUP)
+        while _created(server) == before:
+            if sent >= 1000 * n:
+                raise SystemExit("serve: the models were not exchanged")
+            answered += load.closed(server.url, server.pid, asked, CLIENTS).codes.get(200, 0)
+            sent += n
+        ending = bodies(CLIENTS, 100, seed=5)
+        last = threading.Thread(target=_end_when_busy, args=(server,))
         last.start()
-        drained = load.closed(server.url, server.pid, asked[:8], 8)
+        drained = load.closed(server.url, server.pid, ending, CLIENTS)
         status = server.ended()
-    failed = n - seen.codes.get(200, 0)
     return {
-        "requests": n + 8,
-        "failed in the exchange": failed,
-        "failed in the end": 8 - drained.codes.get(200, 0),
+        "requests": sent + len(ending),
+        "failed in the exchange": sent - answered,
+        "failed in the end": len(ending) - drained.codes.get(200, 0),
         "exit status": status,
     }
+
+
+def _end_when_busy(server: Running) -> None:
+    """Ask for the end as soon as something waits."""
+    end = time.monotonic() + 300
+    while time.monotonic() < end:
+        with urllib.request.urlopen(server.url.replace("/rerank", "/metrics"), timeout=60) as answer:
+            if b"ltr_queue_tokens 0.0" not in answer.read():
+                break
+        time.sleep(0.01)
+    server.signal(signal.SIGTERM)
+
+
+def _created(server: Running) -> int:
+    """When the model was loaded that serves now."""
+    with urllib.request.urlopen(server.url.replace("/rerank", "/v1/models"), timeout=60) as answer:
+        return json.load(answer)["data"][0]["created"]
 
 
 def http_cost(model: Path, n: int) -> dict[str, float]:
@@ -247,7 +269,7 @@ def main() -> None:
         "order": lambda: {"order_of_work": order_of_work(model, max(2, n // 8))},
         "overload": lambda: {"five_times_as_much": overload(model, seconds)},
         "change": lambda: {"exchange_and_end": change(model, n)},
-        "http": lambda: {"one_client": http_cost(model, max(3, n // 2))},
+        "http": lambda: {"one_client": http_cost(model, max(20, n))},
     }
     result: dict[str, Any] = {
         "what": f"requests of {DOCS} passages from {CLIENTS} clients at once, 2 threads on cpu; scores raw",

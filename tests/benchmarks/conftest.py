@@ -40,7 +40,7 @@ def tiny_ranker(tmp_path_factory) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(7)
         BertForSequenceClassification(config).save_pretrained(folder)
-    save_tokenizer(folder)
+    save_tokenizer(folder, length=256)
     return folder
 
 

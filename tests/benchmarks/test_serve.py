@@ -1,8 +1,11 @@
 """The benchmark of servers runs on a tiny model, and the clients of it count right."""
 
 import importlib
+import shutil
 
 import pytest
+
+from ltr.settings.texts import ModelSettings
 
 
 @pytest.fixture
@@ -11,20 +14,20 @@ def serve(speed):
 
 
 @pytest.mark.slow
-def test_runs_small(measured, tiny_ranker):
-    found, printed = measured("serve", "--quick", "--model", str(tiny_ranker))
+def test_runs_small(serve, measured, tiny_ranker, tmp_path):
+    model = shutil.copytree(tiny_ranker, tmp_path / "ranker")
+    # in its vocabulary of letters some queries have more than 64 tokens, which no other server would cut
+    ModelSettings(max_length=256, max_query_length=128).write(model)
+    found, printed = measured("serve", "--quick", "--model", str(model))
     rows = {row["server"]: row for row in found["rows"]}
     assert set(rows) == {"ltr fp32", "ltr bf16", "sentence-transformers + FastAPI + lock"}
     assert all(row["failed"] == 0 for row in rows.values())
     assert rows["sentence-transformers + FastAPI + lock"]["moved"] < 1e-4
     assert found["five_times_as_much"]["lost"] == 0
     assert found["five_times_as_much"]["other statuses"] == 0
-    assert found["exchange_and_end"] == {
-        "requests": 12,
-        "failed in the exchange": 0,
-        "failed in the end": 0,
-        "exit status": 0,
-    }
+    changed = found["exchange_and_end"]
+    assert changed.pop("requests") >= serve.CLIENTS + 4  # how long an exchange takes is the machine's
+    assert changed == {"failed in the exchange": 0, "failed in the end": 0, "exit status": 0}
     assert "| server " in printed
 
 

@@ -36,6 +36,11 @@ def ltr_hurried(model: str, port: int) -> None:
     ltr(model, port, "bf16", "--max-wait", "5")
 
 
+def ltr_graceful(model: str, port: int) -> None:
+    """Takes new requests for five seconds after it was asked to end, as behind a balancer."""
+    ltr(model, port, "bf16", "--grace", "5")
+
+
 def sentence_transformers(model: str, port: int) -> None:
     """What most people write: FastAPI, a lock, and ``CrossEncoder.predict``."""
     import threading
@@ -94,6 +99,7 @@ WAYS: dict[str, Way] = {
     "ltr bf16": ltr_bf16,
     "ltr bf16, first come": ltr_first_come,
     "ltr bf16, at most 5 s": ltr_hurried,
+    "ltr bf16, 5 s of grace": ltr_graceful,
     "sentence-transformers + FastAPI + lock": sentence_transformers,
     "Infinity": infinity,
 }
