@@ -38,18 +38,18 @@ FAMILIES = {
         "NeuralNDCG": "relaxed",
     },
     "preferences": {
-        "BradleyTerry": "preferences.names",
-        "DPO": "preferences.names",
-        "cDPO": "preferences.names",
-        "IPO": "preferences.names",
-        "SimPO": "preferences.names",
-        "SLiC": "preferences.names",
-        "RankBoost": "preferences.names",
-        "fDPO": "preferences.names",
-        "RobustDPO": "preferences.pairs",
-        "EXO": "preferences.pairs",
-        "KTO": "preferences.completions",
-        "ORPO": "preferences.completions",
+        "BradleyTerry": "preferences.bradley_terry",
+        "DPO": "preferences.dpo",
+        "cDPO": "preferences.dpo",
+        "IPO": "preferences.ipo",
+        "SimPO": "preferences.simpo",
+        "SLiC": "preferences.slic",
+        "RankBoost": "preferences.rank_boost",
+        "fDPO": "preferences.dpo",
+        "RobustDPO": "preferences.dpo",
+        "EXO": "preferences.exo",
+        "KTO": "preferences.kto",
+        "ORPO": "preferences.orpo",
     },
 }
 
@@ -85,9 +85,15 @@ if TYPE_CHECKING:
     from ltr.losses.pair_weights import DeltaNDCG, GradeDifference, PairWeights, Uniform
     from ltr.losses.pairwise import MarginMSE, PairwiseHinge, RankNet
     from ltr.losses.pointwise import BCE, MSE, Huber
-    from ltr.losses.preferences.completions import KTO, ORPO
-    from ltr.losses.preferences.names import DPO, IPO, BradleyTerry, RankBoost, SimPO, SLiC, cDPO, fDPO
-    from ltr.losses.preferences.pairs import EXO, RobustDPO
+    from ltr.losses.preferences.bradley_terry import BradleyTerry
+    from ltr.losses.preferences.dpo import DPO, RobustDPO, cDPO, fDPO
+    from ltr.losses.preferences.exo import EXO
+    from ltr.losses.preferences.ipo import IPO
+    from ltr.losses.preferences.kto import KTO
+    from ltr.losses.preferences.orpo import ORPO
+    from ltr.losses.preferences.rank_boost import RankBoost
+    from ltr.losses.preferences.simpo import SimPO
+    from ltr.losses.preferences.slic import SLiC
     from ltr.losses.rank_distillation import ADRMSE
     from ltr.losses.relaxed import ApproxMRR, ApproxNDCG, NeuralNDCG
     from ltr.losses.running import RunningCenter, dead_share, transform_of

@@ -170,6 +170,22 @@ def test_losses_that_are_no_matching_losses():
     equal(ORPO(0.3, reduction="none")(logs, labels), orpo)
 
 
+def test_kto_weighs_a_completion_most_at_its_reference_point():
+    # scores are beta log-ratios, so that the paper's z0, a divergence, is z / beta
+    beta, z0 = 0.5, 0.8
+    ratios = torch.linspace(-8, 8, 33, dtype=torch.float64)
+    scores = (beta * ratios)[:, None].requires_grad_()
+    loss = KTO(2.0, 3.0, reference=beta * z0, reduction="sum")
+    for label, weight, sign in ((1.0, 2.0, 1), (0.0, 3.0, -1)):
+        value = weight * torch.sigmoid(sign * beta * (ratios - z0))
+        cost = loss(scores, torch.full_like(scores, label))
+        torch.testing.assert_close(cost, (weight - value).sum(), rtol=1e-12, atol=0)
+        (gradient,) = torch.autograd.grad(cost, scores)
+        rise = torch.sigmoid(beta * (ratios - z0)) * torch.sigmoid(-beta * (ratios - z0))
+        torch.testing.assert_close(gradient[:, 0], -sign * weight * rise, rtol=1e-12, atol=1e-15)
+        assert gradient[:, 0].abs().argmax() == (ratios - z0).abs().argmin()
+
+
 def test_robust_dpo_is_unbounded_below_and_conservative_dpo_is_not():
     far = {"difference": torch.tensor([1000.0], dtype=torch.float64), "level": torch.zeros(1, dtype=torch.float64)}
     assert of_pairs(RobustDPO(0.1), **far).item() == pytest.approx(-125, rel=1e-12)
@@ -205,6 +221,20 @@ def test_a_tie_has_zero_gradient_only_at_equality(loss):
     assert (gradient[:, 0].sign() == D.sign()).all()
     # which of the two comes first is nothing
     torch.testing.assert_close(loss(scores.flip(1), labels), cost)
+
+
+@pytest.mark.parametrize("loss", TIED, ids=repr)
+def test_a_tie_pulls_both_scores_together_alike(loss):
+    loss.reduction = "none"
+    scores = torch.stack([LEVEL + D.clamp(-6, 6), LEVEL], 1).requires_grad_()
+    labels = torch.full_like(scores, 0.5)
+    (gradient,) = torch.autograd.grad(loss(scores, labels).sum(), scores)
+    assert (gradient.diff() != 0).sum() == (scores.diff() != 0).sum()
+    torch.testing.assert_close(gradient[:, 0], -gradient[:, 1], rtol=1e-12, atol=1e-12)
+    # whichever is ahead, and by how much, not which stands first
+    mirrored = scores.detach().flip(1).requires_grad_()
+    (swapped,) = torch.autograd.grad(loss(mirrored, labels).sum(), mirrored)
+    torch.testing.assert_close(swapped.flip(1), gradient, rtol=1e-9, atol=1e-12)
 
 
 def test_a_tie_costs_the_divergence_from_zero():

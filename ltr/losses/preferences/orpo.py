@@ -1,14 +1,12 @@
-"""Losses that see completions one by one, not only their differences: KTO and ORPO."""
+"""Odds-ratio preference optimisation, without a reference model."""
 
 from __future__ import annotations
 
 import math
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from ltr.errors import ConfigError
 from ltr.losses.base import Laws, Loss, has_positive, positive, real
 from ltr.losses.engines.pairs import pair_sums
 from ltr.losses.engines.problem import PairProblem
@@ -17,46 +15,6 @@ from ltr.losses.pairwise import RankNet
 
 #: mean log-probabilities above this have the log-odds of the tangent there: probabilities of 1 have infinite ones
 NEAR_CERTAIN = -1e-3
-
-
-class KTO(Loss):
-    """Good and bad completions by themselves, without pairs: a value that saturates on both sides of a reference point.
-
-    ``λ_D (1 − σ(s − z))`` for completions with a positive label, ``λ_U (1 − σ(z − s))`` for others, with the scores
-    ``s = β (log π − log π_ref)``. Not convex: its weight is largest at the reference point and vanishes on both sides.
-
-    Args:
-        desirable: λ_D, above 0.
-        undesirable: λ_U, above 0.
-        reference: z, what the paper takes from the policy's divergence from the reference in the batch; here a number,
-            so that costs do not depend on who shares a batch.
-
-    Raises:
-        ConfigError: weights that are not above 0, or a reference that is no finite number.
-
-    Source: K. Ethayarajh et al., KTO: Model Alignment as Prospect Theoretic Optimization, ICML 2024, equation 8.
-
-    >>> KTO()(torch.tensor([[0.0, 0.0]]), torch.tensor([[1.0, 0.0]]))  # 1 − σ(0), both
-    tensor(0.5000)
-    """
-
-    pointwise: ClassVar[bool] = True
-    laws = Laws(why={"divergence": "labels are good or bad, not scores", "shift": "the reference is a score"})
-
-    def __init__(
-        self, desirable: float = 1.0, undesirable: float = 1.0, reference: float = 0.0, reduction: str = "mean"
-    ):
-        super().__init__(reduction)
-        self.desirable = positive("KTO", "desirable", desirable)
-        self.undesirable = positive("KTO", "undesirable", undesirable)
-        if isinstance(reference, bool) or not math.isfinite(reference):
-            raise ConfigError(f"KTO: reference must be a finite number, got {reference!r}")
-        self.reference = float(reference)
-
-    def costs(self, scores: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
-        above = scores - self.reference
-        good, bad = self.desirable * torch.sigmoid(-above), self.undesirable * torch.sigmoid(above)
-        return torch.where(labels > 0, good, bad)
 
 
 class ORPO(Loss):
