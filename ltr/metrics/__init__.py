@@ -8,17 +8,11 @@ from ltr.metrics.measures.focus import focus_measures
 from ltr.metrics.measures.label_measures import LabelMeasure
 from ltr.metrics.measures.labels import LabelEvaluation, evaluate_labels
 from ltr.metrics.measures.measure import Measure, measures
-from ltr.metrics.statistics.paired import Comparison, Contrast, compare
-from ltr.metrics.statistics.seeds import (
-    PerQuery,
-    Pooled,
-    SeedContrast,
-    Summary,
-    contrasts,
-    corrected,
-    sample,
-    summarise,
-)
+from ltr.metrics.statistics.contrasts import Contrast, contrasts, corrected
+from ltr.metrics.statistics.paired import Comparison, compare
+from ltr.metrics.statistics.pooled_samples import Pooled, sample
+from ltr.metrics.statistics.samples import PerQuery
+from ltr.metrics.statistics.seeds import Summary, summarise
 
 __all__ = [
     "Comparison",
@@ -30,7 +24,6 @@ __all__ = [
     "Measure",
     "PerQuery",
     "Pooled",
-    "SeedContrast",
     "Summary",
     "best_weight",
     "best_weights",

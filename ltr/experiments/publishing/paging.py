@@ -11,8 +11,9 @@ from ltr.experiments.publishing.results import BenchmarkResults, DataResults, Sy
 from ltr.experiments.spec.building import build
 from ltr.expressions import value_of
 from ltr.metrics.measures.measure import parse
+from ltr.report.page.forests import forests_of
 from ltr.report.page.links import link_pictures
-from ltr.report.page.page import Curves, Forest, ForestRow, Page, Queries, Section, TradeOff, TradePoint
+from ltr.report.page.page import Curves, Forest, Page, Queries, Section, TradeOff, TradePoint
 from ltr.report.page.queries import notable, rankings
 from ltr.report.tables.benchmarks import contrasts_over_seeds, systems_table
 
@@ -62,19 +63,10 @@ def _section(results: BenchmarkResults, one: DataResults) -> Section:
 
 
 def _forests(results: BenchmarkResults, one: DataResults) -> list[Forest]:
-    forests = []
-    for text in results.spec.measures:
-        measure = parse(text)
-        own = [c for c in results.contrasts if c.data == one.name and c.measure == measure]
-        for baseline in dict.fromkeys(c.baseline for c in own):
-            test = results.spec.tests[0]
-            rows = [
-                ForestRow(c.system, c.difference, c.low, c.high, c.adjusted.get(test))
-                for c in own
-                if c.baseline == baseline
-            ]
-            forests.append(Forest(str(measure), baseline, rows, smaller_is_better=not measure.larger_is_better))
-    return forests
+    """By the spec's first test, measure by measure in the spec's order."""
+    order = {parse(text): i for i, text in enumerate(results.spec.measures)}
+    own = sorted((c for c in results.contrasts if c.data == one.name), key=lambda c: order[c.measure])
+    return forests_of(own, lambda c: c.adjusted.get(results.spec.tests[0]))
 
 
 def _tradeoffs(results: BenchmarkResults, one: DataResults) -> list[TradeOff]:

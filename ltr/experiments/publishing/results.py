@@ -17,18 +17,10 @@ from ltr.metrics import evaluate
 from ltr.metrics.measures.labels import conventions as conventions_of_labels
 from ltr.metrics.measures.measure import AnyMeasure, Measure, measures
 from ltr.metrics.measures.yardsticks import yardsticks
-from ltr.metrics.statistics.pooled_samples import draw_together
-from ltr.metrics.statistics.seeds import (
-    PerQuery,
-    Pooled,
-    Sample,
-    SeedContrast,
-    Summary,
-    contrast,
-    corrected,
-    sample,
-    summarise,
-)
+from ltr.metrics.statistics.contrasts import Contrast, contrast, corrected
+from ltr.metrics.statistics.pooled_samples import Pooled, Sample, draw_together, sample
+from ltr.metrics.statistics.samples import PerQuery
+from ltr.metrics.statistics.seeds import Summary, summarise
 from ltr.report.tables.table import Cell
 
 #: name of the candidates as they came, where there is a first stage
@@ -114,7 +106,7 @@ class BenchmarkResults:
 
     spec: Spec
     data: list[DataResults]
-    contrasts: list[SeedContrast]
+    contrasts: list[Contrast]
     missing: list[str]
     failures: list[tuple[str, str]]
     notes: list[str] = field(default_factory=list)
@@ -263,7 +255,7 @@ def _yardsticks(one: DataResults, chosen: Sequence[AnyMeasure]) -> list[Summary]
     ]
 
 
-def _contrasts(spec: Spec, one: DataResults, chosen: Sequence[AnyMeasure]) -> list[SeedContrast]:
+def _contrasts(spec: Spec, one: DataResults, chosen: Sequence[AnyMeasure]) -> list[Contrast]:
     contrasts = []
     # a system that lacks a seed is compared on those that both have; all others with what was measured already
     known = {(s.name, tuple(s.seeds)): one.samples[s.name] for s in one.systems}

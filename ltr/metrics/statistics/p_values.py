@@ -87,8 +87,10 @@ def spread(differences: np.ndarray) -> float:
     """
     if len(differences) < 2:
         return float("nan")
-    sd = float(differences.std(ddof=1))
-    return sd if sd > ROUNDING * abs(float(differences.mean())) else 0.0
+    exponent = int(np.frexp(np.abs(differences).max())[1])
+    d = np.ldexp(differences, -exponent)  # exact, and squares of 1e-160 are 0
+    sd = float(d.std(ddof=1))
+    return float(np.ldexp(sd, exponent)) if sd > ROUNDING * abs(float(d.mean())) else 0.0
 
 
 def fisher(differences: np.ndarray, permutations: int = PERMUTATIONS, seed: int = 0) -> float:

@@ -1,52 +1,21 @@
-"""Paired comparison of runs: tests, corrected for their number, intervals, and who wins how often."""
+"""Paired comparison of runs on the same queries: all against one, with the intervals of their means.
+
+A run is a system of one seed: contrasts and their correction are those of ``contrasts``, which benchmarks share. What is
+done here is to let the bootstrap draw once for all runs and measures.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import get_args
+from dataclasses import dataclass
 
-from ltr.errors import ConfigError, DataError
-from ltr.io.names import suggestion
+from ltr.errors import DataError
 from ltr.metrics.engine import Evaluation
+from ltr.metrics.measures.measure import parse
 from ltr.metrics.statistics.bootstrap import bootstraps
-from ltr.metrics.statistics.p_values import PERMUTATIONS, PermutationTest, Test, holm, p_values, spread, to_unit_scale
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """One run against the baseline on one measure.
-
-    Attributes:
-        run: name of the run.
-        baseline: name of the run it is compared with.
-        measure: text of the measure.
-        difference: mean of (run - baseline) over the queries.
-        low: lower end of the bootstrap interval of the difference.
-        high: its upper end.
-        effect: difference / standard deviation of the differences (Cohen's d of paired samples); 0 where nothing differs,
-            NaN where the differences have no spread or there is one query.
-        wins: queries on which the run is better.
-        ties: queries on which both are equal.
-        losses: queries on which the baseline is better.
-        p: test -> two-sided p-value; NaN where the test is undefined.
-        adjusted: test -> p-value after Holm's correction over all contrasts of the comparison.
-        counted: randomisation test -> how its p was counted.
-    """
-
-    run: str
-    baseline: str
-    measure: str
-    difference: float
-    low: float
-    high: float
-    effect: float
-    wins: int
-    ties: int
-    losses: int
-    p: dict[str, float]
-    adjusted: dict[str, float]
-    counted: dict[str, PermutationTest] = field(default_factory=dict)
+from ltr.metrics.statistics.contrasts import Contrast, check_baseline, check_tests, contrast_of, corrected
+from ltr.metrics.statistics.p_values import PERMUTATIONS, Test
+from ltr.metrics.statistics.samples import DRAWS, paired_queries
 
 
 @dataclass(frozen=True)
@@ -69,7 +38,7 @@ class Comparison:
 
     def contrast(self, run: str, measure: str) -> Contrast | None:
         """The contrast of a run on a measure; None for the baseline itself."""
-        return next((c for c in self.contrasts if (c.run, c.measure) == (run, measure)), None)
+        return next((c for c in self.contrasts if (c.system, str(c.measure)) == (run, measure)), None)
 
 
 def compare(
@@ -79,7 +48,7 @@ def compare(
     *,
     level: float = 0.95,
     permutations: int = PERMUTATIONS,
-    resamples: int = 10_000,
+    resamples: int = DRAWS,
     seed: int = 0,
 ) -> Comparison:
     """Compare runs, measured on the same queries, with one of them.
@@ -100,24 +69,19 @@ def compare(
     names = [e.run for e in evaluations]
     _comparable(evaluations, names)
     baseline = names[0] if baseline is None else baseline
-    if baseline not in names:
-        raise ConfigError(f"compare: no run {baseline!r} to be the baseline; {suggestion(baseline, names)}")
-    for test in tests:
-        if test not in get_args(Test):
-            raise ConfigError(f"compare: no test {test!r}; {suggestion(test, get_args(Test))}")
+    check_baseline("compare", "run", baseline, names)
+    check_tests("compare", tests)
     base = evaluations[names.index(baseline)]
-    pairs = [(e, m) for e in evaluations if e is not base for m in e.values]
-    differences = [e.values[m] - base.values[m] for e, m in pairs]
-    tested = [p_values(tests, d, permutations, seed) for d in differences]
-    adjusted = {t: holm([p[t] for p, _ in tested]) for t in tests}
-    means = {(e.run, m): v for e in evaluations for m, v in e.values.items()}
-    intervals = bootstraps([*means.values(), *differences], level, resamples, seed)
-    contrasts = []
-    for i, (e, m) in enumerate(pairs):
-        corrected: dict[str, float] = {t: float(adjusted[t][i]) for t in tests}
-        contrasts.append(_contrast(e, base, m, intervals[len(means) + i], *tested[i], corrected))
-    of_means = dict(zip(means, intervals, strict=False))
-    return Comparison(baseline, tuple(tests), tuple(contrasts), of_means, level)
+    means = {(e.run, m): values for e in evaluations for m, values in e.values.items()}
+    differences = {(e.run, m): e.values[m] - base.values[m] for e in evaluations if e is not base for m in e.values}
+    intervals = bootstraps([*means.values(), *differences.values()], level, resamples, seed)
+    of_means, of_differences = intervals[: len(means)], intervals[len(means) :]
+    contrasts = [
+        contrast_of("", run, baseline, parse(m), paired_queries(d, interval, tests, permutations, seed), len(d))
+        for ((run, m), d), interval in zip(differences.items(), of_differences, strict=True)
+    ]
+    of_runs = dict(zip(means, of_means, strict=True))
+    return Comparison(baseline, tuple(tests), tuple(corrected(contrasts)), of_runs, level)
 
 
 def _comparable(evaluations: Sequence[Evaluation], names: list[str]) -> None:
@@ -129,32 +93,3 @@ def _comparable(evaluations: Sequence[Evaluation], names: list[str]) -> None:
     for other in evaluations[1:]:
         if other.query_ids != first.query_ids or list(other.values) != list(first.values):
             raise DataError(f"compare: {first.run} and {other.run} were measured on different queries or measures")
-
-
-def _contrast(
-    run: Evaluation,
-    base: Evaluation,
-    measure: str,
-    interval: tuple[float, float],
-    p: dict[str, float],
-    counts: dict[str, PermutationTest],
-    adjusted: dict[str, float],
-) -> Contrast:
-    d = run.values[measure] - base.values[measure]
-    wins, losses = int((d > 1e-9).sum()), int((d < -1e-9).sum())
-    scaled = to_unit_scale(d)
-    return Contrast(
-        run.run, base.run, measure, float(d.mean()), *interval, effect_size(float(scaled.mean()), spread(scaled)),
-        wins, len(d) - wins - losses, losses, p, adjusted, counts,
-    )  # fmt: skip
-
-
-def effect_size(difference: float, sd: float) -> float:
-    """Cohen's d of paired samples; 0 where nothing differs, NaN where differences are without spread.
-
-    >>> effect_size(0.5, 0.25), effect_size(0.5, 0.0), effect_size(0.0, 0.0)
-    (2.0, nan, 0.0)
-    """
-    if sd > 0:
-        return difference / sd
-    return 0.0 if difference == 0 and sd == 0 else float("nan")

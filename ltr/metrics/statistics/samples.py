@@ -17,6 +17,8 @@ from ltr.metrics.statistics.p_values import PERMUTATIONS, PermutationTest, Test,
 
 #: draws of the bootstrap for values per query
 DRAWS = 10_000
+#: differences up to this count as ties
+EQUAL = 1e-9
 
 
 @dataclass(frozen=True)
@@ -111,11 +113,27 @@ class PerQuery:
     ) -> Paired:
         """The differences of each query's mean over seeds."""
         d = self.values.mean(axis=0) - baseline.values.mean(axis=0)
-        low, high = bootstrap(d, level, resamples or DRAWS, seed)
-        larger, smaller = int((d > 1e-9).sum()), int((d < -1e-9).sum())
-        p, counts = p_values(tests, d, permutations or PERMUTATIONS, seed)
-        error = spread(d) / float(np.sqrt(len(d)))
-        return Paired(float(d.mean()), low, high, error, (larger, len(d) - larger - smaller, smaller), p, counts)
+        interval = bootstrap(d, level, resamples or DRAWS, seed)
+        return paired_queries(d, interval, tests, permutations or PERMUTATIONS, seed)
+
+
+def paired_queries(
+    differences: np.ndarray, interval: tuple[float, float], tests: Sequence[Test], permutations: int, seed: int
+) -> Paired:
+    """What the differences of two systems on the same queries say.
+
+    Args:
+        differences: [queries].
+        interval: of their mean, from ``bootstrap``.
+        tests: the tests to do.
+        permutations: random sign flips of Fisher's test.
+        seed: of them.
+    """
+    d = differences
+    larger, smaller = int((d > EQUAL).sum()), int((d < -EQUAL).sum())
+    p, counts = p_values(tests, d, permutations, seed)
+    error = spread(d) / float(np.sqrt(len(d)))
+    return Paired(float(d.mean()), *interval, error, (larger, len(d) - larger - smaller, smaller), p, counts)
 
 
 def predictions_of(system: str, predictions: np.ndarray, truth: LabelledLists) -> np.ndarray:

@@ -9,10 +9,12 @@ import numpy as np
 from ltr.io.runs import Run
 from ltr.io.trec import Qrels
 from ltr.metrics.engine import Evaluation
-from ltr.metrics.statistics.paired import Comparison, Contrast
-from ltr.report.page.page import Forest, ForestRow, Queries, Section
+from ltr.metrics.statistics.contrasts import Contrast
+from ltr.metrics.statistics.paired import Comparison
+from ltr.report.page.forests import forests_of
+from ltr.report.page.page import Forest, Queries, Section
 from ltr.report.page.queries import clipped, extremes, notable, rankings
-from ltr.report.tables.evaluations import ALPHA, contrasts_table, means_table
+from ltr.report.tables.evaluations import contrasts_table, means_table
 from ltr.report.tables.table import Table
 
 #: letters of a query in a table of differences
@@ -55,20 +57,7 @@ def runs_section(
 
 def forests(comparison: Comparison) -> list[Forest]:
     """One forest plot per measure; where several tests were done a difference is marked when all agree."""
-    return [
-        Forest(
-            measure,
-            comparison.baseline,
-            [
-                ForestRow(c.run, c.difference, c.low, c.high, _weakest(c))
-                for c in comparison.contrasts
-                if c.measure == measure
-            ],
-            alpha=ALPHA,
-            level=comparison.level,
-        )
-        for measure in dict.fromkeys(c.measure for c in comparison.contrasts)
-    ]
+    return forests_of(comparison.contrasts, _weakest, comparison.level)
 
 
 def _weakest(contrast: Contrast) -> float | None:

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ltr.metrics.measures.measure import AnyMeasure, Measure
-from ltr.metrics.statistics.seeds import SeedContrast, Summary
-from ltr.report.tables.evaluations import ALPHA, TESTS, best_of, p_cells, p_notes
+from ltr.metrics.statistics.contrasts import Contrast
+from ltr.metrics.statistics.seeds import Summary
+from ltr.report.tables.contrasts import contrast_cells, contrast_columns, marks, p_notes, significance
+from ltr.report.tables.evaluations import best_of
 from ltr.report.tables.table import Cell, Table
 
 #: (name of the data set, name of the system)
@@ -17,7 +19,7 @@ Place = tuple[str, str]
 
 def systems_table(
     summaries: Sequence[Summary],
-    contrasts: Sequence[SeedContrast] = (),
+    contrasts: Sequence[Contrast] = (),
     costs: Mapping[Place, Mapping[str, float | Cell]] | None = None,
     title: str = "",
     header: str = "",
@@ -51,7 +53,7 @@ def systems_table(
     return Table(columns, rows, title, header, _notes(summaries, contrasts))
 
 
-def contrasts_over_seeds(contrasts: Sequence[SeedContrast], title: str = "") -> Table:
+def contrasts_over_seeds(contrasts: Sequence[Contrast], title: str = "") -> Table:
     """One row per contrast: difference with interval, effect, wins, the smallest detectable difference, p-values.
 
     Args:
@@ -60,19 +62,20 @@ def contrasts_over_seeds(contrasts: Sequence[SeedContrast], title: str = "") -> 
     """
     tests = list(dict.fromkeys(t for c in contrasts for t in c.p))
     several = len({c.data for c in contrasts}) > 1
-    rows = []
-    for c in contrasts:
-        p = [cell for t in tests for cell in p_cells(c, t)]
-        difference = Cell(c.difference, c.low, c.high, marks(c))
-        where = [c.data] if several else []
-        effect = Cell(c.effect, digits=2)
-        rows.append([*where, c.system, str(c.measure), difference, effect, c.wins, c.ties, c.losses, c.detectable, *p])
-    columns = [*(["data"] if several else []), "system", "measure", "difference", "effect d", "wins", "ties", "losses"]
-    columns += ["detectable", *(name for t in tests for name in (f"p {t}", f"p {t} (Holm)"))]
+    rows = [
+        [
+            *([c.data] if several else []),
+            c.system,
+            str(c.measure),
+            *contrast_cells(c, tests, detectable=True, marked=True),
+        ]
+        for c in contrasts
+    ]
+    columns = [*(["data"] if several else []), "system", "measure", *contrast_columns(tests, detectable=True)]
     notes = [
         "difference [low, high]: of the means over seeds, bootstrap interval over queries",
         "detectable: smallest true difference that a test on these queries finds with 80 % power at 5 % (two-sided)",
-        *_significance(contrasts),
+        *significance(contrasts),
         *_directions({str(c.measure): c.measure for c in contrasts}.values()),
     ]
     notes += p_notes(contrasts)
@@ -95,13 +98,6 @@ def summaries_table(summaries: Sequence[Summary], title: str = "") -> Table:
     return Table([*columns, "seed high", "seeds", "queries"], rows, title, notes=_notes(summaries, ()))
 
 
-def marks(contrast: SeedContrast | None) -> str:
-    """Signs of the tests by which a contrast is significant after correction."""
-    if contrast is None:
-        return ""
-    return "".join(TESTS[test][0] for test, p in contrast.adjusted.items() if p < ALPHA)
-
-
 def _cell(s: Summary | None, best: bool, signs: str) -> Cell:
     if s is None:
         return Cell(None)
@@ -109,7 +105,7 @@ def _cell(s: Summary | None, best: bool, signs: str) -> Cell:
     return Cell(s.mean, s.low, s.high, signs, best, spread=spread)
 
 
-def _notes(summaries: Sequence[Summary], contrasts: Sequence[SeedContrast]) -> list[str]:
+def _notes(summaries: Sequence[Summary], contrasts: Sequence[Contrast]) -> list[str]:
     notes = []
     for level in dict.fromkeys(s.level for s in summaries):
         pooled = any(not s.measure.per_query for s in summaries)
@@ -121,18 +117,7 @@ def _notes(summaries: Sequence[Summary], contrasts: Sequence[SeedContrast]) -> l
     if seeds:
         counts = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
         notes.append(f"±: standard deviation over {counts} seeds of the mean over queries")
-    return [*notes, *_significance(contrasts), *_directions({str(s.measure): s.measure for s in summaries}.values())]
-
-
-def _significance(contrasts: Sequence[SeedContrast]) -> list[str]:
-    tests = list(dict.fromkeys(t for c in contrasts for t in c.adjusted))
-    if not tests:
-        return []
-    baselines = ", ".join(dict.fromkeys(c.baseline for c in contrasts))
-    names = ", ".join(f"{TESTS[t][0]} {TESTS[t][1]}" for t in tests)
-    n = len(contrasts)
-    corrected = f"Holm-corrected over {n} comparisons" if n > 1 else "one comparison"
-    return [f"{names}: differs from {baselines}, p < {ALPHA:g}, {corrected}"]
+    return [*notes, *significance(contrasts), *_directions({str(s.measure): s.measure for s in summaries}.values())]
 
 
 def _directions(measures: Iterable[AnyMeasure]) -> list[str]:

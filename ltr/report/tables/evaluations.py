@@ -1,4 +1,8 @@
-"""Tables of measured runs: means with intervals and marks, and the paired comparisons in full."""
+"""Tables of measured runs: means with intervals and marks, and the paired comparisons in full.
+
+Beside them stand the tables of ``benchmarks``, whose systems have data sets, seeds and costs. What both say of contrasts,
+marks and p-values is written once, in ``contrasts``; headings and cells of means differ, and so are made apart.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +12,9 @@ from collections.abc import Sequence
 from ltr.metrics.engine import Evaluation
 from ltr.metrics.measures.labels import LabelEvaluation
 from ltr.metrics.measures.measure import AnyMeasure, parse
-from ltr.metrics.statistics.p_values import PermutationTest
-from ltr.metrics.statistics.paired import Comparison, Contrast
-from ltr.metrics.statistics.permutation import ORDERS
-from ltr.metrics.statistics.seeds import SeedContrast
+from ltr.metrics.statistics.paired import Comparison
+from ltr.report.tables.contrasts import contrast_cells, contrast_columns, marks, p_notes, significance
 from ltr.report.tables.table import Cell, Table
-
-#: test -> (its mark, its name in notes)
-TESTS = {"student": ("†", "Student's paired t-test"), "fisher": ("‡", "Fisher's randomisation test")}
-#: the marked chance of error
-ALPHA = 0.05
 
 
 def means_table(
@@ -43,7 +40,8 @@ def means_table(
         cells: list[Cell | str] = [e.run]
         for m in measures:
             low, high = comparison.intervals[e.run, m] if comparison and intervals else (None, None)
-            cells.append(Cell(row[m], low, high, _marks(comparison, e.run, m), len(means) > 1 and row[m] == best[m]))
+            signs = marks(comparison.contrast(e.run, m)) if comparison else ""
+            cells.append(Cell(row[m], low, high, signs, len(means) > 1 and row[m] == best[m]))
         rows.append(cells)
     return Table(["run", *measures], rows, title, conventions(evaluations), _notes(comparison, intervals))
 
@@ -69,22 +67,25 @@ def conventions(evaluations: Sequence[Evaluation]) -> str:
 
 def contrasts_table(comparison: Comparison, title: str = "") -> Table:
     """One row per run and measure: difference to the baseline with interval, effect, wins, p-values."""
-    rows = [[c.run, c.measure, *_contrast_cells(comparison, c)] for c in comparison.contrasts]
-    columns = ["run", "measure", *_contrast_columns(comparison)]
+    rows = [[c.system, str(c.measure), *contrast_cells(c, comparison.tests)] for c in comparison.contrasts]
+    columns = ["run", "measure", *contrast_columns(comparison.tests)]
     notes = [*interval_notes(comparison), *p_notes(comparison.contrasts)]
     return Table(columns, rows, title or f"Against {comparison.baseline}", notes=notes)
 
 
 def long_table(evaluations: Sequence[Evaluation], comparison: Comparison, *, intervals: bool = True) -> Table:
     """Means and contrasts in one table for programs: one row per run and measure; the baseline's contrasts are empty."""
-    columns = ["run", "measure", "mean", *_contrast_columns(comparison)]
+    figures = contrast_columns(comparison.tests) if comparison.contrasts else []
     rows = []
     for e in evaluations:
         for m, mean in e.means.items():
             low, high = comparison.intervals[e.run, m] if intervals else (None, None)
-            rows.append([e.run, m, Cell(mean, low, high), *_contrast_cells(comparison, comparison.contrast(e.run, m))])
+            contrast = comparison.contrast(e.run, m)
+            cells = contrast_cells(contrast, comparison.tests) if contrast else [None] * len(figures)
+            rows.append([e.run, m, Cell(mean, low, high), *cells])
     notes = _notes(comparison, intervals, marked=False)
     notes += [*p_notes(comparison.contrasts), f"baseline: {comparison.baseline}"]
+    columns = ["run", "measure", "mean", *figures]
     return Table(columns, rows, header=conventions(evaluations), notes=notes)
 
 
@@ -117,84 +118,11 @@ def per_query_table(evaluations: Sequence[Evaluation]) -> Table:
     return Table(["query_id", "run", *measures], rows)
 
 
-def _contrast_columns(comparison: Comparison) -> list[str]:
-    tests = [column for t in comparison.tests for column in (f"p {t}", f"p {t} (Holm)")]
-    return ["difference", "effect d", "wins", "ties", "losses", *tests] if comparison.contrasts else []
-
-
-def _contrast_cells(comparison: Comparison, c: Contrast | None) -> list[Cell | int | float | None]:
-    if c is None:
-        return [None] * len(_contrast_columns(comparison))
-    p = [cell for t in comparison.tests for cell in p_cells(c, t)]
-    return [Cell(c.difference, c.low, c.high), Cell(c.effect, digits=2), c.wins, c.ties, c.losses, *p]
-
-
-def p_cells(contrast: Contrast | SeedContrast, test: str) -> list[Cell | float | None]:
-    """The p-value of a test and its corrected value, None where there are none; at the least that could be counted with ≤."""
-    bound = test in contrast.counted and contrast.counted[test].bound
-    values = (contrast.p.get(test), contrast.adjusted.get(test))
-    return [Cell(p, bound=True) if p is not None and bound and p < 1 else p for p in values]
-
-
-def p_notes(contrasts: Sequence[Contrast | SeedContrast]) -> list[str]:
-    """What p-values mean: the null hypothesis, how they were counted, the smallest that could come out, what nan is."""
-    notes = []
-    if counts := [(parse(c.measure), c.counted["fisher"]) for c in contrasts if "fisher" in c.counted]:
-        notes += [_hypothesis([measure for measure, _ in counts]), *_counted(counts)]
-    if any(math.isnan(p) for c in contrasts for p in c.p.values()):
-        notes.append("nan: undefined, such as Student's test of one query or of equal differences; never significant")
-    return notes
-
-
-def _hypothesis(measures: Sequence[AnyMeasure]) -> str:
-    pooled = list(dict.fromkeys(m for m in measures if not m.per_query))
-    ranks = [str(m) for m in pooled if m.name.partition("_")[0] in ORDERS]
-    values = [str(m) for m in pooled if str(m) not in ranks]
-    exchanged = [f"predictions ({', '.join(values)})"] if values else []
-    exchanged += [f"each seed's pooled ranks ({', '.join(ranks)})"] if ranks else []
-    where = f"; of pooled measures on each list, by {' or '.join(exchanged)}" if exchanged else ""
-    return f"p fisher: the null hypothesis is that both are exchangeable on each query{where}"
-
-
-def _counted(counts: Sequence[tuple[AnyMeasure, PermutationTest]]) -> list[str]:
-    """How many permutations the p-values were counted over, and so what the least of them can be."""
-    groups: dict[int, list[tuple[AnyMeasure, PermutationTest]]] = {}
-    for measure, count in counts:
-        if count.drawn:
-            groups.setdefault(count.most, []).append((measure, count))
-    notes = []
-    for most, members in sorted(groups.items(), reverse=True):
-        drawn = sorted({count.drawn for _, count in members})
-        numbers = "" if drawn == [most] else f"{drawn[0]:,} " if len(drawn) == 1 else f"{drawn[0]:,} to {drawn[-1]:,} "
-        numbers += f"{'of at most ' if numbers else ''}{most:,}"
-        of = f" ({', '.join(dict.fromkeys(str(m) for m, _ in members))})" if len(groups) > 1 else ""
-        least = Cell(1 / (1 + most), bound=True)
-        after = Cell(min(1.0, len(counts) / (1 + most)), bound=True)
-        corrected = f", and the least after Holm's correction {after.shown(4)}" if len(counts) > 1 else ""
-        notes.append(
-            f"p fisher{of}: (1 + as large) / (1 + drawn), {numbers} random permutations drawn; the least "
-            f"p is {least.shown(4)}{corrected}"
-        )
-    if any(not count.drawn for _, count in counts):
-        notes.append("p fisher where few queries (lists) differ: all ways were counted, p is exact")
-    return notes
-
-
-def _marks(comparison: Comparison | None, run: str, measure: str) -> str:
-    contrast = comparison.contrast(run, measure) if comparison else None
-    return "".join(TESTS[t][0] for t, p in contrast.adjusted.items() if p < ALPHA) if contrast else ""
-
-
 def _notes(comparison: Comparison | None, intervals: bool, marked: bool = True) -> list[str]:
     if not comparison:
         return []
     notes = interval_notes(comparison) if intervals else []
-    if comparison.contrasts and marked:
-        marks = ", ".join(f"{TESTS[t][0]} {TESTS[t][1]}" for t in comparison.tests)
-        n = len(comparison.contrasts)
-        corrected = f"Holm-corrected over {n} comparisons" if n > 1 else "one comparison"
-        notes.append(f"{marks}: differs from {comparison.baseline}, p < {ALPHA:g}, {corrected}")
-    return notes
+    return [*notes, *(significance(comparison.contrasts) if marked else [])]
 
 
 def interval_notes(comparison: Comparison) -> list[str]:

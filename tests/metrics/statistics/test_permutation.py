@@ -6,10 +6,10 @@ import pytest
 from ltr.io.labelled import LabelledLists
 from ltr.metrics.measures.focus import top_share
 from ltr.metrics.measures.label_measures import LabelMeasure
+from ltr.metrics.statistics.contrasts import contrast
 from ltr.metrics.statistics.permutation import Permuted, exchanges, mean_ranks
 from ltr.metrics.statistics.pooled import Descending
 from ltr.metrics.statistics.pooled_samples import Pooled
-from ltr.metrics.statistics.seeds import contrast
 
 RNG = np.random.default_rng(5)
 SIZES = [9, 1, 0, 14, 3, 8, 6, 4, 2, 12, 1, 5, 7]

@@ -8,10 +8,11 @@ from scipy import stats
 
 from ltr.io.labelled import LabelledLists
 from ltr.metrics.measures.labels import evaluate_labels
+from ltr.metrics.statistics.contrasts import contrast
 from ltr.metrics.statistics.p_values import fisher
-from ltr.metrics.statistics.pooled_samples import draw_together
-from ltr.metrics.statistics.samples import detectable
-from ltr.metrics.statistics.seeds import PerQuery, Pooled, contrast, sample, summarise
+from ltr.metrics.statistics.pooled_samples import Pooled, draw_together, sample
+from ltr.metrics.statistics.samples import PerQuery, detectable
+from ltr.metrics.statistics.seeds import summarise
 
 RNG = np.random.default_rng(2)
 SIZES = RNG.integers(3, 9, 25)

@@ -15,9 +15,11 @@ from ltr.io.labelled import LabelledLists
 from ltr.io.trec import Run
 from ltr.metrics import evaluate
 from ltr.metrics.measures.measure import parse
+from ltr.metrics.statistics.contrasts import contrast, contrasts, corrected
 from ltr.metrics.statistics.p_values import fisher, student
-from ltr.metrics.statistics.samples import detectable
-from ltr.metrics.statistics.seeds import PerQuery, Pooled, contrast, contrasts, corrected, sample, summarise
+from ltr.metrics.statistics.pooled_samples import Pooled, sample
+from ltr.metrics.statistics.samples import PerQuery, detectable
+from ltr.metrics.statistics.seeds import summarise
 
 RNG = np.random.default_rng(2)
 QUERIES = [f"q{i}" for i in range(40)]

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from ltr.metrics.measures.measure import parse
+from ltr.metrics.statistics.contrasts import Contrast
 from ltr.metrics.statistics.p_values import PermutationTest
-from ltr.metrics.statistics.seeds import SeedContrast, Summary
+from ltr.metrics.statistics.seeds import Summary
 from ltr.report.tables.benchmarks import contrasts_over_seeds, summaries_table, systems_table
 from ltr.report.tables.table import Cell
 
@@ -22,7 +23,7 @@ def summary(system, measure, mean, data="toy", **others):
 
 
 def contrast(system, measure, difference, p, data="toy", wins=5, **others):
-    found = SeedContrast(
+    found = Contrast(
         data, system, "base", parse(measure), difference, difference - 0.1, difference + 0.1, 0.5,
         wins, None if wins is None else 3, None if wins is None else 2, 0.123, 40, p, p,
     )  # fmt: skip
