@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ltr.errors import ConfigError
 from ltr.links.base import Link
-from ltr.links.bisection import solved
+from ltr.links.numerics.inverse import solved
 from ltr.links.shaped import number
 
 

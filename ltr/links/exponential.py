@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ltr.links.autograd import area_between
 from ltr.links.growing import Growing
+from ltr.links.mirrored import Mirrored
 
 #: u + e⁻ᵘ - 1 = u² (c₀ + c₁ u + …) up to the first number, to 1e-7 of itself (Chebyshev); the c follow
 NEAR = (0.25, 0.49999996, -0.16666163, 0.04156512, -0.00767247)
@@ -134,7 +135,7 @@ class Exp(Growing):
 
 
 @dataclass(frozen=True, repr=False)
-class ReverseExp(Growing):
+class ReverseExp(Mirrored, Growing):
     """h = -e⁻ˣ: sensitive at low scores, the more the lower; ``Exp`` mirrored.
 
     ``focus(range=(a, b))`` puts the center at a and takes width = (b - a) / log 2: the slope is half at b of what it is
@@ -153,36 +154,8 @@ class ReverseExp(Growing):
     shape_range = (-math.inf, 0.0)
 
     @property
-    def _mirror(self) -> Exp:
+    def mirror(self) -> Exp:
         return Exp(tail=self.tail)
-
-    def shape(self, x: Tensor) -> Tensor:
-        return -self._mirror.shape(-x)
-
-    def shape_primitive(self, x: Tensor) -> Tensor:
-        return self._mirror.shape_primitive(-x)
-
-    def shape_slope(self, x: Tensor) -> Tensor:
-        return self._mirror.shape_slope(-x)
-
-    def shape_curvature(self, x: Tensor) -> Tensor:
-        return -self._mirror.shape_curvature(-x)
-
-    def shape_divergence(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
-        return self._mirror.shape_divergence(-x, -y, -d)
-
-    def shape_difference(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
-        return -self._mirror.shape_difference(-x, -y, -d)
-
-    def shape_divergence_and_difference(self, x: Tensor, y: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
-        divergence, difference = self._mirror.shape_divergence_and_difference(-x, -y, -d)
-        return divergence, difference.neg_()
-
-    def shape_boundary(self, x: Tensor, upper: bool) -> Tensor:
-        return self.shape_primitive(x)
-
-    def shape_inverse(self, v: Tensor) -> Tensor:
-        return -self._mirror.shape_inverse(-v)
 
     @classmethod
     def focused(cls, low: float, high: float, scale: float) -> ReverseExp:

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from ltr.errors import ConfigError
 from ltr.io.names import suggestion
-from ltr.links import quadrature
 from ltr.links.autograd import derivative
 from ltr.links.base import Link
-from ltr.links.bisection import solved
 from ltr.links.checks import FAR, check_increasing, check_range, decreases, evaluated, grid, not_negative, refuse
+from ltr.links.numerics import quadrature
+from ltr.links.numerics.inverse import solved
 
 
 @dataclass(frozen=True, repr=False)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ltr.errors import ConfigError
-from ltr.links import quadrature
 from ltr.links.autograd import mean_between
 from ltr.links.checks import FAR, TINY, check_increasing, check_range, decreases, evaluated, grid, refuse
+from ltr.links.numerics import quadrature
 
 if TYPE_CHECKING:
     from ltr.links.shaped import ShapedLink

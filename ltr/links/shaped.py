@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from ltr.errors import ConfigError
-from ltr.links import quadrature
 from ltr.links.autograd import area_between, derivative, mean_between
 from ltr.links.base import Link
-from ltr.links.bisection import solved
 from ltr.links.checks import FAR, not_negative
+from ltr.links.numerics import quadrature
+from ltr.links.numerics.inverse import solved
 from ltr.links.shape_checks import SLOWEST, check_shape
 
 

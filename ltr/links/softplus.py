@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ltr.links.mirrored import Mirrored
 from ltr.links.scalar import Sigmoid, softplus
 from ltr.links.shaped import ShapedLink
 
@@ -94,8 +95,12 @@ class Softplus(ShapedLink):
         return cls(low, (high - low) / math.log(19), scale)
 
 
+#: what ReverseSoftplus mirrors
+SOFTPLUS = Softplus()
+
+
 @dataclass(frozen=True, repr=False)
-class ReverseSoftplus(ShapedLink):
+class ReverseSoftplus(Mirrored):
     """h = -log(1 + e⁻ˣ) = log σ(x): of slope scale/width below the center, flat above it; ``Softplus`` mirrored.
 
     ``focus(range=(a, b))`` puts the center at b and takes width = (b - a) / log 19: the slope is half its limit at b and
@@ -108,35 +113,10 @@ class ReverseSoftplus(ShapedLink):
     shape_range = (-math.inf, 0.0)
     single_precision = True
     shape_peaks = (-40.0,)
-    _mirror: ClassVar[Softplus] = Softplus()
 
-    def shape(self, x: Tensor) -> Tensor:
-        return -softplus(-x)
-
-    def shape_primitive(self, x: Tensor) -> Tensor:
-        return self._mirror.shape_primitive(-x)
-
-    def shape_slope(self, x: Tensor) -> Tensor:
-        return torch.sigmoid(-x)
-
-    def shape_curvature(self, x: Tensor) -> Tensor:
-        return -self._mirror.shape_curvature(-x)
-
-    def shape_divergence(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
-        return self._mirror.shape_divergence(-x, -y, -d)
-
-    def shape_difference(self, x: Tensor, y: Tensor, d: Tensor) -> Tensor:
-        return -self._mirror.shape_difference(-x, -y, -d)
-
-    def shape_divergence_and_difference(self, x: Tensor, y: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
-        divergence, difference = self._mirror.shape_divergence_and_difference(-x, -y, -d)
-        return divergence, difference.neg_()
-
-    def shape_boundary(self, x: Tensor, upper: bool) -> Tensor:
-        return self.shape_primitive(x)
-
-    def shape_inverse(self, v: Tensor) -> Tensor:
-        return -self._mirror.shape_inverse(-v)
+    @property
+    def mirror(self) -> Softplus:
+        return SOFTPLUS
 
     @classmethod
     def focused(cls, low: float, high: float, scale: float) -> ReverseSoftplus:

@@ -5,28 +5,20 @@ import json
 
 import numpy as np
 import pytest
-import torch
 
 from ltr.cli.main import main
 from ltr.inference.reranker import Reranker
 from ltr.io.trec import read_run
-from ltr.scorers.text.cross_encoder import CrossEncoder
 from ltr.settings.texts import ModelSettings
-from tests.tiny_model import WORDS, save_tiny
+from tests.cli.drawn_home import write_home
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     """A model, and a folder whose judgements follow its own scores: what lies above the median of all is relevant."""
     home = tmp_path_factory.mktemp("calibrate")
-    torch.manual_seed(2)
-    CrossEncoder(str(save_tiny(home / "backbone", head=True))).save(home / "best", ModelSettings(60, 20))
-    draw, data = np.random.default_rng(1), home / "data"
-    data.mkdir()
-    docs = {f"d{i}": " ".join(draw.choice(WORDS, draw.integers(5, 30))) for i in range(30)}
-    (data / "docs.jsonl").write_text("".join(json.dumps({"doc_id": d, "text": t}) + "\n" for d, t in docs.items()))
-    queries = {f"q{i}": " ".join(draw.choice(WORDS, 4)) for i in range(12)}
-    (data / "queries.tsv").write_text("".join(f"{q}\t{t}\n" for q, t in queries.items()))
+    draw, docs, queries = write_home(home, 30, 12, 30)
+    data = home / "data"
     reranker = Reranker.load(home / "best", "cpu", "32")
     scores = {q: reranker.score([(text, doc) for doc in docs.values()]) for q, text in queries.items()}
     middle = np.median(np.concatenate(list(scores.values())))

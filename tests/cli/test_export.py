@@ -1,9 +1,6 @@
-import json
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
-import torch
 
 from ltr.cli.export import _lists
 from ltr.cli.main import main
@@ -11,23 +8,15 @@ from ltr.errors import ConfigError
 from ltr.inference import exporting
 from ltr.inference.reranker import Reranker
 from ltr.io.trec import read_run
-from ltr.scorers.text.cross_encoder import CrossEncoder
-from ltr.settings.texts import ModelSettings
-from tests.tiny_model import WORDS, save_tiny
+from tests.cli.drawn_home import write_home
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     """A model, and a folder of 20 queries with 15 candidates each."""
     home = tmp_path_factory.mktemp("export")
-    torch.manual_seed(2)
-    CrossEncoder(str(save_tiny(home / "backbone", head=True))).save(home / "best", ModelSettings(60, 20))
-    draw, data = np.random.default_rng(1), home / "data"
-    data.mkdir()
-    docs = {f"d{i}": " ".join(draw.choice(WORDS, draw.integers(5, 40))) for i in range(60)}
-    (data / "docs.jsonl").write_text("".join(json.dumps({"doc_id": d, "text": t}) + "\n" for d, t in docs.items()))
-    queries = {f"q{i}": " ".join(draw.choice(WORDS, 4)) for i in range(20)}
-    (data / "queries.tsv").write_text("".join(f"{q}\t{t}\n" for q, t in queries.items()))
+    draw, docs, queries = write_home(home, 60, 20, 40)
+    data = home / "data"
     (data / "qrels.trec").write_text("".join(f"{q} 0 {draw.choice(list(docs))} 1\n" for q in queries))
     lines = [
         f"{q} Q0 {d} {rank} {100 - rank} first\n"

@@ -92,6 +92,20 @@ def test_primitive_slope_and_curvature_are_one_another_s_derivatives(link):
 
 
 @every_link
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_value_and_slope_at_once_are_those_apart(link, dtype):
+    z = points(link).to(dtype)
+    value, slope = link.value_and_slope(z.clone())
+    assert value.dtype == dtype
+    exact = z.double()
+    single = {torch.float32: 3e-6, torch.float64: 1e-12}[dtype]
+    torch.testing.assert_close(value.double(), link(exact), rtol=single, atol=single)
+    torch.testing.assert_close(
+        torch.as_tensor(slope).expand_as(z).double(), link.slope(exact), rtol=single, atol=single
+    )
+
+
+@every_link
 def test_autograd_gives_the_link_s_own_derivatives(link):
     z = points(link).requires_grad_()
     for function, derivative in [(link.primitive, link), (link, link.slope), (link.slope, link.curvature)]:

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from ltr.links.quadrature import integrate
+from ltr.links.numerics.quadrature import integrate
 
 LIKE = torch.zeros(0, dtype=torch.float64)
 

@@ -1,4 +1,4 @@
-"""Inverses of increasing functions by bisection."""
+"""The inverse of an increasing function, by bisection, for links that define none."""
 
 from __future__ import annotations
 

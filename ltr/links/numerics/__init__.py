@@ -1,0 +1,1 @@
+"""What links compute that have no closed form: areas by quadrature, inverses by bisection."""
