@@ -7,15 +7,20 @@ are written out beside its name, so that nothing is left to merge but arguments 
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import yaml
 from jsonargparse import ArgumentParser
+from pytorch_lightning import Trainer
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from ltr.errors import ConfigError
 from ltr.expressions import class_of, defaults_of, expanded, is_expression, is_mapping
+from ltr.expressions.classes import BASES
 from ltr.io.lines import Lines
 from ltr.io.names import is_class_name
 
@@ -31,6 +36,8 @@ def with_own_defaults(argv: Sequence[str]) -> list[str]:
     for option, value in _pairs(argv):
         if value is None:
             rest.append(option)
+        elif option.endswith("+"):  # one more of a list, in place of nothing
+            rest.append(f"{option}={value}")
         elif option in ("--config", "-c"):
             rest.append(f"--config={standing.configuration(value)}")
         else:
@@ -99,8 +106,8 @@ class _Standing:
 
     def _class(self, place: str, value: Mapping[str, Any], anew: bool) -> dict[str, Any]:
         name, before = value["class_path"], self.names.get(place)
-        made = _made(name) if anew or before not in (None, name) else None
-        replaces = made is not None and (anew or _made(before or "") not in (None, made))
+        made = _made(name, place) if anew or before not in (None, name) else None
+        replaces = made is not None and (anew or _made(before or "", place) not in (None, made))
         self.names[place] = name
         given = value.get("init_args") or {}
         arguments = {key: self._said(_inside(place, key), one, replaces) for key, one in given.items()}
@@ -111,14 +118,19 @@ class _Standing:
 
 
 def own_defaults(made: type) -> dict[str, Any]:
-    """The defaults of a class, with those of its bases that it passes on by ``**kwargs``."""
+    """The defaults of a class, with those of its bases and of other callables that it passes on by ``**kwargs``."""
     parser = ArgumentParser()
     parser.add_class_arguments(made, "made")
     taken = parser.get_defaults().as_dict().get("made", {})
     bases = [
         defaults_of(base) for base in reversed(made.__mro__) if isinstance(base, type) and "__init__" in vars(base)
     ]
-    return {key: value for own in bases for key, value in own.items() if key in taken}
+    own = {key: value for own in bases for key, value in own.items() if key in taken}
+    # what is handed on to others than bases, as torch's and Lightning's classes do; None may stand for no default
+    for key, value in taken.items():
+        if key not in own and isinstance(value, (bool, int, float, str, datetime.timedelta)):
+            own[key] = str(value) if isinstance(value, datetime.timedelta) else value
+    return own
 
 
 def _inside(place: str, key: object) -> str:
@@ -127,12 +139,48 @@ def _inside(place: str, key: object) -> str:
     return f"{place}.{key}" if place else str(key)
 
 
-def _made(name: str) -> type | None:
+def _made(name: str, place: str) -> type | None:
     """The class of a name; None where it is none that we know: whoever reads the value says what is wrong with it."""
     try:
         return class_of(name, None) if name else None
     except ConfigError:
-        return None
+        return _of_others(name, place)
+
+
+def _of_others(name: str, place: str) -> type | None:
+    """The class of Lightning or torch, or one derived from theirs, that goes by a short name at a place.
+
+    As the parser finds it: among the classes that have been imported and derive from what stands there. None for a name
+    that several of them have, which the parser refuses.
+    """
+    known = {made for base in _bases(place) for made in _derived(base)}
+    named = [made for made in known if made.__name__ == name]
+    return named[0] if len(named) == 1 else None
+
+
+def _bases(place: str) -> Iterator[type]:
+    """What classes at a place derive from, where that is not ltr's."""
+    group, _, rest = place.partition(".")
+    if group == "optimizer":
+        yield Optimizer
+    elif group == "lr_scheduler":
+        yield LRScheduler
+    elif group == "trainer":
+        yield from _classes_in(get_type_hints(Trainer.__init__).get(rest.partition(".")[0]))
+
+
+def _classes_in(taken: Any) -> Iterator[type]:
+    """The classes in a type that are no values of Python's own."""
+    if isinstance(taken, type) and taken.__module__.partition(".")[0] in BASES:
+        yield taken
+    for part in get_args(taken):
+        yield from _classes_in(part)
+
+
+def _derived(base: type) -> Iterator[type]:
+    yield base
+    for made in base.__subclasses__():
+        yield from _derived(made)
 
 
 def _content(value: str) -> Any:

@@ -130,6 +130,64 @@ def test_a_loss_of_ones_own_that_passes_arguments_on(own, settings, tmp_path):  
     assert arguments["targets"]["class_path"] == "ltr.losses.LabelSoftmax"
 
 
+TENSORBOARD = "trainer: {logger: {class_path: TensorBoardLogger, init_args: {save_dir: a, name: mine, prefix: p}}}"
+PATH = "pytorch_lightning.loggers.CSVLogger"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--trainer.logger=CSVLogger", "--trainer.logger.save_dir=b"],
+        ["\ntrainer: {logger: {class_path: CSVLogger, init_args: {save_dir: b}}}"],
+        ["--trainer.logger=CSVLogger", "--trainer.logger=TensorBoardLogger", f"--trainer.logger={PATH}", "--trainer.logger.save_dir=b"],
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_class_of_lightning_by_its_short_name_keeps_nothing_either(given, settings):
+    assert settings(f"\n{TENSORBOARD}", *given)["trainer"]["logger"] == {
+        "class_path": PATH,
+        "init_args": {
+            "save_dir": "b", "name": "lightning_logs", "version": None, "prefix": "", "flush_logs_every_n_steps": 100,
+        },
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("given", ["TensorBoardLogger", "pytorch_lightning.loggers.TensorBoardLogger"])
+def test_the_same_class_of_lightning_keeps_everything_by_either_name(given, settings):
+    kept = settings(f"\n{TENSORBOARD}", f"--trainer.logger={given}")["trainer"]["logger"]["init_args"]
+    assert (kept["save_dir"], kept["name"], kept["prefix"]) == ("a", "mine", "p")
+
+
+@pytest.mark.parametrize(
+    ("place", "before", "after", "default"),
+    [
+        ("trainer.callbacks", "[{class_path: EarlyStopping}]", "[{class_path: ModelCheckpoint}]", "save_top_k: 1"),
+        ("trainer.strategy", "DDPStrategy", "FSDPStrategy", "timeout: '0:30:00'"),
+        ("trainer.strategy", "FSDPStrategy", "DDPStrategy", "static_graph: false"),
+        ("optimizer", "AdamW", "SGD", "weight_decay: 0"),
+        ("lr_scheduler", "StepLR", "ExponentialLR", "last_epoch: -1"),
+    ],
+)
+def test_whatever_takes_a_class_of_torch_or_lightning_starts_from_its_defaults(place, before, after, default):
+    first, second = with_own_defaults([f"--{place}={before}", f"--{place}={after}"])
+    assert first == f"--{place}={before}"
+    assert default in second
+
+
+def test_short_names_that_nobody_knows_here_are_the_parser_s_to_refuse():
+    # the last one has two classes
+    said = [
+        "--trainer.logger=CSVLogger",
+        "--trainer.logger=NoLogger",
+        "--lr_scheduler=StepLR",
+        "--lr_scheduler=ReduceLROnPlateau",
+    ]
+    assert with_own_defaults(said) == said
+    # what is added to a list takes the place of nothing
+    more = ["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks+=ModelCheckpoint"]
+    assert with_own_defaults(more) == more
+
+
 def test_what_replaces_nothing_is_left_as_it_was(tmp_path):
     (tmp_path / "first.yaml").write_text(FIRST)
     said = [
