@@ -160,10 +160,15 @@ def clear_leftovers(folder: str | os.PathLike, names: Iterable[str] | None = Non
     """
     for left in sorted(Path(folder).glob(".*")):
         match = _LEFT.fullmatch(left.name)
-        if match is None or (names is not None and match["name"] not in names):
+        if match is None:
+            continue
+        name = match["name"]
+        while inner := _LEFT.fullmatch(name):  # made beside what was itself made beside its place
+            name = inner["name"]
+        if names is not None and name not in names:
             continue
         place = left.with_name(match["name"])
-        if left.suffix == ".old" and not place.exists():
+        if left.suffix == ".old" and not place.exists() and name == match["name"]:
             os.replace(left, place)
         elif left.is_dir() and not left.is_symlink():
             shutil.rmtree(left)

@@ -20,6 +20,7 @@ from ltr.batch import Lists, TextLists
 from ltr.data.tokens.reader import Reader, TextEncoder
 from ltr.errors import ConfigError, DataError
 from ltr.io.files import building, existing
+from ltr.scorers.filing import Filing
 from ltr.scorers.hardware import multiplies_bf16
 from ltr.settings import ModelSettings, Prompts, Settings
 
@@ -54,6 +55,10 @@ class Scorer(nn.Module):
     takes: ClassVar[type[Lists]] = Lists
     #: whether a saved model is opened with ``arguments``; False where ``save`` and ``load`` are defined in another way
     saves_arguments: ClassVar[bool] = True
+    #: how its settings are read beside a saved model
+    settings_type: ClassVar[type[Settings]] = Settings
+    #: how a model hub files a saved model
+    filing: ClassVar[Filing] = Filing()
 
     def forward(self, batch: Any) -> Tensor:
         raise NotImplementedError(f"{type(self).__name__} must define forward(batch) -> scores [lists, docs]")
@@ -249,7 +254,7 @@ class TextScorer(Scorer):
     """
 
     takes: ClassVar[type[Lists]] = TextLists
-    #: how its settings are read beside a saved model
+    filing = Filing("Reranker of texts", "text-ranking", tags=("reranker",))
     settings_type: ClassVar[type[ModelSettings]] = ModelSettings
     #: folder or hub id that the model came from; empty for one without
     source: str = ""

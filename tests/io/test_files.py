@@ -339,6 +339,8 @@ def test_what_a_killed_process_left_is_removed(tmp_path):
     (tmp_path / ".best.abcdefgh.old").mkdir()
     (tmp_path / ".best.abcdefgh.old" / "weights").write_text("old")
     (tmp_path / ".best.abcdefgh.part").mkdir()
+    for inner in ("part", "old"):  # beside what was itself beside its place
+        (tmp_path / f"..best.ijklmnop.part.abcdefgh.{inner}").mkdir()
     clear_leftovers(tmp_path, ["a", "best"])
     assert sorted(os.listdir(tmp_path)) == [".a.part", ".b.abcdefgh.part", ".mine.part", "a", "best"]
     assert (tmp_path / "best" / "weights").read_text() == "old"

@@ -243,6 +243,16 @@ def load(name: str | os.PathLike) -> Collection:
     )
 
 
+def is_published(name: str) -> bool:
+    """Whether a name is an id of ir-datasets, or a share of one; no file is read, nothing is downloaded.
+
+    >>> is_published("beir/scifact/train[:80%]"), is_published("my/folder/train")
+    (True, False)
+    """
+    part = sliced(name) if name.endswith("]") else None
+    return _is_id(name if part is None else part[0])
+
+
 def _is_id(name: str) -> bool:
     try:
         ir_datasets.load(name)

@@ -15,6 +15,7 @@ from ltr.losses.base import positive
 from ltr.scorers.causal.language_model import LanguageModel
 from ltr.scorers.causal.log_probs import token_log_probs
 from ltr.scorers.causal.references import References, row_keys, weights_digest
+from ltr.scorers.filing import Filing
 from ltr.settings import Settings
 
 START = "start"
@@ -47,6 +48,8 @@ class PolicyRatio(LanguageModel):
         ConfigError: a model that cannot be opened safely, a reference of another tokenizer or vocabulary, an unknown length.
         MissingExtra: adapters without the package peft.
     """
+
+    filing = Filing("Language model aligned by preferences", "text-generation", "transformers", ("alignment",))
 
     def __init__(
         self,

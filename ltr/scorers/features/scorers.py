@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ltr.batch import FeatureLists, Lists
 from ltr.errors import ConfigError, ShapeError
 from ltr.scorers.base import Scorer
+from ltr.scorers.filing import Filing
 from ltr.settings import FeatureSettings, Settings
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -41,6 +42,8 @@ class FeatureScorer(Scorer):
     """
 
     takes: ClassVar[type[Lists]] = FeatureLists
+    settings_type: ClassVar[type[Settings]] = FeatureSettings
+    filing = Filing("Ranker on features", "tabular-regression", tags=("learning-to-rank",))
     shift: Tensor
     scale: Tensor
 

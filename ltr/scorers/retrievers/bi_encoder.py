@@ -17,6 +17,7 @@ from ltr.batch import TokenRows
 from ltr.errors import ConfigError
 from ltr.io.files import building
 from ltr.scorers.cpu.bi_encoder import fused
+from ltr.scorers.filing import Filing
 from ltr.scorers.retrievers import layout
 from ltr.scorers.retrievers.base import Retriever
 from ltr.scorers.retrievers.encoder import EncodingRetriever
@@ -67,6 +68,13 @@ class BiEncoder(EncodingRetriever, VectorScorer):
     Contrastive Learning Batch Size under Memory Limited Setup", RepL4NLP 2021; widths: Kusupati et al., "Matryoshka
     Representation Learning", NeurIPS 2022.
     """
+
+    filing = Filing(
+        "Bi-encoder",
+        "sentence-similarity",
+        "sentence-transformers",
+        ("bi-encoder", "feature-extraction", "dense"),
+    )
 
     def __init__(
         self,

@@ -22,6 +22,7 @@ from ltr.batch import TokenRows
 from ltr.errors import ConfigError, DataError
 from ltr.io.files import building
 from ltr.scorers.base import WEIGHTS
+from ltr.scorers.filing import Filing
 from ltr.scorers.retrievers import layout
 from ltr.scorers.retrievers.encoder import EncodingRetriever
 from ltr.settings import Settings, TwinSettings
@@ -56,6 +57,10 @@ class LateInteraction(EncodingRetriever):
 
     Source: Khattab and Zaharia, "ColBERT", SIGIR 2020.
     """
+
+    filing = Filing(
+        "Late-interaction encoder", "sentence-similarity", "sentence-transformers", ("late-interaction", "colbert")
+    )
 
     def __init__(
         self,

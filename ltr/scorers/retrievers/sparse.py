@@ -14,6 +14,7 @@ from torch import Tensor
 from ltr.batch import TokenRows
 from ltr.errors import ConfigError
 from ltr.io.files import building
+from ltr.scorers.filing import Filing
 from ltr.scorers.retrievers import layout
 from ltr.scorers.retrievers.encoder import EncodingRetriever
 from ltr.scorers.retrievers.vectors import VectorScorer
@@ -51,6 +52,10 @@ class Sparse(EncodingRetriever, VectorScorer):
     Source: Formal, Lassance, Piwowarski and Clinchant, "SPLADE v2", arXiv 2109.10086, 2021; FLOPS: Paria et al., "Minimizing
     FLOPs to Learn Efficient Sparse Representations", ICLR 2020.
     """
+
+    filing = Filing(
+        "Sparse encoder", "feature-extraction", "sentence-transformers", ("sparse-encoder", "sparse", "splade")
+    )
 
     def __init__(
         self,

@@ -23,6 +23,7 @@ from ltr.scorers.base import Scorer, TextScorer, half_or_single
 from ltr.scorers.cpu import cross_encoder as fused
 from ltr.scorers.cpu.cross_encoder import FusedCrossEncoder
 from ltr.scorers.cpu.dealing import MOST, dealt, hands
+from ltr.scorers.filing import Filing
 from ltr.scorers.text import loading, packed, saving
 from ltr.scorers.text import memory_budget as budget
 from ltr.scorers.text.heads import encoder_of, head_of, in_head
@@ -73,6 +74,7 @@ class CrossEncoder(Sparing, TextScorer):
     """
 
     saves_arguments = False
+    filing = Filing("Cross-encoder", "text-ranking", "sentence-transformers", ("cross-encoder", "reranker"))
 
     def __init__(
         self,

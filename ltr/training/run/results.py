@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from ltr.metrics import (
     measures,
 )
 from ltr.metrics.measures.yardsticks import yardsticks
-from ltr.metrics.statistics.paired import compare
+from ltr.metrics.statistics.paired import Comparison, compare
 from ltr.report.tables.evaluations import contrasts_table, label_table, long_table, means_table
 from ltr.report.tables.table import Table
 
@@ -92,8 +93,8 @@ class Results:
             title: above the table; default: the part.
         """
         tables = []
-        if evaluations := self._evaluations(runs, measures):
-            comparison = compare(evaluations)
+        evaluations, comparison = self._all if runs is measures is None else self._compared(runs, measures)
+        if comparison is not None:
             tables.append(means_table(evaluations, comparison, title or self.part))
             if comparison.contrasts:
                 tables.append(contrasts_table(comparison, f"Against {comparison.baseline}"))
@@ -102,13 +103,23 @@ class Results:
 
     def content(self) -> dict[str, Any]:
         """The same as plain values, ready for JSON; measures of labels under ``labels`` and ``labels_as_read``."""
-        evaluations, labels = self._evaluations(None, None), self._labels(None, self.part)
-        content = long_table(evaluations, compare(evaluations)).content() if evaluations else {}
+        (evaluations, comparison), labels = self._all, self._labels(None, self.part)
+        content = {} if comparison is None else long_table(evaluations, comparison).content()
         return content | {name: t.content() for name, t in zip(("labels", "labels_as_read"), labels, strict=False)}
 
-    def _evaluations(self, runs: Sequence[Run] | None, texts: Sequence[str] | None) -> list[Evaluation]:
+    @cached_property
+    def _all(self) -> tuple[list[Evaluation], Comparison | None]:
+        """All runs by all measures: shown as text, and noted as values."""
+        return self._compared(None, None)
+
+    def _compared(
+        self, runs: Sequence[Run] | None, texts: Sequence[str] | None
+    ) -> tuple[list[Evaluation], Comparison | None]:
         chosen = [m for m in measures(texts or self.measures) if isinstance(m, Measure)]
-        return [evaluate(run, self.qrels, chosen) for run in runs or self.runs] if chosen and self.qrels else []
+        if not chosen or not self.qrels:
+            return [], None
+        evaluations = [evaluate(run, self.qrels, chosen) for run in runs or self.runs]
+        return evaluations, compare(evaluations)
 
     def _labels(self, texts: Sequence[str] | None, title: str) -> list[Table]:
         """The measures of labels in the unit that is learnt; then those that have a unit, in that of the labels as read."""

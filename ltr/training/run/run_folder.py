@@ -23,10 +23,13 @@ from torch import Tensor
 from ltr.errors import ConfigError, DataError, Interrupted, LtrError
 from ltr.expressions import text_of
 from ltr.io.disk import disk_errors
-from ltr.io.files import clear_leftovers, replacing
+from ltr.io.files import building, clear_leftovers, replacing
 from ltr.io.locks import only_writer
 from ltr.io.names import unless_off
 from ltr.io.trec import Run, write_run
+from ltr.report.cards.model_card import ModelCard
+from ltr.report.cards.sealed import CARD, own_card, write_card
+from ltr.settings import FILE, Settings
 from ltr.training.given_data import ranking_data
 from ltr.training.module import RankingModule
 from ltr.training.processes import agreed, distributed
@@ -195,6 +198,8 @@ class RunFolder(pl.Callback):
             self.folder,
             status="running",
             loss=self._loss,
+            scorer=type(pl_module.scorer).__name__,
+            base_model=self._base_model(pl_module),
             seed=None if seed is None else int(seed),
             data=data.signature,
             processes=trainer.world_size,
@@ -202,6 +207,14 @@ class RunFolder(pl.Callback):
         )
         if not self.resumed:
             self._write_config()
+
+    def _base_model(self, module: RankingModule) -> str | None:
+        """The model that the training started from, as the configuration names it; None where there was none."""
+        if self.config is not None:
+            model = yaml.safe_load(self.config).get("model", {}).get("scorer", {}).get("init_args", {}).get("model")
+            if model:
+                return str(model)
+        return getattr(module.scorer, "source", None) or None
 
     def _write_config(self) -> None:
         if self.config is not None:
@@ -287,11 +300,31 @@ class RunFolder(pl.Callback):
     def keep_best(self, trainer: pl.Trainer, module: RankingModule, run: Run) -> None:
         """Save the module's scorer as ``best/`` and its dev run as ``dev/best.trec``."""
         write_run(self.folder / "dev" / "best.trec", run, tag="best")
+        self.write_best(trainer)
+        records.write_manifest(self.folder, results=None)  # those of an earlier session were of other weights
         self.save_model(trainer, module, "best")
 
     def save_model(self, trainer: pl.Trainer, module: RankingModule, name: str) -> None:
-        """Save the scorer as a model folder; the old one stays until the new one is complete."""
-        module.scorer.save(self.folder / name, module.data.inputs)
+        """Save the scorer as a model folder with a card; the old one, or its card if somebody edited that, stays until then."""
+        own = own_card(self.folder / name)
+        with building(self.folder / name) as made:
+            module.scorer.save(made, module.data.inputs)
+            if own is None:
+                write_card(made, self._card(module, name, module.data.inputs))
+            else:
+                (made / CARD).write_bytes(own)
+
+    def write_card(self, module: RankingModule, name: str) -> None:
+        """Write the card of a model folder anew from what the manifest says by now; one that somebody edited stays."""
+        place = self.folder / name
+        if place.is_dir():
+            given = module.data.inputs
+            known = type(given).read(place) if (place / FILE).is_file() else given
+            write_card(place, self._card(module, name, known))
+
+    def _card(self, module: RankingModule, name: str, settings: Settings) -> str:
+        manifest = records.read_manifest(self.folder)
+        return ModelCard(self.folder.name, module.scorer.filing, settings, manifest, measured=name == "best").text()
 
     # ------------------------------------------------------------------ the end, good or bad
 

@@ -1,0 +1,1 @@
+"""Model cards: the README.md that a model hub shows of a saved model."""
