@@ -35,6 +35,7 @@ COMMANDS = {
     "predict": ("predict", "labels of documents with features by a trained model, such as seconds"),
     "score": ("embedding.score", "scores of (query, document) rows, however many, into Parquet"),
     "mcp": ("embedding.mcp", "a trained model as tools of an agent (Model Context Protocol)"),
+    "push": ("embedding.push", "a trained model onto a model hub, with its card"),
     "export": ("export", "a trained model on 8-bit integers, for fast reranking on a CPU"),
     "losses": ("reading.losses", "list every loss with one line"),
     "plot": ("reading.plot", "draw a link or a loss"),
