@@ -98,6 +98,19 @@ def save_tiny(folder: Path, kind: str = "bert", head: bool = False, labels: int 
     return folder
 
 
+def save_mlm(folder: Path, kind: str = "bert") -> str:
+    """Save a tiny masked-language model beside its backbone, as ``Sparse`` starts from; gives its folder."""
+    from transformers import AutoConfig, AutoModelForMaskedLM
+
+    config = AutoConfig.from_pretrained(save_tiny(folder / "backbone", kind))
+    config.initializer_range = 0.3
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        AutoModelForMaskedLM.from_config(config).save_pretrained(folder / "mlm")
+    save_tokenizer(folder / "mlm")
+    return str(folder / "mlm")
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory) -> Path:
     """The folder of a tiny BERT without a scoring head."""

@@ -17,11 +17,12 @@ from ltr.inference import Reranker
 from ltr.links import Identity, Softplus
 from ltr.losses import CompositeSoftmax, InfoNCE, Positives, RunningCenter
 from ltr.losses.in_batch import in_batch
-from ltr.scorers import BiEncoder, CrossEncoder
+from ltr.scorers import BiEncoder, CrossEncoder, Sparse
 from ltr.settings import TwinSettings
 from ltr.training import RankingModule
 from ltr.training.costs import cost_of
 from ltr.training.in_batch import columns_of
+from tests.tiny_model import save_mlm
 
 #: list -> (documents with labels, documents known to be relevant); ids are the keys
 LISTS = [({3: 1, 8: 0}, [3]), ({5: 1, 6: 1, 9: 0}, [5, 6, 3]), ({3: 1}, [3, 9]), ({7: 1, 8: 0}, [7, 100])]
@@ -72,7 +73,7 @@ def test_known_positives_are_masked_by_id_and_copies_are_no_columns():
 
 def gradients(scorer, loss, batch, factor=1.0):
     scorer.zero_grad()
-    cost = cost_of(scorer, loss, batch)
+    cost = cost_of(scorer, loss, batch, progress=1.0)
     (cost.total * factor).backward()
     found = {name: p.grad.clone() for name, p in scorer.named_parameters() if p.grad is not None}
     return float(cost.total.detach()), int(cost.count), found
@@ -102,6 +103,22 @@ def test_the_cost_is_that_of_the_dense_matrix(tiny_model):
     wanted.backward()
     for name, gradient in found.items():
         torch.testing.assert_close(gradient, scorer.get_parameter(name).grad, rtol=1e-4, atol=1e-5)
+
+
+def test_the_temperature_is_kept_when_gradients_are_cached(tiny_model):
+    """Through the whole cost, dropout on: cached gradients are the true ones at each temperature, of loss and of scale."""
+    kept = {}
+    for temperature in (0.05, 1.0):
+        for cached in (False, True):
+            scorer = BiEncoder(str(tiny_model), dropout=0.3, scaled=True, checkpointing=cached, batch_docs=2).train()
+            torch.manual_seed(1)
+            _, _, kept[cached] = gradients(scorer, InfoNCE(temperature, reduction="none"), batch_of(range(4)))
+        assert kept[True].keys() == kept[False].keys()
+        for name, gradient in kept[True].items():
+            scale = float(gradient.abs().max().clamp(min=1))
+            torch.testing.assert_close(gradient, kept[False][name], rtol=1e-5, atol=1e-5 * scale)
+        kept[temperature] = kept[True]["log_scale"]
+    assert abs(kept[0.05] - kept[1.0]) > 0.1 * abs(kept[1.0])
 
 
 def test_shorter_vectors_are_trained_too(tiny_model):
@@ -140,14 +157,13 @@ def test_four_directions_stand_in_one_list(tiny_model):
     torch.testing.assert_close(cost_of(scorer, loss, batch).total, total, rtol=1e-5, atol=1e-5)
 
 
-def _share(rank: int, folder: str, model: str) -> None:
+def _share(rank: int, folder: str, *models: str) -> None:
     """One process of two: its gradient after DDP's mean, of the loss times the number of processes."""
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     found = {}
-    for name, loss in losses().items():
-        scorer = BiEncoder(model, dropout=0.0).train()
+    for name, (scorer, loss) in cases(*models).items():
         total, count, own = gradients(scorer, loss, batch_of([[0, 1], [2, 3]][rank], name), factor=2.0)
         sums = torch.tensor([total, float(count)])
         distributed.all_reduce(sums)
@@ -158,6 +174,13 @@ def _share(rank: int, folder: str, model: str) -> None:
         found[name] = (*sums.tolist(), center, own)
     torch.save(found, Path(folder) / f"rank{rank}.pt")
     distributed.destroy_process_group()
+
+
+def cases(model: str, mlm: str):
+    """name -> (scorer, loss): what two processes must have as one has it."""
+    found = {name: (BiEncoder(model, dropout=0.0).train(), loss) for name, loss in losses().items()}
+    sparse = Sparse(mlm, query_flops=0.5, doc_flops=0.25, dropout=0.0)
+    return {**found, "flops": (sparse.train(), InfoNCE(0.5, reduction="none"))}
 
 
 def losses():
@@ -173,18 +196,22 @@ def losses():
 
 
 def test_two_processes_have_the_gradient_of_one(tiny_model, tmp_path):
-    """Gathered with gradient: neither doubled nor without the others' part; copies on both processes count once."""
-    multiprocessing.spawn(_share, (str(tmp_path), str(tiny_model)), nprocs=2)
+    """Gathered with gradient: neither doubled nor without the others' part; copies on both processes count once.
+
+    FLOPS are those of the texts of both: the square of a mean over all is no mean of squares over each.
+    """
+    models = str(tiny_model), save_mlm(tmp_path)
+    multiprocessing.spawn(_share, (str(tmp_path), *models), nprocs=2)
     shares = [torch.load(tmp_path / f"rank{rank}.pt") for rank in (0, 1)]
-    for name, loss in losses().items():
-        scorer = BiEncoder(str(tiny_model), dropout=0.0).train()
+    for name, (scorer, loss) in cases(*models).items():
         total, count, wanted = gradients(scorer, loss, batch_of(range(4), name))
         for share in shares:
             assert share[name][:2] == (pytest.approx(total, rel=1e-6), count)
             if name == "running":
                 assert share[name][2] == pytest.approx(float(loss.transform.center), rel=1e-6)
+            # what cancels (biases of keys) is rounded as what it is the sum of
+            scale = max(1.0, *(float(gradient.abs().max()) for gradient in wanted.values()))
             for parameter, gradient in wanted.items():
-                scale = float(gradient.abs().max().clamp(min=1))
                 torch.testing.assert_close(share[name][3][parameter], gradient, rtol=1e-6, atol=1e-6 * scale)
 
 

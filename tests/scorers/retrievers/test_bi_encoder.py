@@ -215,6 +215,42 @@ def spoilt(folder, name, change):
     path.write_text(json.dumps(content))
 
 
+@pytest.mark.parametrize("pooling", ["mean", "first", "last"])
+@pytest.mark.parametrize("kind", ["bert", "mpnet", "llama"])
+def test_padding_side_batch_size_and_pad_equal_to_the_end_change_no_vector(tmp_path, kind, pooling):
+    """Packed, padded and causal: each text alone gives what all give together, however a tokenizer would pad."""
+    folder = save_tiny(tmp_path / "m", kind)
+    if kind != "mpnet":  # which counts positions from the padding mark
+        for name in ("config.json", "tokenizer_config.json"):
+            spoilt(
+                folder, name, lambda c: c.update(pad_token_id=3) if "pad_token_id" in c else c.update(pad_token="[SEP]")
+            )
+        assert BiEncoder(str(folder)).config.pad_token_id == BiEncoder(str(folder)).tokenizer.pad_token_id == 3
+    wanted, rows = None, None
+    for side in ("right", "left"):
+        spoilt(folder, "tokenizer_config.json", lambda c, side=side: c.update(padding_side=side))
+        for sizes in ({}, {"batch_docs": 1}, {"batch_docs": 2}, {"batch_tokens": 7}):
+            model = BiEncoder(str(folder), pooling, **sizes).eval()
+            assert model.tokenizer.padding_side == side
+            rows = rows_of(model)
+            with torch.no_grad():
+                wanted = one_by_one(model, rows) if wanted is None else wanted
+                torch.testing.assert_close(model.encode_docs(rows), wanted, rtol=1e-5, atol=1e-5)
+                ready = model.for_scoring(torch.device("cpu"), "32")
+                torch.testing.assert_close(ready.encode_docs(rows), wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_each_side_has_its_own_prompt(tiny_model):
+    """A query's prompt never stands before a document, nor the other way round."""
+    prompted = BiEncoder(str(tiny_model), query_prompt="what is ", doc_prompt="the text ").eval()
+    plain = BiEncoder(str(tiny_model)).eval()
+    for queries, prompt in ((True, "what is "), (False, "the text ")):
+        mine = rows_of(prompted, TEXTS, queries)
+        theirs = rows_of(plain, [prompt + text for text in TEXTS], queries)
+        assert mine.ids.tolist() == theirs.ids.tolist()
+        assert mine.offsets.tolist() == theirs.offsets.tolist()
+
+
 def test_folders_that_are_no_bi_encoder_are_refused(tiny_model, tmp_path):
     with pytest.raises(ConfigError, match=r"BiEncoder: .*is a cross-encoder \(BertForSequenceClassification\)"):
         BiEncoder(str(save_tiny(tmp_path / "cross", head=True)))

@@ -11,22 +11,10 @@ from ltr.scorers import Sparse, load_scorer
 from ltr.scorers.retrievers.sparse import flops
 from ltr.settings import TwinSettings
 from ltr.training.costs import cost_of
-from tests.tiny_model import save_tiny, save_tokenizer
+from tests.tiny_model import save_mlm
 
 TEXTS = ["how to join two paths", "sort", "read a file and write the list of paths, " * 4, "split the string"]
 SETTINGS = TwinSettings(40, 30)
-
-
-def save_mlm(folder, kind="bert"):
-    from transformers import AutoConfig, AutoModelForMaskedLM
-
-    config = AutoConfig.from_pretrained(save_tiny(folder / "backbone", kind))
-    config.initializer_range = 0.3
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        AutoModelForMaskedLM.from_config(config).save_pretrained(folder / "mlm")
-    save_tokenizer(folder / "mlm")
-    return str(folder / "mlm")
 
 
 @pytest.fixture(scope="module")
