@@ -27,14 +27,15 @@ def encode(
     precision: Literal["auto", "32", "bf16"] = "auto",
     allow: list[str] | None = None,
 ) -> None:
-    """Encode the documents of a collection with a bi-encoder, for ltr retrieve --index and for vector databases.
+    """Encode the documents of a collection with a retriever, for ltr retrieve --index and for vector databases.
 
     The folder holds vectors and ids as .npy arrays, and a manifest with digits of the weights and of the documents:
-    an index of other weights is refused wherever it is used, whatever the model is called. Finished blocks are kept:
-    the same command goes on after an interruption.
+    an index of other weights is refused wherever it is used, whatever the model is called. Of a sparse encoder (SPLADE)
+    the words that weigh anything and their weights are kept. Finished blocks are kept: the same command goes on after an
+    interruption.
 
     Args:
-        model: folder or hub id of a bi-encoder, of ltr or of sentence-transformers.
+        model: folder or hub id of a bi-encoder or a sparse encoder, of ltr or of sentence-transformers.
         dataset: an ir-datasets id, pydocs, or a folder.
         output: the folder to write.
         shard: i/n encodes the i-th of n parts; several processes or machines may write one each into one folder.
@@ -42,7 +43,8 @@ def encode(
         dtype: of the numbers on disk; float16 takes half the room.
         width: keep the first so many numbers of each vector, for models that were trained so (Matryoshka).
         max_length: tokens of a document that are read (default: as the model was trained).
-        format: npy, or parquet beside it (columns doc_id and vector), which needs pyarrow.
+        format: npy, or parquet beside it (columns doc_id and vector; of a sparse encoder doc_id, words and weights), which
+            needs pyarrow.
         device: auto, cpu, cuda, cuda:1 ...
         precision: 32 is exact; bf16 is faster where the hardware has it; auto is bf16 there.
         allow: packages, or classes by their import paths, that the model may name as its scorer.
@@ -57,8 +59,12 @@ def encode(
     from ltr.data.collections.collection import load
     from ltr.search.encoding import TextEncoding
     from ltr.search.encoding import encode as encoded
-    from ltr.search.index import VectorIndex, read_facts
+    from ltr.search.export import needs, write_parquet
+    from ltr.search.index import SPARSE, read_facts
+    from ltr.search.kinds import open_index, part_of
 
+    if format == "parquet":
+        needs()  # before hours are spent
     number, n = int(part[1]), int(part[2])
     encoding = TextEncoding.load(model, device, precision, width, max_length, allow or ())
     collection = load(dataset)
@@ -70,27 +76,25 @@ def encode(
     facts = read_facts(Path(output))
     first, last = facts.bounds(number - 1)
     done = "" if count else "; all were there already"
-    print(f"{output}: {last - first:,} vectors of {facts.width} numbers, shard {number}/{n} of {dataset}{done}")
-    lacking = [i for i in range(n) if not (Path(output) / facts.file("vectors", i)).exists()]
+    kind = (
+        f"sparse vectors over {facts.width:,} words"
+        if facts.similarity == SPARSE
+        else f"vectors of {facts.width} numbers"
+    )
+    print(f"{output}: {last - first:,} {kind}, shard {number}/{n} of {dataset}{done}")
+    lacking = [i for i in range(n) if not part_of(output, facts, i).complete]
     if lacking:
         print(f"shards to come: {', '.join(f'{i + 1}/{n}' for i in lacking[:8])}")
     elif format == "parquet":
-        _export(VectorIndex(output))
+        index = open_index(output)
+        for i in range(n):
+            print(f"{write_parquet(index, i)}: the same as Parquet")
     elif what == "docs":
         print(
             f"next: ltr retrieve {shell('--model', model, '--index', output, '--dataset', dataset)} --output dense.trec"
         )
     if lacking and format == "parquet":
         print("Parquet is written when the last shard is there")
-
-
-def _export(index: object) -> None:
-    from ltr.search.export import write_parquet
-    from ltr.search.index import VectorIndex
-
-    assert isinstance(index, VectorIndex)
-    for number in range(index.facts.shards):
-        print(f"{write_parquet(index, number)}: the same as Parquet")
 
 
 def main(argv: Sequence[str]) -> None:

@@ -31,13 +31,15 @@ def retrieve(
     precision: Literal["auto", "32", "bf16"] = "auto",
     allow: list[str] | None = None,
 ) -> None:
-    """Find the best documents of each query and write them as a TREC run: with BM25, or with a bi-encoder (--model).
+    """Find the best documents of each query and write them as a TREC run: with BM25, or with a retriever (--model).
 
     BM25: the index is built once and kept in the user's cache (LTR_CACHE, else ~/.cache/ltr). Terms are lower-case runs
     of letters and digits without English stopwords, plurals joined with singulars, and pairs of characters where a
     script writes no spaces (Chinese, Japanese, Thai).
     A bi-encoder: documents are encoded once, kept in the cache or in the folder that ltr encode wrote (--index), and
     searched exactly. With --faiss an approximate index is built instead, and its recall against exact search printed.
+    A sparse encoder (SPLADE): the same, through an inverted index of its words' weights; only documents that share a
+    weighted word with the query are found.
     Documents with equal scores stand in trec_eval's order.
 
     Args:
@@ -47,7 +49,7 @@ def retrieve(
         queries: a file of query_id<TAB>text lines, instead of the data set's own queries
         k1: of BM25: how slowly repeated terms saturate
         b: of BM25: how much long documents are held back, from 0 to 1
-        model: folder or hub id of a bi-encoder, of ltr or of sentence-transformers
+        model: folder or hub id of a bi-encoder or a sparse encoder, of ltr or of sentence-transformers
         index: folder with the documents' vectors by this model, written by ltr encode
         faiss: an index factory string of faiss, such as HNSW32 or IVF1024,Flat; needs ltr[faiss]
         faiss_options: search parameters of that index, such as nprobe=32 or efSearch=128
@@ -63,7 +65,7 @@ def retrieve(
         given = {"--index": index, "--faiss": faiss, "--faiss-options": faiss_options, "--max-length": max_length}
         for option, value in given.items():
             if value is not None:
-                raise ConfigError(f"{option} belongs to a bi-encoder; add --model, or leave it out for BM25")
+                raise ConfigError(f"{option} belongs to a retriever; add --model, or leave it out for BM25")
     if faiss_options is not None and faiss is None:
         raise ConfigError("--faiss-options belong to an approximate index; add --faiss, such as --faiss HNSW32")
     from ltr.data.candidates.sources import retrieve as search
@@ -80,23 +82,26 @@ def retrieve(
     recall = None
     if model is None:
         found = search(collection, texts, k=k, k1=k1, b=b, progress=sys.stderr.isatty())
-        if not len(found.scores):
-            raise DataError(
-                f"none of the {len(found):,} queries has a word in common with a document of {dataset}; nothing was "
-                "written; are queries and documents of one language?"
-            )
     else:
         at_least(1, k=k)
         asked = collection.queries if texts is None else texts
         found, recall = _dense(
             collection, asked, model, index, k, (faiss, faiss_options), max_length, device, precision, allow
         )
+    if not len(found.scores):
+        raise DataError(
+            f"none of the {len(found):,} queries has a word in common with a document of {dataset}; nothing was "
+            "written; are queries and documents of one language?"
+        )
     write_run(output, found)
     empty = sum(len(found[q][0]) == 0 for q in found)
-    without = f"; queries without a word in common with any document: {empty}" if empty and model is None else ""
+    without = f"; queries without a word in common with any document: {empty}" if empty else ""
     print(f"{output}: {len(found.scores):,} documents for {len(found):,} queries of {dataset}{without}", file=said)
     if model is not None and k > collection.n_docs:
-        print(f"-k {k} is beyond the collection: each query has all of its {collection.n_docs:,} documents", file=said)
+        every = (
+            "each query has all" if len(found.scores) == len(found) * collection.n_docs else "there are no more than"
+        )
+        print(f"-k {k} is beyond the collection: {every} of its {collection.n_docs:,} documents", file=said)
     if recall is not None:
         print(f"recall@{k} of {faiss} against exact search: {recall:.4f}", file=said)
     if collection.has_qrels and not queries and not is_stream(output):
@@ -115,7 +120,7 @@ def _dense(
     precision: str,
     allow: list[str] | None,
 ) -> tuple[Run, float | None]:
-    """The run of a bi-encoder, and the recall of an approximate index."""
+    """The run of a retriever, and the recall of an approximate index."""
     from pathlib import Path
 
     from ltr.search.dense import cached, opened

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ltr.errors import DataError
+from ltr.io.models import located
 from ltr.io.names import suggestion
 from ltr.scorers.base import Scorer
 from ltr.scorers.causal.causal_scorer import CausalScorer
@@ -17,8 +18,9 @@ from ltr.scorers.causal.policy_ratio import PolicyRatio
 from ltr.scorers.features.attention import AttentionScorer
 from ltr.scorers.features.scorers import LinearScorer, MLPScorer
 from ltr.scorers.retrievers.bi_encoder import BiEncoder
+from ltr.scorers.retrievers.encoder import EncodingRetriever
 from ltr.scorers.retrievers.late_interaction import MASK, LateInteraction
-from ltr.scorers.retrievers.layout import MODULES, kinds_in
+from ltr.scorers.retrievers.layout import MODULES, kinds_of
 from ltr.scorers.retrievers.sparse import Sparse
 from ltr.scorers.text.cross_encoder import CrossEncoder
 from ltr.settings import FILE, Settings
@@ -51,12 +53,21 @@ def load_scorer(folder: str | os.PathLike, allow: Iterable[str] = ()) -> Scorer:
     """
     folder = Path(folder)
     if not (folder / FILE).is_file() and (folder / MODULES).is_file():
-        # of sentence-transformers
-        kinds = kinds_in(folder)
-        made = Sparse if "SpladePooling" in kinds else LateInteraction if MASK in kinds else BiEncoder
-        return made.load(folder)
+        return load_retriever(folder)
     name = (Settings.read(folder).scorer or CrossEncoder.__name__).removeprefix("ltr.scorers.")
     return (SCORERS[name] if name in SCORERS else _imported(folder, name, list(allow))).load(folder)
+
+
+def load_retriever(model: str | os.PathLike) -> EncodingRetriever:
+    """Open a retriever of sentence-transformers by its modules, in evaluation mode; a bi-encoder where there are none.
+
+    Args:
+        model: folder, hub id or ``package:NAME/PATH``.
+    """
+    name = os.fspath(model)
+    kinds = kinds_of(located(name))
+    made = Sparse if "SpladePooling" in kinds else LateInteraction if MASK in kinds else BiEncoder
+    return made.load(name)
 
 
 def _imported(folder: Path, name: str, allow: list[str]) -> type[Scorer]:

@@ -17,7 +17,8 @@ from ltr.io.files import cache_folder
 from ltr.io.runs import Run
 from ltr.search import exact
 from ltr.search.encoding import TextEncoding, encode, facts_of
-from ltr.search.index import VectorIndex, refuse_other
+from ltr.search.index import Index, VectorIndex, refuse_other
+from ltr.search.kinds import open_index
 
 #: queries on which an approximate index is compared with exact search
 COMPARED = 1000
@@ -25,7 +26,7 @@ COMPARED = 1000
 
 def retrieve(
     encoding: TextEncoding,
-    index: VectorIndex,
+    index: Index,
     queries: Mapping[str, str],
     k: int = 100,
     name: str = "dense",
@@ -38,7 +39,8 @@ def retrieve(
         encoding: the model that the index was made with.
         index: the documents.
         queries: query id -> text.
-        k: documents per query, at least 1; where the collection has fewer, all.
+        k: documents per query, at least 1; where the collection has fewer, all. Sparse vectors find documents that share a
+            word with the query, and no others.
         name: of the run.
         factory: one of faiss's index factory strings, such as ``HNSW32`` or ``IVF1024,Flat``; None searches exactly.
         search_options: faiss's search parameters for it, such as ``nprobe=32``.
@@ -48,7 +50,7 @@ def retrieve(
         ``COMPARED`` queries; None for exact search.
 
     Raises:
-        ConfigError: k below 1, or a string that faiss refuses.
+        ConfigError: k below 1, or a string that faiss refuses, or one beside sparse vectors.
         DataError: a query without text; a vector that is not finite.
         MissingExtra: a factory string, and faiss is not installed.
     """
@@ -58,11 +60,16 @@ def retrieve(
     vectors = encoding.queries(queries.values(), queries)
     recall = None
     if factory is None:
-        best = exact.search(vectors, index.shards, k, index.place, encoding.device)
+        best = index.search(vectors, k, encoding.device)
+    elif not isinstance(index, VectorIndex) or not isinstance(vectors, np.ndarray):
+        raise ConfigError(
+            f"retrieve: the index {factory!r} of faiss holds vectors of a bi-encoder; sparse ones are searched exactly, by "
+            "their words: leave --faiss out"
+        )
     else:
         rows = _approximate(vectors, index, k, factory, search_options)
         best = exact.scored(vectors, index.shards, rows, index.place)
-        some = exact.search(vectors[:COMPARED], index.shards, k, index.place, encoding.device).rows
+        some = index.search(vectors[:COMPARED], k, encoding.device).rows
         found = [len(np.intersect1d(a[a >= 0], b)) for a, b in zip(best.rows, some, strict=False)]
         recall = float(np.sum(found) / max(some.size, 1))
     held = best.rows >= 0
@@ -71,25 +78,25 @@ def retrieve(
     return Run(list(queries), offsets, docs, best.scores[held].astype(np.float64), name, copy=False), recall
 
 
-def opened(encoding: TextEncoding, collection: Collection, folder: str | Path) -> VectorIndex:
+def opened(encoding: TextEncoding, collection: Collection, folder: str | Path) -> Index:
     """An index of a collection by a model.
 
     Raises:
         DataError: it was made from other weights or documents, has another width, or lacks shards.
     """
-    index = VectorIndex(folder)
+    index = open_index(folder)
     wanted = facts_of(encoding, collection)
     refuse_other(index.folder, index.facts, wanted, ("width", "weights", "texts", "rows", "similarity"))
     return index
 
 
-def cached(encoding: TextEncoding, collection: Collection, progress: bool = False) -> VectorIndex:
+def cached(encoding: TextEncoding, collection: Collection, progress: bool = False) -> Index:
     """The index of a collection by a model in the user's cache, made where it is not there, gone on with where it was begun."""
     facts = facts_of(encoding, collection)
     key = hashlib.sha256(json.dumps(asdict(facts), sort_keys=True).encode()).hexdigest()[:20]
     folder = cache_folder("vectors") / key
     encode(encoding, collection, folder, progress=progress)
-    return VectorIndex(folder)
+    return open_index(folder)
 
 
 def _approximate(vectors: np.ndarray, index: VectorIndex, k: int, factory: str, options: str | None) -> np.ndarray:

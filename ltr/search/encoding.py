@@ -9,10 +9,11 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
+from scipy.sparse import csr_array, vstack
 from tqdm import tqdm
 
 from ltr.batch import TokenRows
@@ -23,23 +24,27 @@ from ltr.errors import ConfigError, DataError
 from ltr.inference.scoring import prepared
 from ltr.io.runs import as_bytes
 from ltr.scorers.base import Scorer
-from ltr.scorers.opening import load_scorer
-from ltr.scorers.retrievers.bi_encoder import BiEncoder
+from ltr.scorers.opening import load_retriever, load_scorer
 from ltr.scorers.retrievers.sparse import Sparse
 from ltr.scorers.retrievers.vectors import VectorScorer
-from ltr.search.index import Facts, Part, begin
+from ltr.search.index import SPARSE, Facts, begin
+from ltr.search.kinds import part_of
 from ltr.settings import FILE, TwinSettings
 
 #: texts that are encoded together and then written; part of the vectors' last digits
 BLOCK = 4096
+#: texts whose weights are held for all words at a time, before what is 0 is left out
+DENSE = 256
 
+#: [texts, width]
+Vectors: TypeAlias = np.ndarray | csr_array
 What = Literal["docs", "queries"]
 
 log = logging.getLogger(__name__)
 
 
 class TextEncoding:
-    """A bi-encoder made ready to encode texts.
+    """A bi-encoder, or a sparse encoder, made ready to encode texts.
 
     Args:
         scorer: the model.
@@ -63,14 +68,15 @@ class TextEncoding:
         if not isinstance(scorer, VectorScorer):
             raise ConfigError(
                 f"encode: a bi-encoder is needed, whose texts are vectors, got {type(scorer).__name__}; train one with "
-                "ltr fit --model.scorer=BiEncoder, or use ltr rerank with a cross-encoder"
+                f"ltr fit --model.scorer=BiEncoder (or Sparse), or let ltr rerank use the {type(scorer).__name__}"
             )
-        if isinstance(scorer, Sparse):
+        self.dim = scorer.dim
+        self.similarity: str = SPARSE if isinstance(scorer, Sparse) else scorer.similarity
+        if width is not None and self.similarity == SPARSE:
             raise ConfigError(
-                f"encode: Sparse gives {scorer.dim:,} weights, one for each word of its vocabulary, too many to keep for every "
-                "document as they are; let it score the candidates of another first stage with ltr rerank"
+                "encode: width keeps the first numbers of a bi-encoder's vectors; those of Sparse stand for words, and what "
+                "is 0 is not kept anyway: leave width out"
             )
-        self.dim, self.similarity = scorer.dim, scorer.similarity
         if width is not None and not 1 <= width <= self.dim:
             raise ConfigError(f"encode: width must be from 1 to {self.dim}, all of a vector, got {width}")
         self.width = width or self.dim
@@ -95,7 +101,7 @@ class TextEncoding:
         """Open a folder of ltr or of sentence-transformers, a hub id, or ``package:NAME/PATH``."""
         name = os.fspath(model)
         known = Path(name, FILE).is_file()
-        scorer = load_scorer(name, allow) if known else BiEncoder(name).eval()
+        scorer = load_scorer(name, allow) if known else load_retriever(name)
         if not isinstance(scorer, VectorScorer):
             return cls(scorer)  # which says what is wrong
         found = TwinSettings.find(name) if known else None
@@ -104,28 +110,43 @@ class TextEncoding:
             settings = TwinSettings(max_length, min(settings.max_query_length, max_length))
         return cls(scorer, settings, device, precision, width)
 
-    def queries(self, texts: Iterable[str], names: Iterable[str] | None = None) -> np.ndarray:
+    def queries(self, texts: Iterable[str], names: Iterable[str] | None = None) -> Vectors:
         """[texts, width] float32 vectors of queries."""
         return self._encoded(list(texts), "queries", names)
 
-    def docs(self, texts: Iterable[str], names: Iterable[str] | None = None) -> np.ndarray:
+    def docs(self, texts: Iterable[str], names: Iterable[str] | None = None) -> Vectors:
         """[texts, width] float32 vectors of documents."""
         return self._encoded(list(texts), "docs", names)
 
-    def _encoded(self, texts: list[str], what: What, names: Iterable[str] | None) -> np.ndarray:
+    def _encoded(self, texts: list[str], what: What, names: Iterable[str] | None) -> Vectors:
         texts = list(map(readable, texts))
+        known = list(names) if names is not None else [str(i) for i in range(len(texts))]
+        if self.similarity != SPARSE:
+            return self._checked(self._computed(texts, what)[:, : self.width], what, known)
+        parts = [csr_array(self._computed(texts[at : at + DENSE], what)) for at in range(0, len(texts), DENSE)]
+        vectors = vstack(parts or [csr_array((0, self.width), dtype=np.float32)], format="csr")
+        self._look(np.sqrt(vectors.multiply(vectors).sum(axis=1)), what, known)
+        return vectors
+
+    def _computed(self, texts: list[str], what: What) -> np.ndarray:
+        """[texts, dim] as the model gives them."""
         rows: TokenRows = (self.reader.queries if what == "queries" else self.reader.docs)(texts)
         rows = rows.map(lambda tensor: tensor.to(self.device))
         with torch.inference_mode():
             encode = self.scorer.encode_queries if what == "queries" else self.scorer.encode_docs
-            vectors = encode(rows)[:, : self.width].float().cpu().numpy()
-        known = list(names) if names is not None else [str(i) for i in range(len(texts))]
-        return self._checked(vectors, what, known)
+            return encode(rows).float().cpu().numpy()
 
     def _checked(self, vectors: np.ndarray, what: What, names: list[str]) -> np.ndarray:
         """Vectors of length 1 where that is the similarity; what cannot be searched is told."""
-        one = {"docs": "document", "queries": "query"}[what]
         lengths = np.linalg.norm(vectors, axis=1)
+        self._look(lengths, what, names)
+        if self.similarity == "cos" and self.width < self.dim:
+            vectors = vectors / np.where(lengths > 0, lengths, 1)[:, None]
+        return vectors
+
+    def _look(self, lengths: np.ndarray, what: What, names: list[str]) -> None:
+        """Refuse vectors that are not finite, and tell of those that find nothing, by their lengths."""
+        one = {"docs": "document", "queries": "query"}[what]
         wrong = np.flatnonzero(~np.isfinite(lengths))
         if len(wrong):
             raise DataError(
@@ -133,14 +154,15 @@ class TextEncoding:
                 f"overflows in {self.precision}: try --precision 32, or train it anew"
             )
         zero = np.flatnonzero(lengths == 0)
-        if len(zero) and self.similarity == "cos":
+        meaning = {
+            "cos": "its cosine with anything counts as 0",
+            SPARSE: "no word weighs anything, so it is never found",
+        }
+        if len(zero) and self.similarity in meaning:
             log.warning(
-                "encode: the vector of %s %s is zero (%d such in this block): its cosine with anything counts as 0",
-                *(one, names[zero[0]], len(zero)),
+                "encode: the vector of %s %s is zero (%d such in this block): %s",
+                *(one, names[zero[0]], len(zero), meaning[self.similarity]),
             )
-        if self.similarity == "cos" and self.width < self.dim:
-            vectors = vectors / np.where(lengths > 0, lengths, 1)[:, None]
-        return vectors
 
 
 def encode(
@@ -159,7 +181,7 @@ def encode(
         collection: where texts are.
         folder: of the index.
         shard: (which, of how many), from 1: several processes or machines may write one each into one folder.
-        dtype: of the numbers on disk, float32 or float16.
+        dtype: of the numbers on disk, float32 or float16; of sparse vectors, of their weights.
         what: ``docs`` or ``queries``.
         progress: show a progress bar.
 
@@ -176,7 +198,7 @@ def encode(
     facts = facts_of(encoding, collection, dtype, n, what)
     begin(folder, facts, {"model": str(encoding.scorer.source), "dataset": collection.name, "what": what})
     first, last = facts.bounds(number - 1)
-    with Part(folder, facts, number - 1) as part:
+    with part_of(folder, facts, number - 1) as part:
         if part.complete:
             return 0
         at = part.done(BLOCK)

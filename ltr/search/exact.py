@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from ltr.errors import ConfigError, DataError, ShapeError
 from ltr.scorers.hardware import multiplies_bf16
+from ltr.search.best import Best, Kept
 
 #: rows of a shard and queries that are multiplied at a time: their product stays near the processor
 ROWS, QUERIES = 4096, 1024
@@ -27,19 +27,6 @@ GPU_ROWS, GPU_QUERIES = 65536, 1024
 MOST = 2**21
 #: half a unit in the last place, relative to a number
 BF16, FP32 = 2.0**-9, 2.0**-24
-
-
-@dataclass(frozen=True, eq=False)
-class Best:
-    """The best documents of queries.
-
-    Attributes:
-        rows: [queries, k] int64 row of each document, best first, in trec_eval's order; -1 behind the last.
-        scores: [queries, k] float32; -inf behind the last.
-    """
-
-    rows: np.ndarray
-    scores: np.ndarray
 
 
 def search(
@@ -81,7 +68,7 @@ def search(
         for shard in shards:
             _look_through(wanted, shard, first, torch.device(device))
             first += len(shard)
-    return Best(wanted.rows, wanted.scores)
+    return wanted.best
 
 
 def scored(
@@ -99,22 +86,15 @@ def scored(
         owner, column = np.nonzero((rows >= first) & (rows < first + len(shard)))
         wanted.fold(shard, first, owner, rows[owner, column] - first)
         first += len(shard)
-    return Best(wanted.rows, wanted.scores)
+    return wanted.best
 
 
-class _Wanted:
+class _Wanted(Kept):
     """The queries, and their best documents so far, with exact scores."""
 
     def __init__(self, queries: np.ndarray, k: int, place: np.ndarray | None, n_rows: int):
-        self.queries, self.k, self.place = queries, min(k, n_rows), place
-        self.rows = np.full((len(queries), self.k), -1, np.int64)
-        self.scores = np.full((len(queries), self.k), -np.inf, np.float32)
-
-    @property
-    def floor(self) -> np.ndarray:
-        """[queries] float64: whoever scores less is not among the best k."""
-        full = np.full(len(self.queries), -np.inf)
-        return self.scores[:, -1].astype(np.float64) if self.k else full
+        super().__init__(len(queries), k, n_rows, place)
+        self.queries = queries
 
     def fold(self, shard: np.ndarray, first: int, owners: np.ndarray, local: np.ndarray) -> None:
         """Score candidates of a shard exactly, and keep the best k of each query.
@@ -125,20 +105,8 @@ class _Wanted:
             owners: [candidates] whose candidate, rising.
             local: [candidates] row within the shard.
         """
-        if not len(owners):
-            return
-        scores = self._exact(shard, owners, local)
-        own = np.unique(owners)
-        kept = self.rows[own].ravel() >= 0
-        owner = np.concatenate([owners, np.repeat(own, self.k)[kept]])
-        rows = np.concatenate([local + first, self.rows[own].ravel()[kept]])
-        scores = np.concatenate([scores, self.scores[own].ravel()[kept]])
-        order = np.lexsort((rows if self.place is None else self.place[rows], -scores, owner))
-        owner, rows, scores = owner[order], rows[order], scores[order]
-        rank = np.arange(len(owner)) - np.searchsorted(owner, owner)
-        best = rank < self.k
-        self.rows[owner[best], rank[best]] = rows[best]
-        self.scores[owner[best], rank[best]] = scores[best]
+        if len(owners):
+            self.keep(owners, local + first, self._exact(shard, owners, local))
 
     def _exact(self, shard: np.ndarray, owners: np.ndarray, local: np.ndarray) -> np.ndarray:
         """[candidates] float32 scores: products and sums in float64."""

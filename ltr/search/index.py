@@ -1,20 +1,24 @@
 """Vectors of a collection on disk: mapped arrays, ids, and a manifest that says what made them.
 
 A folder holds ``manifest.json`` and, for each of its n shards, ``ids-0001-of-0004.npy`` (bytes) and
-``vectors-0001-of-0004.npy``. Arrays are plain ``.npy``, which ``numpy.load(..., mmap_mode="r")`` opens anywhere; nothing
-is pickled. A shard in the making is a ``.part`` that grows block by block, and becomes the shard by a rename.
+``vectors-0001-of-0004.npy``, or what ``ltr.search.sparse_index`` writes of sparse vectors. Arrays are plain ``.npy``, which
+``numpy.load(..., mmap_mode="r")`` opens anywhere; nothing is pickled. A shard in the making is a ``.part`` that grows
+block by block, and becomes the shard by a rename.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
+import torch
 
 from ltr.data.collections.ids import Ids
 from ltr.errors import ConfigError, DataError
@@ -22,11 +26,15 @@ from ltr.io.disk import disk_errors
 from ltr.io.files import replacing
 from ltr.io.locks import only_writer
 from ltr.io.runs import as_bytes
+from ltr.search import exact
+from ltr.search.best import Best
 
 #: a change of the layout gets a new number
 FORMAT = 1
 MANIFEST = "manifest.json"
 DTYPES = ("float32", "float16")
+#: similarity of vectors of which only what is not 0 is kept; scores are their products
+SPARSE = "sparse"
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,7 @@ class Facts:
         texts: digits of the collection's documents (or queries), by content.
         rows: how many there are.
         width: numbers of a vector.
-        similarity: ``cos`` (vectors have length 1) or ``dot``.
+        similarity: ``cos`` (vectors have length 1), ``dot``, or ``sparse``: products of weights that mostly are 0.
         dtype: of the numbers on disk.
         precision: in which they were computed.
         shards: number of parts.
@@ -132,19 +140,22 @@ def refuse_other(folder: Path, found: Facts, wanted: Facts, names: Sequence[str]
 class Part:
     """A shard in the making. Use it as a context: one process at a time writes it.
 
+    One's own names its ``kinds`` of files and defines ``done``, ``append`` and ``finish``.
+
     Args:
         folder: of the index.
         facts: what its vectors depend on.
         shard: which, from 0.
     """
 
+    #: kinds of files of a shard, beside its ids, in the order in which they take their places
+    kinds: ClassVar[tuple[str, ...]]
+
     def __init__(self, folder: str | os.PathLike, facts: Facts, shard: int):
         self.folder, self.facts, self.shard = Path(folder), facts, shard
-        self.path = self.folder / facts.file("vectors", shard)
-        self.part = self.path.with_suffix(".npy.part")
+        self.path = self.place(self.kinds[-1])
         first, last = facts.bounds(shard)
         self.rows = last - first
-        self._row = facts.width * np.dtype(facts.dtype).itemsize
 
     def __enter__(self) -> Part:
         busy = f"index: another process is writing {self.path}; wait for it, or take another shard"
@@ -155,60 +166,95 @@ class Part:
     def __exit__(self, *error: object) -> None:
         self._lock.__exit__(None, None, None)
 
+    def place(self, kind: str) -> Path:
+        """Where a finished file of the shard stands."""
+        return self.folder / self.facts.file(kind, self.shard)
+
+    def part(self, kind: str) -> Path:
+        """Where it grows."""
+        return self.place(kind).with_suffix(".npy.part")
+
     @property
     def complete(self) -> bool:
         """Whether the shard is there."""
-        return self.path.exists() and (self.folder / self.facts.file("ids", self.shard)).exists()
+        return all(self.place(kind).exists() for kind in ("ids", *self.kinds))
 
     def done(self, block: int) -> int:
         """Rows that are on the disk already: whole blocks; what an interruption left of one is cut off."""
+        raise NotImplementedError(f"{type(self).__name__} must define done")
+
+    def append(self, vectors: Any) -> None:
+        """Add rows, and see to it that they reach the disk."""
+        raise NotImplementedError(f"{type(self).__name__} must define append")
+
+    def finish(self, ids: Sequence[np.ndarray]) -> None:
+        """Write the ids, given as arrays of bytes one after the other, and put all files in their places."""
+        with replacing(self.place("ids"), "wb") as file:
+            np.save(file, joined(ids), allow_pickle=False)
         with disk_errors(self.path):
-            if not self.part.exists():
-                with open(self.part, "wb") as file:
-                    file.write(self._head())
+            for kind in self.kinds:
+                os.replace(self.part(kind), self.place(kind))
+
+
+class VectorPart(Part):
+    """A shard of vectors [rows, width] in the making."""
+
+    kinds = ("vectors",)
+
+    @property
+    def _row(self) -> int:
+        """Bytes of a row."""
+        return self.facts.width * np.dtype(self.facts.dtype).itemsize
+
+    def done(self, block: int) -> int:
+        part, head = self.part("vectors"), head_of(self.facts.dtype, (self.rows, self.facts.width))
+        with disk_errors(self.path):
+            if not part.exists():
+                part.write_bytes(head)
                 return 0
-            head = self._head()
-            with open(self.part, "rb") as file:
+            with open(part, "rb") as file:
                 sound = file.read(len(head)) == head
             if not sound:  # killed within the first bytes
-                self.part.write_bytes(head)
+                part.write_bytes(head)
                 return 0
-            rows = (self.part.stat().st_size - len(head)) // self._row
-            rows = min(rows, self.rows)
-            rows = rows if rows == self.rows else rows // block * block
-            os.truncate(self.part, len(head) + rows * self._row)
+            rows = whole((part.stat().st_size - len(head)) // self._row, self.rows, block)
+            os.truncate(part, len(head) + rows * self._row)
         return rows
 
     def append(self, vectors: np.ndarray) -> None:
-        """Add rows, and see to it that they reach the disk."""
-        with disk_errors(self.path), open(self.part, "ab") as file:
-            file.write(np.ascontiguousarray(vectors, self.facts.dtype).tobytes())
-            file.flush()
-            os.fsync(file.fileno())
-
-    def finish(self, ids: Sequence[np.ndarray]) -> None:
-        """Write the ids, given as arrays of bytes one after the other, and put the vectors in their place."""
-        with replacing(self.folder / self.facts.file("ids", self.shard), "wb") as file:
-            np.save(file, joined(ids), allow_pickle=False)
         with disk_errors(self.path):
-            os.replace(self.part, self.path)
-
-    def _head(self) -> bytes:
-        """The first bytes of an .npy file of all rows."""
-        import io
-
-        head = io.BytesIO()
-        shape = {
-            "descr": np.dtype(self.facts.dtype).str,
-            "fortran_order": False,
-            "shape": (self.rows, self.facts.width),
-        }
-        np.lib.format.write_array_header_1_0(head, shape)
-        return head.getvalue()
+            appended(self.part("vectors"), np.ascontiguousarray(vectors, self.facts.dtype))
 
 
-class VectorIndex:
-    """The vectors of a collection, opened to be searched.
+def head_of(dtype: str | np.dtype, shape: tuple[int, ...]) -> bytes:
+    """The first bytes of an .npy file; there are as many, however long its first axis is."""
+    head = io.BytesIO()
+    told = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(head, told)
+    return head.getvalue()
+
+
+def whole(rows: int, wanted: int, block: int) -> int:
+    """How many of some rows stand in whole blocks, where there are ``wanted`` in all.
+
+    >>> whole(7, 10, 3), whole(10, 10, 3)
+    (6, 10)
+    """
+    return wanted if rows >= wanted else rows // block * block
+
+
+def appended(path: Path, values: np.ndarray) -> None:
+    """Add an array to the end of a file, and see to it that it reaches the disk."""
+    with open(path, "ab") as file:
+        file.write(values.tobytes())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+class Index:
+    """A collection's vectors, opened to be searched.
+
+    One's own names its ``kinds`` of files and defines ``search``.
 
     Args:
         folder: that ``ltr encode`` wrote.
@@ -219,25 +265,37 @@ class VectorIndex:
     Attributes:
         folder: where it lies.
         facts: what it was made from.
-        shards: [rows, width] arrays mapped from files.
     """
+
+    kinds: ClassVar[tuple[str, ...]]
 
     def __init__(self, folder: str | os.PathLike):
         self.folder = Path(folder)
         self.facts = read_facts(self.folder)
         numbers = range(self.facts.shards)
-        missing = [i + 1 for i in numbers if not (self.folder / self.facts.file("vectors", i)).exists()]
+        missing = [
+            i + 1 for i in numbers if not all((self.folder / self.facts.file(kind, i)).exists() for kind in self.kinds)
+        ]
         if missing:
             those = ", ".join(map(str, missing[:8])) + (", …" if len(missing) > 8 else "")
             raise DataError(
                 f"index: {self.folder} lacks {len(missing)} of its {len(numbers)} shards ({those}); finish them with ltr "
                 f"encode --shard {missing[0]}/{len(numbers)}"
             )
-        self.shards = [self._array("vectors", i) for i in numbers]
 
     def __len__(self) -> int:
         """Number of vectors."""
         return self.facts.rows
+
+    def search(self, queries: Any, k: int, device: str | torch.device = "cpu") -> Best:
+        """The ``k`` rows with the largest inner products, exactly; of equal scores by document id, descending.
+
+        Args:
+            queries: vectors, as the encoder of the index gives them.
+            k: documents per query, at least 1.
+            device: where what can be computed there is.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define search")
 
     @cached_property
     def ids(self) -> Ids:
@@ -251,17 +309,35 @@ class VectorIndex:
         place[np.argsort(self.ids.raw, kind="stable")[::-1]] = np.arange(len(self))
         return place
 
-    def _array(self, kind: str, shard: int) -> np.ndarray:
+    def _array(self, kind: str, shard: int, more: tuple[int, ...] = (), rows: int | None = None) -> np.ndarray:
+        """A file of a shard, mapped: [rows, *more], or one value for each row of the shard."""
         path = self.folder / self.facts.file(kind, shard)
         first, last = self.facts.bounds(shard)
-        wanted = (last - first, self.facts.width)[: 2 if kind == "vectors" else 1]
+        wanted = (last - first if rows is None else rows, *more)
         try:
-            array = np.load(path, mmap_mode="r" if last > first else None, allow_pickle=False)
+            array = np.load(path, mmap_mode="r" if wanted[0] else None, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise DataError(f"index: {path} is missing or damaged ({error}); encode this shard anew") from error
         if array.shape != wanted:
             raise DataError(f"index: {path} must be {list(wanted)}, is {list(array.shape)}; encode this shard anew")
         return array
+
+
+class VectorIndex(Index):
+    """Vectors of a bi-encoder.
+
+    Attributes:
+        shards: [rows, width] arrays mapped from files.
+    """
+
+    kinds = ("vectors",)
+
+    def __init__(self, folder: str | os.PathLike):
+        super().__init__(folder)
+        self.shards = [self._array("vectors", i, (self.facts.width,)) for i in range(self.facts.shards)]
+
+    def search(self, queries: np.ndarray, k: int, device: str | torch.device = "cpu") -> Best:
+        return exact.search(queries, self.shards, k, self.place, device)
 
 
 def joined(parts: Sequence[np.ndarray]) -> np.ndarray:

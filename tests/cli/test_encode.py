@@ -45,6 +45,33 @@ def test_an_index_that_was_cut_is_searched_with_queries_that_are_cut(given, tmp_
     assert len(read_run(out)) == 2
 
 
+def test_a_sparse_encoder_encodes_and_retrieves_by_its_words(tiny_folder, tmp_path, capsys):
+    from ltr.scorers import Sparse
+    from ltr.settings import TwinSettings
+    from tests.tiny_model import save_mlm
+
+    Sparse(save_mlm(tmp_path)).save(tmp_path / "splade", TwinSettings(40, 20))
+    given = ["--model", str(tmp_path / "splade"), "--dataset", f"{tiny_folder}/dev", "--precision", "32"]
+    folder, out, again = (str(tmp_path / name) for name in ("index", "s.trec", "t.trec"))
+    assert main(["encode", *given, "-o", folder, "--shard", "2/2"]) == 0
+    shown = capsys.readouterr().out
+    assert f"{folder}: 4 sparse vectors over 160 words, shard 2/2 of {given[3]}\n" in shown
+    assert "shards to come: 1/2\n" in shown
+    assert main(["encode", *given, "-o", folder, "--shard", "1/2"]) == 0
+    assert main(["retrieve", *given, "--index", folder, "-o", out, "-k", "3"]) == 0
+    assert f"{out}: 6 documents for 2 queries of" in capsys.readouterr().out
+    assert main(["retrieve", *given, "-o", again, "-k", "50"]) == 0  # by the cache
+    assert "-k 50 is beyond the collection: " in capsys.readouterr().out
+    for query, (docs, _) in ((q, read_run(out)[q]) for q in read_run(out)):
+        assert read_run(again)[query][0][:3].tolist() == docs.tolist()
+    for argv, message in (
+        (["encode", "--width", "8"], "encode: width keeps the first numbers of a bi-encoder's vectors"),
+        (["retrieve", "--faiss", "Flat"], "sparse ones are searched exactly, by their words: leave --faiss out"),
+    ):
+        assert main([argv[0], *given, *argv[1:], "-o", str(tmp_path / "x")]) == 1
+        assert message in capsys.readouterr().err
+
+
 def test_approximate_search_prints_its_recall(given, tmp_path, capsys):
     pytest.importorskip("faiss")
     assert main(["retrieve", *given, "--faiss", "Flat", "-o", str(tmp_path / "d.trec"), "-k", "3"]) == 0
@@ -95,7 +122,7 @@ def test_errors_are_sentences(given, tmp_path, capsys, argv, message):
 @pytest.mark.parametrize("option", ["--index", "--faiss", "--max-length"])
 def test_options_of_a_bi_encoder_without_one(tiny_folder, tmp_path, capsys, option):
     assert main(["retrieve", "--dataset", str(tiny_folder), "-o", str(tmp_path / "x"), option, "7"]) == 1
-    assert f"{option} belongs to a bi-encoder; add --model, or leave it out for BM25" in capsys.readouterr().err
+    assert f"{option} belongs to a retriever; add --model, or leave it out for BM25" in capsys.readouterr().err
 
 
 def test_an_index_is_a_folder(given, tmp_path, capsys):

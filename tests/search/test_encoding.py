@@ -80,7 +80,7 @@ def test_killed_anywhere_it_goes_on_and_the_bytes_are_the_same(model, collection
         return called
 
     with monkeypatch.context() as patch:
-        patch.setattr(index.Part, "append", mortal(index.Part.append))
+        patch.setattr(index.VectorPart, "append", mortal(index.VectorPart.append))
         patch.setattr(index.os, "replace", mortal(os.replace))
         with pytest.raises(Killed):
             encode(model, collection, tmp_path / "again")
@@ -101,18 +101,18 @@ def test_a_part_that_was_cut_off_at_any_byte_is_gone_on_with(model, collection, 
 
 
 def test_finished_blocks_are_not_encoded_again(model, collection, tmp_path, monkeypatch, blocks):
-    real = index.Part.append
-    monkeypatch.setattr(index.Part, "append", lambda part, vectors: (_ for _ in ()).throw(Killed))
+    real = index.VectorPart.append
+    monkeypatch.setattr(index.VectorPart, "append", lambda part, vectors: (_ for _ in ()).throw(Killed))
     with pytest.raises(Killed):
         encode(model, collection, tmp_path / "i")
-    monkeypatch.setattr(index.Part, "append", real)
+    monkeypatch.setattr(index.VectorPart, "append", real)
     seen = []
 
     def counted(part, vectors):
         seen.append(len(vectors))
         real(part, vectors)
 
-    monkeypatch.setattr(index.Part, "append", counted)
+    monkeypatch.setattr(index.VectorPart, "append", counted)
     assert encode(model, collection, tmp_path / "i") == 8
     assert seen == [3, 3, 2]
     assert encode(model, collection, tmp_path / "i") == 0
@@ -234,15 +234,6 @@ def test_a_cross_encoder_makes_no_vectors(tiny_model, tmp_path):
     CrossEncoder(str(tiny_model)).save(tmp_path / "cross", ModelSettings(60, 20))
     with pytest.raises(ConfigError, match="encode: a bi-encoder is needed, whose texts are vectors, got CrossEncoder"):
         TextEncoding.load(tmp_path / "cross")
-
-
-def test_weights_of_a_whole_vocabulary_are_not_kept_as_they_are(tmp_path):
-    from ltr.scorers.retrievers.sparse import Sparse
-    from tests.scorers.retrievers.test_sparse import save_mlm
-
-    scorer = Sparse(save_mlm(tmp_path))
-    with pytest.raises(ConfigError, match="encode: Sparse gives 160 weights, one for each word of its vocabulary"):
-        TextEncoding(scorer)
 
 
 def test_queries_are_encoded_too(model, collection, tmp_path):

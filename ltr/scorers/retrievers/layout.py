@@ -87,9 +87,9 @@ def layout_of(source: str, revision: str | None, who: str) -> Layout | None:
     )
 
 
-def kinds_in(folder: Path) -> list[str]:
-    """Class names of the modules that a folder of sentence-transformers lists."""
-    return [str(one["type"]).rpartition(".")[2] for one in _read(str(folder), MODULES, None)]
+def kinds_of(source: str) -> list[str]:
+    """Class names of the modules that a folder (or a hub id) of sentence-transformers lists; none for any other."""
+    return [str(one["type"]).rpartition(".")[2] for one in _read(source, MODULES, None) or ()]
 
 
 def pooling_of(layout: Layout, revision: str | None, who: str) -> tuple[str, bool]:

@@ -86,7 +86,7 @@ class Sparse(EncodingRetriever, VectorScorer):
             checkpointing, batch_tokens, batch_docs, revision,
         )  # fmt: skip
         self.query_flops, self.doc_flops, self.flops_warmup = query_flops, doc_flops, flops_warmup
-        self.similarity, self.log_scale, self.shift = "dot", None, None
+        self.pooling, self.similarity, self.log_scale, self.shift = "max", "dot", None, None
         if self.layout is not None:
             self._check_layout()
 

@@ -25,7 +25,8 @@ class VectorScorer(Retriever):
     One's own defines ``vectors`` and keeps ``pooling``, ``similarity``, ``log_scale`` and ``shift``.
     """
 
-    pooling: Pooling
+    #: what of a text's states becomes its vector
+    pooling: str
     similarity: Similarity
     #: logarithm of what products are multiplied by; None for 1
     log_scale: Tensor | None
