@@ -20,6 +20,8 @@ from ltr.io.names import suggestion
 #: what a recipe says; the parts behind ``test`` are options of commands
 PARTS = ("folder", "train", "dev", "test", "retrieve", "mine", "teacher", "student", "evaluate")
 NEEDED = ("folder", "train", "dev", "teacher", "student")
+#: options of mine that need scores of a teacher
+BY_SCORE = ("max_score", "margin", "relative_margin")
 #: options that the pipeline gives itself
 OWN = {
     "retrieve": ("dataset", "output"),
@@ -64,6 +66,14 @@ def read_recipe(path: str | os.PathLike, folder: str | None = None) -> dict[str,
     for name, option in (("teacher", "model"), ("student", "config")):
         if option not in recipe[name]:
             raise ConfigError(f"{path}: {name} needs {option}; ltr guide search shows one")
+    mining = recipe.get("mine") or {}
+    by_score = [option for option in BY_SCORE if mining.get(option) is not None]
+    if by_score and not mining.get("teacher"):
+        raise ConfigError(
+            f"{path}: mine.{by_score[0]} compares scores of candidates and relevant documents, and the teacher of the recipe "
+            "scores what was mined, later; name a run with such scores as mine.teacher (ltr rerank --with-judged), or leave "
+            f"{by_score[0]} out"
+        )
     return recipe
 
 

@@ -202,6 +202,13 @@ def test_another_folder(recipe):
         ("teacher: {", "evaluate: {", ConfigError, "a recipe needs teacher; ltr guide search shows one"),
         ("skip: 2", "run: x", ConfigError, "mine.run is what the pipeline decides; leave it out"),
         ("{model: T", "{depth: 3", ConfigError, "teacher needs model; ltr guide search shows one"),
+        (
+            "skip: 2",
+            "margin: 0.5",
+            ConfigError,
+            "mine.margin compares scores of .* name a run with such scores as mine.teacher",
+        ),
+        ("skip: 2", "max_score: 3", ConfigError, "mine.max_score compares scores of candidates and relevant documents"),
         ("{k: 30}", "30", ConfigError, "retrieve must be a mapping of options, got 30"),
         ("folder: runs/distil", "- x", DataError, "not YAML"),
     ],
@@ -210,6 +217,12 @@ def test_recipes_that_cannot_be(recipe, old, new, error, message):
     recipe.write_text(recipe.read_text().replace(old, new))
     with pytest.raises(error, match=message):
         read_recipe(recipe)
+
+
+def test_margins_take_the_scores_of_a_run_that_is_there(recipe):
+    recipe.write_text(recipe.read_text().replace("skip: 2", "margin: 0.5, teacher: taught.trec"))
+    mine = pipeline_of(read_recipe(recipe)).steps[1].commands[0]
+    assert mine[mine.index("--margin") :][:4] == ("--margin", "0.5", "--teacher", "taught.trec")
 
 
 def test_a_recipe_is_a_mapping(tmp_path):

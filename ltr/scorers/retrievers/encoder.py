@@ -79,6 +79,13 @@ class EncodingRetriever(Sparing, Retriever):
         said = Prompts() if self.layout is None else self.layout.prompts
         given = zip(said, (query_prompt, doc_prompt), strict=True)
         self.prompts = Prompts(*(old if new is None else new for old, new in given))
+        others = () if self.layout is None else self.layout.other_prompts
+        if others and query_prompt is None and doc_prompt is None and not any(said):
+            log.warning(
+                "%s: %s names its prompts %s, none of them for queries (query) or documents (document, passage, corpus): texts "
+                "are read without any; say with query_prompt and doc_prompt what stands before them, empty for nothing",
+                *(name, model, ", ".join(others)),
+            )
         self.model = loading.load_encoder(kind, name, self.source, attention_dropout, dropout, layers, revision)
         self._freeze(freeze_layers)
         obstacle = packed.enable(self.model)

@@ -32,6 +32,8 @@ AT_ONCE = 2**22
 #: folder of the projection in a saved model
 DENSE = "1_Dense"
 MASK = "MultiVectorMask"
+#: modules of a bi-encoder, whose encoder is one to start from
+BACKBONE = {"Transformer", "Pooling", "Normalize"}
 #: modules that a model may have
 KINDS = ("Transformer", "Dense", MASK, "Normalize")
 
@@ -42,8 +44,8 @@ class LateInteraction(EncodingRetriever):
     Tokens are projected to ``dim`` numbers and brought to length 1. Punctuation in documents is left out of the maximum.
 
     Args:
-        model: folder, hub id or ``package:NAME/PATH``, of transformers or of sentence-transformers (MultiVectorEncoder);
-            safetensors only, no code from the hub is run.
+        model: folder, hub id or ``package:NAME/PATH``, of transformers or of sentence-transformers (a MultiVectorEncoder, or
+            a bi-encoder to start from); safetensors only, no code from the hub is run.
         dim: numbers of a token's vector; None as the model says, 128 for one that says nothing, whose projection is then
             drawn from torch's global generator.
         query_length: queries are filled up to so many tokens with mask tokens, whose vectors count as the query's own
@@ -212,7 +214,7 @@ class LateInteraction(EncodingRetriever):
 
     def _said(self) -> tuple[int, bool]:
         """(tokens that queries are filled up to, whether punctuation is skipped) as the model says."""
-        if self.layout is None:
+        if self.layout is None or set(self.layout.kinds) <= BACKBONE:
             return 32, True
         wrong = [kind for kind in self.layout.kinds if kind not in KINDS]
         if wrong or "Dense" not in self.layout.kinds:

@@ -25,6 +25,8 @@ FLAGS = {
     "mean_sqrt_len_tokens": "pooling_mode_mean_sqrt_len_tokens",
     "weightedmean": "pooling_mode_weightedmean_tokens",
 }
+#: the name of queries' prompt
+QUERY_PROMPT = "query"
 #: names that documents' prompts have, in the order in which they are looked for
 DOC_PROMPTS = ("document", "passage", "corpus")
 
@@ -38,6 +40,7 @@ class Layout:
         kinds: class names of the modules, such as ``("Transformer", "Pooling", "Normalize")``.
         folders: of the modules, by their class names.
         prompts: of queries and documents.
+        other_prompts: names of those that are for something else.
         similarity: ``cos`` or ``dot``; None where it does not say.
         max_length: tokens that are read of a text; None where it does not say.
         lengths: all that stands beside the encoder.
@@ -47,6 +50,7 @@ class Layout:
     kinds: tuple[str, ...]
     folders: Mapping[str, str]
     prompts: Prompts
+    other_prompts: tuple[str, ...]
     similarity: str | None
     max_length: int | None
     lengths: Mapping[str, Any]
@@ -80,7 +84,8 @@ def layout_of(source: str, revision: str | None, who: str) -> Layout | None:
         str(Path(source) / inside) if inside else source,
         kinds,
         folders,
-        Prompts(prompts.get("query") or "", doc),
+        Prompts(prompts.get(QUERY_PROMPT) or "", doc),
+        tuple(name for name, text in prompts.items() if text and name not in (QUERY_PROMPT, *DOC_PROMPTS)),
         similarity,
         lengths.get("max_seq_length"),
         lengths,

@@ -230,7 +230,7 @@ def test_padding_side_batch_size_and_pad_equal_to_the_end_change_no_vector(tmp_p
     for side in ("right", "left"):
         spoilt(folder, "tokenizer_config.json", lambda c, side=side: c.update(padding_side=side))
         for sizes in ({}, {"batch_docs": 1}, {"batch_docs": 2}, {"batch_tokens": 7}):
-            model = BiEncoder(str(folder), pooling, **sizes).eval()
+            model = BiEncoder(str(folder), pooling, "dot", **sizes).eval()
             assert model.tokenizer.padding_side == side
             rows = rows_of(model)
             with torch.no_grad():
@@ -265,6 +265,23 @@ def test_folders_that_are_no_bi_encoder_are_refused(tiny_model, tmp_path):
     spoilt(tmp_path / "own", "modules.json", lambda c: c[2].update(type="sentence_transformers.models.Dense"))
     with pytest.raises(ConfigError, match="has a module Dense; a bi-encoder is Transformer, Pooling"):
         BiEncoder(own)
+
+
+def test_prompts_of_names_that_mean_nothing_here_are_told(tiny_model, tmp_path, caplog):
+    BiEncoder(str(tiny_model)).save(tmp_path / "own", SETTINGS)
+    own, facts = str(tmp_path / "own"), "config_sentence_transformers.json"
+    spoilt(tmp_path / "own", facts, lambda c: c.update(prompts={"s2p_query": "Find: ", "s2s_query": "Like: ", "x": ""}))
+    assert not any(BiEncoder(own).prompts)
+    assert caplog.messages == [
+        f"BiEncoder: {own} names its prompts s2p_query, s2s_query, none of them for queries (query) or documents (document, "
+        "passage, corpus): texts are read without any; say with query_prompt and doc_prompt what stands before them, empty for "
+        "nothing"
+    ]
+    caplog.clear()
+    BiEncoder(own, query_prompt="")
+    spoilt(tmp_path / "own", facts, lambda c: c["prompts"].update(query="what is "))
+    assert BiEncoder(own).prompts.query == "what is "
+    assert not caplog.messages
 
 
 def test_settings_that_cannot_be_are_refused(tiny_model):

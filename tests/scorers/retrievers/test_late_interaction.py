@@ -8,7 +8,7 @@ from torch import nn
 from ltr.batch import TwinLists
 from ltr.errors import ConfigError
 from ltr.losses import InfoNCE
-from ltr.scorers import LateInteraction, load_scorer
+from ltr.scorers import BiEncoder, LateInteraction, load_scorer
 from ltr.settings import TwinSettings
 from ltr.training.costs import cost_of
 from ltr.training.in_batch import columns_of
@@ -85,6 +85,20 @@ def test_the_documents_of_a_batch_are_scored_for_every_query(tiny_model):
     torch.testing.assert_close(cost.total, loss(scores, labels, mask).sum(), rtol=1e-5, atol=1e-5)
     cost.total.backward()
     assert model.projection.weight.grad.any()
+
+
+def test_a_bi_encoder_is_a_backbone_to_start_from(tiny_model, tmp_path):
+    BiEncoder(str(tiny_model), query_prompt="what is ").save(tmp_path / "bi", SETTINGS)
+    torch.manual_seed(0)
+    model = LateInteraction(str(tmp_path / "bi"), dim=8).eval()
+    assert (model.dim, model.query_length, model.skip_punctuation, model.prompts.query) == (8, 32, True, "what is ")
+    torch.manual_seed(0)
+    plain = LateInteraction(str(tiny_model), dim=8, query_prompt="what is ").eval()
+    rows = plain.reader(SETTINGS).docs(DOCS)
+    with torch.no_grad():
+        torch.testing.assert_close(model.encode_docs(rows), plain.encode_docs(rows))
+    model.save(tmp_path / "tokens", SETTINGS)
+    assert isinstance(load_scorer(tmp_path / "tokens"), LateInteraction)
 
 
 def test_what_cannot_be_is_refused(tiny_model, tmp_path):
