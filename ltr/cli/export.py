@@ -13,6 +13,7 @@ from ltr.errors import DataError
 
 if TYPE_CHECKING:
     from ltr.batch import TextLists
+    from ltr.data.preferences.reader import PromptReader
     from ltr.data.tokens.reader import TextEncoder
     from ltr.inference.exporting import Check, Tolerance
 
@@ -52,7 +53,7 @@ def export(
         max_length: tokens of query and document together (default: as the model was trained).
         seed: which queries are taken.
     """
-    from ltr.data.tokens.reader import TextEncoder
+    from ltr.data.preferences.reader import reader_of
     from ltr.inference.export_place import check_place
     from ltr.inference.exporting import Tolerance, check, opened, quantise
 
@@ -62,7 +63,7 @@ def export(
     check_place(output)
     exact = opened(model, max_length)
     check_place(output, exact)
-    encoder = TextEncoder(exact.tokenizer, exact.settings)
+    encoder = reader_of(exact.tokenizer, exact.settings)
     chosen, others, qrels = _lists(encoder, dataset, run, depth, calibration, queries, seed)
     made = quantise(exact, chosen, tolerance, _bar)
     checked = check(made, others, qrels, _bar)
@@ -74,7 +75,7 @@ def export(
 
 
 def _lists(
-    encoder: TextEncoder, dataset: str, run: str, depth: int, calibration: int, queries: int, seed: int
+    encoder: TextEncoder | PromptReader, dataset: str, run: str, depth: int, calibration: int, queries: int, seed: int
 ) -> tuple[list[TextLists], list[TextLists], dict[str, dict[str, int]] | None]:
     """Batches to calibrate on, batches to check on (of judged queries first), and judgements."""
     from ltr.data.candidates.sources import candidates

@@ -111,6 +111,11 @@ class Reranker(TextRanker, Picklable):
         scorer = opened(os.fspath(model), batch_tokens, precision, allow)
         own = scorer.settings_type.find(scorer.source or os.fspath(model)) or scorer.usual_settings(max_length)
         length = own.max_length if max_length is None else max_length
+        if own.form and max_query_length is not None:
+            raise ConfigError(
+                f"Reranker: {os.fspath(model)} scores responses to prompts: a prompt gets what its response leaves of "
+                f"max_length, and loses its beginning; leave max_query_length out, got {max_query_length}"
+            )
         if max_query_length is None:
             max_query_length = own.query_share(length)
         settings = replace(own, max_length=length, max_query_length=max_query_length)

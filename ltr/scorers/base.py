@@ -17,7 +17,8 @@ from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
 from ltr.batch import Lists, TextLists
-from ltr.data.tokens.reader import Reader, TextEncoder
+from ltr.data.preferences.reader import reader_of
+from ltr.data.tokens.reader import Reader
 from ltr.errors import ConfigError, DataError
 from ltr.io.files import building, existing
 from ltr.scorers.filing import Filing
@@ -273,7 +274,7 @@ class TextScorer(Scorer):
 
     def reader(self, settings: Settings) -> Reader:
         assert isinstance(settings, ModelSettings)
-        return TextEncoder(self.tokenizer, settings)
+        return reader_of(self.tokenizer, settings)
 
     @property
     def max_positions(self) -> int | None:

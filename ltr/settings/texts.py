@@ -28,6 +28,9 @@ class ModelSettings(Settings):
         stride: tokens from the start of a passage to the start of the next, at most; None for three quarters of a
             passage. (Some tools call the overlap so.)
         max_passages: passages of a document that are read, from its beginning; None for all.
+        form: how prompts and responses were put together (``pair``, ``chat`` or ``plain``) where those were trained on: then
+            queries are prompts that lose their beginning, and documents are responses that are read whole; empty for
+            queries and documents.
         calibration: the kind and the numbers of the map from scores to probabilities (``ltr.inference.probability``);
             empty where none was fitted.
 
@@ -42,6 +45,7 @@ class ModelSettings(Settings):
     passages: str = "first"
     stride: int | None = None
     max_passages: int | None = None
+    form: str = field(default="", kw_only=True)
     calibration: Mapping[str, object] = field(default_factory=dict, kw_only=True)
 
     batch: ClassVar[type[Lists]] = TextLists

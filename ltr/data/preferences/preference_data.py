@@ -134,7 +134,8 @@ class PreferenceData(RankingData):
 
     @property
     def inputs(self) -> ModelSettings:
-        return ModelSettings(self.max_length, max(1, self.max_length // 2), trained_on=self.trained_on)
+        form = form_of(self.loaded_tokenizer, self.form)
+        return ModelSettings(self.max_length, max(1, self.max_length // 2), form=form, trained_on=self.trained_on)
 
     @property
     def signature(self) -> str:

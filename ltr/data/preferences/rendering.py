@@ -105,8 +105,10 @@ class PreferenceEncoder:
     max_length: int
 
     @classmethod
-    def of(cls, table: Preferences, tokenizer: Any, form: str, max_length: int) -> PreferenceEncoder:
-        """Tokenise a table.
+    def of(
+        cls, table: Preferences, tokenizer: Any, form: str, max_length: int, backend: Any = None
+    ) -> PreferenceEncoder:
+        """Tokenise a table; ``backend``: of ``backend_of(tokenizer)``, where it is kept.
 
         Raises:
             ConfigError, DataError: see ``rendered``; a length that leaves no room for a prompt.
@@ -116,7 +118,7 @@ class PreferenceEncoder:
             raise ConfigError(
                 f"PreferenceData: max_length must hold {template.overhead + 3} tokens or more, got {max_length}"
             )
-        backend = backend_of(tokenizer)
+        backend = backend or backend_of(tokenizer)
         prompts, responses = (tokens_of(backend, texts, None) for texts in rendered(table, tokenizer, form))
         if form == "plain" and (first := _first_token(tokenizer)) is not None:
             prompts = Ragged.of([first, *part] for part in np.split(prompts.values, prompts.offsets[1:-1]))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ltr.data.preferences.reader import PromptReader
 from ltr.data.tokens.reader import TextEncoder
 from ltr.errors import ConfigError
 from ltr.inference.probability import Probability, probability_of
@@ -14,7 +15,7 @@ from ltr.inference.reranker import Reranker
 from ltr.io.names import suggestion
 from ltr.scorers.base import Scorer
 from ltr.serving.problems import Problem
-from ltr.serving.work.reading import Reading
+from ltr.serving.work.reading import PromptReading, Reading
 from ltr.settings import ModelSettings
 
 
@@ -37,7 +38,7 @@ class Model:
     folder: str
     scorers: tuple[Scorer, ...]
     settings: ModelSettings
-    reading: Reading
+    reading: Reading | PromptReading
     probability: Probability
     precision: str
     created: int = field(default_factory=lambda: int(time.time()))
@@ -50,14 +51,18 @@ class Model:
             ConfigError: a model that does not read query and document together.
         """
         first = rerankers[0]
-        if not isinstance(first.reader, TextEncoder):
+        if isinstance(first.reader, PromptReader):
+            reading: Reading | PromptReading = PromptReading(first.reader)
+        elif isinstance(first.reader, TextEncoder):
+            reading = Reading(first.reader)
+        else:
             raise ConfigError(
                 f"serve: {folder} holds {type(first.scorer).__name__}, which does not read query and document together by "
                 "ltr's TextEncoder; serve a cross-encoder"
             )
         scorers = tuple(reranker.scorer for reranker in rerankers)
         probability = probability_of(first.settings)
-        return cls(name, folder, scorers, first.settings, Reading(first.reader), probability, first.precision)
+        return cls(name, folder, scorers, first.settings, reading, probability, first.precision)
 
     @property
     def device(self) -> str:

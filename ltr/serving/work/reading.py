@@ -8,10 +8,11 @@ import numpy as np
 
 from ltr.batch import TextLists
 from ltr.data.lists.ragged import Ragged, offsets_of, spans
+from ltr.data.preferences.reader import PromptReader
 from ltr.data.tokens.pairs import encode
 from ltr.data.tokens.passages import encode_passages
-from ltr.data.tokens.reader import TextEncoder
-from ltr.errors import ConfigError
+from ltr.data.tokens.reader import TextEncoder, Texts
+from ltr.errors import ConfigError, DataError
 from ltr.serving.problems import Problem
 from ltr.serving.request import Request
 
@@ -100,6 +101,50 @@ class Reading:
             return TextLists.of(*encode(template, queries, docs, length, longest, owners)[:3], whole)
         encoded, passages = encode_passages(template, queries, docs, self.encoder.cutting, length, longest, owners)
         return TextLists.of(*encoded[:3], whole, passage_offsets=passages, pooling=settings.passages)
+
+
+class PromptReading:
+    """Encodes requests to a model that scores responses (documents) to prompts (queries), as it was trained.
+
+    Prompts lose their beginning where the two do not fit, and responses are read whole.
+
+    Args:
+        reader: of the model.
+    """
+
+    def __init__(self, reader: PromptReader):
+        self.reader = reader
+
+    def __call__(self, request: Request) -> Encoded:
+        """Raises Problem for responses that shall be cut, texts that cannot be read so, or room for none."""
+        if request.max_tokens is not None or request.from_end:
+            raise Problem(
+                "invalid",
+                "this model scores responses to prompts, and a response is read whole: of a part of it the score would mean "
+                "nothing; leave the limit and the side of documents out",
+            )
+        length = _least(self.reader.settings.max_length, request.max_length)
+        assert length is not None
+        texts = [
+            Texts(f"query {i}", query, [f"{i}.{j}" for j in range(len(own))], own)
+            for i, (query, own) in enumerate(zip(request.queries, request.documents, strict=True))
+        ]
+        try:
+            encoder = self.reader.encoder(texts, length)
+        except (ConfigError, DataError) as error:
+            raise Problem("invalid", f"{error}") from error
+        cut = encoder.lengths[0] < encoder.responses.lengths
+        if request.whole and cut.any():
+            raise Problem(
+                "invalid",
+                f"document {int(np.flatnonzero(cut)[0])} is a response of more than the {length} tokens that the model reads "
+                f"of prompt and response ({int(cut.sum())} such documents); shorten it, or allow truncation",
+            )
+        tokens = encoder[encoder.drawn()].tokens
+        batch = TextLists.of(
+            tokens.ids.numpy(), tokens.marks.numpy(), tokens.offsets.numpy(), np.array([0, len(tokens)])
+        )
+        return Encoded(batch, _costs(batch), cut, encoder.cut()["prompts"])
 
 
 def _least(*numbers: int | None) -> int | None:
