@@ -6,7 +6,7 @@ import copy
 import inspect
 import json
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -93,6 +93,13 @@ class Scorer(nn.Module):
     def observed(self, batch: Any, scores: Tensor) -> dict[str, Tensor]:
         """What is worth logging of a training batch and its scores, beside its cost: names and scalars. Default: nothing."""
         return {}
+
+    def before_epoch(self, batches: Iterable[Lists]) -> None:
+        """Get ready for the batches of an epoch, before the first of them. Default: does not look at them.
+
+        Args:
+            batches: those that will be trained on, and those of dev, on the scorer's device.
+        """
 
     def trained_scores(self, batch: Any) -> Sequence[Tensor]:
         """Scores of a training batch, over which its cost is the mean: those of ``forward`` alone, by default."""

@@ -6,6 +6,8 @@ import contextlib
 import logging
 import math
 import time
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -186,9 +188,7 @@ class RankingModule(pl.LightningModule):
         trainer = self.trainer
         most = trainer.max_steps if trainer.max_steps != -1 else math.inf
         if trainer.max_epochs not in (-1, None):
-            batches = _length(self.data.train_dataloader())
-            limit = trainer.limit_train_batches
-            batches = min(batches, limit) if isinstance(limit, int) else batches * limit
+            batches = self._batches_of(self.data.train_dataloader())
             if batches < math.inf:
                 most = min(most, math.ceil(int(batches) / trainer.accumulate_grad_batches) * trainer.max_epochs)
         if most == math.inf:
@@ -198,11 +198,37 @@ class RankingModule(pl.LightningModule):
             )
         return int(most)
 
+    def _batches_of(self, loader: Any) -> float:
+        """How many batches of a training loader an epoch takes; infinite where nobody knows."""
+        limit = self.trainer.limit_train_batches
+        batches = _length(loader)
+        return min(batches, limit) if isinstance(limit, int) else batches * limit
+
     # ------------------------------------------------------------------ training
 
     def on_fit_start(self) -> None:
+        self._prepare_epoch()
         # transformers opens models in evaluation mode, and Lightning leaves modes as they are: dropout would stay off
         self.train()
+
+    def on_train_epoch_start(self) -> None:
+        if self.current_epoch:
+            self._prepare_epoch()
+
+    def _prepare_epoch(self) -> None:
+        with self.trainer.precision_plugin.train_step_context():
+            self.scorer.before_epoch(self._coming())
+
+    def _coming(self) -> Iterator[Lists]:
+        """The batches of an epoch and those of dev; nothing is loaded before the first is asked for."""
+        trainer = self.trainer
+        loader = self.data.train_dataloader()
+        batches = self._batches_of(loader)
+        if trainer.max_steps != -1:
+            batches = min(batches, (trainer.max_steps - self.global_step) * trainer.accumulate_grad_batches)
+        yield from (batch.to(self.device) for batch in islice(loader, None if batches == math.inf else int(batches)))
+        if self.data.dev is not None and trainer.limit_val_batches:
+            yield from (batch.to(self.device) for batch in self.data.val_dataloader())
 
     def on_train_start(self) -> None:
         self._sums, self._docs, self._clock = [], 0, time.perf_counter()

@@ -32,7 +32,7 @@ class CausalScorer(LanguageModel):
         lora: rank of low-rank adapters, which alone are trained then; None trains the model itself.
         lora_alpha: their scale; None for twice the rank.
         lora_dropout: share of their inputs that is dropped in training.
-        checkpointing: keep no activations of micro-batches for the gradient, but compute them again.
+        checkpointing: keep the inputs of layers alone for the gradient, and compute the rest again.
         batch_tokens: most tokens computed at once; None for 2048 on a CPU and 16384 elsewhere.
         revision: of a hub model.
 

@@ -36,7 +36,7 @@ class LanguageModel(TextScorer):
         lora: rank of low-rank adapters, which alone are trained then; None trains the model itself.
         lora_alpha: their scale; None for twice the rank.
         lora_dropout: share of their inputs that is dropped in training.
-        checkpointing: keep no activations of micro-batches for the gradient, but compute them again: about a third slower.
+        checkpointing: keep the inputs of layers alone for the gradient, and compute the rest again: about a third slower.
         batch_tokens: most tokens computed at once; None for 2048 on a CPU and 16384 elsewhere.
         revision: of a hub model.
 
@@ -62,6 +62,7 @@ class LanguageModel(TextScorer):
             raise ConfigError(f"{who}: batch_tokens must be at least 1, got {batch_tokens}")
         self.source, self.revision, self.lora = located(model), revision, lora
         self.checkpointing, self.batch_tokens = checkpointing, batch_tokens
+        self._layers_told = False  # that they keep their input alone
         plain, self.new_head = opening.open_model(who, self.source, head, revision)
         reason = branches.obstacle(plain.config)
         if reason is None:
@@ -127,7 +128,7 @@ class LanguageModel(TextScorer):
         while True:
             try:
                 run: Callable[..., Tensor] = self._piece
-                if self.checkpointing and torch.is_grad_enabled():
+                if self.checkpointing and torch.is_grad_enabled() and not self._layers_computed_again():
                     run = partial(checkpoint, self._piece, use_reentrant=False)
                 size = tokens or self.budget(rows.ids.device)
                 return torch.cat([run(batch, rows, piece) for piece in _pieces(rows.lengths, size)])
@@ -136,6 +137,15 @@ class LanguageModel(TextScorer):
                     raise
             released()
             retries += 1
+
+    def _layers_computed_again(self) -> bool:
+        """Whether each layer keeps its input alone, which takes the least memory; models can do so in training."""
+        if not self.network.training or not self.network.supports_gradient_checkpointing:
+            return False
+        if not self._layers_told:
+            opening.compute_layers_again(self.network)
+            self._layers_told = True
+        return True
 
     def _piece(self, batch: TextLists, rows: TokenRows, piece: Tensor) -> Tensor:
         body = self.network.base_model

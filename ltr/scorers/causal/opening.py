@@ -133,6 +133,13 @@ def _unheard() -> Iterator[None]:
         yield
 
 
+def compute_layers_again(model: Any) -> None:
+    """In training each layer keeps its input alone, and computes the rest again for the gradient."""
+    # the name that is to go is the only one in older versions of transformers
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
+
+
 def merged(model: Any) -> Any:
     """A plain model of the same function: adapters added to what they adapt; the model itself where it has none."""
     if not hasattr(model, "merge_and_unload"):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ltr.batch import TextLists, TokenRows
+from ltr.batch import Lists, TextLists, TokenRows
 from ltr.data.tokens.pairs import tokenizer_identity
 from ltr.errors import ConfigError, DataError
 from ltr.losses.base import positive
@@ -16,6 +17,7 @@ from ltr.scorers.causal.language_model import LanguageModel
 from ltr.scorers.causal.log_probs import token_log_probs
 from ltr.scorers.causal.references import References, row_keys, weights_digest
 from ltr.scorers.filing import Filing
+from ltr.scorers.memory import released
 from ltr.settings import Settings
 
 START = "start"
@@ -27,9 +29,9 @@ class PolicyRatio(LanguageModel):
 
     The scores of a list are rewards that the policy implies, so that every loss of ltr aligns it: ``DPO()`` on pairs,
     ``CompositeSoftmax`` on lists, graded and tied preferences. Log-probabilities are those of a row's tokens that are
-    marked as completion, summed in float32; policy and reference go through the same code in the same precision, so that
-    training starts from scores of 0. The reference's are computed once, and kept in the user's cache under a hash of its
-    weights and of the row.
+    marked as completion, computed in float32 and summed in float64; policy and reference go through the same code in the
+    same precision, so that training starts from scores of 0. The reference's are computed once, before an epoch needs them,
+    and kept in the user's cache under a hash of its weights and of the row; then its weights are let go.
 
     Args:
         model: the policy to start from: folder (``package:NAME/PATH`` for one inside a package) or hub id.
@@ -40,7 +42,7 @@ class PolicyRatio(LanguageModel):
         lora: rank of low-rank adapters, which alone are trained then; None trains the model itself.
         lora_alpha: their scale; None for twice the rank.
         lora_dropout: share of their inputs that is dropped in training.
-        checkpointing: keep no activations of micro-batches for the gradient, but compute them again.
+        checkpointing: keep the inputs of layers alone for the gradient, and compute the rest again.
         batch_tokens: most tokens computed at once; None for 2048 on a CPU and 16384 elsewhere.
         revision: of a hub model.
 
@@ -96,7 +98,18 @@ class PolicyRatio(LanguageModel):
             ratio = ratio - self.reference_log_probs(batch, tokens)
         if self.length == "mean":
             ratio = ratio / completion_tokens(rows)
-        return batch.scores(self.beta * ratio)
+        return batch.scores((self.beta * ratio).float())
+
+    def before_epoch(self, batches: Iterable[Lists]) -> None:
+        """Compute what the batches will need of the reference, and let its weights go: then memory holds one model."""
+        if self.reference is None or (self.reference == START and self.lora is not None):
+            return  # none, or weights that are held anyway
+        with torch.no_grad():
+            for batch in batches:
+                if isinstance(batch, TextLists) and batch.n_docs and batch.prior is None:
+                    self.reference_log_probs(batch)
+        self._held.clear()
+        released()
 
     def observed(self, batch: TextLists, scores: Tensor) -> dict[str, Tensor]:
         """Rewards of the best and of the other completions, margin and accuracy of pairs, how far the policy went, lengths."""
@@ -122,7 +135,7 @@ class PolicyRatio(LanguageModel):
     # ------------------------------------------------------------------ the reference
 
     def reference_log_probs(self, batch: TextLists, tokens: int | None = None) -> Tensor:
-        """[rows] float32 log-probabilities of the completions under the reference: kept ones, or computed and kept."""
+        """[rows] float64 log-probabilities of the completions under the reference: kept ones, or computed and kept."""
         rows = batch.tokens
         table, keys = self._table(rows.ids.device), row_keys(rows)
         held = table.found(keys)
@@ -131,7 +144,7 @@ class PolicyRatio(LanguageModel):
             computed = self._by_reference(batch, tokens).tolist()
             table.put([keys[i] for i in missing], [computed[i] for i in missing])
             held = [computed[i] if value is None else value for i, value in enumerate(held)]
-        return torch.tensor(held, dtype=torch.float32, device=rows.ids.device)
+        return torch.tensor(held, dtype=sums_in(rows.ids.device), device=rows.ids.device)
 
     @torch.no_grad()
     def _by_reference(self, batch: TextLists, tokens: int | None) -> Tensor:
@@ -196,7 +209,10 @@ def completion_tokens(tokens: TokenRows) -> Tensor:
 
 
 def completion_log_probs(network: Any, tokens: TokenRows, rows: Tensor, states: Tensor, places: Tensor) -> Tensor:
-    """[rows] float32 sums of the log-probabilities of some rows' completion tokens, each given what stands before it."""
+    """[rows] float64 sums of the log-probabilities of some rows' completion tokens, each given what stands before it.
+
+    A sum of hundreds has steps of 3e-5 in float32, of which the difference from a reference's would be made.
+    """
     lengths, device = tokens.lengths[rows], tokens.ids.device
     ends = lengths.cumsum(0)
     within = torch.arange(int(ends[-1]), device=device) - (ends - lengths).repeat_interleave(lengths)
@@ -205,4 +221,10 @@ def completion_log_probs(network: Any, tokens: TokenRows, rows: Tensor, states: 
     head = network.get_output_embeddings()
     found = token_log_probs(states[places[chosen - 1]], head.weight, tokens.ids[at[chosen]], head.bias)
     owners = torch.repeat_interleave(lengths)[chosen]
-    return found.new_zeros(len(rows)).index_add(0, owners, found)
+    wide = found.to(sums_in(device))
+    return wide.new_zeros(len(rows)).index_add(0, owners, wide)
+
+
+def sums_in(device: torch.device) -> torch.dtype:
+    """The precision of sums over a completion: float64 where the device has it."""
+    return torch.float32 if device.type == "mps" else torch.float64

@@ -87,13 +87,24 @@ def test_packed_is_padded_and_neither_pieces_nor_shared_prefixes_matter(tiny_cau
         torch.testing.assert_close(others[1], gradient, rtol=1e-4, atol=1e-5)
 
 
-def test_checkpointing_changes_no_gradient(tiny_causal, batch):
-    gradients = []
+@pytest.mark.parametrize("training", [False, True])  # pieces are computed again, or layers
+@pytest.mark.parametrize("lora", [None, 2])
+def test_checkpointing_changes_no_gradient(tiny_causal, batch, training, lora):
+    if lora:
+        pytest.importorskip("peft")
+    found = []
     for checkpointing in (False, True):
-        scorer = PolicyRatio(str(tiny_causal), None, checkpointing=checkpointing, batch_tokens=30)
-        scorer(batch).sum().backward()
-        gradients.append(torch.cat([p.grad.flatten() for p in scorer.parameters()]))
-    torch.testing.assert_close(*gradients)
+        torch.manual_seed(0)
+        kept: list[int] = []
+        scorer = PolicyRatio(str(tiny_causal), None, lora=lora, checkpointing=checkpointing, batch_tokens=60)
+        scorer.train(training)
+        with torch.autograd.graph.saved_tensors_hooks(lambda t, kept=kept: kept.append(t.numel()) or t, lambda t: t):
+            scores = scorer(batch)
+        scores.sum().backward()
+        gradient = torch.cat([p.grad.flatten() for p in scorer.parameters() if p.requires_grad])
+        found.append((sum(kept), gradient))
+    torch.testing.assert_close(found[0][1], found[1][1])
+    assert found[1][0] < found[0][0] / 3
 
 
 @pytest.mark.parametrize("lora", [None, 2])
