@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ltr.io.files import cache_folder
+from tests.browser import browser  # noqa: F401
 
 DOCS = {
     "d1": ("Cats", "The cat sat on the mat and slept."),

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import shutil
 import socket
-import subprocess
 import threading
 import time
 
@@ -15,16 +13,7 @@ import uvicorn
 
 from ltr.serving.web.app import application
 from ltr.serving.web.page.render import page
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-
-
-@pytest.fixture(scope="module")
-def browser() -> str:
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.skip(f"none of {', '.join(BROWSERS)} is on PATH")
-    return found
+from tests.browser import opened
 
 
 @pytest.fixture(scope="module")
@@ -45,24 +34,9 @@ def address(service):
     thread.join()
 
 
-def opened(browser: str, url: str, folder, *options: str) -> tuple[str, list[str]]:
-    """(output, what the page wrote to the console)."""
-    command = [
-        browser,
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--enable-logging=stderr",
-        "--disable-dev-shm-usage",
-    ]
-    command += [f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=10000", *options, url]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-
-
 @pytest.mark.browser
 def test_a_person_sees_documents_sorted(browser, address, client, tmp_path):
-    html, complaints = opened(browser, f"{address}?go", tmp_path, "--dump-dom")
+    html, complaints = opened(browser, f"{address}?go", tmp_path, "--virtual-time-budget=10000", "--dump-dom")
     assert complaints == []
     assert re.search(r'<html[^>]* data-ready="yes"', html)
     texts = re.findall(r'<p class="text">([^<]*)</p>', html)
@@ -82,7 +56,14 @@ def test_a_person_sees_documents_sorted(browser, address, client, tmp_path):
 def test_a_screenshot_is_not_blank(browser, address, tmp_path, options):
     from matplotlib.image import imread
 
-    opened(browser, f"{address}?go", tmp_path, f"--screenshot={tmp_path / 'page.png'}", *options)
+    opened(
+        browser,
+        f"{address}?go",
+        tmp_path,
+        "--virtual-time-budget=10000",
+        f"--screenshot={tmp_path / 'page.png'}",
+        *options,
+    )
     image = imread(tmp_path / "page.png")[..., :3]
     assert (np.abs(image - image[0, 0]).max(-1) > 0.3).mean() > 0.01
     assert image[0, 0].mean() > 0.9 or "dark" in str(options) or "preferred" in str(options)

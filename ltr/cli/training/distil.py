@@ -45,6 +45,7 @@ def distil(recipe: str, /, *, folder: str | None = None, dry_run: bool = False) 
 def _show(pipeline: Pipeline, recipe: dict[str, Any]) -> None:
     """What would be run, and how long the teacher takes."""
     from ltr.data.collections.collection import load
+    from ltr.experiments.cells.runner import duration
     from ltr.inference.reranker import Reranker
 
     for step, done, commands in pipeline.shown():
@@ -65,20 +66,9 @@ def _show(pipeline: Pipeline, recipe: dict[str, Any]) -> None:
     teacher.score(some)
     seconds = pairs * (time.perf_counter() - began) / max(len(some), 1)
     print(
-        f"\n{len(asked):,} training queries, at most {pairs:,} pairs for the teacher: about {_duration(seconds)} on this machine"
+        f"\n{len(asked):,} training queries, at most {pairs:,} pairs for the teacher: about {duration(seconds)} on this machine"
     )
     print("the student's training says how long it takes when its first steps are measured")
-
-
-def _duration(seconds: float) -> str:
-    """In words.
-
-    >>> _duration(40), _duration(600), _duration(9000)
-    ('40 s', '10 minutes', '2.5 hours')
-    """
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
 
 
 def main(argv: Sequence[str]) -> Any:

@@ -18,14 +18,12 @@ from ltr.batch import TokenRows
 from ltr.errors import ConfigError
 from ltr.io.models import located
 from ltr.scorers import architectures
-from ltr.scorers.base import half_or_single
 from ltr.scorers.retrievers.base import Retriever
 from ltr.scorers.retrievers.layout import Layout, layout_of
 from ltr.scorers.text import loading, packed
 from ltr.scorers.text.heads import encoder_of
-from ltr.scorers.text.microbatches import Row, filled, padded, plan, row
-from ltr.scorers.text.sparing import Sparing
-from ltr.scorers.views import plain
+from ltr.scorers.text.microbatches import Row, filled, plan, row
+from ltr.scorers.text.transformer import TransformerScorer
 from ltr.settings import Prompts
 
 log = logging.getLogger(__name__)
@@ -33,7 +31,7 @@ log = logging.getLogger(__name__)
 Own = TypeVar("Own", bound="EncodingRetriever")
 
 
-class EncodingRetriever(Sparing, Retriever):
+class EncodingRetriever(TransformerScorer, Retriever):
     """A retriever around a transformer, which trains.
 
     With ``checkpointing`` nothing but its results is kept of each micro-batch; the backward pass computes them again one
@@ -86,31 +84,13 @@ class EncodingRetriever(Sparing, Retriever):
                 "are read without any; say with query_prompt and doc_prompt what stands before them, empty for nothing",
                 *(name, model, ", ".join(others)),
             )
-        self.model = loading.load_encoder(kind, name, self.source, attention_dropout, dropout, layers, revision)
-        self._freeze(freeze_layers)
-        obstacle = packed.enable(self.model)
-        self._packs = obstacle is None
-        self._takes_segments = loading.takes_segments(self.model)
-        if obstacle is not None:
-            log.info("%s is computed padded: %s", self.config.model_type, obstacle)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        if self._packs:  # in the process that it was sent to
-            packed.register()
-
-    @property
-    def network(self) -> Any:
-        """transformers' model itself, compiled or not."""
-        return plain(self.model)
+        self._hold(
+            loading.load_encoder(kind, name, self.source, attention_dropout, dropout, layers, revision), freeze_layers
+        )
 
     @property
     def config(self) -> Any:
         return self.network.config
-
-    @property
-    def saved(self) -> nn.Module:
-        return self.network
 
     @classmethod
     def load(cls: type[Own], folder: str | os.PathLike) -> Own:
@@ -161,52 +141,5 @@ class EncodingRetriever(Sparing, Retriever):
         line = row(rows, piece)
         if self._packs:
             return packed.states_of(self.network, line, self._takes_segments), line
-        ids, segments, mask = padded(rows, piece, self.config.pad_token_id or 0)
-        inputs = {"input_ids": ids, "attention_mask": mask.long()}
-        if self._takes_segments:
-            inputs["token_type_ids"] = segments
+        inputs, mask = self.padded_inputs(rows, piece)
         return encoder_of(self.network)(**inputs).last_hidden_state[mask], line
-
-    def lowered(self: Own, dtype: torch.dtype = torch.bfloat16) -> Own:
-        """A copy for encoding alone whose encoder works in ``dtype``; pooling stays in float32.
-
-        Raises:
-            ConfigError: the architecture computes in float32 alone.
-        """
-        alone = architectures.IN_FLOAT32_ALONE.get(self.config.model_type)
-        if alone is not None:
-            raise ConfigError(
-                f"{type(self).__name__}: {self.source} computes in float32 alone: {alone} in transformers takes no "
-                f"{str(dtype).removeprefix('torch.')}; take precision 32"
-            )
-        copied = copy.deepcopy(self).requires_grad_(False)
-        for parameter in copied.network.parameters():
-            parameter.data = parameter.data.to(dtype)
-        return copied
-
-    def for_scoring(self, device: torch.device, precision: str | None) -> Retriever:
-        if precision == "auto" and self.config.model_type in architectures.IN_FLOAT32_ALONE:
-            precision = "32"
-        dtype = half_or_single(device, precision)
-        if precision is not None and device.type == "cpu" and (made := self.fused(dtype)) is not None:
-            return made
-        if precision is not None and dtype == torch.bfloat16:
-            return self.lowered(dtype).to(device)
-        found = super().for_scoring(device, precision)
-        assert isinstance(found, Retriever)
-        return found
-
-    def fused(self, dtype: torch.dtype) -> Retriever | None:
-        """What encodes on a CPU with fewer operations; None where there is nothing such. Default: None."""
-        return None
-
-    def _freeze(self, layers: int) -> None:
-        if not layers:
-            return
-        stack = loading.encoder_layers(self.network)
-        if not 0 <= layers <= len(stack):
-            raise ConfigError(
-                f"{type(self).__name__}: freeze_layers must be 0 to {len(stack)} for {self.source}, got {layers}"
-            )
-        for module in (self.network.base_model.embeddings, *stack[:layers]):
-            module.requires_grad_(False)

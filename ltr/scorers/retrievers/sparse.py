@@ -19,7 +19,7 @@ from ltr.scorers.retrievers import layout
 from ltr.scorers.retrievers.encoder import EncodingRetriever
 from ltr.scorers.retrievers.vectors import VectorScorer
 from ltr.scorers.text import packed
-from ltr.scorers.text.microbatches import padded, row
+from ltr.scorers.text.microbatches import row
 from ltr.settings import Settings, TwinSettings
 
 #: class names that sentence-transformers gives the encoder, whose configuration says that it has its head
@@ -108,10 +108,7 @@ class Sparse(EncodingRetriever, VectorScorer):
         if self._packs:
             logits = packed.logits_of(self.network, line, self._takes_segments)
         else:
-            ids, segments, mask = padded(rows, piece, self.config.pad_token_id or 0)
-            inputs = {"input_ids": ids, "attention_mask": mask.long()}
-            if self._takes_segments:
-                inputs["token_type_ids"] = segments
+            inputs, mask = self.padded_inputs(rows, piece)
             logits = self.model(**inputs).logits[mask]
         at, found = 0, []
         for docs, length in line.runs:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import os
 import threading
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +18,6 @@ from ltr.errors import ConfigError
 from ltr.io.models import located
 from ltr.machine.threads import across_forks, threads_for, workers
 from ltr.scorers import architectures
-from ltr.scorers.base import Scorer, TextScorer, half_or_single
 from ltr.scorers.cpu import cross_encoder as fused
 from ltr.scorers.cpu.cross_encoder import FusedCrossEncoder
 from ltr.scorers.cpu.dealing import MOST, dealt, hands
@@ -27,9 +25,8 @@ from ltr.scorers.filing import Filing
 from ltr.scorers.text import loading, packed, saving
 from ltr.scorers.text import memory_budget as budget
 from ltr.scorers.text.heads import encoder_of, head_of, in_head
-from ltr.scorers.text.microbatches import evenly, padded, plan
-from ltr.scorers.text.sparing import Sparing
-from ltr.scorers.views import plain
+from ltr.scorers.text.microbatches import evenly, plan
+from ltr.scorers.text.transformer import TransformerScorer
 from ltr.settings import ModelSettings, Settings
 
 #: held while a number of tokens is looked for: two trials at once would measure each other
@@ -38,7 +35,7 @@ _PROBING = across_forks(threading.Lock())
 log = logging.getLogger(__name__)
 
 
-class CrossEncoder(Sparing, TextScorer):
+class CrossEncoder(TransformerScorer):
     """Scores each document by a transformer that reads the query and the document together.
 
     Wraps transformers' ``AutoModelForSequenceClassification`` with one logit. A backbone without a scoring head
@@ -94,26 +91,9 @@ class CrossEncoder(Sparing, TextScorer):
         self.source, self.revision = located(model), revision
         self.checkpointing, self.batch_tokens, self.batch_docs = checkpointing, batch_tokens, batch_docs
         self._probed: dict[tuple[str, bool], int] = {}
-        self.model, self.new_head = loading.load(
-            self.source, attention_dropout, dropout, head_dropout, layers, revision
-        )
-        architectures.check(self.model.config, self.model, self.source)
-        self._freeze(freeze_layers)
-        obstacle = packed.enable(self.model)
-        self._packs = obstacle is None
-        self._takes_segments = loading.takes_segments(self.model)
-        if obstacle is not None:
-            _tell(self.model.config.model_type, obstacle)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        if self._packs:  # in the process that it was sent to
-            packed.register()
-
-    @property
-    def network(self) -> Any:
-        """transformers' model itself, compiled or not."""
-        return plain(self.model)
+        model, self.new_head = loading.load(self.source, attention_dropout, dropout, head_dropout, layers, revision)
+        architectures.check(model.config, model, self.source)
+        self._hold(model, freeze_layers)
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -135,10 +115,6 @@ class CrossEncoder(Sparing, TextScorer):
             if parameter.requires_grad:
                 parts["head" if in_head(self.network, name) else "encoder"].append(parameter)
         return parts
-
-    @property
-    def saved(self) -> nn.Module:
-        return self.network
 
     def save(self, folder: str | os.PathLike, settings: Settings | None = None) -> None:
         """Save as a standard sequence-classification folder with tokenizer and ``ltr.json``.
@@ -219,29 +195,9 @@ class CrossEncoder(Sparing, TextScorer):
         if scores.requires_grad:
             torch.autograd.grad(scores.sum(), [p for p in self.parameters() if p.requires_grad], allow_unused=True)
 
-    @property
-    def in_float32_alone(self) -> str | None:
-        """What keeps the architecture from lower precisions; None where nothing does."""
-        return architectures.IN_FLOAT32_ALONE.get(self.network.config.model_type)
-
-    def lowered(self, dtype: torch.dtype = torch.bfloat16) -> CrossEncoder:
-        """A copy for scoring alone whose encoder works in ``dtype``; the head stays in float32.
-
-        Raises:
-            ConfigError: the architecture computes in float32 alone.
-        """
-        if self.in_float32_alone:
-            raise ConfigError(
-                f"CrossEncoder: {self.source} computes in float32 alone: {self.in_float32_alone} in transformers takes no "
-                f"{str(dtype).removeprefix('torch.')}; take precision 32"
-            )
-        copied = copy.deepcopy(self).requires_grad_(False)
-        network = copied.network
-        whole = head_of(network) is None
-        for name, parameter in network.named_parameters():
-            if whole or not in_head(network, name):
-                parameter.data = parameter.data.to(dtype)
-        return copied
+    def _lowers(self, name: str) -> bool:
+        # without a head that is known the logit is the network's own
+        return head_of(self.network) is None or not in_head(self.network, name)
 
     def fused(self, dtype: torch.dtype) -> FusedCrossEncoder | None:
         """What scores on a CPU with fewer operations; None where the architecture is not known, or lies elsewhere."""
@@ -250,47 +206,22 @@ class CrossEncoder(Sparing, TextScorer):
         tokens = None if self.batch_tokens == "auto" else self.batch_tokens  # its own number was found by trying
         return fused.fused(self.network, dtype, self.source, tokens, self.batch_docs, self.revision)
 
-    def for_scoring(self, device: torch.device, precision: str | None) -> Scorer:
-        """On a CPU a ``FusedCrossEncoder`` where the architecture is known: same scores, fewer operations."""
-        if precision == "auto" and self.in_float32_alone:
-            precision = "32"
-        dtype = half_or_single(device, precision)
-        if precision is not None and device.type == "cpu" and (made := self.fused(dtype)) is not None:
-            return made
-        if precision is not None and dtype == torch.bfloat16:
-            return self.lowered(dtype).to(device)
-        return super().for_scoring(device, precision)
-
     def _scores_of(self, batch: TextLists, docs: Tensor) -> Tensor:
         network = self.network
         head = head_of(network)
         if head is None:
-            return self.model(**self._padded_inputs(batch, docs)).logits[:, 0].float()
+            return self.model(**self.padded_inputs(batch.tokens, docs)[0]).logits[:, 0].float()
         if self._packs:
             first = packed.first_states(network, batch.tokens, docs, self._takes_segments)
         else:
-            first = encoder_of(network)(**self._padded_inputs(batch, docs)).last_hidden_state[:, 0]
+            first = encoder_of(network)(**self.padded_inputs(batch.tokens, docs)[0]).last_hidden_state[:, 0]
         with torch.autocast(first.device.type, enabled=False):
             return head(network, first.to(self._head_dtype)).view(-1).float()
-
-    def _padded_inputs(self, batch: TextLists, docs: Tensor) -> dict[str, Tensor]:
-        ids, segments, mask = padded(batch.tokens, docs, self.network.config.pad_token_id or 0)
-        inputs = {"input_ids": ids, "attention_mask": mask.long()}
-        return {**inputs, "token_type_ids": segments} if self._takes_segments else inputs
 
     @property
     def _head_dtype(self) -> torch.dtype:
         network = self.network
         return next(p.dtype for name, p in network.named_parameters() if in_head(network, name))
-
-    def _freeze(self, layers: int) -> None:
-        if not layers:
-            return
-        stack = loading.encoder_layers(self.network)
-        if not 0 <= layers <= len(stack):
-            raise ConfigError(f"CrossEncoder: freeze_layers must be 0 to {len(stack)} for {self.source}, got {layers}")
-        for module in (self.network.base_model.embeddings, *stack[:layers]):
-            module.requires_grad_(False)
 
 
 def _check_bounds(tokens: Any, docs: int | None) -> None:
@@ -298,8 +229,3 @@ def _check_bounds(tokens: Any, docs: int | None) -> None:
         raise ConfigError(f"CrossEncoder: batch_tokens must be a number, auto or None, got {tokens!r}")
     if any(isinstance(bound, int) and bound < 1 for bound in (tokens, docs)):
         raise ConfigError(f"CrossEncoder: batch_tokens and batch_docs must be at least 1, got {tokens} and {docs}")
-
-
-@cache  # once for each kind and reason
-def _tell(kind: str, obstacle: str) -> None:
-    log.info("%s models run in padded batches of similar length, not packed: %s", kind, obstacle)

@@ -9,19 +9,7 @@ from ltr.experiments.cells.cell import run_task
 from ltr.experiments.cells.estimate import plan_text, timed
 from ltr.experiments.cells.runner import run
 from ltr.experiments.spec.plan import groups
-from ltr.experiments.spec.reading import read_spec
 from tests.experiments.pretend import Pretend, judged
-from tests.experiments.specs import content, write
-
-
-@pytest.fixture
-def values(tiny_folder, tiny_model, tmp_path):
-    return content(tiny_folder, tiny_model, tmp_path / "runs")
-
-
-@pytest.fixture
-def read(tmp_path, values):
-    return lambda: read_spec(write(tmp_path / "spec.yaml", values))
 
 
 @pytest.fixture

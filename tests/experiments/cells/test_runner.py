@@ -19,24 +19,13 @@ from ltr.experiments.cells.runner import loaded, run
 from ltr.experiments.cells.store import Store
 from ltr.experiments.cells.workers import Processes
 from ltr.experiments.spec.plan import groups
-from ltr.experiments.spec.reading import read_spec
 from tests.experiments.here import Here
-from tests.experiments.specs import content, write
+from tests.experiments.specs import write
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*does not have many workers.*"),
     pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*"),
 ]
-
-
-@pytest.fixture
-def values(tiny_folder, tiny_model, tmp_path):
-    return content(tiny_folder, tiny_model, tmp_path / "runs")
-
-
-@pytest.fixture
-def read(tmp_path, values):
-    return lambda: read_spec(write(tmp_path / "spec.yaml", values))
 
 
 def figures(found):

@@ -6,17 +6,7 @@ import yaml
 from ltr.errors import ConfigError, DataError
 from ltr.experiments.spec.reading import read_spec
 from ltr.experiments.spec.spec import folder_name
-from tests.experiments.specs import content, write
-
-
-@pytest.fixture
-def values(tiny_folder, tiny_model, tmp_path):
-    return content(tiny_folder, tiny_model, tmp_path / "runs")
-
-
-@pytest.fixture
-def read(tmp_path, values):
-    return lambda *overrides: read_spec(write(tmp_path / "spec.yaml", values), overrides)
+from tests.experiments.specs import write
 
 
 def test_a_spec_is_read_and_its_yaml_reads_back_the_same(read, tmp_path):

@@ -13,19 +13,10 @@ import pytest
 from ltr.report.page.html import render
 from ltr.report.page.page import Page, Section
 from ltr.report.tables.table import Cell, Table
+from tests.browser import opened
 from tests.report.fake import MEASURES, SYSTEMS, page, queries
 
 pytestmark = pytest.mark.browser
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-
-
-@pytest.fixture(scope="module")
-def browser() -> str:
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.skip(f"none of {', '.join(BROWSERS)} is on PATH")
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -35,23 +26,8 @@ def file(tmp_path_factory) -> Path:
     return path
 
 
-def opened(browser: str, path: Path, folder: Path, *options: str) -> tuple[str, list[str]]:
-    """(output, what the page wrote to the console)."""
-    command = [
-        browser,
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--enable-logging=stderr",
-        "--disable-dev-shm-usage",
-    ]
-    command += [f"--user-data-dir={folder / 'profile'}", *options, path.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-
-
 def test_the_script_runs_and_nothing_complains(browser, file, tmp_path):
-    html, complaints = opened(browser, file, tmp_path, "--dump-dom")
+    html, complaints = opened(browser, file.as_uri(), tmp_path, "--dump-dom")
     assert complaints == []
     assert re.search(r'<html[^>]* data-ready="yes"', html)
     assert "<title>Which loss for short questions?</title>" in html
@@ -63,7 +39,7 @@ def test_the_script_runs_and_nothing_complains(browser, file, tmp_path):
 
 
 def test_it_counts_wins_and_shows_the_biggest_first(browser, file, tmp_path):
-    html, _ = opened(browser, file, tmp_path, "--dump-dom")
+    html, _ = opened(browser, file.as_uri(), tmp_path, "--dump-dom")
     found = queries().values[MEASURES[0]]
     gains = np.round(np.asarray(found[SYSTEMS[1]]), 5) - np.round(np.asarray(found[SYSTEMS[0]]), 5)
     wins, losses = int((gains > 1e-9).sum()), int((gains < -1e-9).sum())
@@ -74,7 +50,7 @@ def test_it_counts_wins_and_shows_the_biggest_first(browser, file, tmp_path):
 
 
 def test_the_documents_of_the_biggest_win_are_told_as_text(browser, file, tmp_path):
-    html, _ = opened(browser, file, tmp_path, "--dump-dom")
+    html, _ = opened(browser, file.as_uri(), tmp_path, "--dump-dom")
     assert html.count('<li class="relevant">') + html.count('<li class="">') == 10
     assert "&lt;img src=x onerror=alert(1)&gt;" in html
     assert "<img" not in html
@@ -85,7 +61,7 @@ def test_a_screenshot_is_not_blank(browser, file, tmp_path):
 
     for name, options in {"wide": ["--window-size=1280,2000"], "narrow": ["--window-size=500,2000"]}.items():
         target = tmp_path / f"{name}.png"
-        opened(browser, file, tmp_path, f"--screenshot={target}", "--hide-scrollbars", *options)
+        opened(browser, file.as_uri(), tmp_path, f"--screenshot={target}", "--hide-scrollbars", *options)
         pixels = imread(target)[..., :3]
         inked = (np.abs(pixels - pixels[0, 0]) > 0.2).any(axis=-1)
         assert 0.01 < inked.mean() < 0.6
@@ -142,7 +118,7 @@ def test_a_reader_can_choose_walk_open_and_sort(browser, file, tmp_path):
     html = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", file.read_text(encoding="utf-8"))
     path = tmp_path / "driven.html"
     path.write_text(html.replace("</body>", f"{READER}</body>"), encoding="utf-8")
-    html, complaints = opened(browser, path, tmp_path, "--dump-dom")
+    html, complaints = opened(browser, path.as_uri(), tmp_path, "--dump-dom")
     assert complaints == []
     assert re.search(r'data-told="([^"]*)"', html)[1].split(";") == [
         "swap|1|0|true",
@@ -163,7 +139,7 @@ def test_a_reader_can_choose_walk_open_and_sort(browser, file, tmp_path):
 def test_a_foreign_script_does_not_run(browser, file, tmp_path):
     path = tmp_path / "foreign.html"
     path.write_text(file.read_text(encoding="utf-8").replace("</body>", f"{READER}</body>"), encoding="utf-8")
-    html, complaints = opened(browser, path, tmp_path, "--dump-dom")
+    html, complaints = opened(browser, path.as_uri(), tmp_path, "--dump-dom")
     assert "data-told" not in html.partition("<body>")[0]
     assert any("Content Security Policy" in line for line in complaints)
 
@@ -171,7 +147,7 @@ def test_a_foreign_script_does_not_run(browser, file, tmp_path):
 def test_an_unfinished_page_opens(browser, tmp_path):
     path = tmp_path / "unfinished.html"
     path.write_text(render(Page("Unfinished", missing=["all of it"])), encoding="utf-8")
-    html, complaints = opened(browser, path, tmp_path, "--dump-dom")
+    html, complaints = opened(browser, path.as_uri(), tmp_path, "--dump-dom")
     assert complaints == []
     assert 'data-ready="yes"' in html
 
@@ -255,7 +231,7 @@ def test_printed_tables_go_on_under_their_headings(browser, tmp_path):
     path, target = tmp_path / "long.html", tmp_path / "long.pdf"
     tables = [Table(["system", "mrr"], rows)]
     path.write_text(render(Page("Long", sections=[Section("data", "3 queries", tables=tables)])), encoding="utf-8")
-    opened(browser, path, tmp_path, f"--print-to-pdf={target}", "--no-pdf-header-footer")
+    opened(browser, path.as_uri(), tmp_path, f"--print-to-pdf={target}", "--no-pdf-header-footer")
     printed = subprocess.run(["pdftotext", "-layout", target, "-"], capture_output=True, text=True, check=True).stdout
     pages = [page for page in printed.split("\f") if "row " in page]
     assert 3 <= len(pages) <= 5  # an interval stands beside its value where there is room

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import torch
@@ -12,17 +11,9 @@ from torch.nn.functional import gelu, linear, relu
 
 from ltr.scorers import hardware
 from ltr.scorers.cpu import torch_private
+from tests.private_parts import provided
 
-
-@contextlib.contextmanager
-def provided_by(name: str) -> Iterator[None]:
-    """Turns whatever goes wrong into a sentence that says what torch changed and where to mend it."""
-    try:
-        yield
-    except Exception as error:
-        pytest.fail(
-            f"torch {torch.__version__} changed {name}: see {torch_private.__file__} ({type(error).__name__}: {error})"
-        )
+provided_by = partial(provided, used_by=torch_private)
 
 
 def drawn(*shape):

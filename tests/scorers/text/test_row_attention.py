@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from ltr.scorers.text import cross_encoder, packed, row_attention
+from ltr.scorers.text import packed, row_attention, transformer
 from ltr.scorers.text.cross_encoder import CrossEncoder
 from ltr.scorers.text.row_attention import attend
 from tests.scorers.text.test_cross_encoder import one_by_one, random_batch
@@ -199,7 +199,7 @@ def test_what_keeps_a_model_from_being_packed(config, version, reason):
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
 def test_padding_is_told_once_with_its_reason(tmp_path, caplog):
-    cross_encoder._tell.cache_clear()
+    transformer._tell.cache_clear()
     folder = str(save_tiny(tmp_path / "mpnet", "mpnet", head=True))
     with caplog.at_level(logging.INFO, "ltr"):
         CrossEncoder(folder)
