@@ -69,13 +69,14 @@ def _parameters(module: str, node: ast.ClassDef) -> dict[str, str | None]:
     for part in node.body:
         if isinstance(part, ast.FunctionDef) and part.name == "__init__":
             return _arguments(module, part.args)
+    bases = [_found_or_none(module, base.id) for base in node.bases if isinstance(base, ast.Name)]
+    known = [_parameters(*home) for home in bases if home is not None]
+    is_dataclass = any("dataclass" in ast.unparse(d) for d in node.decorator_list)
     inherited: dict[str, str | None] = {}
-    for base in node.bases:
-        if isinstance(base, ast.Name) and (home := _found_or_none(module, base.id)) is not None:
-            inherited = _parameters(*home)
-            break
+    for parameters in reversed(known if is_dataclass else known[:1]):  # a dataclass gathers the fields of all its bases
+        inherited |= parameters
     fields = [p for p in node.body if isinstance(p, ast.AnnAssign) and isinstance(p.target, ast.Name)]
-    if any("dataclass" in ast.unparse(d) for d in node.decorator_list):
+    if is_dataclass:
         for field in fields:
             assert isinstance(field.target, ast.Name)
             if "ClassVar" not in ast.unparse(field.annotation):
