@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ltr.io.files import cache_folder
+from ltr.io.caching.cache_folder import cache_folder
 from tests.browser import browser  # noqa: F401
 
 DOCS = {

@@ -26,7 +26,7 @@ from torch import Tensor
 from ltr.io.files import replacing
 from ltr.links import Exp, Identity, Link, Piecewise, Sigmoid, Sinh
 from ltr.losses import MSE, Huber, Loss, Matching
-from ltr.report.charts.plots import drawing, save
+from ltr.report.charts.style import drawing, save
 from ltr.training.run.records import versions
 
 ROOT = Path(__file__).parents[2]

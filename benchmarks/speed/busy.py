@@ -95,7 +95,7 @@ def main() -> None:
     """Measure all ways alone and beside others, print and keep the table."""
     import torch
 
-    from ltr.io.models import located
+    from ltr.io.model_names import located
     from ltr.scorers.hardware import multiplies_bf16
 
     given = arguments()

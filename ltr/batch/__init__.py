@@ -2,7 +2,7 @@
 
 from ltr.batch.features import FeatureLists
 from ltr.batch.lists import Lists
-from ltr.batch.passages import PASSAGES, check_passages
+from ltr.batch.passage_pooling import PASSAGES, check_passages
 from ltr.batch.texts import DIRECTIONS, QUERY_TO_DOC, TextLists, TwinLists
 from ltr.batch.tokens import TokenRows
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ltr.batch.passages import pooled_passages
+from ltr.batch.passage_pooling import pooled_passages
 from ltr.batch.tokens import TokenRows, joined_offsets
 from ltr.errors import ShapeError
 

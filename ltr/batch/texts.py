@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from ltr.batch.lists import Lists, ids_of, tensor_of
-from ltr.batch.passages import PASSAGES
+from ltr.batch.passage_pooling import PASSAGES
 from ltr.batch.tokens import TokenRows, check_offsets
 from ltr.errors import ShapeError
 

@@ -72,8 +72,8 @@ def calibrate(
     count = int(queries[-1]) + 1
     print(_table(found, len(scores), int(hits.sum()), count))
     if plot:
-        from ltr.report.charts.plots import save
         from ltr.report.charts.reliability import draw_reliability
+        from ltr.report.charts.style import save
 
         names = ("sigmoid", found.kind)
         curves = {f"{n} (error {found.held[n].error:.4f})": found.held[n].groups for n in names}

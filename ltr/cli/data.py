@@ -69,7 +69,7 @@ def check(
 
 def _counter(tokenizer: str) -> Callable[[Sequence[str]], list[int]]:
     from ltr.data.tokens.pairs import backend_of, load_tokenizer, tokens_of
-    from ltr.io.models import located
+    from ltr.io.model_names import located
 
     backend = backend_of(load_tokenizer(located(tokenizer)))
     return lambda texts: tokens_of(backend, texts, None).lengths.tolist()

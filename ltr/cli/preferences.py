@@ -17,7 +17,7 @@ def checked(path: str, tokenizer: str | None, max_length: int, form: str | None)
     from ltr.data import PreferenceData
     from ltr.data.preferences.rendering import form_of, shown
     from ltr.data.preferences.table import read_preferences
-    from ltr.io.models import located
+    from ltr.io.model_names import located
 
     if tokenizer is None:
         table = read_preferences(path)

@@ -172,7 +172,7 @@ def _whole_run(
 
     from ltr.data.candidates.sources import candidates, with_relevant
     from ltr.data.collections.collection import load
-    from ltr.inference.resuming import rerank_run
+    from ltr.inference.run_reranking import rerank_run
 
     show = sys.stderr.isatty()
     collection = load(dataset)

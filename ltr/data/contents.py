@@ -15,7 +15,7 @@ from ltr.data.text.parts import source_signature
 from ltr.data.text.text_data import TextData
 from ltr.io.caching.digests import digest
 from ltr.io.files import existing_file
-from ltr.io.models import located
+from ltr.io.model_names import located
 
 
 def contents_of(data: RankingData) -> dict[str, str]:

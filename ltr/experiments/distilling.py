@@ -12,7 +12,7 @@ import yaml
 from ltr.data.collections.collection import load
 from ltr.errors import ConfigError, DataError
 from ltr.experiments.pipeline import HERE, Pipeline, Step
-from ltr.inference.resuming import model_signature
+from ltr.inference.run_reranking import model_signature
 from ltr.io.caching.digests import digest
 from ltr.io.files import existing_file
 from ltr.io.names import suggestion

@@ -19,8 +19,8 @@ from ltr.inference.scoring import Scored, score
 from ltr.io.files import building
 from ltr.io.trec import Qrels, Run
 from ltr.scorers.base import Scorer
-from ltr.scorers.cpu.calibration import kept, quantised_products, recorded
 from ltr.scorers.cpu.cross_encoder import FusedCrossEncoder, activation_of, fused, unknown
+from ltr.scorers.cpu.quantisation_choice import kept, quantised_products, recorded
 from ltr.scorers.cpu.quantised import (
     FILE,
     PRODUCTS,

@@ -20,7 +20,7 @@ from ltr.inference.pickling import Picklable
 from ltr.inference.probability import probability_of
 from ltr.inference.ranking import Lists, TextRanker
 from ltr.inference.scoring import Scored, prepared, score
-from ltr.io.models import located
+from ltr.io.model_names import located
 from ltr.scorers.base import TextScorer
 from ltr.scorers.causal.causal_scorer import CausalScorer
 from ltr.scorers.causal.prompts import prompt_for

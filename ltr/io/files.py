@@ -185,21 +185,6 @@ def clear_leftovers(folder: str | os.PathLike, names: Iterable[str] | None = Non
 # ------------------------------------------------------------------ what is there
 
 
-def cache_folder(*parts: str) -> Path:
-    """A folder below the user's cache (``$LTR_CACHE``, else ``$XDG_CACHE_HOME/ltr``, else ``~/.cache/ltr``), created.
-
-    Raises:
-        DataError: it is not there, and the cache cannot be written.
-    """
-    home = os.environ.get("LTR_CACHE")
-    if not home:
-        home = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "ltr")
-    folder = Path(home, *parts)
-    with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 def existing_file(path: str | os.PathLike, what: str) -> Path:
     """``existing`` for what must be a file. Raises DataError for a folder and for an empty name, too."""
     if not os.fspath(path):

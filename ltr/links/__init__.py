@@ -1,4 +1,7 @@
-"""Links: increasing functions of a score whose slope says where scores must be accurate."""
+"""Links: increasing functions of a score whose slope says where scores must be accurate.
+
+``base`` is the contract, ``shaped`` what one's own derives from; inverses and areas without a closed form: ``numerics``.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-
+"""What people read: ``tables``, ``charts``, and the ``page`` that holds both."""

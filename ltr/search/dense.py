@@ -13,7 +13,7 @@ import numpy as np
 
 from ltr.data.collections.collection import Collection
 from ltr.errors import ConfigError, DataError, MissingExtra
-from ltr.io.files import cache_folder
+from ltr.io.caching.cache_folder import cache_folder
 from ltr.io.runs import Run
 from ltr.search import exact
 from ltr.search.encoding import TextEncoding, encode, facts_of

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from ltr.scorers.memory import is_out_of_memory, released
+from ltr.scorers.out_of_memory import is_out_of_memory, released
 
 
 def backward_in_less_memory(

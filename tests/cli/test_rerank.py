@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ltr.cli.main import main
-from ltr.inference import resuming
+from ltr.inference import run_reranking
 from ltr.inference.reranker import Reranker
 from ltr.io.trec import read_run
 from ltr.scorers.text.cross_encoder import CrossEncoder
@@ -89,19 +89,19 @@ def test_long_documents_are_read_in_passages(model, tiny_folder, tmp_path):
 def test_interrupted_and_taken_up_again(model, tiny_folder, tmp_path, capsys, caplog, monkeypatch):
     out = tmp_path / "ours.trec"
     arguments = ["--dataset", str(tiny_folder), "--run", "first", "-o", str(out)]
-    blocks = resuming.blocks_of
-    monkeypatch.setattr(resuming, "blocks_of", lambda run, docs: blocks(run, 4))
-    append = resuming.PartialRun.append
+    blocks = run_reranking.blocks_of
+    monkeypatch.setattr(run_reranking, "blocks_of", lambda run, docs: blocks(run, 4))
+    append = run_reranking.PartialRun.append
 
     def interrupted(self, block, ranked):
         append(self, block, ranked)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(resuming.PartialRun, "append", interrupted)
+    monkeypatch.setattr(run_reranking.PartialRun, "append", interrupted)
     assert main(["rerank", "--model", model, *arguments]) == 130
     assert "what is finished is kept; the same command goes on from here" in capsys.readouterr().err
     assert not out.exists()
-    monkeypatch.setattr(resuming.PartialRun, "append", append)
+    monkeypatch.setattr(run_reranking.PartialRun, "append", append)
     assert main(["rerank", "--model", model, *arguments]) == 0
     assert "ours.trec.partial: 5 of 11 documents are done" in caplog.text
     assert len(read_run(out)) == 4

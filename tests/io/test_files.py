@@ -12,7 +12,7 @@ import pytest
 
 from ltr.errors import DataError
 from ltr.io.disk import disk_errors, make_folder_of
-from ltr.io.files import building, cache_folder, clear_leftovers, existing, existing_file, replacing
+from ltr.io.files import building, clear_leftovers, existing, existing_file, replacing
 from ltr.io.locks import only_writer
 from ltr.io.streams import is_stdout, is_stream
 
@@ -160,28 +160,6 @@ def test_what_other_packages_write_on_a_full_disk(tmp_path, small_disk):
     for other in (ValueError("no disk"), FileNotFoundError(errno.ENOENT, "gone")):
         with pytest.raises(type(other)), disk_errors(tmp_path / "old"):
             raise other
-
-
-def test_cache_folder_follows_the_environment(tmp_path, monkeypatch):
-    monkeypatch.setenv("LTR_CACHE", str(tmp_path / "mine"))
-    assert cache_folder("a", "b") == tmp_path / "mine" / "a" / "b"
-    assert (tmp_path / "mine" / "a" / "b").is_dir()
-    monkeypatch.delenv("LTR_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache_folder("a") == tmp_path / "xdg" / "ltr" / "a"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert cache_folder() == tmp_path / "home" / ".cache" / "ltr"
-
-
-def test_a_cache_that_cannot_be_made(tmp_path, monkeypatch):
-    def refused(*_, **__):
-        raise PermissionError(errno.EACCES, "Permission denied")
-
-    monkeypatch.setenv("LTR_CACHE", str(tmp_path))
-    monkeypatch.setattr("pathlib.Path.mkdir", refused)
-    with pytest.raises(DataError, match=r"cannot write .*tokens: Permission denied; nothing was written"):
-        cache_folder("tokens")
 
 
 def test_existing_names_what_is_missing(tmp_path):

@@ -38,7 +38,7 @@ def model_folder(work: Path | None = None, base: str = BASE, steps: int = STEPS)
         base: the encoder to start from.
         steps: of training.
     """
-    from ltr.io.files import cache_folder
+    from ltr.io.caching.cache_folder import cache_folder
 
     # texts differ between versions of Python, and the model with them
     texts = hashlib.sha256(repr(questions(LISTS, DOCS, "train")).encode()).hexdigest()[:8]

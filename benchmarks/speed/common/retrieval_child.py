@@ -149,7 +149,7 @@ def train(task: dict[str, Any]) -> Step:
 def theirs(model: str) -> Any:
     from sentence_transformers import SentenceTransformer
 
-    from ltr.io.models import located
+    from ltr.io.model_names import located
 
     return SentenceTransformer(located(model), device="cpu")
 

@@ -51,7 +51,7 @@ def score(
 
     from ltr.inference import RemoteReranker, Reranker
     from ltr.inference.bulk import Columns, score_rows
-    from ltr.inference.resuming import model_signature
+    from ltr.inference.run_reranking import model_signature
     from ltr.io.files import existing_file
 
     columns = Columns(query, text, tuple(keep or ()))

@@ -66,7 +66,7 @@ def compare(
     at_least(0, seed=seed)
     check_outputs({"--html": html}, [*runs, qrels, *inputs_of(dataset)])
     if html is not None:
-        from ltr.report.charts.plots import drawing
+        from ltr.report.charts.style import drawing
 
         with drawing():  # what is not installed must not be missed at the end
             pass

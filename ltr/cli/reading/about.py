@@ -70,7 +70,7 @@ def at_work() -> str:
 
 def cache() -> str:
     """The folder of the cache, and who chose it."""
-    from ltr.io.files import cache_folder
+    from ltr.io.caching.cache_folder import cache_folder
 
     chosen = next((name for name in ("LTR_CACHE", "XDG_CACHE_HOME") if os.environ.get(name)), "default")
     try:

@@ -60,7 +60,8 @@ def plot(
     from ltr.links import Link
     from ltr.links.focus import region
     from ltr.losses.base import Loss
-    from ltr.report.charts.plots import draw_links, draw_losses, save
+    from ltr.report.charts.links_and_losses import draw_links, draw_losses
+    from ltr.report.charts.style import save
 
     wanted = Link if kind == "link" else Loss
     if (labels if kind == "link" else target) is not None:

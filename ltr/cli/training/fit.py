@@ -11,6 +11,7 @@ from ltr.cli.training.fit_options import check, folder_of, help_text
 from ltr.errors import ConfigError
 from ltr.io.recipes import configuration
 from ltr.training.run import records
+from ltr.training.run.resuming import check_resumable
 
 
 def main(argv: list[str]) -> int:
@@ -111,5 +112,5 @@ def _resume(argv: list[str]) -> tuple[list[str], Path | None]:
     if folder is None:
         return rest, None
 
-    records.check_resumable(folder)
+    check_resumable(folder)
     return ["--config", str(folder / "config.yaml"), *rest, f"--run.folder={folder}"], folder

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ltr.data.candidates.terms import ANALYSIS, terms
+from ltr.data.candidates.bm25_tokenizer import ANALYSIS, terms
 from ltr.data.collections.collection import Collection
 from ltr.errors import ConfigError, DataError
 from ltr.io.caching.cached import cached

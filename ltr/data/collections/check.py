@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ltr.data.candidates.terms import unspaced
+from ltr.data.candidates.bm25_tokenizer import unspaced
 from ltr.data.collections.collection import Collection
 from ltr.data.collections.folder import FolderQrels
 from ltr.data.readable import BROKEN

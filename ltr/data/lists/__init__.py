@@ -1,1 +1,1 @@
-"""From ids to batches: pools, sampling of training lists, batches, loaders."""
+"""From ids to batches: pools of documents, ``sampling`` of training lists and their negatives, ``batching``, ``loaders``."""

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from ltr import __version__
+from ltr.data.candidates.bm25_tokenizer import ANALYSIS
 from ltr.data.candidates.sources import candidates, retrieve
-from ltr.data.candidates.terms import ANALYSIS
 from ltr.data.collections.collection import Collection
 from ltr.data.collections.ids import Ids
 from ltr.data.lists.kept_pools import kept_run

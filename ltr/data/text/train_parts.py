@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ltr.data.candidates.bm25_tokenizer import ANALYSIS
 from ltr.data.candidates.sources import candidates
-from ltr.data.candidates.terms import ANALYSIS
 from ltr.data.collections.collection import Collection
 from ltr.data.lists.kept_pools import kept_pool
 from ltr.data.lists.pools import judged_pool, pairs_pool, random_subset, refuse_unscored, teacher_pool

@@ -16,7 +16,7 @@ import numpy as np
 from ltr.data.lists.ragged import Ragged
 from ltr.data.readable import readable
 from ltr.errors import ConfigError, ShapeError
-from ltr.io.models import located
+from ltr.io.model_names import located
 from ltr.io.offsets import offsets_of, spans
 
 log = logging.getLogger(__name__)

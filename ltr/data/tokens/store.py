@@ -20,9 +20,10 @@ from ltr.data.tokens.index import Index, names_of
 from ltr.data.tokens.pairs import CHUNK, backend_of, tokenizer_identity, tokens_of
 from ltr.data.tokens.shards import Shard, sound_shards
 from ltr.errors import DataError
+from ltr.io.caching.cache_folder import cache_folder
 from ltr.io.caching.cached import alone
 from ltr.io.disk import REFUSALS
-from ltr.io.files import cache_folder, replacing
+from ltr.io.files import replacing
 from ltr.io.offsets import offsets_of, spans
 
 #: part of every key: a change of the shard format or of the tokenising gives new folders

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ltr.io.caching.cache_folder import cache_folder
 from ltr.io.disk import disk_errors
-from ltr.io.files import building, cache_folder, clear_leftovers
+from ltr.io.files import building, clear_leftovers
 
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ltr.io.files import cache_folder
+from ltr.io.caching.cache_folder import cache_folder
 
 
 def keep_compiled() -> None:

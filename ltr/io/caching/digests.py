@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 from ltr.errors import DataError
-from ltr.io.files import cache_folder, replacing
+from ltr.io.caching.cache_folder import cache_folder
+from ltr.io.files import replacing
 
 #: smaller files are read each time, which takes some milliseconds
 LARGE = 2**23

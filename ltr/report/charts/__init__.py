@@ -1,1 +1,1 @@
-"""Everything that is drawn."""
+"""Everything that is drawn: results (``charts``), ``links_and_losses``, ``reliability``; colours and files in ``style``."""

@@ -1,4 +1,4 @@
-"""Pictures of results: forest plots, trade-offs and training curves, for pages and as files (``plots.save``)."""
+"""Pictures of results: forest plots, trade-offs and training curves, for pages and as files (``style.save``)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ltr.report.charts.plots import GRID, INK, MUTED, STYLES, drawing, sheet
+from ltr.report.charts.style import GRID, INK, MUTED, STYLES, drawing, sheet
 from ltr.report.page.page import Curves, Forest, ForestRow, TradeOff, TradePoint
 
 if TYPE_CHECKING:

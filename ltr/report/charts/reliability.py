@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ltr.metrics.calibration import Group
-from ltr.report.charts.plots import INK, STYLES, drawing, sheet
+from ltr.report.charts.style import INK, STYLES, drawing, sheet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

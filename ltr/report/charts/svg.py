@@ -6,7 +6,7 @@ import re
 from html import escape
 from typing import TYPE_CHECKING
 
-from ltr.report.charts.plots import GRID, INK, MUTED, STYLES, vector
+from ltr.report.charts.style import GRID, INK, MUTED, STYLES, vector
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

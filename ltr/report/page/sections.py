@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from ltr.report.charts.charts import draw_curves, draw_forest, draw_tradeoff, verdict
-from ltr.report.charts.plots import draw_links
+from ltr.report.charts.links_and_losses import draw_links
 from ltr.report.charts.svg import inline
 from ltr.report.page.links import score_range
 from ltr.report.page.page import Curves, Forest, LinkPicture, Queries, Section, TradeOff

@@ -17,10 +17,10 @@ from torch.utils.checkpoint import checkpoint
 from ltr.batch import TextLists, TokenRows
 from ltr.errors import ConfigError
 from ltr.io.files import building
-from ltr.io.models import located
+from ltr.io.model_names import located
 from ltr.scorers.base import WEIGHTS, Scorer, TextScorer, class_path, half_or_single
 from ltr.scorers.causal import branches, opening
-from ltr.scorers.memory import is_out_of_memory, released
+from ltr.scorers.out_of_memory import is_out_of_memory, released
 from ltr.scorers.text import loading
 from ltr.settings import ModelSettings, Settings
 

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from ltr.batch import TokenRows
 from ltr.errors import DataError
+from ltr.io.caching.cache_folder import cache_folder
 from ltr.io.caching.digests import digest
-from ltr.io.files import beside, cache_folder
+from ltr.io.files import beside
 
 #: values are written when at least so many are new
 OFTEN = 256

@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ltr.batch import TokenRows
 from ltr.errors import ConfigError
-from ltr.io.models import located
+from ltr.io.model_names import located
 from ltr.scorers import architectures
 from ltr.scorers.retrievers.base import Retriever
 from ltr.scorers.retrievers.layout import Layout, layout_of
@@ -37,6 +37,8 @@ class EncodingRetriever(TransformerScorer, Retriever):
     With ``checkpointing`` nothing but its results is kept of each micro-batch; the backward pass computes them again one
     by one, with the random numbers of the first time (*gradient caching*). Gradients are those without it; batches may be
     as large as their vectors fit into memory.
+
+    Constructors of retrievers write out what they hand on to this one: help, configurations and editors show signatures.
 
     Args:
         model: folder, hub id or ``package:NAME/PATH``; safetensors only, no code from the hub is run.

@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ltr.batch import TextLists, TokenRows
 from ltr.errors import ConfigError
-from ltr.io.models import located
+from ltr.io.model_names import located
 from ltr.machine.threads import across_forks, threads_for, workers
 from ltr.scorers import architectures
 from ltr.scorers.cpu import cross_encoder as fused

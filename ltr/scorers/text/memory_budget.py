@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from ltr.machine.cgroups import MOUNTED, groups
-from ltr.scorers.memory import is_out_of_memory, released
+from ltr.scorers.out_of_memory import is_out_of_memory, released
 
 #: sizes that are tried, in tokens
 SIZES = tuple(2**k for k in range(9, 15))

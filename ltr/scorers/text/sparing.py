@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ltr.scorers.base import Scorer
-from ltr.scorers.memory import is_out_of_memory, released
+from ltr.scorers.out_of_memory import is_out_of_memory, released
 
 log = logging.getLogger(__name__)
 

@@ -1,1 +1,2 @@
-"""Wire formats: a file for each, which turns bodies into requests and results into bodies."""
+"""Wire formats: a file for each, which turns bodies into requests, and results and errors into bodies; ``choice`` tells them
+apart. What can go wrong is listed in ``ltr.serving.problems``."""

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from ltr.serving.dialects.base import Answer, Asked, Body, Dialect, Json
-from ltr.serving.dialects.fields import RERANKING, reranking
-from ltr.serving.dialects.parts import cohere_refusal, meta, results, usage
-from ltr.serving.problems import Problem
+from ltr.serving.dialects.base import Answer, Json
+from ltr.serving.dialects.cohere import Cohere, meta
+from ltr.serving.dialects.parts import results, usage
 
 
-class CohereV1(Dialect):
+class CohereV1(Cohere):
     """``query, documents`` → ``id, model, object, results[index, relevance_score, document?], usage, meta``."""
 
     name = "cohere_v1"
-    known = RERANKING
-
-    def read(self, body: Body) -> Asked:
-        return reranking(body, self.known)
 
     def write(self, answer: Answer) -> Json:
         return {
@@ -26,6 +21,3 @@ class CohereV1(Dialect):
             "usage": usage(answer),
             "meta": meta(answer, "1"),
         }
-
-    def refusal(self, problem: Problem) -> Json:
-        return cohere_refusal(problem)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from ltr.serving.dialects.base import Answer, Asked, Body, Dialect, Json
+from ltr.serving.dialects.cohere import meta
 from ltr.serving.dialects.fields import RERANKING, reranking
-from ltr.serving.dialects.parts import meta, openai_refusal, results, usage
+from ltr.serving.dialects.openai_errors import openai_refusal
+from ltr.serving.dialects.parts import results, usage
 from ltr.serving.problems import Problem
 
 #: fields that no other dialect has

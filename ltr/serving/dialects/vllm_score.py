@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ltr.serving.dialects import fields
 from ltr.serving.dialects.base import Answer, Asked, Body, Dialect, Json
-from ltr.serving.dialects.parts import openai_refusal, usage
+from ltr.serving.dialects.openai_errors import openai_refusal
+from ltr.serving.dialects.parts import usage
 from ltr.serving.problems import Problem
 from ltr.serving.request import Request
 

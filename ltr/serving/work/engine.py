@@ -15,7 +15,7 @@ from torch import Tensor
 from ltr.batch import TextLists, TokenRows
 from ltr.machine.cores import physical_cores
 from ltr.machine.threads import use_threads
-from ltr.scorers.memory import is_out_of_memory, released
+from ltr.scorers.out_of_memory import is_out_of_memory, released
 from ltr.serving.problems import Problem
 from ltr.serving.work.admission import Admission, Pace
 from ltr.serving.work.order import Job, Part, Waiting

@@ -35,12 +35,13 @@ from ltr.training.module import RankingModule
 from ltr.training.processes import agreed, distributed
 from ltr.training.run import records
 from ltr.training.run.averaging import Averager
-from ltr.training.run.best import Best
 from ltr.training.run.checkpoints import CheckpointFiles, _setrandom_states, random_states, refuse_requeued
 from ltr.training.run.course import Course
+from ltr.training.run.early_stopping import Best
 from ltr.training.run.inputs import check_inputs
 from ltr.training.run.interruption import Interruption
 from ltr.training.run.monitor import Mode, check_callbacks, check_interpolation, monitored
+from ltr.training.run.resuming import check_changes
 
 log = logging.getLogger(__name__)
 _say = rank_zero_only(log.info)
@@ -158,7 +159,7 @@ class RunFolder(pl.Callback):
             settings = yaml.safe_load(self.config)
             check_inputs(self.folder, records.PARTS, {k: v for k, v in settings.items() if k != "run"})
             if self.resumed:
-                records.check_changes(self.folder, settings)
+                check_changes(self.folder, settings)
         busy = f"RunFolder: another process is training in {self.folder}; wait for it, or choose another --run.folder"
         with contextlib.ExitStack() as held:
             held.enter_context(only_writer(self.folder, self.folder / records.LOCK, busy))

@@ -13,7 +13,7 @@ from ltr.data.candidates.bm25 import BM25, terms
 from ltr.data.candidates.sources import candidates, retrieve
 from ltr.data.collections.collection import Collection, load
 from ltr.errors import ConfigError, DataError
-from ltr.io.files import cache_folder
+from ltr.io.caching.cache_folder import cache_folder
 from ltr.io.trec import write_run
 
 

@@ -20,7 +20,7 @@ from ltr.data.collections.docstore import LineStore
 from ltr.data.collections.folder import FolderFiles, folder_dataset, read_queries
 from ltr.data.collections.ids import Ids
 from ltr.errors import DataError
-from ltr.io.files import cache_folder
+from ltr.io.caching.cache_folder import cache_folder
 
 
 def test_is_a_true_ir_datasets_object(tiny_folder):

@@ -11,8 +11,8 @@ import time
 import pytest
 
 from ltr.errors import DataError
+from ltr.io.caching.cache_folder import cache_folder
 from ltr.io.caching.cached import cached, cached_folder
-from ltr.io.files import cache_folder
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from ltr.report.charts.charts import draw_curves, draw_forest, draw_tradeoff, folded, mean_curve, signed, verdict
-from ltr.report.charts.plots import MUTED, STYLES, save
+from ltr.report.charts.style import MUTED, STYLES, save
 from ltr.report.page.page import Curves, Forest, ForestRow, TradeOff, TradePoint
 
 ROWS = [

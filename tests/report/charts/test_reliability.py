@@ -3,8 +3,8 @@
 import pytest
 
 from ltr.metrics.calibration import Group
-from ltr.report.charts.plots import save
 from ltr.report.charts.reliability import draw_reliability
+from ltr.report.charts.style import save
 
 
 def test_a_curve_has_a_point_per_group(tmp_path):

@@ -7,7 +7,8 @@ import xml.etree.ElementTree as ElementTree
 
 from ltr.links import Exp, Sigmoid
 from ltr.report.charts.charts import draw_forest
-from ltr.report.charts.plots import STYLES, draw_links
+from ltr.report.charts.links_and_losses import draw_links
+from ltr.report.charts.style import STYLES
 from ltr.report.charts.svg import inline
 from ltr.report.page.page import Forest, ForestRow
 

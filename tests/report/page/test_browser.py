@@ -216,7 +216,7 @@ def test_no_number_is_cut(browser, tmp_path, width, wanted):
     framed = tmp_path / "framed.html"
     framed.write_text(FRAMED.replace("WIDTH", str(width)), encoding="utf-8")
     html, _ = opened(
-        browser, framed, tmp_path, "--dump-dom", "--window-size=2000,1000", "--allow-file-access-from-files"
+        browser, framed.as_uri(), tmp_path, "--dump-dom", "--window-size=2000,1000", "--allow-file-access-from-files"
     )
     seen, tables, whole = re.search(r'data-told="([^"]*)"', html)[1].split("|")
     assert int(seen) == width

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ltr.links import Exp, Identity, Numeric, Sigmoid
 from ltr.losses import BCE, CompositeSoftmax, DifferenceMatching, LambdaRank, Matching, RunningCenter
-from ltr.report.charts.plots import draw_links
+from ltr.report.charts.links_and_losses import draw_links
 from ltr.report.page.links import link_pictures, score_range
 
 

@@ -9,8 +9,15 @@ from torch.nn.functional import gelu
 from ltr.errors import ConfigError
 from ltr.scorers.cpu import cross_encoder as fused_module
 from ltr.scorers.cpu import quantised as module
-from ltr.scorers.cpu.calibration import Recorder, kept, quantised, quantised_narrow, quantised_products, recorded
 from ltr.scorers.cpu.cross_encoder import activation_of
+from ltr.scorers.cpu.quantisation_choice import (
+    Recorder,
+    kept,
+    quantised,
+    quantised_narrow,
+    quantised_products,
+    recorded,
+)
 from ltr.scorers.cpu.quantised import (
     FILE,
     PRODUCTS,

@@ -1,67 +1,27 @@
-"""Pictures of links and losses: the only file that knows matplotlib."""
+"""Pictures of links and losses."""
 
 from __future__ import annotations
 
-import io
 import math
-import os
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from ltr.errors import ConfigError, MissingExtra
-from ltr.io.files import replacing
+from ltr.errors import ConfigError
 from ltr.links import Link
 from ltr.losses.base import Loss
+from ltr.report.charts.style import MUTED, STYLES, drawing, sheet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FORMATS = (".png", ".svg", ".pdf")
 #: bars of a histogram of labels
 BINS = 40
-
-#: Okabe and Ito's colours, which colour-blind readers can tell apart, each with a dash of its own for grey print
-STYLES: list[tuple[str, Any]] = [
-    ("#0072B2", "-"),
-    ("#D55E00", (0, (6, 1.5))),
-    ("#009E73", (0, (3, 1.2, 1, 1.2))),
-    ("#CC79A7", (0, (1.5, 1))),
-    ("#E69F00", (0, (8, 1.5, 1, 1.5, 1, 1.5))),
-    ("#56B4E9", "-"),
-    ("#000000", (0, (4, 2))),
-]
-
-#: text and axes, what stands back, and grid lines; a page replaces them (and STYLES) by colours of its theme
-INK, MUTED, GRID = "#1f2328", "#8c959f", "#e6e6e6"
-
-SETTINGS: Any = {
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": GRID,
-    "grid.linewidth": 0.6,
-    "lines.linewidth": 1.8,
-    "legend.frameon": False,
-    "svg.hashsalt": "ltr",
-    # a dollar in a name is a dollar
-    "text.parse_math": False,
-}
 
 #: labels that show what a loss does, by what it takes (``Laws.labels``)
 LABELS = {
@@ -73,20 +33,8 @@ LABELS = {
 
 #: points along a curve, along each side of a contour picture, and arrows along each side
 CURVE, SIDE, ARROWS = 801, 101, 11
-DPI = 110
 #: letters in a line of the legend
 LEGEND = 52
-
-
-@contextmanager
-def drawing() -> Iterator[None]:
-    """matplotlib with this file's settings; MissingExtra where it is not installed."""
-    try:
-        import matplotlib
-    except ImportError:
-        raise MissingExtra("matplotlib", "plot", "to draw") from None
-    with matplotlib.rc_context(SETTINGS):
-        yield
 
 
 def draw_links(
@@ -179,40 +127,6 @@ def draw_losses(
             held = f"\nother documents: label {others} at score 0" if others and not loss.pointwise else ""
             axis.set_title(_wrapped(repr(loss), 44) + held, fontsize=9)
     return figure
-
-
-def save(figure: Figure, path: str | os.PathLike) -> Path:
-    """Write a figure to a .png, .svg or .pdf file, whole or not at all."""
-    path = Path(path)
-    if path.suffix.lower() not in FORMATS:
-        raise ConfigError(f"plot: the output must end in {', '.join(FORMATS)}, got {str(path)!r}")
-    written = _written(figure, path.suffix.lower()[1:])
-    with replacing(path, "wb") as file:
-        file.write(written)
-    return path
-
-
-def vector(figure: Figure) -> str:
-    """A figure as the text of an SVG file: its words are text in the reader's fonts, its ground is transparent."""
-    return _written(figure, "svg", {"svg.fonttype": "none"}, transparent=True).decode()
-
-
-def sheet(width: float, height: float) -> Figure:
-    """An empty figure, sizes in inches; only inside ``drawing()``."""
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _written(figure: Figure, kind: str, settings: Any = None, **options: Any) -> bytes:
-    from matplotlib import rc_context
-
-    memory = io.BytesIO()
-    # the same picture must give the same file
-    undated: dict[str, Any] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
-    with drawing(), rc_context(settings):
-        figure.savefig(memory, format=kind, dpi=DPI, metadata=undated, **options)
-    return memory.getvalue()
 
 
 def _scores(who: str, range: tuple[float, float]) -> torch.Tensor:

@@ -3,7 +3,7 @@
 import pytest
 
 from ltr.errors import ConfigError
-from ltr.io.models import located
+from ltr.io.model_names import located
 
 
 def test_a_folder_of_a_package_is_found():

@@ -18,7 +18,7 @@ from ltr.data.candidates.sources import candidates
 from ltr.data.collections.collection import load
 from ltr.errors import DataError
 from ltr.inference.reranker import Reranker
-from ltr.inference.resuming import PartialRun, blocks_of, claimed, model_signature, rerank_run
+from ltr.inference.run_reranking import PartialRun, blocks_of, claimed, model_signature, rerank_run
 from ltr.io.trec import Run, read_run
 from ltr.scorers.text.cross_encoder import CrossEncoder
 from ltr.settings.texts import ModelSettings
@@ -115,10 +115,10 @@ def test_kill_9_in_the_middle_of_a_line(home, tmp_path, finished, reranker, coll
 import os, signal
 from ltr.data.candidates.sources import candidates
 from ltr.data.collections.collection import load
-from ltr.inference import resuming
+from ltr.inference import run_reranking
 from ltr.inference.reranker import Reranker
 
-write = resuming.PartialRun.append
+write = run_reranking.PartialRun.append
 written = []
 
 def killed(self, block, ranked):
@@ -128,10 +128,10 @@ def killed(self, block, ranked):
         os.truncate(self.path, os.path.getsize(self.path) - 9)
         os.kill(os.getpid(), signal.SIGKILL)
 
-resuming.PartialRun.append = killed
+run_reranking.PartialRun.append = killed
 collection = load({str(home / "data")!r})
 reranker = Reranker.load({str(home / "model")!r}, device="cpu", precision="32")
-resuming.rerank_run(reranker, collection, candidates(collection, "first"), {str(out)!r}, block_docs=4)
+run_reranking.rerank_run(reranker, collection, candidates(collection, "first"), {str(out)!r}, block_docs=4)
 """
     done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False)
     assert done.returncode == -signal.SIGKILL
@@ -281,7 +281,7 @@ def test_two_processes_do_not_write_one_file(tmp_path, reranker, collection, fir
     code = f"""
 import sys
 import threading
-from ltr.inference.resuming import claimed
+from ltr.inference.run_reranking import claimed
 with claimed({str(out)!r}):
     print("held", flush=True)
     sys.stdin.read()

@@ -1,4 +1,4 @@
-"""Index terms of a text, in any script."""
+"""BM25's tokenizer: the index terms of a text, in any script."""
 
 from __future__ import annotations
 

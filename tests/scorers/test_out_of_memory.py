@@ -5,7 +5,7 @@ import logging
 import pytest
 import torch
 
-from ltr.scorers import memory
+from ltr.scorers import out_of_memory
 from ltr.scorers.text.cross_encoder import CrossEncoder
 from tests.scorers.text.test_cross_encoder import random_batch
 from tests.scorers.text.test_first_token import assert_same_gradients, gradients
@@ -26,7 +26,7 @@ CPU = (
     ],
 )
 def test_errors_that_mean_no_memory(error, is_memory):
-    assert memory.is_out_of_memory(error) is is_memory
+    assert out_of_memory.is_out_of_memory(error) is is_memory
 
 
 class Small:

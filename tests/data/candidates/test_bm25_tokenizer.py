@@ -2,8 +2,8 @@
 
 import pytest
 
+from ltr.data.candidates.bm25_tokenizer import terms, unspaced
 from ltr.data.candidates.sources import retrieve
-from ltr.data.candidates.terms import terms, unspaced
 from ltr.data.collections.collection import load
 
 

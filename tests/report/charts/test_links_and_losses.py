@@ -11,7 +11,8 @@ import torch
 from ltr.errors import ConfigError, DataError, MissingExtra
 from ltr.links import Exp, Identity, Piecewise, Sigmoid
 from ltr.losses import CompositeSoftmax, ListNet, Matching, RankNet
-from ltr.report.charts.plots import draw_links, draw_losses, save
+from ltr.report.charts.links_and_losses import draw_links, draw_losses
+from ltr.report.charts.style import save
 from tests.losses.cases import LOSSES, made
 
 

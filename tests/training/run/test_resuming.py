@@ -1,0 +1,112 @@
+"""Which trainings can go on, and which of their settings may change meanwhile."""
+
+import json
+
+import pytest
+import torch
+
+from ltr.errors import ConfigError, DataError, Interrupted
+from ltr.losses import CompositeSoftmax
+from ltr.scorers import MLPScorer
+from ltr.training.run import records
+from ltr.training.run.resuming import check_changes, check_resumable
+from tests.training.run.short_runs import Signal, run
+
+
+def test_a_learning_rate_that_is_changed_on_resuming_takes_effect(fold, tmp_path):
+    with pytest.raises(Interrupted):
+        run(tmp_path / "run", fold, stop=Signal(4))
+    run(tmp_path / "run", fold, lr=0.0125, resumed=True)
+    state = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
+    assert {group["initial_lr"] for group in state["optimizer_states"][0]["param_groups"]} == {0.0125}
+    assert state["lr_schedulers"][0]["base_lrs"] == [0.0125] * 4
+
+
+def test_a_checkpoint_of_another_model_is_refused(fold, tmp_path):
+    with pytest.raises(Interrupted):
+        run(tmp_path / "run", fold, stop=Signal(4))
+    with pytest.raises(
+        ConfigError,
+        match=r"saved with another scorer or loss: scorer.encoder.0.bias has shape \(64,\) there and \(8,\) here",
+    ):
+        run(tmp_path / "run", fold, make=lambda: MLPScorer(hidden=[8]), resumed=True)
+    from ltr.links import Sigmoid
+    from ltr.losses import RunningCenter
+
+    loss = CompositeSoftmax(RunningCenter(Sigmoid()))
+    with pytest.raises(ConfigError, match=r"loss.transform.center has shape none there and \(\) here"):
+        run(tmp_path / "run", fold, loss=loss, resumed=True)
+
+    def frozen():
+        scorer = MLPScorer()
+        parts = scorer.parts
+        scorer.parts = lambda: {name: parameters[:1] for name, parameters in parts().items()}
+        return scorer
+
+    with pytest.raises(
+        ConfigError, match=r"while 6 tensors were trained, and now \d are; resume with the freeze_layers"
+    ):
+        run(tmp_path / "run", fold, make=frozen, resumed=True)
+
+
+def test_a_checkpoint_that_slurm_left_of_another_training_is_refused(fold, tmp_path, monkeypatch):
+    monkeypatch.setattr("ltr.training.run.checkpoints.SLURMEnvironment.detect", lambda: True)
+    (tmp_path / "hpc_ckpt_1.ckpt").touch()
+    with pytest.raises(
+        ConfigError, match=r"Lightning would start this training from .*hpc_ckpt_1.ckpt, which belongs to"
+    ):
+        run(tmp_path / "run", fold, default_root_dir=tmp_path)
+
+
+BEGAN = {
+    "seed_everything": 0,
+    "model": {"scorer": {"class_path": "ltr.scorers.CrossEncoder", "init_args": {"model": "a"}}, "lr": 0.1},
+    "run": {"monitor": "ndcg@10"},
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "told"),
+    [
+        (["seed_everything"], 1, "--seed_everything=1 instead of 0: random numbers go on where they stopped"),
+        (
+            ["model", "scorer", "init_args", "model"],
+            "b",
+            "--model.scorer.model=b instead of a: the checkpoint's weights",
+        ),
+        (
+            ["model", "scorer", "class_path"],
+            "other.Mine",
+            "--model.scorer.class_path=other.Mine instead of ltr.scorers",
+        ),
+        (["run", "monitor"], "mrr@10", "--run.monitor=mrr@10 instead of ndcg@10: the best value so far"),
+    ],
+)
+def test_what_a_resumed_training_cannot_change_is_refused_with_what_it_can(tmp_path, path, value, told):
+    (tmp_path / "config.yaml").write_text(json.dumps(BEGAN))
+    settings = json.loads(json.dumps(BEGAN))
+    settings["model"]["lr"] = 0.2
+    settings["run"]["monitor"] = "dev/ndcg@10"
+    check_changes(tmp_path, settings)
+    inner = settings
+    for name in path[:-1]:
+        inner = inner[name]
+    inner[path[-1]] = value
+    with pytest.raises(ConfigError, match=rf"{told}.*What may change: trainer.*model.lr"):
+        check_changes(tmp_path, settings)
+
+
+def test_what_can_be_resumed(tmp_path, said):
+    with pytest.raises(DataError, match=r"it holds no config.yaml; it is no run folder of ltr fit"):
+        check_resumable(tmp_path)
+    records.write_manifest(tmp_path, status="running", command="ltr fit --config a.yaml")
+    with pytest.raises(DataError, match=r"it ended before step 1; start it again: ltr fit --config a.yaml"):
+        check_resumable(tmp_path)
+    (tmp_path / "config.yaml").touch()
+    check_resumable(tmp_path)
+    assert "ended before it saved anything; it starts again" in said.text
+    records.write_manifest(tmp_path, status="finished")
+    with pytest.raises(DataError, match=r"its last.ckpt is gone; put it back, or train on from .*/best"):
+        check_resumable(tmp_path)
+    (tmp_path / "last.ckpt").touch()
+    check_resumable(tmp_path)
