@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import os
 import signal
@@ -13,7 +14,7 @@ from typing import Any
 
 from ltr import __version__
 from ltr.errors import Interrupted, LtrError
-from ltr.io.names import suggestion
+from ltr.io.names import cut, suggestion
 from ltr.machine.cores import affinity, cores
 
 #: command -> (module below ltr.cli, one line of help)
@@ -42,6 +43,9 @@ COMMANDS = {
     "recipes": ("reading.recipes", "the configurations that come with ltr, for ltr fit --config NAME"),
     "guide": ("reading.guide", "read the guides: ltr guide lists them"),
 }
+
+#: what a system says of a place that it does not let one use
+REFUSED = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EMFILE, errno.ENFILE, errno.EIO}
 
 
 def usage() -> str:
@@ -131,4 +135,10 @@ def _run(argv: list[str]) -> int:
         if os.environ.get("LTR_DEBUG"):
             raise
         print(f"ltr {name}: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        # of a file that the user named: whoever looks for it first, ltr or another package, is told so by the system
+        if error.errno not in REFUSED or not error.filename or os.environ.get("LTR_DEBUG"):
+            raise
+        print(f"ltr {name}: {cut(os.fsdecode(error.filename))}: {error.strerror}", file=sys.stderr)
         return 1

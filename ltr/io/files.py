@@ -18,6 +18,7 @@ from typing import IO
 
 from ltr.errors import DataError
 from ltr.io.disk import REFUSALS, disk_errors, make_folder_of, sync, system_number, to_disk, umask
+from ltr.io.names import cut
 from ltr.io.streams import is_stream, writing_through
 
 #: what a name may be that was made beside another: ``.NAME.`` and eight characters
@@ -198,7 +199,11 @@ def existing_file(path: str | os.PathLike, what: str) -> Path:
 def existing(path: str | os.PathLike, what: str) -> Path:
     """``path`` as a Path, or a DataError that says which ``what`` is missing and what lies beside it."""
     path = Path(path)
-    if path.exists():
+    try:
+        there = path.exists()
+    except OSError as error:  # a folder that one may not enter, a name that no disk takes
+        raise DataError(f"{what}: {cut(str(path))} cannot be read: {error.strerror}") from error
+    if there:
         return path
     parent = path.parent
     if not parent.is_dir():

@@ -20,13 +20,15 @@ def unless_off(name: str | Literal[False] | None) -> str | None:
 
 #: names at most that a message lists
 MOST = 10
+#: characters of a name that a message shows
+LONGEST = 80
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
+def suggestion(name: object, known: Iterable[str]) -> str:
     """Half a sentence for an error message that names the nearest known name, or those that there are, ten at most.
 
     Args:
-        name: what the user wrote.
+        name: what the user wrote; in YAML it may be a number.
         known: the names that exist.
 
     >>> suggestion("ndgc", ["ndcg", "mrr"])
@@ -36,11 +38,20 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     """
     names = sorted(set(known))
     lowered = {n.lower(): n for n in names}
-    near = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(str(name)[:LONGEST].lower(), lowered, n=1, cutoff=0.6)
     if near:
-        return f"did you mean {lowered[near[0]]!r}?"
+        return f"did you mean {cut(lowered[near[0]])!r}?"
     more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
-    return f"known: {', '.join(names[:MOST])}{more}" if names else "none is known"
+    return f"known: {', '.join(map(cut, names[:MOST]))}{more}" if names else "none is known"
+
+
+def cut(name: str) -> str:
+    """A name in an error message: a file may hold one of megabytes.
+
+    >>> cut("x" * 5000)[75:]
+    'xxxxx ...'
+    """
+    return name if len(name) <= LONGEST else f"{name[:LONGEST]} ..."
 
 
 def is_class_name(name: str) -> bool:

@@ -1,5 +1,6 @@
 """The command line answers at once and explains mistakes."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -119,7 +120,34 @@ def test_errors_of_ltr_with_a_traceback_on_request(monkeypatch):
         main(["evaluate"])
 
 
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENAMETOOLONG, errno.ELOOP])
+def test_places_that_the_system_refuses_are_one_line(monkeypatch, capsys, number):
+    monkeypatch.delenv("LTR_DEBUG", raising=False)
+    doing(monkeypatch, raising(OSError(number, os.strerror(number), "far/away")))
+    assert main(["evaluate"]) == 1
+    assert capsys.readouterr().err == f"ltr evaluate: far/away: {os.strerror(number)}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["evaluate", "--run", "setup.cfg", "--qrels", "LONG"],
+        ["fit", "--config", "LONG"],
+        ["rerank", "--model", "LONG", "--query", "x", "--dataset", "pydocs"],
+        ["retrieve", "--dataset", "LONG", "-o", "x"],
+    ],
+)
+def test_names_that_no_disk_takes(capsys, arguments):
+    assert main([argument.replace("LONG", "x" * 5000) for argument in arguments]) == 1
+    said = capsys.readouterr().err
+    assert "File name too long" in said
+    assert len(said) < 300
+
+
 def test_other_errors_are_not_hidden(monkeypatch):
+    doing(monkeypatch, raising(OSError(errno.EBADF, "a bug")))
+    with pytest.raises(OSError, match="a bug"):
+        main(["evaluate"])
     doing(monkeypatch, raising(ZeroDivisionError("a bug")))
     with pytest.raises(ZeroDivisionError, match="a bug"):
         main(["evaluate"])
