@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,6 +42,8 @@ TRAINER = {
 }
 #: settings of data that name files and folders, or collections
 PLACES = ("fold", "train", "dev", "test", "train_candidates", "dev_candidates", "test_candidates", "teacher")
+#: scorers that read query and document together, so that a query takes of what is read of both
+TOGETHER = ("CrossEncoder",)
 #: data whose parts are files of their own
 ON_FILES = ("LetorData", "EngagementData")
 
@@ -140,15 +143,16 @@ def check(argv: Sequence[str]) -> None:
         _check_name(key, one.where)
     for key, packages in CLASSES.items():
         for named in (given.get(key), given.get(f"{key}.class_path")):
-            if named is not None and isinstance(named.value, str) and not Path(named.value).is_file():
+            if named is not None and isinstance(named.value, str) and not os.path.isfile(named.value):
                 _check_class(named, packages)
-    kind = next((str(given[k].value) for k in ("data.class_path", "data") if k in given), "")
-    kind = re.split(r"\(", kind)[0].rpartition(".")[2]
+    kind = _class_of(given, "data")
     for name in PLACES:
         if f"data.{name}" in given:
             _check_place(given[f"data.{name}"], f"{kind or 'data'}: {name}", kind in ON_FILES)
     if "model.scorer.model" in given:
         _check_place(given["model.scorer.model"], "model.scorer.model", False)
+    if _class_of(given, "model.scorer") in TOGETHER and kind in exported("ltr.data"):
+        _check_lengths(given, kind)
 
 
 def folder_of(argv: Sequence[str]) -> tuple[Path | None, bool]:
@@ -156,19 +160,19 @@ def folder_of(argv: Sequence[str]) -> tuple[Path | None, bool]:
     given = _given(argv)
     folder = given.get("run.folder")
     overwrite = given.get("run.overwrite", _Given(False, "")).value
-    named = folder is not None and isinstance(folder.value, str)
-    return Path(folder.value) if named and folder else None, str(overwrite).lower() == "true"
+    named = folder is not None and isinstance(folder.value, str) and folder.value
+    return Path(folder.value) if folder and named else None, str(overwrite).lower() == "true"
 
 
 def _given(argv: Sequence[str]) -> dict[str, _Given]:
-    """Settings by their dotted names without ``init_args``, the last of each."""
+    """Settings by their dotted names without ``init_args``, the last of each, in the order in which they were given."""
     given: dict[str, _Given] = {}
     for option, value in _options(argv):
-        if option in ("--config", "-c"):
-            given.update(_file(value))
-        else:
-            key = option.lstrip("-").replace(".init_args", "").rstrip("+")
-            given[key] = _Given(value, option)
+        key = option.lstrip("-").replace(".init_args", "").rstrip("+")
+        new = _file(value) if option in ("--config", "-c") else {key: _Given(value, option)}
+        for name in new:
+            given.pop(name, None)
+        given |= new
     return given
 
 
@@ -237,6 +241,29 @@ def _there(package: str) -> bool:
         return importlib.util.find_spec(package) is not None
     except ValueError:  # a module that was made by hand and knows no file
         return True
+
+
+def _class_of(given: Mapping[str, _Given], key: str) -> str:
+    """The class that a setting names last, without its modules and arguments; empty where it names none."""
+    named = next((str(given[k].value) for k in reversed(given) if k in (f"{key}.class_path", key)), "")
+    return named.partition("(")[0].rpartition(".")[2]
+
+
+def _check_lengths(given: Mapping[str, _Given], kind: str) -> None:
+    """Refuse lengths that leave no token to a document."""
+    defaults = declared(exported("ltr.data")[kind], kind).parameters
+    names = ("max_length", "max_query_length")
+    if not {*names} <= {*defaults}:
+        return
+    values = [given.get(f"data.{name}", _Given(defaults[name], "the default")) for name in names]
+    lengths = [int(one.value) if re.fullmatch("[0-9]+", str(one.value)) else None for one in values]
+    if None in lengths or lengths[1] < lengths[0]:  # type: ignore[operator]
+        return
+    whole, query = lengths
+    raise ConfigError(
+        f"data.max_length, {whole} ({values[0].where}), leaves nothing to documents: queries may have data.max_query_length, "
+        f"{query} ({values[1].where}), of it; give both, such as --data.max_length={whole} --data.max_query_length={max(1, whole // 2)}"
+    )
 
 
 def _check_place(one: _Given, what: str, is_file: bool) -> None:

@@ -8,7 +8,7 @@ import yaml
 
 from ltr.cli.main import main
 from ltr.cli.training import fit
-from ltr.cli.training.fit_options import check, help_text
+from ltr.cli.training.fit_options import check, folder_of, help_text
 from ltr.errors import ConfigError, DataError
 from tests.cli.feature_files import write_fold
 from tests.own_classes import own  # noqa: F401
@@ -220,6 +220,43 @@ def test_a_configuration_is_checked_before_anything_is_imported(text, given, sai
 def test_files_and_folders_are_looked_for_first(given, said):
     with pytest.raises(DataError, match=said):
         check(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            ["--data.max_length=64"],
+            r"data.max_length, 64 \(--data.max_length\), leaves nothing to documents: queries may have data.max_query_length, 64 \(the "
+            r"default\), of it; give both, such as --data.max_length=64 --data.max_query_length=32",
+        ),
+        (
+            ["--data.max_query_length=192"],
+            r"data.max_length, 192 \(.*folder.yaml:28\), leaves nothing .*, 192 \(--data.max_query",
+        ),
+        (["--data.max_length", "16", "--data.max_query_length", "16"], "leaves nothing to documents"),
+    ],
+)
+def test_lengths_that_leave_nothing_to_documents(given, said):
+    """Models that read queries apart have room for both."""
+    recipe = ["--config", RECIPE.replace("letor", "folder")]
+    with pytest.raises(ConfigError, match=said):
+        check([*recipe, *given])
+    check([*recipe, *given, "--model.scorer=BiEncoder"])
+    check([*recipe, *given, "--data.max_length=193", "--data.max_query_length=192"])
+    check([*recipe, *given, "--data.max_length=many"])
+
+
+def test_long_expressions_are_no_names_of_files():
+    """No disk takes a name of 255 letters."""
+    check([f"--model.loss=CompositeSoftmax(Identity(){' + Softplus(center=1.0)' * 20})"])
+    with pytest.raises(ConfigError, match="unknown class 'Sftplus'; did you mean 'Softplus'"):
+        check([f"--model.loss=CompositeSoftmax(Identity(){' + Sftplus(center=1.0)' * 20})"])
+
+
+def test_an_empty_folder_is_none():
+    assert folder_of(["--run.folder="]) == (None, False)
+    assert folder_of(["--run.folder=x", "--run.overwrite=true"]) == (Path("x"), True)
 
 
 def test_what_may_be_right_is_left_to_those_who_know():
