@@ -11,6 +11,7 @@ from ltr.cli.command import at_least, beside_output, check_outputs, shell, talk
 from ltr.cli.command import run as run_command
 from ltr.cli.judged import inputs_of
 from ltr.errors import ConfigError, DataError
+from ltr.io.parsing.strict_json import from_json
 from ltr.io.streams import is_stream
 
 if TYPE_CHECKING:
@@ -257,7 +258,7 @@ def _record(line: str | bytes) -> dict[str, Any]:
         raise DataError(f"a line must be UTF-8 text ({error})") from None
     got = text.strip()[:80]
     try:
-        record = json.loads(text)
+        record = from_json(text)
     except ValueError as error:
         raise DataError(f"a line must be JSON, got {got!r} ({error})") from None
     if not isinstance(record, dict) or not {"query", "docs"} <= set(record) or not isinstance(record["docs"], list):

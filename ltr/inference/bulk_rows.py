@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ltr.errors import ConfigError, DataError, MissingExtra
 from ltr.io.names import suggestion
+from ltr.io.parsing.strict_json import from_json
 
 #: endings of files that can be read
 KINDS = (".parquet", ".jsonl", ".tsv")
@@ -73,7 +73,7 @@ def _jsonl(path: Path, columns: Sequence[str], size: int) -> Iterator[Rows]:
     def parsed() -> Iterator[tuple[str, list[Any]]]:
         for number, line in _lines(path):
             try:
-                record = json.loads(line)
+                record = from_json(line)
             except ValueError as error:
                 raise DataError(f"score: {path}:{number}: a line must be JSON ({error}), got {line[:80]!r}") from error
             if not isinstance(record, dict):
@@ -90,6 +90,9 @@ def _tsv(path: Path, columns: Sequence[str], size: int) -> Iterator[Rows]:
         _, header = next(lines, (1, ""))
         names = header.split("\t")
         check_columns(path, columns, names)
+        for name in columns:
+            if names.count(name) > 1:
+                raise DataError(f"score: {path}: two columns have the name {name!r}; rename or remove one")
         places = [names.index(name) for name in columns]
         for number, line in lines:
             fields = line.split("\t")
@@ -105,7 +108,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     with open(path, "rb") as file:
         for number, line in enumerate(file, 1):
             try:
-                text = line.decode().rstrip("\r\n")
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
             except UnicodeDecodeError as error:
                 raise DataError(f"score: {path}:{number}: a line must be UTF-8 text ({error})") from None
             if text:

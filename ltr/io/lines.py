@@ -13,6 +13,9 @@ from ltr.io.files import existing
 
 Place = tuple[str, ...]
 
+#: entries of a file that is written by hand or by a program for hands
+MOST = 100_000
+
 
 class Lines:
     """The content of a YAML file and the line of each of its entries.
@@ -34,13 +37,23 @@ class Lines:
         except yaml.reader.ReaderError as error:  # a character that YAML forbids
             line = text[: error.position].count("\n") + 1
             raise ConfigError(f"{self.path}:{line}: this is no YAML: {error.reason} ({error.character!r})") from error
+        except RecursionError:
+            raise self._nested() from None
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             at = f":{mark.line + 1}" if mark else ""
             problem = getattr(error, "problem", None) or "it cannot be read"
             raise ConfigError(f"{self.path}{at}: this is no YAML: {problem}") from error
+        except (ValueError, OverflowError) as error:  # what looks like a date or a number and is none
+            raise ConfigError(f"{self.path}: this is no YAML: {error!s:.200}; put quotes around texts") from error
         if node is not None:
-            self._walk(node, ())
+            try:
+                self._walk(node, ())
+            except RecursionError:  # an entry that refers to itself
+                raise self._nested() from None
+
+    def _nested(self) -> ConfigError:
+        return ConfigError(f"{self.path}: it nests too deeply to be a configuration, or refers to itself")
 
     def at(self, *place: Any) -> str:
         """``file:line`` of an entry, or of the nearest entry around it that the file has."""
@@ -50,6 +63,8 @@ class Lines:
         return f"{self.path}:{self._lines[place]}"
 
     def _walk(self, node: yaml.Node, place: Place) -> None:
+        if len(self._lines) > MOST:  # a few lines of references to references stand for millions of entries
+            raise ConfigError(f"{self.path}: it has more than {MOST:,} entries, counting what references (*) stand for")
         if isinstance(node, yaml.MappingNode):
             seen: dict[Any, int] = {}
             for key, value in node.value:

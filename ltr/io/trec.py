@@ -28,6 +28,8 @@ Qrels = dict[str, dict[str, int]]
 
 #: grades beyond are no whole numbers any more where measures compute
 LARGEST_GRADE = 2**53
+#: characters of lines that are read at a time
+BLOCK = 2**18
 #: ``int`` alone would take 1_0 and the digits of other scripts
 WHOLE = re.compile(r"[+-]?[0-9]+")
 #: a whole number that was written as a real one
@@ -152,31 +154,38 @@ def _lines(
         form: what a line is, for the error.
         wrong: what speaks against more fields than that; None where nothing may stand behind them.
     """
-    number, doubtful, first = 0, 0, 0
+    before, doubtful, first = 0, 0, 0
     empty = True
     try:
         with source.text("surrogateescape") as lines:
-            for number, line in enumerate(lines, 1):
-                fields = line.split()
-                if len(fields) != n or fields[0][0] == "#" or not line.isascii():
-                    if not fields:
-                        continue
-                    if NO_TEXT.search(line):
-                        raise DataError(
-                            f"{source}:{number}: the text must be UTF-8, got {_shown_line(line)}; convert the file"
-                        )
-                    if fields[0][0] == "#":
-                        doubtful += len(fields) == n
-                        first = first or number * (len(fields) == n)
-                        continue
-                    _check_number(f"{source}:{number}", fields, n, form, wrong, line)
-                empty = False
-                if "\0" in line or len(line) > LONGEST_ID // 4:  # a letter has at most four bytes
-                    _check_fields(source, number, fields)
-                yield number, fields
+            # looked over many at a time: most files hold nothing but ASCII in any line
+            while block := lines.readlines(BLOCK):
+                plain = _is_plain("".join(block))
+                for number, line in enumerate(block, before + 1):
+                    fields = line.split()
+                    if len(fields) != n or fields[0][0] == "#" or not plain:
+                        if not fields:
+                            continue
+                        if NO_TEXT.search(line):
+                            raise DataError(
+                                f"{source}:{number}: the text must be UTF-8, got {_shown_line(line)}; convert the file"
+                            )
+                        if fields[0][0] == "#":
+                            doubtful += len(fields) == n
+                            first = first or number * (len(fields) == n)
+                            continue
+                        _check_number(f"{source}:{number}", fields, n, form, wrong, line)
+                        if not plain:
+                            fields = _c_fields(line, n) or fields
+                            _check_fields(source, number, fields)
+                    empty = False
+                    if len(line) > LONGEST_ID // 4:  # a letter has at most four bytes
+                        _check_fields(source, number, fields)
+                    yield number, fields
+                before += len(block)
     except BROKEN as error:
         raise DataError(
-            f"{source}: after line {number}: the packed file is not whole ({error}); fetch or pack it again"
+            f"{source}: after line {_whole_lines(source)}: the packed file is not whole ({error}); fetch or pack it again"
         ) from error
     if empty:
         raise DataError(f"{source}: the file is empty; {form}")
@@ -201,6 +210,26 @@ def _check_number(
         if not hint and C_SPACE.split(line.strip())[:n] == fields[:n]:
             return
     raise DataError(f"{where}: {form}, got {got}: {_shown_line(line)}{hint}")
+
+
+def _is_plain(text: str) -> bool:
+    """Whether text holds neither NUL nor white space that trec_eval, or this reader, does not part fields at."""
+    return text.isascii() and not any(odd in text for odd in "\0\x1c\x1d\x1e\x1f")
+
+
+def _whole_lines(source: Source) -> int:
+    """How many lines can be unpacked of a packed file that is not whole."""
+    number = 0
+    with contextlib.suppress(*BROKEN), source.text("surrogateescape") as lines:
+        for number, _ in enumerate(lines, 1):  # noqa: B007
+            pass
+    return number
+
+
+def _c_fields(line: str, n: int) -> list[str] | None:
+    """A line's fields as trec_eval sees them, where there are enough: for it, only ASCII's white space parts any."""
+    fields = C_SPACE.split(line.strip(" \t\n\v\f\r"))
+    return fields if len(fields) >= n else None
 
 
 def _shown_line(line: str) -> str:

@@ -194,6 +194,14 @@ def test_a_bad_line_is_named_and_what_came_before_is_given(model, capsys, monkey
     assert "ranking" not in failed
 
 
+def test_a_line_that_nests_without_end_is_named_and_the_next_is_read(model, capsys, monkeypatch):
+    stdin(monkeypatch, '{"a":' * 9000 + '\n{"query": "q", "docs": ["a"]}\n')
+    assert main(["rerank", "--model", model]) == 1
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert "it nests too deeply" in first["error"]
+    assert second["ranking"][0]["id"] == "0"
+
+
 def test_a_line_that_is_no_text_is_named_and_what_came_before_is_given(model):
     lines = b'{"query": "sort", "docs": ["\xc3\xa9"]}\n{"query": "\xff", "docs": ["a"]}\n'
     command = [sys.executable, "-m", "ltr", "rerank", "--model", model]

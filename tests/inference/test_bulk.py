@@ -136,6 +136,13 @@ def test_a_folder_that_does_not_tell_what_it_was_made_of_is_refused(tmp_path, co
         ("a.jsonl", '{"query": " ", "text": "b"}\n', r"a.jsonl:1: needs a query that is not empty and a text, got ' '"),
         ("a.jsonl", '{"query": "a", "text": null}\n', r"a.jsonl:1: needs a query .* got 'a' and None"),
         ("a.tsv", "query\ttext\na\tb\na\n", r"a.tsv:3: needs 2 fields parted by tabs, got 1"),
+        ("a.tsv", "query\ttext\tquery\na\tb\tc\n", r"a.tsv: two columns have the name 'query'; rename or remove one"),
+        (
+            "a.jsonl",
+            '{"query": "a", "text": "b", "text": "c"}\n',
+            r"a.jsonl:1: a line must be JSON .*'text' stands there twice",
+        ),
+        ("a.jsonl", "[" * 9000, r"a.jsonl:1: a line must be JSON .it nests too deeply"),
         ("a.tsv", "query\tbody\na\tb\n", r"a.tsv has no column 'text'"),
         ("a.tsv", b"query\ttext\na\t\xff\n", r"a.tsv:2: a line must be UTF-8 text"),
     ],
@@ -145,6 +152,15 @@ def test_rows_that_cannot_be_scored_are_told(tmp_path, name, content, message):
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(DataError, match=message):
         score_rows(path, tmp_path / "out", lengths, Columns(), {})
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("a.tsv", "query\ttext\na\tb\n"), ("a.jsonl", '{"query": "a", "text": "b"}')]
+)
+def test_a_mark_of_byte_order_is_no_part_of_the_first_line(tmp_path, name, content):
+    (tmp_path / name).write_text(content, encoding="utf-8-sig")
+    (rows,) = read_rows(tmp_path / name, ["query", "text"], 3)
+    assert rows.columns == {"query": ["a"], "text": ["b"]}
 
 
 def test_what_cannot_be_parquet_is_told(tmp_path):

@@ -78,6 +78,14 @@ def test_keys_may_be_of_any_kind(written):
         ("a: {b: 1,\n  c: 2,\n  b: 3}\n", r"spec.yaml:3: 'b' stands here a second time \(first in line 1\)"),
         ("- x\n- {k: 1, k: 2}\n", r"spec.yaml:2: 'k' stands here a second time .*; remove or rename one"),
         ("? [a, b]\n: 1\n", r"spec.yaml:1: this is no YAML: found unhashable key"),
+        ("a: 2001-13-45\n", r"spec.yaml: this is no YAML: month must be in 1..12.*; put quotes around texts"),
+        ("a: &a [*a]\n", r"spec.yaml: it nests too deeply to be a configuration, or refers to itself"),
+        ("a: " + "[" * 3000 + "\n", r"spec.yaml: it nests too deeply"),
+        (
+            "a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
+            + "".join(f"a{i + 1}: &a{i + 1} [{', '.join([f'*a{i}'] * 10)}]\n" for i in range(9)),
+            r"spec.yaml: it has more than 100,000 entries, counting what references",
+        ),
         ("a: 1\nb: \x07\n", r"spec.yaml:2: this is no YAML: special characters are not allowed"),
         ("a: 1\nb: 2\n<<: 3\n", r"spec.yaml:3: this is no YAML: "),
     ],

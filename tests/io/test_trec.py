@@ -74,6 +74,17 @@ def test_ids_of_any_length_are_read_whole(tmp_path, length):
     assert read_run(path).to_dict() == {"q" * length: {docs[1]: 1.0, docs[0]: 1.0}}
 
 
+@pytest.mark.parametrize("blank", ["\u2028", "\u00a0", "\u3000", "\x1d"])
+def test_white_space_that_trec_eval_takes_for_a_part_of_an_id_is_not_cut_off(tmp_path, blank):
+    path = tmp_path / "file"
+    for read, before, behind in (read_run, "q Q0 ", " 1 2.5 t\n"), (read_qrels, "q 0 ", " 1\n"):
+        path.write_text(f"{before}c{behind}{before}d{blank}{behind}", encoding="utf-8")
+        with pytest.raises(DataError, match=rf"file:2: document id {re.escape(repr(f'd{blank}'))} must be one word"):
+            read(path)
+        path.write_text(f"{before}c{behind}{before}d{behind}".replace(" ", blank), encoding="utf-8")
+        assert len(read(path)) == 1, "where it parts all fields there is no doubt"
+
+
 def test_letters_whose_bytes_look_like_white_space_stay_whole(tmp_path):
     path = tmp_path / "r.trec"
     path.write_text("q Q0 voilà 1 1 t\nq Q0 \u0105 1 2 t\n", encoding="utf-8")  # à is C3 A0, ą is C4 85

@@ -19,6 +19,8 @@ from ltr.errors import DataError
 from ltr.io.caching.cached import cached
 from ltr.io.caching.digests import digest
 from ltr.io.ids import fault, shown
+from ltr.io.names import cut
+from ltr.io.parsing.strict_json import from_json
 from ltr.io.sources import BROKEN, Source
 
 #: ids looked up at a time, and how many texts read at once are more than a few
@@ -86,16 +88,16 @@ def _from_tsv(line: str, where: str) -> FolderDoc:
 
 def _from_json(line: str, where: str) -> FolderDoc:
     try:
-        record: Any = json.loads(line)
-    except json.JSONDecodeError as error:
+        record: Any = from_json(line)
+    except ValueError as error:
         raise DataError(f"{where}: a document line must be JSON, got {line[:80]!r} ({error})") from None
     if not isinstance(record, dict) or "doc_id" not in record or "text" not in record:
-        got = f"keys {', '.join(record)}" if isinstance(record, dict) else type(record).__name__
+        got = f"keys {', '.join(map(cut, list(record)[:10]))}" if isinstance(record, dict) else type(record).__name__
         raise DataError(f"{where}: a document is an object with doc_id, text and perhaps title, got {got}")
     doc = FolderDoc(record["doc_id"], record.get("title") or "", record["text"])
     for field, value in zip(doc._fields, doc, strict=True):
         if not isinstance(value, str):
-            raise DataError(f"{where}: {field} must be a string, got {value!r}")
+            raise DataError(f"{where}: {field} must be a string, got {value!r:.80}")
     return doc
 
 

@@ -216,7 +216,7 @@ def _good(ids: Sequence[str]) -> bool:
     """Whether all ids are short words of ASCII, told at once; others may be good too."""
     joined = "\n" + "\n".join(ids)
     plain = joined.isascii() and "\0" not in joined and "\n#" not in joined
-    return plain and len(joined.split()) == joined.count("\n") == len(ids) and max(map(len, ids)) <= LONGEST_ID
+    return plain and joined.split() == list(ids) and max(map(len, ids)) <= LONGEST_ID
 
 
 def _no_id(text: str, fault_of: Callable[[str], str]) -> str:

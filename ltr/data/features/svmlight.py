@@ -27,7 +27,7 @@ from ltr.io.runs import as_bytes, duplicate
 from ltr.io.sources import BROKEN, Source
 
 #: part of the cache's key: a change of what is stored gives new folders
-FORMAT = 3
+FORMAT = 4
 #: bytes that are read and parsed at a time
 BLOCK = 2**25
 #: largest feature index without a declared number: features are kept as a full matrix
@@ -37,6 +37,8 @@ LARGEST = float(np.finfo(np.float32).max)
 HEAVY, SPARSE = 2**28, 50
 
 LINE = "a line reads LABEL qid:LIST 1:VALUE 2:VALUE ... # comment"
+#: up to the next blank or comment, however long
+WORD = re.compile(rb"[^\s#]*")
 DOC_ID = re.compile(rb"\bdocid\s*=\s*(\S+)")
 
 log = logging.getLogger(__name__)
@@ -47,8 +49,8 @@ def read_svmlight(path: str | os.PathLike | Source, n_features: int | None = Non
 
     A feature that a line leaves out is 0. Values are those of Python's ``float``, kept as float32; for numbers beyond
     its range (Istella writes 1.79769313486232E308 for "no value") the largest float32 stands, and a warning counts them. A document's id is
-    what its comment gives as ``docid = ID``, else the comment's first word where these are distinct in every list,
-    else ``LIST-LINE``. The file is parsed once; then its arrays are mapped from the user's cache, under a key of its
+    what its comment gives as ``docid = ID``, or, where no line does, the comment's first word if these are distinct in every
+    list, else ``LIST-LINE``. The file is parsed once; then its arrays are mapped from the user's cache, under a key of its
     content. Pipes and ``-``, standard input, are read once.
 
     Args:
@@ -81,6 +83,11 @@ def read_svmlight(path: str | os.PathLike | Source, n_features: int | None = Non
             "%s:%d: the comment is no UTF-8, so documents have the ids LIST-LINE; convert the file if comments name them",
             source, about["foreign"],
         )  # fmt: skip
+    if about["nameless"]:
+        log.warning(
+            "%s:%d: this line names no document with docid =, as others do, so documents have the ids LIST-LINE",
+            source, about["nameless"],
+        )  # fmt: skip
     queries = [query_id.decode() for query_id in arrays.pop("query_ids").tolist()]
     return FeatureTable(source=str(source), query_ids=queries, digest=about["digest"], **arrays)
 
@@ -105,6 +112,8 @@ class _Reader:
     clipped: int = 0
     #: line of the first comment whose word would name its document, were it UTF-8
     foreign: int = 0
+    #: line of the first document without ``docid =``
+    nameless: int = 0
     digest: hashlib.blake2b = field(default_factory=lambda: hashlib.blake2b(digest_size=8))
     features: list[np.ndarray] = field(default_factory=list)
     labels: list[np.ndarray] = field(default_factory=list)
@@ -144,7 +153,8 @@ class _Reader:
             np.save(folder / f"{name}.npy", array)
         self._write_features(folder / "features.npy", n_docs)
         with replacing(folder / "facts.json") as file:
-            facts = {"clipped": self.clipped, "foreign": self.foreign, "source": str(self.source)}
+            nameless = self.nameless if self.n_given else 0
+            facts = {"clipped": self.clipped, "foreign": self.foreign, "nameless": nameless, "source": str(self.source)}
             json.dump({"digest": self.known or self.digest.hexdigest(), **facts}, file)
 
     def _write_features(self, path: Path, n_docs: int) -> None:
@@ -241,12 +251,15 @@ class _Reader:
             if not self.query_ids or query_id != self.query_ids[-1]:
                 self.query_ids.append(query_id)
                 self.starts.append(before + row)
-        ids = [b""] * len(rows)
+        ids, given = [b""] * len(rows), np.zeros(len(rows), bool)
         for row in np.flatnonzero(rows[:, 3] >= 0).tolist():
             comment = block[rows[row, 3] : rows[row, 4]]
-            given = DOC_ID.search(comment)
-            self.n_given += given is not None
-            ids[row] = given[1] if given else b"".join(comment.split(maxsplit=1)[:1])
+            name = DOC_ID.search(comment)
+            given[row] = name is not None
+            ids[row] = name[1] if name else b"".join(comment.split(maxsplit=1)[:1])
+        self.n_given += int(given.sum())
+        if not self.nameless and not given.all():
+            self.nameless = self.done + 1 + int(rows[np.argmin(given), 0])
         self.doc_ids += ids
         self.lines.append(self.done + 1 + rows[:, 0])
         self.labels.append(labels.copy())
@@ -265,7 +278,7 @@ class _Reader:
 
     def _named(self, offsets: np.ndarray, lines: np.ndarray) -> np.ndarray | None:
         """[documents] ids that comments give, or None where they do not name every document of a list apart."""
-        if not all(self.doc_ids):
+        if not all(self.doc_ids) or 0 < self.n_given < len(self.doc_ids):
             return None
         longest = max(range(len(self.doc_ids)), key=lambda i: len(self.doc_ids[i]))
         size = sum(map(len, self.doc_ids))
@@ -308,7 +321,7 @@ def _fault(name: bytes, of: Callable[[str], str]) -> str:
 def _by_python(block: bytes, slow: np.ndarray, labels: np.ndarray, values: np.ndarray) -> Iterator[tuple[int, int]]:
     """Read the numbers that the parser left over; gives (row, place in the block) of the labels among them."""
     for place, begin in slow.tolist():
-        number = float(_word(block, begin))
+        number = float(WORD.match(block, begin)[0])  # type: ignore[index]
         if place >= 0:
             values[place] = number
         else:
@@ -334,7 +347,7 @@ def _refuse(kernel: Any, where: str, block: bytes, wrong: int, at: int, most: in
 
 
 def _word(block: bytes, at: int) -> str:
-    """The text at a place up to the next blank, 40 characters at most."""
+    """The text at a place up to the next blank, 40 characters at most, for an error message."""
     return re.split(rb"[\s#]", block[at : at + 400], maxsplit=1)[0].decode(errors="replace")[:40]
 
 

@@ -14,6 +14,7 @@ from ltr.data.features.tables import read_parquet
 from ltr.data.lists.ragged import offsets_of
 from ltr.data.preferences.forms import Judged, Said, judged
 from ltr.errors import DataError
+from ltr.io.parsing.strict_json import from_json
 from ltr.io.sources import BROKEN, Source
 
 
@@ -146,7 +147,7 @@ def _records(source: Source) -> Iterator[tuple[str, Any]]:
         if line.strip():
             where = f"{source}:{number}"
             try:
-                yield where, json.loads(line)
+                yield where, from_json(line.decode("utf-8-sig" if number == 1 else "utf-8"))
             except ValueError as error:
                 raise DataError(f"{where}: a line must be JSON, got {line[:60]!r} ({error})") from error
 
@@ -169,7 +170,7 @@ def _plain(value: Any) -> Any:
         return None
     if isinstance(value, str) and value[:1] in "[{" and value[-1:] in "]}":
         try:
-            return json.loads(value)
+            return from_json(value)
         except ValueError:
             return value
     return value

@@ -307,6 +307,26 @@ def test_a_comment_that_is_no_utf8_names_nothing_and_that_is_told_at_every_start
         assert "train.txt:2: the comment is no UTF-8, so documents have the ids LIST-LINE; convert" in caplog.text
 
 
+def test_long_numbers_are_read_to_their_end(written):
+    """The exponent stands behind more digits than a message would show."""
+    table = read_svmlight(written(f"1.{'5' * 60}e1 qid:0 1:2.{'7' * 500}e-3\n"))
+    assert table.labels.tolist() == [float(f"1.{'5' * 60}e1")]
+    np.testing.assert_array_equal(table.features, np.float32([[float(f"2.{'7' * 500}e-3")]]))
+
+
+@pytest.mark.parametrize("comment", ["# docid D2", ""])
+def test_a_document_without_a_docid_among_others_is_told(written, caplog, comment):
+    """The word docid is no name."""
+    path = written(f"1 qid:0 1:1 # docid = D1\n1 qid:0 1:1 {comment}\n1 qid:0 1:1 # docid = D3\n")
+    for _ in range(2):  # from the cache too
+        caplog.clear()
+        assert read_svmlight(path).doc_ids(np.arange(3)) == ["0-1", "0-2", "0-3"]
+        assert (
+            "train.txt:2: this line names no document with docid =, as others do, so documents have the ids"
+            in caplog.text
+        )
+
+
 def test_a_comment_without_a_word_that_could_be_a_name_is_not_told(tmp_path, caplog):
     (tmp_path / "train.txt").write_text("1 qid:0 1:1 # same\n1 qid:0 1:1 # same\n")
     assert read_svmlight(tmp_path / "train.txt").named is None

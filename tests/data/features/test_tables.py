@@ -166,6 +166,8 @@ def test_na_is_an_id_and_so_is_007(read):
     ("row", "sentence"),
     [
         ("my list,d2,1,2", r"log.csv:3: column 'q': an id must be one word, got 'my list'"),
+        ("a, d2,1,2", r"log.csv:3: column 'd': an id must be one word, got ' d2'"),
+        ("a\f,d2,1,2", r"log.csv:3: column 'q': an id must be one word, got 'a\\x0c'"),
         ("a,my doc,1,2", r"log.csv:3: column 'd': an id must be one word, got 'my doc'"),
         ('a,"d\n2",1,2', r"log.csv:3: column 'd': an id must be one word, got 'd\\n2'"),
         ("#a,d2,1,2", r"log.csv:3: column 'q': an id must not begin with #, which marks a comment, got '#a'"),

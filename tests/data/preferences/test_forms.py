@@ -138,6 +138,11 @@ def test_refuses(record, said):
     [
         ("", "there is no preference in it"),
         ('{"prompt": 1,}\n', ":1: a line must be JSON"),
+        ("[" * 9000, ":1: a line must be JSON, got .*it nests too deeply"),
+        (
+            '{"prompt": "p", "chosen": "x", "rejected": "y", "chosen": "z"}',
+            ":1: a line must be JSON, .*'chosen' stands there twice",
+        ),
         (
             '{"id": 1, "prompt": "p", "chosen": "x", "rejected": "y"}\n{"id": 1, "prompt": "q", "chosen": "x", "rejected": "y"}',
             ":2: id '1' stands for another prompt before",

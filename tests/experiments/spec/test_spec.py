@@ -122,6 +122,19 @@ def test_a_name_that_stands_twice(tmp_path):
         read_spec(tmp_path / "spec.yaml")
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"baseline": 2.5}, "baseline 2.5 is not in the spec"),
+        ({"model": {1.5: 3}}, "model has no 1.5; known: "),
+        ({2: 3}, "a benchmark has no 2; known"),
+    ],
+)
+def test_numbers_in_place_of_names(tmp_path, values, change, said):
+    with pytest.raises(ConfigError, match=said):
+        read_spec(write(tmp_path / "spec.yaml", values | change))
+
+
 def test_files_that_are_no_spec(tmp_path):
     with pytest.raises(DataError, match="benchmark spec: no file"):
         read_spec(tmp_path / "none.yaml")
