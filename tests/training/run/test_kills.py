@@ -5,12 +5,10 @@
 prints how many trainings were hit by which signals, where they stood, and which ended otherwise.
 """
 
-import contextlib
 import csv
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -24,9 +22,9 @@ import yaml
 
 from ltr.cli.main import main
 from ltr.training.run.records import CONFIG
+from tests.campaigns.processes import STATUS, ended, hit, started
 
 KILLS, SEED = int(os.environ.get("LTR_KILLS", "12")), int(os.environ.get("LTR_KILLS_SEED", "0"))
-SIGNALS = [signal.SIGKILL, signal.SIGTERM, signal.SIGINT]
 
 RUNNING_CENTER = {
     "class_path": "CompositeSoftmax",
@@ -77,38 +75,6 @@ def command(fold, setting, folder):
     ]  # fmt: skip
 
 
-def started(arguments, log):
-    """A process of its own that has imported everything already."""
-    process = os.fork()
-    if process:
-        return process
-    with contextlib.suppress(BaseException):
-        warnings.resetwarnings()
-        warnings.simplefilter("ignore")
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(out, 1), os.dup2(out, 2)
-        sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
-        status = 99
-        try:
-            status = main(arguments)
-        except BaseException:
-            import traceback
-
-            traceback.print_exc()
-        sys.stdout.flush(), sys.stderr.flush()
-        os._exit(status)
-    os._exit(98)
-
-
-def ended(process):
-    """Exit status as a shell says it."""
-    return (lambda code: 128 - code if code < 0 else code)(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))
-
-
 def what_it_left(folder):
     """Everything in a run folder that does not tell times."""
     found = {}
@@ -136,16 +102,10 @@ def killed_and_resumed(fold, setting, folder, log, seconds, rng):
         resumes = (folder / CONFIG).exists()
         process = started(["fit", "--resume", str(folder)] if resumes else command(fold, setting, folder), log)
         if attempt == 0 or rng.random() < 0.4:
-            number = rng.choice(SIGNALS)
-            time.sleep(rng.uniform(0, 1.05 * seconds))
-            if os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-                os.kill(process, number)
-                if number == signal.SIGINT and rng.random() < 0.3:  # an impatient user
-                    time.sleep(rng.uniform(0, 0.02))
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(process, number)
-                hits.append((number.name, ended(process)))
-                if hits[-1][1]:
+            got = hit(process, seconds, rng)
+            if got is not None:
+                hits.append(got)
+                if got[1]:
                     continue
                 return hits
         assert ended(process) == 0, Path(log).read_text()[-3000:]
@@ -191,7 +151,7 @@ def test_killed_trainings_end_as_unbroken_ones(fold, tmp_path, capsys):
         for other in others:
             print(" ", *other)
     assert not others
-    wrong = {pair for pair in statuses if pair[1] not in (0, {"SIGKILL": 137, "SIGTERM": 143, "SIGINT": 130}[pair[0]])}
+    wrong = {pair for pair in statuses if pair[1] not in (0, STATUS[pair[0]])}
     assert not wrong
 
 
