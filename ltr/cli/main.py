@@ -37,7 +37,7 @@ COMMANDS = {
     "score": ("embedding.score", "scores of (query, document) rows, however many, into Parquet"),
     "mcp": ("embedding.mcp", "a trained model as tools of an agent (Model Context Protocol)"),
     "push": ("embedding.push", "a trained model onto a model hub, with its card"),
-    "export": ("export", "a trained model on 8-bit integers, for fast reranking on a CPU"),
+    "export": ("export", "a trained model on 8-bit integers for CPUs, or as ONNX for search engines"),
     "losses": ("reading.losses", "list every loss with one line"),
     "plot": ("reading.plot", "draw a link or a loss"),
     "recipes": ("reading.recipes", "the configurations that come with ltr, for ltr fit --config NAME"),

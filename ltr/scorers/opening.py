@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ltr.errors import DataError
-from ltr.io.models import located
+from ltr.io.model_names import located
 from ltr.io.names import suggestion
 from ltr.scorers.base import Scorer
 from ltr.scorers.causal.causal_scorer import CausalScorer

@@ -1,11 +1,9 @@
-from types import SimpleNamespace
-
 import pytest
 
-from ltr.cli.export import _lists
+from ltr.cli.export import _texts
 from ltr.cli.main import main
 from ltr.errors import ConfigError
-from ltr.inference import exporting
+from ltr.inference.exports import integers as exporting
 from ltr.inference.reranker import Reranker
 from ltr.io.trec import read_run
 from tests.cli.drawn_home import write_home
@@ -53,6 +51,9 @@ def test_a_model_is_exported_checked_and_used(home, tmp_path, capsys):
     assert main(command) == 0
     assert len(read_run(tmp_path / "r")) == 20
     assert Reranker.load(out).precision == "int8"
+    card = (out / "README.md").read_text()
+    assert "A copy on 8-bit integers, made by `ltr export` from a folder named `best`." in card
+    assert "checked on 15 other queries" in card
 
 
 def test_an_export_beyond_the_tolerance_is_refused_with_the_figures(home, tmp_path, capsys):
@@ -99,11 +100,9 @@ def test_what_is_not_judged_calibrates_first(home, tmp_path, capsys):
 
 
 def test_queries_are_drawn_by_the_seed_and_checked_on_others_than_calibrated(home):
-    naming = SimpleNamespace(batch=lambda texts: texts[0].query_id)
-
     def drawn(seed, queries=300):
-        chosen, others, _ = _lists(naming, str(home / "data"), "first", 15, 5, queries, seed)
-        return chosen, others
+        names = [one.query_id for one in _texts(str(home / "data"), "first", 15, 5, queries, seed)[0]]
+        return names[:5], names[5:]
 
     chosen, others = drawn(0)
     assert (len(chosen), len(others)) == (5, 15)

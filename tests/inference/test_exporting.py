@@ -9,9 +9,9 @@ import torch
 from ltr.data.tokens.pairs import PairTemplate
 from ltr.data.tokens.reader import Texts
 from ltr.errors import ConfigError, DataError, LtrError
-from ltr.inference import exporting
-from ltr.inference.export_place import check_place
-from ltr.inference.exporting import Check, Tolerance, agreement, check, opened, quantise
+from ltr.inference.exports import integers as exporting
+from ltr.inference.exports.integers import Check, Tolerance, agreement, check, opened, quantise
+from ltr.inference.exports.place import check_place
 from ltr.inference.reranker import Reranker
 from ltr.scorers.text.cross_encoder import CrossEncoder
 from ltr.settings.texts import ModelSettings

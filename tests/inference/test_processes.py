@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from ltr.inference import FeatureRanker, Reranker
-from ltr.inference.exporting import Check, Tolerance, opened, quantise
+from ltr.inference.exports.integers import Check, Tolerance, opened, quantise
 from ltr.scorers import AttentionScorer, CrossEncoder, FeatureSettings, ModelSettings
 from ltr.scorers.cpu import quantised
 from tests.tiny_model import WORDS, save_tiny

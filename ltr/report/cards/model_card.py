@@ -14,7 +14,7 @@ import yaml
 
 from ltr.data.collections.collection import is_published
 from ltr.data.collections.shares import sliced
-from ltr.io.models import PACKAGE
+from ltr.io.model_names import PACKAGE
 from ltr.scorers.filing import Filing
 from ltr.settings import FeatureSettings, ModelSettings, Settings, TwinSettings
 

@@ -36,6 +36,7 @@ def draw(link: Link, path: Path) -> None:
     Raises:
         MissingExtra: matplotlib is not installed.
     """
-    from ltr.report.charts.plots import draw_links, save
+    from ltr.report.charts.links_and_losses import draw_links
+    from ltr.report.charts.style import save
 
     save(draw_links([link]), path)

@@ -19,6 +19,12 @@ def sealed(text: str) -> str:
     return f"{text}\n{_SEAL.format(_digest(text))}\n"
 
 
+def without_seal(text: str) -> str:
+    """A card's text without the line by which ``is_own`` knows it."""
+    found = _SEALED.fullmatch(text)
+    return text if found is None else found[1]
+
+
 def is_own(text: str) -> bool:
     """Whether somebody wrote or edited a card: it lacks the seal, or is not the text that was sealed.
 

@@ -17,7 +17,7 @@ from ltr.scorers.causal.language_model import LanguageModel
 from ltr.scorers.causal.log_probs import token_log_probs
 from ltr.scorers.causal.references import References, row_keys, weights_digest
 from ltr.scorers.filing import Filing
-from ltr.scorers.memory import released
+from ltr.scorers.out_of_memory import released
 from ltr.settings import Settings
 
 START = "start"

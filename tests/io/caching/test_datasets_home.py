@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from ltr.errors import DataError
+from ltr.io.caching.cache_folder import cache_folder
 from ltr.io.caching.datasets_home import find_datasets_home
-from ltr.io.files import cache_folder
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ import torch
 from ltr.batch import TextLists
 from ltr.data.tokens.pairs import PairTemplate
 from ltr.errors import ConfigError, DataError, LtrError
-from ltr.inference.export_place import check_place, describe
+from ltr.inference.exports.place import CARD, check_place, describe
 from ltr.inference.reranker import Reranker
 from ltr.inference.scoring import Scored, score
 from ltr.io.files import building
@@ -132,8 +132,14 @@ class Export:
     kept: tuple[str, ...]
     careful: int
 
-    def write(self, folder: str | Path, check: Check, tolerance: Tolerance) -> None:
+    def write(self, folder: str | Path, check: Check, tolerance: Tolerance, card: bytes = b"") -> None:
         """Write a folder that ``Reranker.load`` opens; an earlier export there is replaced at the end.
+
+        Args:
+            folder: to write.
+            check: what came of it.
+            tolerance: what may change.
+            card: the folder's README.md; empty for none.
 
         Raises:
             LtrError: the check misses the tolerance; nothing is written.
@@ -154,6 +160,8 @@ class Export:
         with building(Path(folder)) as beside:
             save_file(state, beside / FILE, metadata=told)
             describe(self.exact, self.scorer.model.config, beside)
+            if card:
+                (beside / CARD).write_bytes(card)
 
 
 def opened(model: str, max_length: int | None = None) -> Reranker:

@@ -20,19 +20,24 @@ def describe(exact: Reranker, config: Any, folder: str | Path) -> None:
     exact.settings.write(Path(folder))
 
 
-def check_place(folder: str | Path, exact: Reranker | None = None) -> None:
+#: the card that every export holds
+CARD = "README.md"
+
+
+def check_place(folder: str | Path, exact: Reranker | None = None, made: str = FILE) -> None:
     """See to it that an export can be written, and replaces nothing but an earlier export.
 
     Args:
         folder: the place.
         exact: what is exported, where it is open already: other files beside an earlier export are looked for then.
+        made: the file by which an export is known.
 
     Raises:
         ConfigError: something else is there, such as the model itself, or stands beside an earlier export.
         DataError: the place cannot be written.
     """
     place = Path(os.path.realpath(folder))
-    if place.exists() and not (place / FILE).is_file():
+    if place.exists() and not (place / made).is_file():
         raise ConfigError(f"export: {folder} is there and is no earlier export; give a new folder, or remove it")
     make_folder_of(place)
     with disk_errors(folder):
@@ -42,7 +47,7 @@ def check_place(folder: str | Path, exact: Reranker | None = None) -> None:
     with tempfile.TemporaryDirectory() as trial:
         model: Any = exact.scorer.model
         describe(exact, model.config, trial)
-        others = sorted({*os.listdir(place)} - {FILE, *os.listdir(trial)})
+        others = sorted({*os.listdir(place)} - {Path(made).parts[0], CARD, *os.listdir(trial)})
     if others:
         raise ConfigError(
             f"export: {folder} holds {', '.join(others[:5])}, which is no part of an export and would be lost with the "
