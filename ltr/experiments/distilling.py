@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,15 +57,16 @@ def read_recipe(path: str | os.PathLike, folder: str | None = None) -> dict[str,
         if not recipe.get(name):
             raise ConfigError(f"{path}: a recipe needs {name}; ltr guide search shows one")
     for name, own in OWN.items():
-        options = recipe.get(name) or {}
-        if not isinstance(options, dict):
-            raise ConfigError(f"{path}: {name} must be a mapping of options, got {options!r:.60}")
-        taken = [option for option in options if option in own]
-        if taken:
-            raise ConfigError(f"{path}: {name}.{taken[0]} is what the pipeline decides; leave it out")
-    for name, option in (("teacher", "model"), ("student", "config")):
-        if option not in recipe[name]:
-            raise ConfigError(f"{path}: {name} needs {option}; ltr guide search shows one")
+        for options in teachers_of(recipe) if name == "teacher" else [recipe.get(name) or {}]:
+            if not isinstance(options, dict):
+                raise ConfigError(f"{path}: {name} must be a mapping of options, got {options!r:.60}")
+            taken = [option for option in options if option in own]
+            if taken:
+                raise ConfigError(f"{path}: {name}.{taken[0]} is what the pipeline decides; leave it out")
+    if "config" not in recipe["student"]:
+        raise ConfigError(f"{path}: student needs config; ltr guide search shows one")
+    if any("model" not in teacher for teacher in teachers_of(recipe)):
+        raise ConfigError(f"{path}: teacher needs model; ltr guide search shows one")
     mining = recipe.get("mine") or {}
     by_score = [option for option in BY_SCORE if mining.get(option) is not None]
     if by_score and not mining.get("teacher"):
@@ -77,18 +78,38 @@ def read_recipe(path: str | os.PathLike, folder: str | None = None) -> dict[str,
     return recipe
 
 
+def teachers_of(recipe: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The options of each teacher: a recipe names one, or a list of several."""
+    given = recipe["teacher"]
+    return list(given) if isinstance(given, list) else [given]
+
+
+def _taught(given: Sequence[Mapping[str, Any]], *words: str) -> tuple[tuple[str, ...], ...]:
+    """Commands that write ``teacher.trec``: the scores of one teacher, or of several their mean in deviations of each.
+
+    Args:
+        given: options of each teacher.
+        words: of ``ltr rerank``, beside these and the output.
+    """
+    runs = [f"{HERE}/teacher{f'-{i}' if len(given) > 1 else ''}.trec" for i in range(1, len(given) + 1)]
+    scored = [("rerank", *words, "--output", run, *_options(own)) for run, own in zip(runs, given, strict=True)]
+    mean = ("fuse", "--run", *runs, "--method", "anz", "--norm", "standard", "--output", f"{HERE}/teacher.trec")
+    return tuple(scored if len(given) == 1 else [*scored, mean])
+
+
 def pipeline_of(recipe: Mapping[str, Any]) -> Pipeline:
     """The steps of a recipe: retrieve, mine, teacher, student, evaluate.
 
-    The teacher scores mined negatives and relevant documents; the student learns these scores; first stage, teacher and
+    The teacher scores mined negatives and relevant documents (several teachers: the mean of their scores); the student learns these scores; first stage, teacher and
     student are measured on the test part (on dev where there is none) over the same candidates.
     """
     folder = Path(recipe["folder"])
     train, dev = str(recipe["train"]), str(recipe["dev"])
     test = str(recipe.get("test") or dev)
-    teacher = dict(recipe["teacher"])
+    teachers = teachers_of(recipe)
     student = dict(recipe["student"])
-    contents = {name: _contents(recipe.get(name) or {}) for name in OWN}
+    contents = {name: _contents(recipe.get(name) or {}) for name in OWN if name != "teacher"}
+    contents["teacher"] = tuple(one for teacher in teachers for one in _contents(teacher))
     depth = _flag("k", (recipe.get("retrieve") or {}).get("k", 100))[1]
     retrieve = _options(recipe.get("retrieve"))
     best = folder / "4-student" / "run" / "best"
@@ -112,11 +133,10 @@ def pipeline_of(recipe: Mapping[str, Any]) -> Pipeline:
         ),
         Step(
             "3-teacher",
-            (
-                (
-                    *("rerank", "--run", str(folder / "2-mine" / "mined.trec"), "--dataset", train, "--with-judged"),
-                    *("--output", f"{HERE}/teacher.trec", "--depth", str(10**6), *_options(teacher)),
-                ),
+            _taught(
+                teachers,
+                *("--run", str(folder / "2-mine" / "mined.trec"), "--dataset", train, "--with-judged"),
+                *("--depth", str(10**6)),
             ),
             contents["teacher"],
         ),
@@ -136,7 +156,7 @@ def pipeline_of(recipe: Mapping[str, Any]) -> Pipeline:
             "5-evaluate",
             (
                 ("retrieve", "--dataset", test, "--output", found, *retrieve),
-                ("rerank", "--run", found, "--output", taught, *reranking, *_options(teacher)),
+                *_taught(teachers, "--run", found, *reranking),
                 ("rerank", "--run", found, "--output", learnt, *reranking, "--model", str(best)),
                 (
                     *("evaluate", "--run", found, taught, learnt, "--dataset", test),

@@ -219,6 +219,32 @@ def test_recipes_that_cannot_be(recipe, old, new, error, message):
         read_recipe(recipe)
 
 
+def test_several_teachers_are_averaged(recipe):
+    one = pipeline_of(read_recipe(recipe)).steps
+    recipe.write_text(
+        recipe.read_text().replace('{model: T, precision: "32"}', "[{model: T}, {model: U, batch_tokens: 64}]")
+    )
+    steps = {step.name: step.commands for step in pipeline_of(read_recipe(recipe)).steps}
+    first, second, mean = steps["3-teacher"]
+    assert (first[0], first[-2:]) == ("rerank", ("--model", "T"))
+    assert second[-4:] == ("--model", "U", "--batch-tokens", "64")
+    assert " ".join(mean) == (
+        f"fuse --run {HERE}/teacher-1.trec {HERE}/teacher-2.trec --method anz --norm standard --output {HERE}/teacher.trec"
+    )
+    assert [command[0] for command in steps["5-evaluate"]] == [
+        "retrieve",
+        "rerank",
+        "rerank",
+        "fuse",
+        "rerank",
+        "evaluate",
+    ]
+    assert steps["5-evaluate"][-1] == one[-1].commands[-1]  # the same runs are measured
+    recipe.write_text(recipe.read_text().replace("{model: T}", "{depth: 3}"))
+    with pytest.raises(ConfigError, match="teacher needs model"):
+        read_recipe(recipe)
+
+
 def test_margins_take_the_scores_of_a_run_that_is_there(recipe):
     recipe.write_text(recipe.read_text().replace("skip: 2", "margin: 0.5, teacher: taught.trec"))
     mine = pipeline_of(read_recipe(recipe)).steps[1].commands[0]

@@ -46,6 +46,7 @@ def _show(pipeline: Pipeline, recipe: dict[str, Any]) -> None:
     """What would be run, and how long the teacher takes."""
     from ltr.data.collections.collection import load
     from ltr.experiments.cells.runner import duration
+    from ltr.experiments.distilling import teachers_of
     from ltr.inference.reranker import Reranker
 
     for step, done, commands in pipeline.shown():
@@ -57,14 +58,16 @@ def _show(pipeline: Pipeline, recipe: dict[str, Any]) -> None:
     mining = recipe.get("mine") or {}
     depth = min(mining.get("depth", 100), (recipe.get("retrieve") or {}).get("k", 100)) - mining.get("skip", 10)
     pairs = len(asked) * (min(depth, mining.get("per_query") or depth) + 1)
-    known = {name: recipe["teacher"][name] for name in ("device", "precision") if name in recipe["teacher"]}
-    teacher = Reranker.load(recipe["teacher"]["model"], **known)
     texts = [text for _, (_, text) in zip(range(TRIED), train.docs(), strict=False)]
     some = [(train.queries[asked[i % len(asked)]], text) for i, text in enumerate(texts)]
-    teacher.score(some[:8])  # the first pairs are slower
-    began = time.perf_counter()
-    teacher.score(some)
-    seconds = pairs * (time.perf_counter() - began) / max(len(some), 1)
+    seconds = 0.0
+    for options in teachers_of(recipe):
+        known = {name: options[name] for name in ("device", "precision") if name in options}
+        teacher = Reranker.load(options["model"], **known)
+        teacher.score(some[:8])  # the first pairs are slower
+        began = time.perf_counter()
+        teacher.score(some)
+        seconds += pairs * (time.perf_counter() - began) / max(len(some), 1)
     print(
         f"\n{len(asked):,} training queries, at most {pairs:,} pairs for the teacher: about {duration(seconds)} on this machine"
     )
