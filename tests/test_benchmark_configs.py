@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -118,9 +120,9 @@ def short(group: Group, model: Path):
         return replace(task, ranker={**task.ranker, "init_args": arguments})
     trainer = {**task.trainer, "accelerator": "cpu", "max_epochs": -1, "max_steps": 2, "val_check_interval": 2}
     trainer |= {"check_val_every_n_epoch": None, "limit_val_batches": 2}
-    scorer, data = dict(task.scorer), dict(task.data)
-    if scorer["class_path"].endswith("CrossEncoder"):
-        scorer["init_args"] = {"model": str(model), "layers": min(2, scorer["init_args"].get("layers", 2))}
+    scorer, data = deepcopy(task.scorer), dict(task.data)
+    if scorer["class_path"].endswith(("CrossEncoder", "BiEncoder")):
+        scorer["init_args"] |= {"model": str(model), "layers": min(2, scorer["init_args"].get("layers", 2))}
         data["init_args"] = {**data["init_args"], "max_length": 48, "max_query_length": 16, "lists_per_batch": 2}
         data["init_args"]["train_epoch_lists"] = 8  # the small collections have fewer lists than an epoch of the spec
     else:
@@ -132,10 +134,11 @@ def chosen(spec: Spec) -> list[Group]:
     """One group for each loss and ranker, so that every data set and every scorer is among them."""
     found = groups(spec)
     scorers, data = list(spec.scorers), list(spec.data)
+    every = math.lcm(len(data), max(1, len(scorers)))
     kept = []
     for i, loss in enumerate([*spec.losses, *spec.rankers]):
         own = [g for g in found if g.loss_name == loss and g.data_name == data[i % len(data)]]
-        kept.append(next((g for g in own if g.scorer_name == scorers[i // len(data) % len(scorers)]), own[0]))
+        kept.append(next((g for g in own if g.scorer_name == scorers[(i + i // every) % len(scorers)]), own[0]))
     return kept
 
 
@@ -146,6 +149,7 @@ def test_every_loss_of_a_spec_trains_and_scores_its_test_part(path, read, tiny_m
     assert [g.loss_name for g in kept] == [*spec.losses, *spec.rankers]
     assert {g.data_name for g in kept} <= set(spec.data)
     assert len({g.data_name for g in kept}) == min(len(kept), len(spec.data))
+    assert len({g.scorer_name for g in kept if not g.outside}) == min(len(spec.losses), len(spec.scorers))
     for group in kept:
         outcome = run_task(short(group, tiny_model))
         assert outcome.finished, f"{group.title}: {outcome.record['reason']}"

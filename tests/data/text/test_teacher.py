@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ltr.data.collections.collection import load
-from ltr.data.text.label_scale import LabelScale
+from ltr.data.text.label_scale import LabelScale, top_share
 from ltr.errors import ConfigError, DataError
 from ltr.io.labelled import LabelledLists
 from ltr.io.trec import read_run
@@ -239,3 +239,15 @@ def test_the_share_of_the_best_document():
     expected = (1 / (1 + np.exp(-1)) + 1 / (1 + 2 * np.exp(-3))) / 2
     assert top_share(offsets, scores) == pytest.approx(expected, abs=1e-12)
     assert top_share(np.array([0, 1]), np.array([5.0])) == 0.0
+
+
+def test_a_standardised_teacher_may_be_sure_where_one_of_least_and_most_is_not():
+    """Scores brought to [0, 1] over 32 documents give the best at most e / (e + 31) = .081 of a softmax, whatever they are."""
+    random = np.random.default_rng(0)
+    lists = random.normal(size=(50, 32))
+    lists[:, 0] += 30  # one document that a teacher is sure of
+    offsets = np.arange(0, lists.size + 1, 32)
+    least, most = lists.min(1, keepdims=True), lists.max(1, keepdims=True)
+    assert top_share(offsets, ((lists - least) / (most - least)).ravel()) <= np.e / (np.e + 31) < 0.081
+    scaled = LabelScale.of(lists.ravel(), "teacher").scaled(lists.ravel())
+    assert top_share(offsets, scaled) > 0.8
