@@ -27,6 +27,7 @@ Laws of scores (scorers/causal)
   computed again (dropout on) = kept                                      test_checkpointing_changes_no_gradient
                                                                           test_what_is_computed_again_draws_the_same_dropout
   cached = online, by weights and not by name                             test_references_are_kept_by_weights_and_rows
+                                                                          test_the_same_tokens_parted_otherwise_are_another_row
   no gradient flows into the reference                                    test_the_reference_has_no_gradient
   padding side, mark and batch size change no score                       test_neither_padding_side_nor_mark_nor_batch_size_change_a_score
   RankNet on a policy's scores is DPO                                     test_ranknet_on_a_policys_scores_is_dpo
@@ -42,7 +43,8 @@ Corners
   padding mark = end mark: the end is never read                          test_rewards_read_the_last_token_by_length_not_by_padding
   the end mark not counted, or the prompt's tokens counted                test_a_mean_counts_the_completions_tokens_and_its_end_mark
   accuracy that moves with the batch                                      test_accuracy_does_not_move_with_the_batch
-  sums in half precision                                                  test_sums_are_single_precision_whatever_the_weights_are
+  sums in half precision, or that lose digits                             test_sums_are_single_precision_whatever_the_weights_are
+                                                                          test_a_long_completions_sum_loses_no_digits
   length explains preferences                                             test_the_longest_stands_beside_whatever_is_measured
 """
 
@@ -54,12 +56,14 @@ import math
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from ltr import losses
+from ltr.batch import TokenRows
 from ltr.data import PreferenceData
 from ltr.links import Exp, Identity, Piecewise, Softplus, Tanh
 from ltr.losses import (
@@ -80,6 +84,9 @@ from ltr.losses import (
 )
 from ltr.metrics.measures.preferences import pair_accuracy
 from ltr.scorers import CausalScorer, PolicyRatio
+from ltr.scorers.causal.log_probs import token_log_probs
+from ltr.scorers.causal.policy_ratio import completion_log_probs
+from ltr.scorers.causal.references import row_keys
 from tests.data.preferences.chat import chat_tokenizer
 
 TESTS = Path(__file__).parents[2]
@@ -385,6 +392,28 @@ def test_sums_are_single_precision_whatever_the_weights_are(tiny_causal, file):
     # no sum of log-probabilities is rounded to a multiple of what bfloat16 can hold there
     assert (half != half.to(torch.bfloat16)).any()
     torch.testing.assert_close(half, exact, rtol=0.1, atol=1.0)
+
+
+def test_a_long_completions_sum_loses_no_digits():
+    """Steps of 1e-3 in float32, where a sum lies in the ten thousands."""
+    torch.manual_seed(0)
+    head = torch.nn.Linear(8, 50, bias=False)
+    network = SimpleNamespace(get_output_embeddings=lambda: head)
+    n = 4000
+    tokens = TokenRows(torch.randint(50, (n,)), torch.ones(n, dtype=torch.int64), torch.tensor([0, n]))
+    states = 5 * torch.randn(n, 8)
+    with torch.no_grad():
+        found = completion_log_probs(network, tokens, torch.tensor([0]), states, torch.arange(n))
+        each = token_log_probs(states[:-1], head.weight, tokens.ids[1:])
+    assert found.dtype == torch.float64
+    assert found.item() == pytest.approx(math.fsum(each.tolist()), rel=1e-13)
+    assert found.item() < -10_000
+
+
+def test_the_same_tokens_parted_otherwise_are_another_row():
+    ids, offsets = torch.tensor([5, 6, 7]), torch.tensor([0, 3])
+    (one,), (other,) = (row_keys(TokenRows(ids, torch.tensor(m), offsets)) for m in ([0, 1, 1], [0, 0, 1]))
+    assert one != other
 
 
 def test_what_is_computed_again_draws_the_same_dropout(tiny_causal, file):
