@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, TextIO, Union, get_args, get_origin
 
 from ltr.errors import ConfigError
+from ltr.io.files import clear_parts
 from ltr.io.names import suggestion
 from ltr.io.streams import is_stdout, is_stream
 
@@ -63,6 +64,8 @@ def at_least(least: int, **options: int | None) -> None:
 def check_outputs(outputs: Mapping[str, str | os.PathLike | None], inputs: Iterable[str | os.PathLike | None]) -> None:
     """Refuse files to write that are an input, each other, or a folder; for commands to call before they read anything.
 
+    What a killed command left of such a file in the making goes away.
+
     Args:
         outputs: option -> file; None and an empty name were not given.
         inputs: files that are read; names of other things do no harm.
@@ -85,6 +88,7 @@ def check_outputs(outputs: Mapping[str, str | os.PathLike | None], inputs: Itera
         taken[place] = f"what {option} writes"
         if os.path.isdir(place):
             raise ConfigError(f"{option} {path} is a folder; give a file")
+        clear_parts(place)
         above = next(folder for folder in Path(place).parents if os.path.exists(folder))
         if not above.is_dir():
             raise ConfigError(f"{option} {path}: {above} is a file, and nothing can be written below it")

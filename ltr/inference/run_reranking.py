@@ -18,7 +18,7 @@ from ltr.inference.documents import Ranked, check_query
 from ltr.inference.reranker import Reranker
 from ltr.io.caching.digests import digest
 from ltr.io.disk import disk_errors
-from ltr.io.files import replacing, take_place
+from ltr.io.files import clear_parts, replacing, take_place
 from ltr.io.ids import check_ids
 from ltr.io.locks import only_writer
 from ltr.io.runs import Run
@@ -190,6 +190,8 @@ class PartialRun:
         self.tag, self.digits = tag_of(output), digits
         if self.output.is_dir():  # which would show at the very end
             raise DataError(f"rerank: {self.output} is a folder; give a file")
+        for place in (self.output, self.manifest):
+            clear_parts(place)
         if self.path.exists():
             self._check_signature()
             return

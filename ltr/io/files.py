@@ -7,6 +7,7 @@ complete; a device, a pipe and standard output are written through; a link stays
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ from typing import IO
 
 from ltr.errors import DataError
 from ltr.io.disk import REFUSALS, disk_errors, make_folder_of, sync, system_number, to_disk, umask
+from ltr.io.locks import in_the_making, is_left
 from ltr.io.names import cut
 from ltr.io.streams import is_stream, writing_through
 
@@ -69,9 +71,10 @@ def beside(path: str | os.PathLike) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.", suffix=".part")
         part = Path(name)
         os.close(handle)
-        yield part
-        sync(part)
-        take_place(part, place)
+        with in_the_making(part):
+            yield part
+            sync(part)
+            take_place(part, place)
     except BaseException as error:
         if part is not None:
             part.unlink(missing_ok=True)
@@ -119,12 +122,14 @@ def building(folder: str | os.PathLike) -> Iterator[Path]:
     place = Path(os.path.realpath(folder))  # where a link points, the folder is replaced and the link stays
     make_folder_of(place)
     with disk_errors(place):
+        clear_parts(place)
         part = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}.", suffix=".part"))
         try:
-            yield part
-            _open_to_others(part)
-            to_disk(part)
-            _swap(part, place)
+            with in_the_making(part):
+                yield part
+                _open_to_others(part)
+                to_disk(part)
+                _swap(part, place)
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
             raise
@@ -175,6 +180,15 @@ def clear_leftovers(folder: str | os.PathLike, names: Iterable[str] | None = Non
             shutil.rmtree(left)
         else:
             left.unlink()
+
+
+def clear_parts(path: str | os.PathLike) -> None:
+    """Remove what killed processes left of the file or folder ``path`` in the making; what others are writing stays."""
+    place = Path(os.path.realpath(path))
+    for left in place.parent.glob(f".{glob.escape(place.name)}.????????.part"):
+        if _LEFT.fullmatch(left.name) and is_left(left):
+            with contextlib.suppress(OSError):  # another process may be as tidy
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 # ------------------------------------------------------------------ what is there

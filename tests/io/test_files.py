@@ -12,7 +12,7 @@ import pytest
 
 from ltr.errors import DataError
 from ltr.io.disk import disk_errors, make_folder_of
-from ltr.io.files import building, clear_leftovers, existing, existing_file, replacing
+from ltr.io.files import building, clear_leftovers, clear_parts, existing, existing_file, replacing
 from ltr.io.locks import only_writer
 from ltr.io.streams import is_stdout, is_stream
 
@@ -309,6 +309,28 @@ def test_a_folder_takes_the_place_of_another_with_ordinary_rights(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["a", "b"]
     for made in (place, place / "inner"):
         assert stat.S_IMODE(made.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+
+
+def test_what_is_in_the_making_is_told_from_what_a_killed_process_left(tmp_path):
+    left = [tmp_path / f".{name}.abcdefgh.part" for name in ("out.trec", "out[1].trec", "folder")]
+    for path in left[:2]:
+        path.write_text("half")
+    left[2].mkdir()
+    others = [
+        tmp_path / name for name in (".out.trec.abcdefgh.old", ".other.abcdefgh.part", ".out.trec.part", "out.trec")
+    ]
+    for path in others:
+        path.write_text("not ours")
+    with replacing(tmp_path / "out.trec") as file, building(tmp_path / "folder") as folder:
+        assert not left[2].exists(), "who builds a folder clears what was left of it"
+        for name in ("out.trec", "out[1].trec", "folder"):
+            clear_parts(tmp_path / name)
+        assert not any(path.exists() for path in left)
+        file.write("whole")
+        (folder / "a").touch()
+    assert (tmp_path / "out.trec").read_text() == "whole"
+    assert (tmp_path / "folder" / "a").exists()
+    assert sorted(tmp_path.iterdir()) == sorted([*others, tmp_path / "folder"])
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path):
