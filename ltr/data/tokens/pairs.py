@@ -141,7 +141,7 @@ def load_tokenizer(name: str | os.PathLike) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(located(os.fspath(name)))
+        tokenizer = AutoTokenizer.from_pretrained(located(os.fspath(name)), trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ConfigError(

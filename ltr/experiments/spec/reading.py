@@ -207,9 +207,15 @@ class _Reader:
             *(("model", loss.model, ("losses", name, "model")) for name, loss in spec.losses.items()),
         ]
         for kind, settings, place in given:
-            for key in settings:
+            if not isinstance(settings, dict):
+                raise self.fail(f"{'.'.join(place)} is a mapping from settings to values, got {settings!r:.80}", *place)
+            for key, value in settings.items():
                 if key not in known[kind]:
                     raise self.fail(f"{'.'.join(place)} has no {key!r}; {suggestion(key, known[kind])}", *place, key)
+                if isinstance(value, dict):
+                    raise self.fail(
+                        f"{'.'.join(place)}: {key} is a number or a word in a benchmark, got {value!r:.80}", *place, key
+                    )
 
     def _check_folders(self, key: str, names: list[str]) -> None:
         """Each name becomes a folder; two that would be one and the same are refused."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,27 @@ from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
-from ltr.errors import ConfigError
+from ltr.errors import ConfigError, DataError
 from ltr.io.files import replacing
 
 
 class CheckpointFiles(TorchCheckpointIO):
-    """Writes checkpoints as ltr writes all files: beside their place, to the disk, then renamed."""
+    """Writes checkpoints as ltr writes all files, beside their place, to the disk, then renamed; and says what it cannot read."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         with replacing(path, "wb") as file:
             torch.save(checkpoint, file)
+
+    def load_checkpoint(self, path: Any, *args: Any, **options: Any) -> dict[str, Any]:
+        try:
+            return super().load_checkpoint(path, *args, **options)
+        # torch says so of a file that is cut short, of one that is no archive, and of one that holds more than plain values
+        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            said = str(error).strip().split("\n")[0][:200]
+            raise DataError(
+                f"{path}: not a checkpoint of a training, which holds tensors and plain values alone: {said}; remove it to "
+                "begin this training anew"
+            ) from error
 
 
 def refuse_requeued(folder: Path) -> None:
