@@ -23,7 +23,8 @@ from ltr.training.run.checkpoints import CheckpointFiles
 from tests.conftest import DOCS, write_tiny
 from tests.experiments.specs import content, write
 from tests.tiny_model import save_tiny
-from tests.training.run.test_interrupted import fold, run  # noqa: F401
+from tests.training.run.conftest import fold  # noqa: F401
+from tests.training.run.short_runs import run
 
 
 @pytest.fixture
