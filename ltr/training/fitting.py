@@ -140,6 +140,6 @@ def _report(
     with replacing(run.folder / records.RESULTS) as file:
         file.write("\n\n".join(r.text() for r in results) + "\n")
     records.write_manifest(run.folder, results={r.part: r.content() for r in results})
-    for part in ("best", "last"):
-        run.write_card(module, part)
+    for folder in ("best", "last"):
+        run.write_card(module, folder)
     return results

@@ -245,7 +245,7 @@ def _there(package: str) -> bool:
 
 def _class_of(given: Mapping[str, _Given], key: str) -> str:
     """The class that a setting names last, without its modules and arguments; empty where it names none."""
-    named = next((str(given[k].value) for k in reversed(given) if k in (f"{key}.class_path", key)), "")
+    named = next((str(given[k].value) for k in reversed(list(given)) if k in (f"{key}.class_path", key)), "")
     return named.partition("(")[0].rpartition(".")[2]
 
 
@@ -257,9 +257,9 @@ def _check_lengths(given: Mapping[str, _Given], kind: str) -> None:
         return
     values = [given.get(f"data.{name}", _Given(defaults[name], "the default")) for name in names]
     lengths = [int(one.value) if re.fullmatch("[0-9]+", str(one.value)) else None for one in values]
-    if None in lengths or lengths[1] < lengths[0]:  # type: ignore[operator]
-        return
     whole, query = lengths
+    if whole is None or query is None or query < whole:
+        return
     raise ConfigError(
         f"data.max_length, {whole} ({values[0].where}), leaves nothing to documents: queries may have data.max_query_length, "
         f"{query} ({values[1].where}), of it; give both, such as --data.max_length={whole} --data.max_query_length={max(1, whole // 2)}"
