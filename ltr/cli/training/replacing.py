@@ -179,7 +179,8 @@ def _classes_in(taken: Any) -> Iterator[type]:
 
 def _derived(base: type) -> Iterator[type]:
     yield base
-    for made in base.__subclasses__():
+    below: list[type] = base.__subclasses__()
+    for made in below:
         yield from _derived(made)
 
 
