@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
 import time
 from collections.abc import Iterator
@@ -23,7 +22,6 @@ from ltr.inference.scoring import Scored, score
 from ltr.io.labelled import LabelledLists
 from ltr.io.trec import Run
 from ltr.losses.base import Loss
-from ltr.losses.running import center_of, transform_of
 from ltr.machine.threads import alone
 from ltr.metrics import (
     Evaluation,
@@ -42,15 +40,9 @@ from ltr.training import schedules
 from ltr.training.backward import backward_in_less_memory
 from ltr.training.costs import cost_of
 from ltr.training.given_data import ranking_data
+from ltr.training.link_watch import LinkWatch
 from ltr.training.processes import distributed
 from ltr.training.scored import gathered, labels_by_list, predictions_of
-
-log = logging.getLogger(__name__)
-
-#: a warning comes once the share of scores in dead regions has stayed above one half for so many optimiser steps
-DEAD_STEPS = 20
-#: how far a centre may lie below the positives' mean before that counts
-MARGIN = 0.05
 
 
 class RankingModule(pl.LightningModule):
@@ -121,7 +113,7 @@ class RankingModule(pl.LightningModule):
         self._labels: list[np.ndarray] = []
         self._knows_labels = False
         self._sums: list[Tensor] = []
-        self._dead_steps = self._low_center = self._steps = 0
+        self._watch, self._steps = LinkWatch(loss), 0
         self._resumes = False
         self._accumulated: dict[str, Any] | None = None
         self._clock, self._docs, self._batch = 0.0, 0, Lists(torch.zeros(1, dtype=torch.int64))
@@ -297,7 +289,7 @@ class RankingModule(pl.LightningModule):
     def _cost(self, batch: Lists) -> Tensor:
         cost = cost_of(self.scorer, self.loss, batch, self._progress())
         if cost.level is not None:
-            self._watch_center(float(cost.level))
+            self._watch.center(float(cost.level))
         if cost.scores is not None:
             for name, value in self.scorer.observed(batch, cost.scores.detach()).items():
                 self.log(f"train/{name}", value)
@@ -347,8 +339,10 @@ class RankingModule(pl.LightningModule):
         self._docs, self._clock = 0, time.perf_counter()
         self.log("train/loss", cost / count.clamp(min=1), prog_bar=True)
         self.log("train/docs_per_second", docs / max(seconds, 1e-9))
-        if transform_of(self.loss) is not None:
-            self._watch_dead_regions(float(dead / batches))
+        if self._watch.sees:
+            share = float(dead / batches)
+            self.log("train/dead", share)
+            self._watch.dead_regions(share)
 
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
@@ -360,37 +354,6 @@ class RankingModule(pl.LightningModule):
             torch.nn.utils.clip_grad_value_(self.parameters(), gradient_clip_val)
         else:
             torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
-
-    def _watch_center(self, level: float) -> None:
-        """Warn once when the link is centred below the positives of in-batch training for some steps."""
-        transform = transform_of(self.loss)
-        if self._low_center < 0 or transform is None:
-            return
-        low = center_of(transform)
-        self._low_center = self._low_center + 1 if low is not None and low < level - MARGIN else 0
-        if self._low_center >= DEAD_STEPS:
-            self._low_center = -1
-            log.warning(
-                "%r is centred at %.3f, below the positives' mean score of %.3f, for %d steps now: among the negatives of a "
-                "batch steepness costs nDCG. Move the center up, or take RunningCenter(of='positives').",
-                *(transform, low, level, DEAD_STEPS),
-            )
-
-    def _watch_dead_regions(self, share: float) -> None:
-        """Log the share of scores at which the link hardly moves, and warn once when most of them stay there."""
-        self.log("train/dead", share)
-        if self._dead_steps < 0:
-            return
-        self._dead_steps = self._dead_steps + 1 if share > 0.5 else 0
-        if self._dead_steps >= DEAD_STEPS:
-            self._dead_steps = -1
-            log.warning(
-                "%.0f %% of the scores lie where the slope of %r is under 1 %% of its peak, for %d steps now: little is "
-                "learnt there. Move the link's center, widen it, add 0.1 * Identity(), or use ltr.losses.RunningCenter.",
-                100 * share,
-                transform_of(self.loss),
-                DEAD_STEPS,
-            )
 
     # ------------------------------------------------------------------ validation and test
 

@@ -14,7 +14,7 @@ from ltr.errors import ConfigError, DataError
 from ltr.io.trec import Run
 from ltr.metrics import fusion
 from ltr.metrics.engine import evaluate
-from ltr.metrics.fusion import best_weight, fuse, interpolate, normalised
+from ltr.metrics.fusion import best_weight, fuse, interpolate, joined, normalised, weights
 
 #: ranx's own fusion on stdin's runs, without compilation (which takes it half a minute)
 RANX = """
@@ -100,7 +100,7 @@ def test_weights_outside_of_0_to_1(weight):
 
 def test_ids_made_to_collide(monkeypatch):
     run = Run.from_dict({"q": {"a": 1.0, "b": 2.0}})
-    monkeypatch.setattr(fusion, "keys", lambda docs, query, seed=0: np.zeros(len(docs), np.uint64))
+    monkeypatch.setattr(joined, "keys", lambda docs, query, seed=0: np.zeros(len(docs), np.uint64))
     with pytest.raises(DataError, match="interpolate: document ids collide under every hash"):
         interpolate(run, run, 0.5)
 
@@ -215,7 +215,7 @@ def test_weights_of_three_runs_find_the_one_that_is_right():
 
 @pytest.mark.parametrize(("n", "step", "count"), [(2, 0.05, 21), (3, None, 231), (4, None, 286), (5, None, 126)])
 def test_mixtures_are_all_that_sum_to_one(n, step, count):
-    tried = fusion._mixtures(n, step)
+    tried = weights._mixtures(n, step)
     assert tried.shape == (count, n)
     assert tried.sum(1) == pytest.approx(1)
     assert len(np.unique(tried, axis=0)) == count

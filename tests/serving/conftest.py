@@ -68,3 +68,28 @@ def service(folder):
 def client(service) -> TestClient:
     """Without the lifespan, which would close the service."""
     return TestClient(application(service, "off"), raise_server_exceptions=False)
+
+
+@pytest.fixture
+def serving():
+    """Makes services that end with the test."""
+    made = []
+
+    def make(*args, **kwargs):
+        made.append(started(*args, **kwargs))
+        return TestClient(application(made[-1], "off"), raise_server_exceptions=False)
+
+    yield make
+    for service in made:
+        service.close()
+
+
+@pytest.fixture
+def changed(service, monkeypatch):
+    """Changes something of the service for this test alone."""
+
+    def change(name, value):
+        monkeypatch.setattr(service, name, value)
+        return service
+
+    return change

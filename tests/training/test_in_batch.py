@@ -312,7 +312,7 @@ def test_lists_of_their_own_train_too(folder, tiny_model):
 
 
 def test_a_centre_among_the_negatives_is_warned_of(folder, tiny_model, caplog, monkeypatch):
-    monkeypatch.setattr("ltr.training.module.DEAD_STEPS", 2)
+    monkeypatch.setattr("ltr.training.link_watch.STEPS", 2)
     scorer, said = BiEncoder(str(tiny_model)), "below the positives' mean score"
     for center, warned in ((-0.5, True), (2.0, False)):
         caplog.clear()

@@ -11,7 +11,7 @@ from ltr.links import Sigmoid
 from ltr.losses import MSE, CompositeSoftmax, ListNet, RankNet
 from ltr.metrics import focus_measures
 from ltr.training import RankingModule
-from ltr.training.module import DEAD_STEPS
+from ltr.training.link_watch import STEPS
 from tests.training.toys import Bag, Fixed, lists, trainer
 
 DEV = lists([3, 2], [0, 1, 0, 1, 0], seed=9)
@@ -115,7 +115,7 @@ def test_dropout_is_on_in_training_though_models_are_opened_in_evaluation_mode()
 def test_dead_regions_are_logged_and_warned_of_once(caplog):
     loss = CompositeSoftmax(Sigmoid(center=1000.0, scale=5.0))
     made = module(loss, lr=1e-4)
-    batches = [lists([2], [1, 0], seed=s) for s in range(2 * DEAD_STEPS + 3)]
+    batches = [lists([2], [1, 0], seed=s) for s in range(2 * STEPS + 3)]
     loop = trainer(limit_val_batches=0)
     with caplog.at_level(logging.WARNING, logger="ltr"):
         loop.fit(made, datamodule=Fixed(batches, DEV))

@@ -1,0 +1,61 @@
+"""Warnings of a training whose link is steep where no scores are: there it learns little."""
+
+from __future__ import annotations
+
+import logging
+
+from ltr.losses.base import Loss
+from ltr.losses.running import center_of, transform_of
+
+log = logging.getLogger(__name__)
+
+#: a warning comes once what is wrong has lasted for so many optimiser steps
+STEPS = 20
+#: how far a centre may lie below the positives' mean before that counts
+MARGIN = 0.05
+
+
+class LinkWatch:
+    """Looks at the link or transform of a loss, step by step, and warns once of each kind of trouble.
+
+    Args:
+        loss: whose link is looked at; a loss without one gives no warnings.
+    """
+
+    def __init__(self, loss: Loss):
+        self.loss = loss
+        #: steps in a row; -1 once it was told
+        self._dead_steps = self._low_steps = 0
+
+    @property
+    def sees(self) -> bool:
+        """Whether the loss has a link on scores."""
+        return transform_of(self.loss) is not None
+
+    def center(self, level: float) -> None:
+        """Warn when the link is centred below the positives of in-batch training, whose mean score is ``level``."""
+        transform = transform_of(self.loss)
+        if self._low_steps < 0 or transform is None:
+            return
+        low = center_of(transform)
+        self._low_steps = self._low_steps + 1 if low is not None and low < level - MARGIN else 0
+        if self._low_steps >= STEPS:
+            self._low_steps = -1
+            log.warning(
+                "%r is centred at %.3f, below the positives' mean score of %.3f, for %d steps now: among the negatives of a "
+                "batch steepness costs nDCG. Move the center up, or take RunningCenter(of='positives').",
+                *(transform, low, level, STEPS),
+            )
+
+    def dead_regions(self, share: float) -> None:
+        """Warn when most scores stay where the link hardly moves; ``share``: that of these scores in a step."""
+        if self._dead_steps < 0:
+            return
+        self._dead_steps = self._dead_steps + 1 if share > 0.5 else 0
+        if self._dead_steps >= STEPS:
+            self._dead_steps = -1
+            log.warning(
+                "%.0f %% of the scores lie where the slope of %r is under 1 %% of its peak, for %d steps now: little is "
+                "learnt there. Move the link's center, widen it, add 0.1 * Identity(), or use ltr.losses.RunningCenter.",
+                *(100 * share, transform_of(self.loss), STEPS),
+            )
