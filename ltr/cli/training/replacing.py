@@ -153,7 +153,7 @@ def _of_others(name: str, place: str) -> type | None:
     As the parser finds it: among the classes that have been imported and derive from what stands there. None for a name
     that several of them have, which the parser refuses.
     """
-    known = {made for base in _bases(place) for made in _derived(base)}
+    known: set[type] = {made for base in _bases(place) for made in _derived(base)}
     named = [made for made in known if made.__name__ == name]
     return named[0] if len(named) == 1 else None
 

@@ -14,7 +14,7 @@ from ltr.data.lists.ragged import offsets_of
 from ltr.data.preferences.rendering import PreferenceEncoder, form_of
 from ltr.data.preferences.table import Preferences
 from ltr.data.tokens.pairs import backend_of
-from ltr.data.tokens.reader import CHUNK, TextEncoder, Texts
+from ltr.data.tokens.reader import TextEncoder, Texts, together
 from ltr.errors import ConfigError
 from ltr.settings.texts import ModelSettings
 
@@ -46,16 +46,7 @@ class PromptReader:
 
     def batches(self, lists: Iterable[Texts]) -> Iterator[TextLists]:
         """Encoded lists, some at a time."""
-        held: list[Texts] = []
-        count = 0
-        for one in lists:
-            held.append(one)
-            count += len(one.docs)
-            if count >= CHUNK:
-                yield self.batch(held)
-                held, count = [], 0
-        if held:
-            yield self.batch(held)
+        return map(self.batch, together(lists))
 
     def batch(self, lists: Sequence[Texts]) -> TextLists:
         """The lists as one batch.

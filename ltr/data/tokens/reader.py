@@ -38,6 +38,25 @@ class Texts(NamedTuple):
     docs: Sequence[str]
 
 
+def together(lists: Iterable[Texts], whole: bool = False) -> Iterator[list[Texts]]:
+    """Lists some at a time, as many as are tokenised together: tokenizers are quick on many texts and slow on few.
+
+    Args:
+        lists: one after the other.
+        whole: documents are read to their end, so that long ones count as several.
+    """
+    held: list[Texts] = []
+    count = 0
+    for one in lists:
+        held.append(one)
+        count += len(one.docs) + (sum(map(len, one.docs)) // LONG if whole else 0)
+        if count >= CHUNK:
+            yield held
+            held, count = [], 0
+    if held:
+        yield held
+
+
 class Reader(Protocol):
     """What turns texts into the batches of a scorer."""
 
@@ -69,19 +88,8 @@ class TextEncoder:
         self._told = False  # whether it was said that queries are cut; all that ever changes
 
     def batches(self, lists: Iterable[Texts]) -> Iterator[TextLists]:
-        """Encoded lists, some at a time: tokenizers are quick on many texts and slow on few."""
-        held: list[Texts] = []
-        count = 0
-        for one in lists:
-            held.append(one)
-            count += len(one.docs)
-            if self.settings.passages != "first":
-                count += sum(map(len, one.docs)) // LONG
-            if count >= CHUNK:
-                yield self.batch(held)
-                held, count = [], 0
-        if held:
-            yield self.batch(held)
+        """Encoded lists, some at a time."""
+        return map(self.batch, together(lists, whole=self.settings.passages != "first"))
 
     def batch(self, lists: Sequence[Texts]) -> TextLists:
         """The lists as one batch; of passages, unless documents are read at their beginning alone."""

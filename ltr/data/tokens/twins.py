@@ -14,7 +14,7 @@ import torch
 from ltr.batch import TokenRows, TwinLists
 from ltr.data.lists.ragged import Ragged, offsets_of, spans
 from ltr.data.tokens.pairs import backend_of, tokens_of
-from ltr.data.tokens.reader import CHUNK, Texts
+from ltr.data.tokens.reader import Texts, together
 from ltr.errors import ConfigError
 from ltr.settings import Prompts, TwinSettings
 
@@ -117,16 +117,7 @@ class TwinReader:
 
     def batches(self, lists: Iterable[Texts]) -> Iterator[TwinLists]:
         """Encoded lists, some at a time; a document that several of them hold is encoded once."""
-        held: list[Texts] = []
-        count = 0
-        for one in lists:
-            held.append(one)
-            count += len(one.docs)
-            if count >= CHUNK:
-                yield self.batch(held)
-                held, count = [], 0
-        if held:
-            yield self.batch(held)
+        return map(self.batch, together(lists))
 
     def batch(self, lists: Sequence[Texts]) -> TwinLists:
         """The lists as one batch."""

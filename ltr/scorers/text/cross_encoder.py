@@ -91,9 +91,9 @@ class CrossEncoder(TransformerScorer):
         self.source, self.revision = located(model), revision
         self.checkpointing, self.batch_tokens, self.batch_docs = checkpointing, batch_tokens, batch_docs
         self._probed: dict[tuple[str, bool], int] = {}
-        whole, self.new_head = loading.load(self.source, attention_dropout, dropout, head_dropout, layers, revision)
-        architectures.check(whole.config, whole, self.source)
-        self._hold(whole, freeze_layers)
+        made, self.new_head = loading.load(self.source, attention_dropout, dropout, head_dropout, layers, revision)
+        architectures.check(made.config, made, self.source)
+        self._hold(made, freeze_layers)
 
     @cached_property
     def tokenizer(self) -> Any:
