@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ltr.experiments.cells.store import Store
 from ltr.experiments.publishing.results import BenchmarkResults, per_query, per_seed, results
+from ltr.experiments.publishing.winner import write_commands
 from ltr.experiments.spec.plan import Group
 from ltr.experiments.spec.spec import Spec
 from ltr.io.files import replacing
@@ -24,7 +26,8 @@ def publish(
     """Measure what is finished, and write tables, values and the page into the benchmark's folder.
 
     Files: ``results.txt``, ``.md``, ``.tex``, ``.csv`` (one row per system and measure; ``results.notes.txt`` says what
-    its columns are), ``.json`` (all figures), ``per_query.parquet``, ``per_seed.csv``, ``report.html``.
+    its columns are), ``.json`` (all figures), ``per_query.parquet``, ``per_seed.csv``, ``report.html``, and what the command of
+    each data set's best training on dev, which is told last, needs.
 
     Args:
         spec: the benchmark.
@@ -63,6 +66,8 @@ def publish(
     _write(folder / "report.html", _page(measured))
     say(f"\nresults      {folder}/results.txt (.md, .tex, .csv, .json, .notes.txt), per_query.parquet, per_seed.csv")
     say(f"report       {folder / 'report.html'}")
+    for words in write_commands(spec, groups):
+        say(f"next         {shlex.join(words)}")
     return measured
 
 

@@ -35,7 +35,7 @@ def build(kind: str, config: Config, **arguments: Any) -> Any:
         config: ``class_path`` and ``init_args``.
         arguments: init arguments that take the place of the config's.
     """
-    config = {k: _filled(v) for k, v in config.items() if k != "search"}
+    config = {k: filled(v) for k, v in config.items() if k != "search"}
     config["init_args"] = {**(config.get("init_args") or {}), **arguments}
     parser, namespace = _parsed(kind, config)
     make = getattr(parser, "instantiate", None) or parser.instantiate_classes
@@ -73,12 +73,12 @@ def variables(value: Any) -> list[str]:
     return re.findall(r"\$\{(\w+)\}", value) if isinstance(value, str) else []
 
 
-def _filled(value: Any) -> Any:
+def filled(value: Any) -> Any:
     """A copy with the environment's values in place of ``${NAME}``."""
     if isinstance(value, Mapping):
-        return {k: _filled(v) for k, v in value.items()}
+        return {k: filled(v) for k, v in value.items()}
     if isinstance(value, list):
-        return [_filled(v) for v in value]
+        return [filled(v) for v in value]
     for name in variables(value):
         if name not in os.environ:
             raise ConfigError(f"{value!r}: the environment holds no {name} here; set it where cells run")

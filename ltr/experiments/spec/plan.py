@@ -157,6 +157,11 @@ class Group:
         """A cell with the settings of the first trial, to estimate times with."""
         return self._seed(self.spec.seeds[0], search.starting(self.space))
 
+    def final(self) -> Task:
+        """A cell with the chosen settings, of the first seed."""
+        assert self.chosen is not None
+        return self._seed(self.spec.seeds[0], self.chosen)
+
     def _places(self) -> Iterator[Task]:
         """All cells, by where they lie: what their trials choose is not known yet."""
         params = search.starting(self.space)

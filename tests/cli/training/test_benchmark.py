@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 
 import numpy as np
 import pandas as pd
@@ -9,9 +10,12 @@ import pytest
 import yaml
 
 from ltr.cli.main import main
-from ltr.cli.training import benchmark
+from ltr.cli.training import benchmark, fit
+from ltr.experiments.cells.runner import run
 from ltr.experiments.cells.store import Store
+from ltr.experiments.publishing.winner import winner, write_commands
 from ltr.experiments.spec.reading import read_spec
+from ltr.expressions import text_of
 from ltr.io.runs import Run
 from ltr.metrics import evaluate
 from tests.experiments.here import Here
@@ -231,6 +235,32 @@ def test_a_whole_benchmark_writes_its_results(ltr, runs_here, tmp_path, spec):
     assert {c["system"] for c in told["chosen"]} == {"ListNet", "Selective"}
     assert "ListNet" in (folder / "report.html").read_text()
     check_values(folder, pd.read_parquet(folder / "per_query.parquet"), pd.read_csv(folder / "per_seed.csv"))
+    (words,) = [shlex.split(line.removeprefix("next")) for line in out.splitlines() if line.startswith("next ")]
+    assert words[:4] == ["ltr", "fit", "--config", f"{folder}/fit-toy.yaml"]
+    made = fit.build([*words[2:], "--trainer.enable_progress_bar=false"])
+    assert (made.datamodule.max_length, made.run_folder.monitor) == (24, "mrr@10")
+    assert text_of(made.model.loss, explicit=True) in {one["loss"] for one in told["chosen"]}
+
+
+def test_the_command_that_is_told_last_trains_what_dev_liked_best(values, tmp_path):
+    """With what was tuned of it, and without losing to those that only the test part likes."""
+    values |= {"model": {"head_lr": "10x"}, "trainer": {"max_epochs": 1}, "patience": 2}
+    spec = read_spec(write(tmp_path / "spec.yaml", values))
+    groups = run(spec, Pretend({"toy": judged()}), lambda _: None)
+    means = {g.loss_name: np.mean([cell.value for cell in g.seeds.values()]) for g in groups}
+    best = max(groups, key=lambda g: means[g.loss_name])
+    assert winner(spec, groups) is best
+    (words,) = write_commands(spec, groups)
+    held = yaml.safe_load((tmp_path / "runs" / "fit-toy.yaml").read_text())
+    rate = best.chosen["lr"]
+    assert words[4:] == [f"--model.loss={best.final().loss}", f"--model.lr={rate:.6g}", "--run.folder=runs/tiny-toy"]
+    assert held["model"]["head_lr"] == pytest.approx(10 * rate)
+    assert "lr" not in held["model"]
+    assert held["run"] == {"monitor": "mrr@10", "patience": 2}
+    assert held["data"]["init_args"]["train"] == values["data"]["toy"]["init_args"]["train"]
+    for group in groups:
+        group.seeds.clear()
+    assert write_commands(spec, groups) == []
 
 
 def check_values(folder, queries, seeds):
