@@ -204,7 +204,7 @@ def _table(checked: Check, tolerance: Tolerance) -> str:
 def _bar(values: Iterable, name: str) -> Iterable:
     from tqdm.auto import tqdm
 
-    return tqdm(values, desc=name)
+    return tqdm(values, desc=name, disable=not sys.stderr.isatty())
 
 
 def main(argv: Sequence[str]) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -100,8 +102,8 @@ def score(
         batches: of its kind.
         device: see ``prepared``.
         precision: see ``prepared``.
-        progress: a name shows a progress bar under that name.
-        total: number of lists to come, for the progress bar.
+        progress: a name shows a progress bar under that name; where no terminal would draw it, a line every 20 seconds.
+        total: number of lists to come, for the progress bar or lines.
         window: tokens (or documents, for batches without tokens) put together; None takes 2^15 on a CPU and 2^19
             elsewhere.
 
@@ -227,4 +229,32 @@ def _lists(batch: Lists, scores: np.ndarray) -> Iterator[Scored]:
 def _bar(progress: str | None, total: int | None) -> Any:
     from tqdm.auto import tqdm
 
+    if progress is not None and not sys.stderr.isatty():
+        return _ProgressLines(progress, total)
     return tqdm(total=total, desc=progress, unit=" queries", disable=progress is None, smoothing=0.1)
+
+
+class _ProgressLines(contextlib.AbstractContextManager):
+    """In place of a bar, which would fill a file or a pipe: a line every 20 seconds.
+
+    Args:
+        name: of what is scored.
+        total: number of lists to come, where that is known.
+    """
+
+    #: seconds from line to line
+    every = 20.0
+
+    def __init__(self, name: str, total: int | None):
+        self._name, self._of, self._done = name, "" if total is None else f" of {total:,}", 0
+        self._due = time.monotonic() + self.every
+
+    def update(self, n: int) -> None:
+        """``n`` more lists are scored."""
+        self._done += n
+        if time.monotonic() >= self._due:
+            self._due = time.monotonic() + self.every
+            log.info("%s: %s%s queries scored", self._name, f"{self._done:,}", self._of)
+
+    def __exit__(self, *_: object) -> None:
+        pass

@@ -1,5 +1,6 @@
 """The scoring loop gives every list its scores, in the caller's order, whatever is computed together."""
 
+import sys
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import nn
 
 from ltr.batch import Lists, TextLists, TokenRows
 from ltr.errors import ConfigError, DataError
+from ltr.inference import scoring
 from ltr.inference.scoring import Scored, device_of, grouped, prepared, score, score_run
 from ltr.scorers.base import Scorer
 from ltr.scorers.text.cross_encoder import CrossEncoder
@@ -281,10 +283,21 @@ def test_unknown_precision():
         prepared(FirstToken(), "cpu", "16")
 
 
-def test_a_progress_bar_counts_queries(capsys):
+def test_a_progress_bar_counts_queries(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     list(score(FirstToken(), batches(), "cpu", "32", progress="dev", total=5))
     assert "dev: 100%" in (err := capsys.readouterr().err)
     assert "5/5" in err
+
+
+def test_where_no_terminal_draws_a_bar_lines_come_now_and_then(capsys, monkeypatch, caplog):
+    with caplog.at_level("INFO", "ltr"):
+        list(score(FirstToken(), batches(), "cpu", "32", progress="dev", total=5))
+        assert not caplog.messages, "such as were done within 20 seconds"
+        monkeypatch.setattr(scoring._ProgressLines, "every", 0.0)
+        list(score(FirstToken(), batches(), "cpu", "32", progress="dev", total=5, window=1))
+    assert caplog.messages[-1] == "dev: 5 of 5 queries scored"
+    assert "%|" not in capsys.readouterr().err
 
 
 def test_a_scorer_that_is_fused_already_keeps_its_precision(tiny_model):

@@ -63,7 +63,9 @@ def demo(*, folder: str = "runs/demo", epochs: int = 1, overwrite: bool = True, 
 
     clock.step("reranking the test queries with the untrained model")
     began = clock.seconds
-    untrained = score_run(cli.model.scorer, data.test_dataloader(), name="untrained", progress="untrained")
+    untrained = score_run(
+        cli.model.scorer, data.test_dataloader(), name="untrained", progress="untrained", total=len(first)
+    )
     testing = clock.seconds - began
     # vectors of all documents, and as many pairs once more
     beyond = testing * (1 + load(data.test).n_docs / len(untrained.scores)) if retrieval else 0.0
