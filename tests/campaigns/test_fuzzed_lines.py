@@ -129,7 +129,7 @@ def test_fuzzed_lines_are_read_rightly_or_refused(name, tmp_path, monkeypatch, c
     (tmp_path / "in").mkdir()
     path = tmp_path / "in" / form.file
     sound = whole(form.sample(rng), random.Random(1))
-    assert verdict(form, path, sound, said.texts) == ("taken", "")
+    assert verdict(form, path, sound, said.texts) in (("taken", ""), ("taken on purpose", ""))
     while lines < LINES / len(FORMATS):
         data = whole(spoilt(form.sample(rng), form.separator, rng), rng)
         what, wrong = verdict(form, path, data, said.texts)
