@@ -25,6 +25,17 @@ HERE = Path(__file__).parent
 #: ways of each part; the first is what others are compared with
 LOSS_WAYS = ["torch cross-entropy", *LOSSES, "identity + softplus, dense"]
 TRAIN_WAYS = ["sentence-transformers fp32", "sentence-transformers bf16", "ltr fp32", "ltr bf16"]
+#: part, way -> (most of the time, most of the memory) of the way that it is compared with; None for no goal
+GOALS: dict[tuple[str, str], tuple[float | None, float | None]] = {
+    **{("losses", way): (1.4, 0.6) for way in LOSSES},
+    ("losses", "InfoNCE"): (1.1, 0.6),
+    ("losses", "identity"): (1.1, 0.6),
+    ("train cached", "ltr fp32 cached"): (1.35, 0.5),
+    ("encode", "ltr fp32"): (1 / 1.8, None),
+    ("encode", "ltr bf16"): (1 / 1.4, None),
+    ("train", "ltr fp32"): (1 / 2, 0.5),
+    ("train", "ltr bf16"): (1 / 1.5, None),
+}
 CACHED_WAYS = ["ltr fp32", "ltr fp32 cached", "sentence-transformers fp32", "sentence-transformers fp32 cached"]
 
 
@@ -39,13 +50,22 @@ def cases(parts: list[str], quick: bool) -> list[list[dict[str, Any]]]:
             [{"part": "train", "way": way, "base": ways[0], "queries": pairs, "chunk": chunk} for way in ways]
             for ways in (CACHED_WAYS[:2], CACHED_WAYS[2:])
         ],
-        "encode": [[{"part": "encode", "way": way, "base": TRAIN_WAYS[0], **texts} for way in TRAIN_WAYS]],
+        "encode": [[{"part": "encode", "way": way, "base": theirs(way), **texts} for way in TRAIN_WAYS]],
         "train": [
-            [{"part": "train", "way": way, "base": TRAIN_WAYS[0], "queries": n} for way in TRAIN_WAYS]
+            [{"part": "train", "way": way, "base": theirs(way), "queries": n} for way in TRAIN_WAYS]
             for n in ((4,) if quick else (32, 256))
         ],
     }
     return [group for part in parts for group in groups[part]]
+
+
+def theirs(way: str) -> str:
+    """What a way of training or encoding is compared with: theirs in the same precision.
+
+    >>> theirs("ltr bf16")
+    'sentence-transformers bf16'
+    """
+    return f"sentence-transformers {way.split()[-1]}"
 
 
 def child(task: Any, given: argparse.Namespace) -> dict[str, Any]:
@@ -83,15 +103,23 @@ def rows(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
         own, other = case.get(key), base(case).get(key)
         return None if own is None or not other else round(own / other, 2)
 
+    def goal(part: str, way: str) -> str:
+        most = zip(("", " MB"), GOALS.get((part, way), (None, None)), strict=True)
+        return ", ".join(f"<= {value:.2f}{unit}" for unit, value in most if value is not None)
+
+    def part_of(case: dict[str, Any]) -> str:
+        return case["part"] + (" cached" if case.get("chunk") else "")
+
     return [
         {
-            "part": case["part"] + (" cached" if case.get("chunk") else ""),
+            "part": part_of(case),
             "queries": case["queries"],
             "way": case["way"] + (f" ({case['failed']})" if "failed" in case else ""),
             "ms": case.get("ms"),
             "x": times(case, "ms"),
             "MB": case.get("peak_mb"),
             "x MB": times(case, "peak_mb"),
+            "goal": goal(part_of(case), case["way"]),
             "cosine": None if case.get("cosine") is None else round(case["cosine"], 6),
         }
         for case in found

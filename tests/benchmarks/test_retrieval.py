@@ -47,3 +47,16 @@ def test_a_way_is_compared_with_the_first_of_its_group(speed):
     lines = retrieval.rows(found)
     assert [(line["x"], line["x MB"]) for line in lines] == [(1.0, 1.0), (0.5, 0.5), (None, None)]
     assert lines[2]["way"] == "c (no end within 5 s)"
+
+
+def test_each_goal_belongs_to_a_way_that_is_measured(speed):
+    import retrieval
+
+    groups = retrieval.cases(["losses", "cached", "encode", "train"], quick=True)
+    cases = [{**case, "ms": 2.0, "peak_mb": 1.0} for group in groups for case in group]
+    lines = {(line["part"], line["way"]): line for line in retrieval.rows(cases)}
+    assert set(retrieval.GOALS) <= set(lines)
+    assert all(line["x"] == line["x MB"] == 1 for line in lines.values())  # each finds what it is compared with
+    assert lines["train cached", "ltr fp32 cached"]["goal"] == "<= 1.35, <= 0.50 MB"
+    assert lines["encode", "ltr bf16"]["goal"] == "<= 0.71"
+    assert not lines["losses", "torch cross-entropy"]["goal"]
