@@ -119,6 +119,40 @@ def test_errors_are_sentences(given, tmp_path, capsys, argv, message):
     assert not (tmp_path / "x").exists()
 
 
+def test_models_and_indexes_that_do_not_fit_are_one_sentence(given, tiny_folder, tiny_model, tmp_path, capsys):
+    """A cross-encoder, an index of other weights or of another collection, and of vectors that are damaged."""
+    from ltr.scorers import BiEncoder, CrossEncoder
+    from ltr.settings import TwinSettings
+    from ltr.settings.texts import ModelSettings
+
+    CrossEncoder(str(tiny_model)).save(tmp_path / "cross", ModelSettings(60, 20))
+    BiEncoder(str(tiny_model), pooling="first").save(tmp_path / "other", TwinSettings(40, 20))
+    folder, out = str(tmp_path / "index"), str(tmp_path / "d.trec")
+    assert main(["encode", *given, "-o", folder]) == 0
+    rest = given[2:]
+    capsys.readouterr()
+
+    def said(*argv):
+        assert main([*argv]) == 1
+        assert not Path(out).exists()
+        return capsys.readouterr().err
+
+    for command, place in (("encode", str(tmp_path / "new")), ("retrieve", out)):
+        told = said(command, "--model", str(tmp_path / "cross"), *rest, "-o", place)
+        assert "a bi-encoder is needed, whose texts are vectors, got CrossEncoder; train one with" in told
+    other = ["retrieve", "--model", str(tmp_path / "other"), *rest, "--index", folder, "-o", out]
+    assert "was made from other weights (or another tokenizer, prompt, pooling or length)" in said(*other)
+    place = tmp_path / "index" / "vectors-0001-of-0001.npy"
+    vectors = np.load(place)
+    vectors[3, 2] = np.nan
+    np.save(place, vectors)
+    index = ["retrieve", *given, "--index", folder, "-o", out]
+    assert "the vector of document row 3 is not finite; the model overflows, or the file is damaged" in said(*index)
+    with open(tiny_folder / "docs.jsonl", "a") as file:
+        file.write('{"doc_id": "d9", "text": "new"}\n')
+    assert "was made from other documents: the collection changed, or is another one" in said(*index)
+
+
 @pytest.mark.parametrize("option", ["--index", "--faiss", "--max-length"])
 def test_options_of_a_bi_encoder_without_one(tiny_folder, tmp_path, capsys, option):
     assert main(["retrieve", "--dataset", str(tiny_folder), "-o", str(tmp_path / "x"), option, "7"]) == 1
