@@ -1,5 +1,7 @@
 """Search by words: what the definition finds, ties as trec_eval, in whatever blocks."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_array, random_array
@@ -68,6 +70,22 @@ def test_half_precision_weights_are_multiplied_as_they_are():
     best = search(queries, [half], 5)
     assert best.rows.tolist() == rows.tolist()
     np.testing.assert_array_equal(best.scores, scores)
+
+
+def test_memory_does_not_grow_with_the_collection(monkeypatch):
+    """Eight shards, whose files would be mapped, take what one takes: a block and its products."""
+    monkeypatch.setattr(inverted, "ROWS", 512)
+    queries, docs = some(8, 6, width=200), Shard.of(some(1024, 7, width=200))
+    search(queries, [docs], 10)  # whatever is set up once
+
+    def peak(n):
+        tracemalloc.start()
+        search(queries, [docs] * n, 10)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    assert peak(8) < 1.2 * peak(1)
 
 
 def test_what_cannot_be_searched_is_refused():
