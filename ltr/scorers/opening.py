@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import inspect
+import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,6 +25,8 @@ from ltr.scorers.retrievers.layout import MODULES, kinds_of
 from ltr.scorers.retrievers.sparse import Sparse
 from ltr.scorers.text.cross_encoder import CrossEncoder
 from ltr.settings import FILE, Settings
+
+log = logging.getLogger(__name__)
 
 #: the scorers of ltr that a saved model may name
 SCORERS: dict[str, type[Scorer]] = {
@@ -66,6 +69,12 @@ def load_retriever(model: str | os.PathLike) -> EncodingRetriever:
     """
     name = os.fspath(model)
     kinds = kinds_of(located(name))
+    if not kinds:
+        log.warning(
+            "%s does not say how it makes vectors (it has no modules.json): the mean of its states is taken, and compared by "
+            "cosine; a model that was not trained to find documents finds few",
+            name,
+        )
     made = Sparse if "SpladePooling" in kinds else LateInteraction if MASK in kinds else BiEncoder
     return made.load(name)
 

@@ -236,6 +236,17 @@ def test_a_cross_encoder_makes_no_vectors(tiny_model, tmp_path):
         TextEncoding.load(tmp_path / "cross")
 
 
+def test_a_model_that_says_nothing_of_vectors_is_told(tiny_model, bi_encoder, caplog):
+    assert TextEncoding.load(tiny_model).scorer.pooling == "mean"
+    assert (
+        f"{tiny_model} does not say how it makes vectors (it has no modules.json): the mean of its states"
+        in caplog.text
+    )
+    caplog.clear()
+    TextEncoding.load(bi_encoder)
+    assert not caplog.messages
+
+
 def test_queries_are_encoded_too(model, collection, tmp_path):
     encode(model, collection, tmp_path / "q", what="queries")
     found = VectorIndex(tmp_path / "q")
