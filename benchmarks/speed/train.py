@@ -56,10 +56,10 @@ WAYS = [
 ]
 
 
-def available(only: list[str] | None) -> dict[Way, str]:
-    """The ways whose names hold one of the given words, with their interpreters; says which are not installed."""
+def available(only: list[str] | None, ways: list[Way] = WAYS) -> dict[Way, str]:
+    """Those of the ways whose names hold one of the given words, with their interpreters; says which are not installed."""
     found = {}
-    for way in WAYS:
+    for way in ways:
         if only and not any(word.lower() in way.name.lower() for word in only):
             continue
         python = sys.executable if way.environment is None else python_of(way.environment)

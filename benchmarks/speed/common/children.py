@@ -19,7 +19,7 @@ from typing import Any
 from common.report import versions
 
 #: whose versions a child tells, as far as its environment holds them
-RIVALS = ("sentence-transformers", "lightning-ir", "openvino", "nncf")
+RIVALS = ("sentence-transformers", "lightning-ir", "openvino", "nncf", "trl")
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]

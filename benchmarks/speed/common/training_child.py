@@ -1,6 +1,6 @@
 """A process that takes a few training steps in one of several ways and tells when each was done and what memory it took.
 
-Started by train.py with the interpreter of the package's environment, for one line: which way, which model, which texts.
+Started by train.py and align.py with the interpreter of the package's environment, for one line: which way, which model, which texts.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 # after this, the folders of the benchmarks leave the path: their scripts have names that packages look for, such as evaluate
 sys.path[0] = str(Path(__file__).parents[1])
-from common import training_ways  # noqa: E402
+from common import alignment_ways, training_ways  # noqa: E402
 from common.children import answer, peak_megabytes  # noqa: E402
 
 del sys.path[0]
@@ -25,7 +25,8 @@ def run(task: dict[str, Any]) -> dict[str, Any]:
     torch.set_num_threads(task["threads"])
     torch.manual_seed(0)
     clock = training_ways.Clock(task["device"])
-    training_ways.WAYS[task["way"]](task, clock)
+    ways = training_ways.WAYS if "questions" in task else alignment_ways.WAYS
+    ways[task["way"]](task, clock)
     cuda = task["device"].startswith("cuda")
     peak = torch.cuda.max_memory_allocated() / 2**20 if cuda else peak_megabytes()
     return {"seconds": clock.seconds[1:], "processor_seconds": clock.processor_seconds[1:], "peak_mb": peak}

@@ -24,6 +24,7 @@ class Clock:
     def __init__(self, device: str):
         self._cuda = device.startswith("cuda")
         self._last: tuple[float, float] | None = None
+        self._more = 0.0, 0.0
         self.seconds: list[float] = []
         self.processor_seconds: list[float] = []
 
@@ -35,9 +36,17 @@ class Clock:
             torch.cuda.synchronize()
         now = time.perf_counter(), time.process_time()
         if self._last is not None:
-            self.seconds.append(now[0] - self._last[0])
-            self.processor_seconds.append(now[1] - self._last[1])
+            self.seconds.append(now[0] - self._last[0] + self._more[0])
+            self.processor_seconds.append(now[1] - self._last[1] + self._more[1])
         self._last = now
+
+    def share(self, steps: int) -> None:
+        """What was computed since the last tick belongs to so many steps alike, and the first of them begins."""
+        before = self._last
+        self._last = None
+        self.tick()
+        if before is not None and self._last is not None:
+            self._more = (self._last[0] - before[0]) / steps, (self._last[1] - before[1]) / steps
 
 
 def ltr(task: Task, clock: Clock) -> None:
