@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -34,12 +35,12 @@ class _Chunked(torch.autograd.Function):
     def forward(ctx: Any, states: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None) -> Tensor:
         found = states.new_empty(len(states), dtype=torch.float32)
         sums = torch.empty_like(found)
-        for part in _parts(states, weight):
-            logits = _logits(states[part], weight, bias)
-            sums[part] = logits.logsumexp(-1)
-            found[part] = logits.gather(-1, targets[part, None])[:, 0] - sums[part]
+        for part, logits in _chunks(states, weight, bias):
+            found[part] = logits.gather(-1, targets[part, None])[:, 0]
+            most = logits.amax(-1, keepdim=True)
+            sums[part] = logits.sub_(most).exp_().sum(-1).log_() + most[:, 0]
         ctx.save_for_backward(states, weight, targets, bias, sums)
-        return found
+        return found.sub_(sums)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
@@ -48,12 +49,13 @@ class _Chunked(torch.autograd.Function):
         to_states = torch.empty_like(states) if needs[0] else None
         to_weight = torch.zeros_like(weight, dtype=torch.float32) if needs[1] else None
         to_bias = None if bias is None or not needs[3] else torch.zeros_like(bias, dtype=torch.float32)
-        for part in _parts(states, weight):
-            chance = _logits(states[part], weight, bias).sub_(sums[part, None]).exp_().neg_()
+        wide = weight.float()
+        for part, logits in _chunks(states, weight, bias):
+            chance = logits.sub_(sums[part, None]).exp_().neg_()
             chance.scatter_add_(-1, targets[part, None], torch.ones_like(sums[part, None]))
             chance.mul_(gradient[part, None])
             if to_states is not None:
-                to_states[part] = (chance @ weight.float()).to(states.dtype)
+                to_states[part] = (chance @ wide).to(states.dtype)
             if to_weight is not None:
                 to_weight.addmm_(chance.t(), states[part].float())
             if to_bias is not None:
@@ -66,11 +68,16 @@ class _Chunked(torch.autograd.Function):
         )
 
 
-def _logits(states: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    logits = states.float() @ weight.float().t()
-    return logits if bias is None else logits.add_(bias)
+def _chunks(states: Tensor, weight: Tensor, bias: Tensor | None) -> Iterator[tuple[slice, Tensor]]:
+    """Which tokens, and their logits in float32, which may be overwritten: all stand in one place, one after the other.
 
-
-def _parts(states: Tensor, weight: Tensor) -> list[slice]:
+    A new place for each would leave the heap of a CPU in pieces, of which nothing goes back: .9 GB with 49,152 tokens.
+    """
     size = max(1, NUMBERS // len(weight))
-    return [slice(at, at + size) for at in range(0, len(states), size)]
+    held = torch.empty(min(size, len(states)), len(weight), dtype=torch.float32, device=states.device)
+    wide = weight.float().t()
+    for at in range(0, len(states), size):
+        part = slice(at, at + size)
+        own = states[part].float()
+        logits = torch.mm(own, wide, out=held[: len(own)])
+        yield part, (logits if bias is None else logits.add_(bias))
