@@ -3,6 +3,7 @@
 from ltr.scorers.base import Scorer, TextScorer
 from ltr.scorers.causal.causal_scorer import CausalScorer
 from ltr.scorers.causal.policy_ratio import PolicyRatio
+from ltr.scorers.causal.token_student import TokenStudent
 from ltr.scorers.features.attention import AttentionScorer
 from ltr.scorers.features.scorers import FeatureScorer, LinearScorer, MLPScorer
 from ltr.scorers.opening import load_scorer
@@ -27,5 +28,6 @@ __all__ = [
     "Scorer",
     "Sparse",
     "TextScorer",
+    "TokenStudent",
     "load_scorer",
 ]

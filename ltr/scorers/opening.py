@@ -16,6 +16,7 @@ from ltr.io.names import suggestion
 from ltr.scorers.base import Scorer
 from ltr.scorers.causal.causal_scorer import CausalScorer
 from ltr.scorers.causal.policy_ratio import PolicyRatio
+from ltr.scorers.causal.token_student import TokenStudent
 from ltr.scorers.features.attention import AttentionScorer
 from ltr.scorers.features.scorers import LinearScorer, MLPScorer
 from ltr.scorers.retrievers.bi_encoder import BiEncoder
@@ -32,7 +33,7 @@ log = logging.getLogger(__name__)
 SCORERS: dict[str, type[Scorer]] = {
     made.__name__: made
     for made in (
-        *(BiEncoder, LateInteraction, Sparse, CrossEncoder, CausalScorer, PolicyRatio),
+        *(BiEncoder, LateInteraction, Sparse, CrossEncoder, CausalScorer, PolicyRatio, TokenStudent),
         *(LinearScorer, MLPScorer, AttentionScorer),
     )
 }

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ltr.batch import DIRECTIONS, QUERY_TO_DOC, Lists, TwinLists
+from ltr.batch import DIRECTIONS, QUERY_TO_DOC, Lists, TextLists, TwinLists
 from ltr.errors import ConfigError
 from ltr.losses.base import Loss
 from ltr.losses.engines.row_blocks import Columns
 from ltr.losses.in_batch import in_batch, own_scores
+from ltr.losses.pair_loss import PairLoss
 from ltr.losses.running import dead_share
 from ltr.scorers.base import Scorer
+from ltr.scorers.causal.token_student import TokenStudent
 from ltr.scorers.retrievers.base import Retriever
 from ltr.training.in_batch import columns_of, first_positives, gathered, gathered_docs, widened_columns
 from ltr.training.scored import labels_of
@@ -52,6 +54,8 @@ def cost_of(scorer: Scorer, loss: Loss, batch: Lists, progress: float = 0.0) -> 
     """
     if isinstance(batch, TwinLists) and batch.in_batch and isinstance(scorer, Retriever):
         return _in_batch(scorer, loss, batch, progress)
+    if isinstance(batch, TextLists) and isinstance(scorer, TokenStudent):
+        return _by_tokens(scorer, loss, batch)
     labels, mask = batch.pad(labels_of(batch)), batch.mask
     several = scorer.trained_scores(batch)
     total = torch.stack([_cost(scorer, loss, scores, labels, mask, batch) for scores in several]).mean()
@@ -67,6 +71,21 @@ def _cost(scorer: Scorer, loss: Loss, scores: Tensor, labels: Tensor, mask: Tens
             f"batch.scores(values) of a value for each row, got {given}"
         )
     return loss(scores, labels, mask, batch.weights).sum()
+
+
+def _by_tokens(scorer: TokenStudent, loss: Loss, batch: TextLists) -> Cost:
+    """Every token of a completion is a list whose documents are the vocabulary."""
+    if isinstance(loss, PairLoss):
+        raise ConfigError(
+            f"{type(loss).__name__}: a student of tokens compares distributions over a vocabulary, whose pairs are too many "
+            "to be compared; take ltr.losses.CompositeSoftmax, KLDistillation or Matching"
+        )
+
+    def cost(scores: Tensor, labels: Tensor) -> Tensor:
+        return loss(scores, labels, torch.ones_like(scores, dtype=torch.bool))
+
+    costs = scorer.token_costs(batch, cost)
+    return Cost(costs.sum(), torch.tensor(len(costs), device=costs.device), None)
 
 
 def _in_batch(scorer: Retriever, loss: Loss, batch: TwinLists, progress: float) -> Cost:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ltr.batch import TextLists, TokenRows
+from ltr.data.tokens.pairs import tokenizer_identity
 from ltr.errors import ConfigError
 from ltr.io.files import building
 from ltr.io.model_names import located
@@ -104,6 +105,16 @@ class LanguageModel(TextScorer):
         """How many tokens a row may have; None where there is no bound."""
         return loading.max_positions(self.network.config)
 
+    def check_vocabulary(self, other: LanguageModel, role: str) -> None:
+        """Raise ConfigError unless another model has the same tokenizer and vocabulary; ``role``: what it is here."""
+        sizes = [len(one.network.get_output_embeddings().weight) for one in (self, other)]
+        if tokenizer_identity(self.tokenizer) != tokenizer_identity(other.tokenizer) or sizes[0] != sizes[1]:
+            raise ConfigError(
+                f"{type(self).__name__}: the {role} {other.source} has another tokenizer or vocabulary ({sizes[1]} tokens) "
+                f"than {self.source} ({sizes[0]}), so that their log-probabilities are of other tokens; take a {role} of the "
+                "same family"
+            )
+
     def parts(self) -> dict[str, list[nn.Parameter]]:
         found: dict[str, list[nn.Parameter]] = {"encoder": [], "head": []}
         for name, parameter in self.network.named_parameters():
@@ -130,8 +141,7 @@ class LanguageModel(TextScorer):
                 run: Callable[..., Tensor] = self._piece
                 if self.checkpointing and torch.is_grad_enabled() and not self._layers_computed_again():
                     run = partial(checkpoint, self._piece, use_reentrant=False)
-                size = tokens or self.budget(rows.ids.device)
-                return torch.cat([run(batch, rows, piece) for piece in _pieces(rows.lengths, size)])
+                return torch.cat([run(batch, rows, piece) for piece in self.pieces(rows, tokens)])
             except (RuntimeError, MemoryError) as error:
                 if not torch.is_grad_enabled() or not is_out_of_memory(error) or not self.spare(retries):
                     raise
@@ -147,17 +157,27 @@ class LanguageModel(TextScorer):
             self._layers_told = True
         return True
 
+    def pieces(self, rows: TokenRows, tokens: int | None = None) -> list[Tensor]:
+        """The numbers of the rows that are computed at once, of about so many tokens; None for ``batch_tokens``."""
+        return _pieces(rows.lengths, tokens or self.budget(rows.ids.device))
+
     def _piece(self, batch: TextLists, rows: TokenRows, piece: Tensor) -> Tensor:
+        return self.values(rows, piece, *self.states_of(batch, rows, piece))
+
+    def states_of(self, batch: TextLists, rows: TokenRows, piece: Tensor) -> tuple[Tensor, Tensor]:
+        """(states [positions, hidden], [tokens of the rows] where in them each token stands) of some rows."""
         body = self.network.base_model
+        if self.checkpointing and torch.is_grad_enabled():
+            self._layers_computed_again()
         if not self.packs:
             pad = self.network.config.pad_token_id or 0
             states = branches.padded_states(body, rows, piece, pad)
-            return self.values(rows, piece, states, torch.arange(len(states), device=states.device))
+            return states, torch.arange(len(states), device=states.device)
         # rows that are named twice, or are passages, stand in no list by their number
         plain = batch.rows is None and batch.row_offsets is None
         shared = branches.shared_prefixes(batch, rows, piece) if plain else [([i], 0) for i in range(len(piece))]
         line = branches.line_of(rows, piece, shared)
-        return self.values(rows, piece, branches.states(body, line), line.places)
+        return branches.states(body, line), line.places
 
     def budget(self, device: torch.device) -> int:
         """How many tokens are computed at once on a device."""

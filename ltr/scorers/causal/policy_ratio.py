@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from ltr.batch import Lists, TextLists, TokenRows
-from ltr.data.tokens.pairs import tokenizer_identity
 from ltr.errors import ConfigError, DataError
 from ltr.losses.base import positive
 from ltr.scorers.causal.language_model import LanguageModel
@@ -160,18 +159,9 @@ class PolicyRatio(LanguageModel):
             source = self.source if self.reference == START else str(self.reference)
             other = PolicyRatio(source, None, batch_tokens=self.batch_tokens, revision=self.revision)
             if source != self.source:
-                self._check_same(other)
+                self.check_vocabulary(other, "reference")
             self._held.append(other.requires_grad_(False).eval())
         return self._held[0]
-
-    def _check_same(self, other: PolicyRatio) -> None:
-        sizes = [len(one.network.get_output_embeddings().weight) for one in (self, other)]
-        if tokenizer_identity(self.tokenizer) != tokenizer_identity(other.tokenizer) or sizes[0] != sizes[1]:
-            raise ConfigError(
-                f"PolicyRatio: the reference {other.source} has another tokenizer or vocabulary ({sizes[1]} tokens) than "
-                f"{self.source} ({sizes[0]}), so that their log-probabilities are of other tokens; take a reference of the "
-                "same family"
-            )
 
     def _table(self, device: torch.device) -> References:
         kind = next(self.parameters()).dtype
@@ -213,16 +203,24 @@ def completion_log_probs(network: Any, tokens: TokenRows, rows: Tensor, states: 
 
     A sum of hundreds has steps of 3e-5 in float32, of which the difference from a reference's would be made.
     """
+    chosen, ids, owners = completion_places(tokens, rows)
+    head = network.get_output_embeddings()
+    found = token_log_probs(states[places[chosen - 1]], head.weight, ids, head.bias)
+    wide = found.to(sums_in(tokens.ids.device))
+    return wide.new_zeros(len(rows)).index_add(0, owners, wide)
+
+
+def completion_places(tokens: TokenRows, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of the completions' tokens of some rows: their places among these rows' tokens, their ids, and the number of each one's row.
+
+    A row's first token, before which nothing stands, is none of them.
+    """
     lengths, device = tokens.lengths[rows], tokens.ids.device
     ends = lengths.cumsum(0)
     within = torch.arange(int(ends[-1]), device=device) - (ends - lengths).repeat_interleave(lengths)
     at = tokens.offsets[rows].repeat_interleave(lengths) + within
     chosen = ((tokens.marks[at] == 1) & (within > 0)).nonzero()[:, 0]
-    head = network.get_output_embeddings()
-    found = token_log_probs(states[places[chosen - 1]], head.weight, tokens.ids[at[chosen]], head.bias)
-    owners = torch.repeat_interleave(lengths)[chosen]
-    wide = found.to(sums_in(device))
-    return wide.new_zeros(len(rows)).index_add(0, owners, wide)
+    return chosen, tokens.ids[at[chosen]], torch.repeat_interleave(lengths)[chosen]
 
 
 def sums_in(device: torch.device) -> torch.dtype:

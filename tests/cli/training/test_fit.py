@@ -88,8 +88,9 @@ def preferences(common, tmp_path, tiny_model):
         (tmp_path / f"{part}.jsonl").write_text("\n".join(map(json.dumps, records)))
 
     def arguments(recipe: Path) -> list[str]:
-        causal = "PolicyRatio" in recipe.read_text()
-        if causal:
+        told = recipe.read_text()
+        causal = "PolicyRatio" in told or "TokenStudent" in told
+        if "lora:" in told:
             pytest.importorskip("peft")
         model = save_tiny_causal(tmp_path / "causal") if causal else tiny_model
         own = [
@@ -97,6 +98,8 @@ def preferences(common, tmp_path, tiny_model):
             f"--data.train={tmp_path}/train.jsonl",
             f"--data.dev={tmp_path}/dev.jsonl",
         ]
+        if "teacher:" in told:
+            own.append(f"--model.scorer.teacher={model}")
         return [*own, "--data.max_length=32", *common]
 
     return arguments
