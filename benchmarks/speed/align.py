@@ -3,8 +3,8 @@
     python benchmarks/speed/align.py [--model FOLDER] [--rounds 2] [--steps 2] [--threads 1] [--only ltr …] [--quick] [--output FILE]
 
 DPO (policy and reference) and a reward model with a head, on a causal language model with a chat template. Every way has the
-same model, texts, precision, threads, optimiser and learning rate, trains all weights, and computes activations again for the
-gradient (the default of TRL) unless its name says that they are kept. Each is a process of its own, one at a time, started
+same model, texts, precision, threads, optimiser and learning rate, and trains all weights; checkpointing, the default of TRL,
+computes the activations of layers again for the gradient. Each is a process of its own, one at a time, started
 anew in every round; the first step of a process is not counted. What ltr computes of the reference before the first step is
 counted, shared by all steps. Tokens are those of the rows, without padding. A ratio is the median over rounds of TRL's
 seconds a step by the way's own, for the same task and precision. Memory is the largest resident set of the whole process.
@@ -30,7 +30,7 @@ WAYS = [
     for kind, task in (("dpo", "DPO"), ("reward", "reward"))
     for precision in ("fp32", "bf16")
     for package, way, environment in (("TRL", "trl", "current"), ("ltr", "ltr", None))
-    for note, kept in (("", {}), (", activations kept", {"kept": True}))
+    for note, kept in ((", checkpointing", {}), (", activations kept", {"kept": True}))
 ]
 
 

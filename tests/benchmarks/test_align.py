@@ -21,7 +21,11 @@ def test_measures_steps_of_ltr(measured_here, tmp_path, monkeypatch):
     )
     rows = {row["way"]: row for row in result["rows"]}
     # TRL is left out: it is not installed here
-    assert list(rows) == ["ltr DPO fp32", "ltr DPO fp32, activations kept", "ltr reward bf16, activations kept"]
+    assert list(rows) == [
+        "ltr DPO fp32, checkpointing",
+        "ltr DPO fp32, activations kept",
+        "ltr reward bf16, activations kept",
+    ]
     assert all(row["tokens/s"] > 0 and row["peak MB"] > 50 for row in rows.values())
     assert all(row["x TRL"] is row["memory / TRL"] is None for row in rows.values())
     # the first step is not counted
@@ -37,10 +41,10 @@ def test_ratios_are_to_trl_at_the_same_settings(speed):
 
     ways = {way.name: way for way in align.WAYS}
     found = {
-        ways["TRL DPO fp32"]: answers([4, 6, 90], 3000),
-        ways["ltr DPO fp32"]: answers([2, 2, 2], 1500),
+        ways["TRL DPO fp32, checkpointing"]: answers([4, 6, 90], 3000),
+        ways["ltr DPO fp32, checkpointing"]: answers([2, 2, 2], 1500),
         ways["ltr DPO fp32, activations kept"]: answers([1, 1, 1], 2000),
-        ways["ltr reward fp32"]: answers([1, 1, 1], 2000),
+        ways["ltr reward fp32, checkpointing"]: answers([1, 1, 1], 2000),
     }
     rows = align.rows_of(found, 100, "seconds")
     assert [row["x TRL"] for row in rows] == [1, 3, None, None]
