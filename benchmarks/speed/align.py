@@ -106,7 +106,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     """Measure every way that can be, print and keep the table."""
-    from ltr.io.models import located
+    from ltr.io.model_names import located
 
     given = arguments()
     model = located(given.model or smollm2())

@@ -18,7 +18,7 @@ from pathlib import Path
 def smollm2() -> str:
     """The folder of the model. Raises SystemExit where the package is not installed."""
     from common.rivals import python_of
-    from ltr.io.files import cache_folder
+    from ltr.io.caching.cache_folder import cache_folder
 
     place = cache_folder("speed") / "smollm2-135m"
     if (place / "config.json").is_file():
