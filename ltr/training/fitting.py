@@ -18,6 +18,7 @@ from ltr.training.module import RankingModule
 from ltr.training.run import records
 from ltr.training.run.results import Results
 from ltr.training.run.run_folder import RunFolder
+from ltr.training.run.saved_models import renew_card
 
 log = logging.getLogger(__name__)
 
@@ -141,5 +142,5 @@ def _report(
         file.write("\n\n".join(r.text() for r in results) + "\n")
     records.write_manifest(run.folder, results={r.part: r.content() for r in results})
     for folder in ("best", "last"):
-        run.write_card(module, folder)
+        renew_card(run.folder, module, folder)
     return results

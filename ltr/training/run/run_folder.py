@@ -23,13 +23,10 @@ from torch import Tensor
 from ltr.errors import ConfigError, DataError, Interrupted, LtrError
 from ltr.expressions import text_of
 from ltr.io.disk import disk_errors
-from ltr.io.files import building, clear_leftovers, replacing
+from ltr.io.files import clear_leftovers, replacing
 from ltr.io.locks import only_writer
 from ltr.io.names import unless_off
 from ltr.io.trec import Run, write_run
-from ltr.report.cards.model_card import ModelCard
-from ltr.report.cards.sealed import CARD, own_card, write_card
-from ltr.settings import FILE, Settings
 from ltr.training.given_data import ranking_data
 from ltr.training.module import RankingModule
 from ltr.training.processes import agreed, distributed
@@ -42,6 +39,7 @@ from ltr.training.run.inputs import check_inputs
 from ltr.training.run.interruption import Interruption
 from ltr.training.run.monitor import Mode, check_callbacks, check_interpolation, monitored
 from ltr.training.run.resuming import check_changes
+from ltr.training.run.saved_models import save_model
 
 log = logging.getLogger(__name__)
 _say = rank_zero_only(log.info)
@@ -303,29 +301,7 @@ class RunFolder(pl.Callback):
         write_run(self.folder / "dev" / "best.trec", run, tag="best")
         self.write_best(trainer)
         records.write_manifest(self.folder, results=None)  # those of an earlier session were of other weights
-        self.save_model(trainer, module, "best")
-
-    def save_model(self, trainer: pl.Trainer, module: RankingModule, name: str) -> None:
-        """Save the scorer as a model folder with a card; the old one, or its card if somebody edited that, stays until then."""
-        own = own_card(self.folder / name)
-        with building(self.folder / name) as made:
-            module.scorer.save(made, module.data.inputs)
-            if own is None:
-                write_card(made, self._card(module, name, module.data.inputs))
-            else:
-                (made / CARD).write_bytes(own)
-
-    def write_card(self, module: RankingModule, name: str) -> None:
-        """Write the card of a model folder anew from what the manifest says by now; one that somebody edited stays."""
-        place = self.folder / name
-        if place.is_dir():
-            given = module.data.inputs
-            known = type(given).read(place) if (place / FILE).is_file() else given
-            write_card(place, self._card(module, name, known))
-
-    def _card(self, module: RankingModule, name: str, settings: Settings) -> str:
-        manifest = records.read_manifest(self.folder)
-        return ModelCard(self.folder.name, module.scorer.filing, settings, manifest, measured=name == "best").text()
+        save_model(self.folder, module, "best")
 
     # ------------------------------------------------------------------ the end, good or bad
 
@@ -374,7 +350,7 @@ class RunFolder(pl.Callback):
         if validating and isinstance(exception, LtrError):
             assert isinstance(module, RankingModule)
             try:
-                self.save_model(trainer, module, "last")
+                save_model(self.folder, module, "last")
             except DataError:  # the disk that refused the validation's files refuses these
                 return
             log.warning(
@@ -386,7 +362,7 @@ class RunFolder(pl.Callback):
         if trainer.is_global_zero:
             assert isinstance(pl_module, RankingModule)
             assert self._started is not None
-            self.save_model(trainer, pl_module, "last")
+            save_model(self.folder, pl_module, "last")
             records.write_manifest(
                 self.folder,
                 status="finished",

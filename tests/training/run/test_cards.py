@@ -4,6 +4,7 @@ import pytest
 
 from ltr.report.cards.sealed import is_own
 from ltr.training.run.records import read_manifest
+from ltr.training.run.saved_models import save_model
 from tests.training.run.test_run_folder import run
 
 
@@ -43,11 +44,11 @@ def test_a_card_that_was_edited_stays_when_the_training_goes_on(tiny_model, tmp_
 
 
 def test_a_card_that_was_edited_moves_along_with_new_weights(tiny_model, tmp_path):
-    _, callback, made, loop = run(tiny_model, tmp_path / "run", max_epochs=1)
+    _, callback, made, _ = run(tiny_model, tmp_path / "run", max_epochs=1)
     card = tmp_path / "run" / "best" / "README.md"
     card.write_bytes(b"mine\r\n")
     made.scorer.model.classifier.bias.data.add_(1.0)
     before = (tmp_path / "run" / "best" / "model.safetensors").read_bytes()
-    callback.save_model(loop, made, "best")
+    save_model(callback.folder, made, "best")
     assert (tmp_path / "run" / "best" / "model.safetensors").read_bytes() != before
     assert card.read_bytes() == b"mine\r\n"
