@@ -50,7 +50,9 @@ def disk_errors(path: str | os.PathLike) -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:
+    except (
+        Exception
+    ) as error:  # packages wrap what the system said in errors of their own; what is none of its is raised again
         number = system_number(error)
         if number not in REFUSALS:
             raise

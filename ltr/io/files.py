@@ -75,7 +75,7 @@ def beside(path: str | os.PathLike) -> Iterator[Path]:
             yield part
             sync(part)
             take_place(part, place)
-    except BaseException as error:
+    except BaseException as error:  # Ctrl-C leaves nothing half written either
         if part is not None:
             part.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # what stands in them by now belongs to others

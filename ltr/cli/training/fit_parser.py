@@ -84,7 +84,7 @@ def lightning_explained() -> Iterator[None]:
         yield
     except LtrError:
         raise
-    except Exception as error:
+    except Exception as error:  # what is not a refusal of Lightning's is raised again
         said = refused_by_lightning(error)
         if said is None:
             raise

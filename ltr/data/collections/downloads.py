@@ -33,7 +33,9 @@ def reading(name: str, what: str) -> Iterator[None]:
         yield
     except (LtrError, MemoryError):
         raise
-    except Exception as error:
+    except (
+        Exception
+    ) as error:  # each data set has a reader of its own, over networks, archives and XML, with errors of its own
         raise DataError(
             f"{name}: its {what} could not be read ({_reason(error)}); ir-datasets downloads on first use: look at the "
             "network and at the data set's own instructions on https://ir-datasets.com"

@@ -109,7 +109,7 @@ def run_task(task: Task) -> Outcome:
             held = _checked(task)
             outcome = _outside(task) if task.ranker is not None else _trained(task)
             outcome.record["contents"] = held
-        except Exception as error:
+        except Exception as error:  # that a cell failed, and why, is a result: the others go on
             kind = "" if isinstance(error, LtrError) else f"{type(error).__name__}: "
             outcome = Outcome({"status": "failed", "reason": f"{kind}{error}".strip() or type(error).__name__})
             outcome.files["error.txt"] = traceback.format_exc().encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import os
 import re
@@ -100,7 +101,7 @@ def _parsed(kind: str, config: Config) -> tuple[Any, Any]:
         return parser, parser.parse_object({"part": arguments})
     except LtrError:
         raise
-    except Exception as error:  # jsonargparse raises argparse's own, ValueError and TypeError
+    except (argparse.ArgumentError, TypeError, ValueError) as error:
         raise next((told for text, told in failed if text in str(error)), _explained(error)) from error
 
 

@@ -202,7 +202,7 @@ def _run(function: Callable, parts: tuple, *inputs: Any) -> Any:
             return _made[key][1](*parts, *inputs)
         except torch.OutOfMemoryError:
             raise
-        except Exception as error:
+        except Exception as error:  # torch's compiler has dozens of kinds, and blocks are right whatever it was
             if torch_private.is_limit_hit(error):
                 _give_up(key, f"{VARIANTS} kernels")
                 log.warning(

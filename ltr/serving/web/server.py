@@ -79,7 +79,7 @@ async def _serve(server: Server, service: Service, listening: socket.socket, gra
     async def load() -> None:
         try:
             await asyncio.to_thread(service.load)
-        except Exception as error:
+        except Exception as error:  # raised when the server has stopped
             if not service.draining:  # else the end was asked for while models were loaded
                 failed.append(error)
                 server.should_exit = True

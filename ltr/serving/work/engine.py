@@ -169,7 +169,7 @@ class Engine:
         started = time.perf_counter()
         try:
             scores = self._scores(parts, number)
-        except Exception as error:
+        except Exception as error:  # whatever a text or a model does: one request must not take the others along
             if len(parts) == 1:
                 log.warning("serve: a request failed: %s: %.200s", type(error).__name__, error)
                 parts[0].job.fail(error if isinstance(error, Problem) else _internal(error))
