@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,6 +10,7 @@ from ltr.cli.command import at_least, check_outputs, shell, talk
 from ltr.cli.command import run as run_command
 from ltr.cli.judged import inputs_of
 from ltr.errors import ConfigError, DataError
+from ltr.machine.loudness import shows_bars
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,14 +106,14 @@ def _judged(
 
     collection = load(dataset)
     qrels = collection.qrels
-    first = candidates(collection, run, depth, progress=sys.stderr.isatty())
+    first = candidates(collection, run, depth, progress=shows_bars())
     names = [q for q in first if q in qrels and readable(collection.queries[q]).strip()]
     kept = [[d for d in first[q][0].tolist() if unjudged == "irrelevant" or d in qrels[q]] for q in names]
     if not any(kept):
         raise DataError(f"calibrate: {run} and the judgements of {dataset} share no query with documents")
     texts = [list(map(readable, collection.texts(own))) for own in kept]
     queries = [readable(collection.queries[q]) for q in names]
-    ranked = reranker.rank_many(queries, texts, kept, progress=sys.stderr.isatty(), query_ids=names)
+    ranked = reranker.rank_many(queries, texts, kept, progress=shows_bars(), query_ids=names)
     rows = [(one.score, qrels[names[i]].get(one.id, 0) >= relevant, i) for i, own in enumerate(ranked) for one in own]
     scores, hits, numbers = zip(*rows, strict=True)
     return np.array(scores), np.array(hits), np.array(numbers)

@@ -19,6 +19,7 @@ from ltr.errors import ConfigError
 from ltr.io.files import clear_parts
 from ltr.io.names import suggestion
 from ltr.io.streams import is_stdout, is_stream
+from ltr.machine.loudness import loudness
 
 
 def run(function: Callable, argv: Sequence[str], prog: str, short: dict[str, str] | None = None) -> Any:
@@ -105,13 +106,13 @@ def beside_output(path: str | os.PathLike | None) -> TextIO:
 
 
 def talk() -> None:
-    """Let ltr's log lines (information and warnings) appear on the terminal, undecorated."""
+    """Let ltr's log lines (information and warnings, with --quiet warnings alone) appear on the terminal, undecorated."""
     logger = logging.getLogger("ltr")
     if not logger.handlers:
         handler = _Terminal()
         handler.setFormatter(logging.Formatter("%(message)s"))
         logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
+    logger.setLevel(loudness())
 
 
 class _Terminal(logging.StreamHandler):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from ltr.cli.command import at_least, run, shell, talk
 from ltr.errors import ConfigError
 from ltr.io.names import suggestion
+from ltr.machine.loudness import shows_bars
 
 USAGE = """usage: ltr data check --dataset NAME [--train NAME] [--tokenizer NAME]
        ltr data check --preferences FILE [--tokenizer NAME]
@@ -61,7 +62,7 @@ def check(
         load(train) if train else None,
         _counter(tokenizer) if tokenizer else None,
         max_query_length,
-        progress=sys.stderr.isatty(),
+        progress=shows_bars(),
     )
     print(report)
     return 1 if report.problems else 0
@@ -87,7 +88,7 @@ def export(*, dataset: str, output: str) -> None:
 
     talk()
 
-    folder = write(load(dataset), output, progress=sys.stderr.isatty())
+    folder = write(load(dataset), output, progress=shows_bars())
     print(
         f"{folder}: {', '.join(sorted(p.name for p in folder.iterdir()))}; next: ltr data check {shell('--dataset', folder)}"
     )

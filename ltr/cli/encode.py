@@ -10,6 +10,7 @@ from typing import Literal
 
 from ltr.cli.command import at_least, run, shell, talk
 from ltr.errors import ConfigError, DataError
+from ltr.machine.loudness import shows_bars
 
 
 def encode(
@@ -69,7 +70,7 @@ def encode(
     encoding = TextEncoding.load(model, device, precision, width, max_length, allow or ())
     collection = load(dataset)
     try:
-        count = encoded(encoding, collection, output, (number, n), dtype, what, sys.stderr.isatty())
+        count = encoded(encoding, collection, output, (number, n), dtype, what, shows_bars())
     except KeyboardInterrupt:
         print("\nwhat is finished is kept; the same command goes on from here", file=sys.stderr)
         raise

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ltr.cli.command import at_least, shell, talk
 from ltr.cli.command import run as run_command
 from ltr.errors import ConfigError, DataError
+from ltr.machine.loudness import shows_bars
 
 if TYPE_CHECKING:
     from ltr.data.tokens.reader import Texts
@@ -162,7 +162,7 @@ def _texts(
     from ltr.data.tokens.reader import Texts
 
     collection = load(dataset)
-    first = candidates(collection, run, depth, progress=sys.stderr.isatty()).to_dict()
+    first = candidates(collection, run, depth, progress=shows_bars()).to_dict()
     names = sorted(first)
     random.Random(seed).shuffle(names)
     if len(names) < 2 * calibration or not names:
@@ -204,7 +204,7 @@ def _table(checked: Check, tolerance: Tolerance) -> str:
 def _bar(values: Iterable, name: str) -> Iterable:
     from tqdm.auto import tqdm
 
-    return tqdm(values, desc=name, disable=not sys.stderr.isatty())
+    return tqdm(values, desc=name, disable=not shows_bars())
 
 
 def main(argv: Sequence[str]) -> None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
+import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ltr import __version__
 from ltr.errors import Interrupted, LtrError
 from ltr.io.names import cut, suggestion
 from ltr.machine.cores import affinity, cores
+from ltr.machine.loudness import set_loudness
 
 #: command -> (module below ltr.cli, one line of help)
 COMMANDS = {
@@ -44,6 +46,8 @@ COMMANDS = {
     "guide": ("reading.guide", "read the guides: ltr guide lists them"),
 }
 
+#: short options that mean something else to a command
+OWN = {"rerank": {"-q"}}
 #: what a system says of a place that it does not let one use
 REFUSED = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EMFILE, errno.ENFILE, errno.EIO}
 
@@ -60,6 +64,7 @@ def usage() -> str:
             *lines,
             "",
             "ltr COMMAND --help tells about one command; ltr --version prints versions, device and folders.",
+            "Every command takes -q, --quiet (results and warnings alone) and -v, --verbose (all it has to say, and tracebacks).",
         ]
     )
 
@@ -114,6 +119,14 @@ def _bounded() -> None:
         os.environ.setdefault("OMP_NUM_THREADS", str(cores()))
 
 
+def _loudness(command: str, arguments: Sequence[str]) -> tuple[list[str], int]:
+    """(the other arguments, the least level of what is said)."""
+    words = {"-q": logging.WARNING, "--quiet": logging.WARNING, "-v": logging.DEBUG, "--verbose": logging.DEBUG}
+    levels = {word: level for word, level in words.items() if word not in OWN.get(command, ())}
+    asked = [levels[argument] for argument in arguments if argument in levels]
+    return [argument for argument in arguments if argument not in levels], (asked or [logging.INFO])[-1]
+
+
 def _run(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print(usage())
@@ -124,7 +137,9 @@ def _run(argv: list[str]) -> int:
         print(f"ltr {__version__}", flush=True)  # at once: torch, which knows the device, takes a second or two to load
         print(about())
         return 0
-    name, rest = argv[0], argv[1:]
+    name = argv[0]
+    rest, level = _loudness(name, argv[1:])
+    set_loudness(level)
     _bounded()
     if name not in COMMANDS:
         print(f"ltr: no command {name!r}; {suggestion(name, COMMANDS)}; ltr --help lists them", file=sys.stderr)
@@ -132,13 +147,13 @@ def _run(argv: list[str]) -> int:
     try:
         return importlib.import_module(f"ltr.cli.{COMMANDS[name][0]}").main(rest) or 0
     except LtrError as error:
-        if os.environ.get("LTR_DEBUG"):
+        if level == logging.DEBUG or os.environ.get("LTR_DEBUG"):
             raise
         print(f"ltr {name}: {error}", file=sys.stderr)
         return 1
     except OSError as error:
         # of a file that the user named: whoever looks for it first, ltr or another package, is told so by the system
-        if error.errno not in REFUSED or not error.filename or os.environ.get("LTR_DEBUG"):
+        if error.errno not in REFUSED or not error.filename or level == logging.DEBUG or os.environ.get("LTR_DEBUG"):
             raise
         print(f"ltr {name}: {cut(os.fsdecode(error.filename))}: {error.strerror}", file=sys.stderr)
         return 1

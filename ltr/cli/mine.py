@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,6 +10,7 @@ from ltr.cli.command import check_outputs, shell, talk
 from ltr.cli.command import run as run_command
 from ltr.cli.judged import inputs_of
 from ltr.errors import ConfigError
+from ltr.machine.loudness import shows_bars
 
 if TYPE_CHECKING:
     from ltr.data.candidates.mining import Mined
@@ -77,7 +77,7 @@ def mine(
     from ltr.data.collections.collection import load
 
     collection = load(dataset)
-    found = candidates(collection, run, depth, progress=sys.stderr.isatty())
+    found = candidates(collection, run, depth, progress=shows_bars())
     taught = None if teacher is None else candidates(collection, teacher, 10**9)
     mined = mined_from(collection, found, settings, taught)
     for line in report(mined, settings.per_query):

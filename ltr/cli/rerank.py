@@ -13,6 +13,7 @@ from ltr.cli.judged import inputs_of
 from ltr.errors import ConfigError, DataError
 from ltr.io.parsing.strict_json import from_json
 from ltr.io.streams import is_stream
+from ltr.machine.loudness import shows_bars
 
 if TYPE_CHECKING:
     from ltr.inference.documents import Ranked
@@ -140,7 +141,7 @@ def _one_query(
     from ltr.data.collections.collection import load
 
     collection = load(dataset)
-    candidates = retrieve(collection, {"query": query}, k=depth, progress=sys.stderr.isatty())
+    candidates = retrieve(collection, {"query": query}, k=depth, progress=shows_bars())
     if "query" not in candidates or not len(candidates["query"][0]):
         raise DataError(f"no document of {dataset} has a word in common with {query!r}")
     ids, first = candidates["query"][0].tolist(), candidates["query"][1].tolist()
@@ -175,7 +176,7 @@ def _whole_run(
     from ltr.data.collections.collection import load
     from ltr.inference.run_reranking import rerank_run
 
-    show = sys.stderr.isatty()
+    show = shows_bars()
     collection = load(dataset)
     check_outputs({"--output": output}, [collection.runs.get(source)])
     first = candidates(collection, source, depth, progress=show)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Literal
 
 from ltr.cli.command import at_least, beside_output, check_outputs, run, shell, talk
 from ltr.cli.judged import inputs_of
 from ltr.errors import ConfigError, DataError
+from ltr.machine.loudness import shows_bars
 
 if TYPE_CHECKING:
     from ltr.data.collections.collection import Collection
@@ -81,7 +81,7 @@ def retrieve(
     said = beside_output(output)
     recall = None
     if model is None:
-        found = search(collection, texts, k=k, k1=k1, b=b, progress=sys.stderr.isatty())
+        found = search(collection, texts, k=k, k1=k1, b=b, progress=shows_bars())
     else:
         at_least(1, k=k)
         asked = collection.queries if texts is None else texts
@@ -132,7 +132,7 @@ def _dense(
     encoding = TextEncoding.load(model, device, precision, None, max_length, allow or ())
     if width is not None and width < encoding.dim:  # vectors that were cut (Matryoshka): queries are cut likewise
         encoding.width = width
-    found = cached(encoding, collection, sys.stderr.isatty()) if index is None else opened(encoding, collection, index)
+    found = cached(encoding, collection, shows_bars()) if index is None else opened(encoding, collection, index)
     return nearest(encoding, found, queries, k, "dense", *approximate)
 
 

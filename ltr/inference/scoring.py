@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -22,6 +21,7 @@ from ltr.batch import Lists
 from ltr.errors import ConfigError, DataError
 from ltr.io.trec import Run
 from ltr.machine.freed_memory import settle
+from ltr.machine.loudness import shows_bars
 from ltr.machine.threads import across_forks, unforked
 from ltr.scorers.base import Scorer
 from ltr.scorers.cpu.cross_encoder import FusedCrossEncoder
@@ -229,7 +229,7 @@ def _lists(batch: Lists, scores: np.ndarray) -> Iterator[Scored]:
 def _bar(progress: str | None, total: int | None) -> Any:
     from tqdm.auto import tqdm
 
-    if progress is not None and not sys.stderr.isatty():
+    if progress is not None and not shows_bars():
         return _ProgressLines(progress, total)
     return tqdm(total=total, desc=progress, unit=" queries", disable=progress is None, smoothing=0.1)
 

@@ -15,6 +15,7 @@ from pytorch_lightning.callbacks import RichProgressBar, TQDMProgressBar
 
 from ltr.batch import Lists
 from ltr.data.base import PartName
+from ltr.machine.loudness import shows_bars
 from ltr.training.module import RankingModule
 from ltr.training.run.run_folder import RunFolder
 
@@ -179,7 +180,7 @@ def instead_of_bar(trainer: pl.Trainer) -> bool:
     Lightning's own bars, which write the same line over and over, are switched off where they would fill a file.
     """
     bar = trainer.progress_bar_callback
-    terminal = sys.stdout.isatty() and sys.stderr.isatty()
+    terminal = sys.stdout.isatty() and shows_bars()
     if isinstance(bar, (TQDMProgressBar, RichProgressBar)):
         if not terminal:
             bar.disable()

@@ -1,11 +1,15 @@
 """The command line answers at once and explains mistakes."""
 
 import errno
+import logging
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +17,7 @@ from ltr import __version__
 from ltr.cli import main as cli
 from ltr.cli.main import COMMANDS, main
 from ltr.errors import DataError
+from ltr.machine.loudness import loudness, shows_bars
 
 #: what takes seconds to import, and what nobody needs who asks for help
 HEAVY = ["torch", "transformers", "pytorch_lightning", "ranx", "numba", "pandas", "scipy", "ir_datasets", "matplotlib"]
@@ -218,3 +223,55 @@ def test_torch_starts_no_more_threads_than_a_quota_lets_run(monkeypatch, given, 
         monkeypatch.setenv("OMP_NUM_THREADS", told)
     assert main(["losses"]) == 0
     assert os.environ.get("OMP_NUM_THREADS") == found
+
+
+@pytest.mark.parametrize(
+    ("given", "taken", "level"),
+    [
+        (["evaluate", "--run", "a"], ["--run", "a"], logging.INFO),
+        (["evaluate", "-q", "--run", "a"], ["--run", "a"], logging.WARNING),
+        (["evaluate", "--run", "a", "--verbose"], ["--run", "a"], logging.DEBUG),
+        (["evaluate", "-v", "--quiet"], [], logging.WARNING),
+        (["rerank", "-q", "text", "--quiet"], ["-q", "text"], logging.WARNING),
+    ],
+)
+def test_every_command_may_be_quiet_or_talkative(monkeypatch, given, taken, level):
+    called = []
+
+    def act(arguments):
+        called.append((arguments, loudness()))
+
+    monkeypatch.setattr(cli.importlib, "import_module", lambda name: SimpleNamespace(main=act))
+    assert main(given) == 0
+    assert called == [(taken, level)]
+    assert shows_bars() is False, "no terminal is there"
+    main(["evaluate"])
+    assert loudness() == logging.INFO
+
+
+def test_no_command_has_these_options_for_itself():
+    """Or it stands among those that ``main`` knows of."""
+    sources = {path: path.read_text() for path in Path(cli.__file__).parent.rglob("*.py") if path.name != "main.py"}
+    own = {path.stem: re.findall(r'"(-[qv])"', text) for path, text in sources.items() if re.search(r'"-[qv]"', text)}
+    assert own == {command: sorted(options) for command, options in cli.OWN.items()}
+
+
+def test_a_talkative_command_shows_where_an_error_comes_from(monkeypatch, capsys):
+    monkeypatch.delenv("LTR_DEBUG", raising=False)
+    doing(monkeypatch, raising(DataError("a.trec:3: wrong")))
+    with pytest.raises(DataError, match=r"a\.trec:3: wrong"):
+        main(["evaluate", "-v"])
+    assert main(["evaluate", "-q"]) == 1
+    assert capsys.readouterr().err == "ltr evaluate: a.trec:3: wrong\n"
+
+
+def test_a_quiet_command_says_results_and_warnings_alone(tiny_folder, tmp_path, capsys):
+    logging.getLogger("ltr").handlers.clear()
+    given = ["retrieve", "--dataset", str(tiny_folder), "-o", str(tmp_path / "r.trec")]
+    assert main([*given, "--quiet"]) == 0
+    said = capsys.readouterr()
+    assert "documents for 4 queries" in said.out
+    assert said.err == ""
+    assert logging.getLogger("ltr").level == logging.WARNING
+    assert main(given) == 0
+    assert logging.getLogger("ltr").level == logging.INFO

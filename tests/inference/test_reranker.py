@@ -6,6 +6,7 @@ import torch
 
 import ltr
 from ltr.errors import ConfigError, DataError
+from ltr.inference import scoring
 from ltr.inference.documents import Ranked
 from ltr.inference.reranker import Reranker
 from ltr.scorers.text.cross_encoder import CrossEncoder
@@ -129,7 +130,11 @@ def test_bf16_ranks_alike(folder, reranker):
     assert np.abs(lower.score(pairs) - reranker.score(pairs)).max() < 0.1
 
 
-def test_a_progress_bar_when_asked(reranker, capsys):
+def test_a_progress_bar_when_asked_where_one_is_drawn(reranker, capsys, monkeypatch):
+    reranker.rank_many(["sort", "read"], [DOCS, DOCS])
+    reranker.rank_many(["sort", "read"], [DOCS, DOCS], progress=True)
+    assert capsys.readouterr().err == "", "nothing to draw on, and over within 20 seconds"
+    monkeypatch.setattr(scoring, "shows_bars", lambda: True)
     reranker.rank_many(["sort", "read"], [DOCS, DOCS])
     assert capsys.readouterr().err == ""
     reranker.rank_many(["sort", "read"], [DOCS, DOCS], progress=True)

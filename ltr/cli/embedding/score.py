@@ -9,6 +9,7 @@ from typing import Literal
 
 from ltr.cli.command import at_least, talk
 from ltr.cli.command import run as run_command
+from ltr.machine.loudness import shows_bars
 
 
 def score(
@@ -63,7 +64,7 @@ def score(
     else:
         ranker = Reranker.load(model, device, precision, allow=allow or ())
         signature["precision"] = ranker.precision
-    with tqdm(desc="scoring", unit=" rows", disable=not sys.stderr.isatty()) as bar:
+    with tqdm(desc="scoring", unit=" rows", disable=not shows_bars()) as bar:
         try:
             rows = score_rows(source, output, ranker.score, columns, signature, shard, bar.update)
         except KeyboardInterrupt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from ltr.cli.command import talk
 from ltr.errors import ConfigError
 from ltr.io.recipes import configuration
 from ltr.machine.cores import cores
+from ltr.machine.loudness import loudness
 
 if TYPE_CHECKING:
     from ltr.experiments.publishing.results import BenchmarkResults
@@ -80,7 +82,8 @@ def benchmark(
         groups, notes = reported(chosen)
         publish(chosen, groups, _say, notes)
         return 0
-    results = publish(chosen, run(chosen, _executor(workers, ray, chosen.threads), _say, trust_data), _say)
+    groups = run(chosen, _executor(workers, ray, chosen.threads), _say_unless_quiet, trust_data)
+    results = publish(chosen, groups, _say)
     if not results.failures and not results.missing:
         return 0
     _say(f"\nincomplete   {_lacking(results)}; the same command tries them again")
@@ -111,6 +114,11 @@ def _executor(workers: int | None, ray: str | None, threads: int):
 
 def _say(text: str) -> None:
     print(text, flush=True)
+
+
+def _say_unless_quiet(text: str) -> None:
+    if loudness() <= logging.INFO:
+        _say(text)
 
 
 def with_set_option(argv: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ltr.cli.command import run
 from ltr.io.recipes import recipe
+from ltr.machine.loudness import shows_bars
 
 if TYPE_CHECKING:
     from ltr.data import TextData
@@ -123,7 +124,7 @@ def retrieved(data: TextData, first: Run, dev: Run, backbone: str, best: Path, c
     assert data.test is not None
     collection = load(data.test)
     encoding = TextEncoding.load(backbone, max_length=LENGTH)
-    index = cached(encoding, collection, sys.stderr.isatty())
+    index = cached(encoding, collection, shows_bars())
     dense, _ = retrieve(encoding, index, {q: collection.queries[q] for q in first}, DEPTH, "bi-encoder")
     texts = data.collection("dev").queries
     dense_dev, _ = retrieve(encoding, index, {q: texts[q] for q in dev}, DEPTH, "bi-encoder")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Literal
@@ -30,6 +29,7 @@ from ltr.data.tokens.twins import RowTemplate, behind
 from ltr.errors import ConfigError
 from ltr.io.labelled import LabelledLists
 from ltr.io.names import unless_off
+from ltr.machine.loudness import shows_bars
 from ltr.settings import ModelSettings, Prompts, TwinSettings
 
 
@@ -139,7 +139,7 @@ class TextData(RankingData):
         """Do the slow work once, on one process: find candidates, tokenise what is not in the cache yet."""
         self._check_lengths()
         prompts = self.apart or Prompts()
-        show = sys.stderr.isatty()
+        show = shows_bars()
         for name in self.named:
             part = self._part(name, progress=show)
             collection = part.collection
