@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ltr.cli.command import at_least, beside_output, check_outputs, shell, talk
 from ltr.cli.command import run as run_command
@@ -18,6 +18,34 @@ from ltr.machine.loudness import shows_bars
 if TYPE_CHECKING:
     from ltr.inference.documents import Ranked
     from ltr.inference.reranker import Reranker
+    from ltr.inference.run_reranking import Ranking
+    from ltr.io.runs import Run
+
+
+class Cluster(NamedTuple):
+    """Where a run is reranked in place of this process; see the options of the same names."""
+
+    address: str
+    workers: int | None
+    device: str
+    model: str
+    allow: tuple[str, ...]
+
+    def ranking(
+        self,
+        reranker: Reranker,
+        dataset: str,
+        first: Run,
+        top_k: int | None,
+        mixing: bool | float,
+        probable: bool,
+    ) -> Ranking:
+        """What ranks there as ``reranker`` does here."""
+        from ltr.integrations.ray_data import Model, OnRay, Workers
+
+        model = Model.like(self.model, reranker, self.device, self.allow)
+        workers = Workers(self.workers, self.device)
+        return OnRay(self.address, workers, model, dataset, first, top_k, mixing, probable)
 
 
 def rerank(
@@ -41,6 +69,8 @@ def rerank(
     device: str = "auto",
     precision: Literal["auto", "32", "bf16"] = "auto",
     allow: list[str] | None = None,
+    ray: str | None = None,
+    workers: int | None = None,
 ) -> None:
     """Reorder documents with a trained model, in one of three ways.
 
@@ -78,6 +108,9 @@ def rerank(
         max_passages: read so many passages of a document, from its beginning (default: all).
         device: auto, cpu, cuda, cuda:1 ...
         precision: 32 is exact; bf16 is about twice as fast where the hardware has it; auto is bf16 there.
+        ray: rerank --run on a Ray cluster: local (one worker for each core of this machine), auto, or HOST:PORT. Model and
+            collection must be there under the same names on all nodes.
+        workers: with --ray: how many (default: one for each GPU of the cluster, or each core where it has none).
         allow: packages, or classes by their import paths, that the model may name as its scorer; those of ltr it may anyway.
     """
     talk()
@@ -89,7 +122,19 @@ def rerank(
             "--with-judged adds documents that the first stage has no score of, for a teacher: it needs --run, and no "
             "--interpolate, --weight or --query"
         )
-    at_least(1, depth=depth, top_k=top_k, stride=stride, max_passages=max_passages, max_query_length=max_query_length)
+    if ray is not None and run is None:
+        raise ConfigError("--ray reranks a whole run; give --run, --output and --dataset")
+    if workers is not None and ray is None:
+        raise ConfigError("--workers goes only with --ray; without it the model takes all cores of this machine")
+    at_least(
+        1,
+        depth=depth,
+        workers=workers,
+        top_k=top_k,
+        stride=stride,
+        max_passages=max_passages,
+        max_query_length=max_query_length,
+    )
     check_outputs({"--output": output}, [run, model, *inputs_of(dataset)])
     from ltr.inference.reranker import Reranker
 
@@ -110,7 +155,8 @@ def rerank(
     if query is not None and dataset is not None:
         _one_query(reranker, query, dataset, depth, top_k or 10, mixing, probable)
     elif run is not None and dataset is not None and output is not None:
-        _whole_run(reranker, dataset, run, output, depth, top_k, mixing, probable, with_judged)
+        cluster = None if ray is None else Cluster(ray, workers, device, model, tuple(allow or ()))
+        _whole_run(reranker, dataset, run, output, depth, top_k, mixing, probable, with_judged, cluster)
     else:
         # as bytes, so that a line that is no text does not take those before it along
         for line in _stream(reranker, getattr(sys.stdin, "buffer", sys.stdin), top_k, mixing, probable):
@@ -169,6 +215,7 @@ def _whole_run(
     mixing: bool | float,
     probable: bool,
     judged: bool,
+    cluster: Cluster | None,
 ) -> None:
     from pathlib import Path
 
@@ -182,8 +229,11 @@ def _whole_run(
     first = candidates(collection, source, depth, progress=show)
     if judged:
         first = with_relevant(first, collection)
+    ranking = None if cluster is None else cluster.ranking(reranker, dataset, first, top_k, mixing, probable)
     try:
-        written = rerank_run(reranker, collection, first, output, top_k, mixing, progress=show, probability=probable)
+        written = rerank_run(
+            reranker, collection, first, output, top_k, mixing, progress=show, probability=probable, ranking=ranking
+        )
     except KeyboardInterrupt:
         if not is_stream(output):
             print("\nwhat is finished is kept; the same command goes on from here", file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ltr.errors import ConfigError, DataError
-from ltr.inference.bulk_rows import Rows, read_rows
+from ltr.inference.bulk_rows import Rows, read_part, read_rows
 from ltr.io.caching.digests import digest
 from ltr.io.files import beside, replacing
 from ltr.io.locks import only_writer
@@ -94,11 +95,7 @@ def score_rows(
         ConfigError: see ``Columns`` and ``read_rows``.
     """
     source, output = Path(source), Path(output)
-    if output.exists() and not output.is_dir():
-        raise DataError(f"score: {output} is a file; give a folder")
-    busy = f"score: another process is writing {output}; wait for it, or choose another --output"
-    with only_writer(output, output.with_name(f".{output.name}.lock"), busy):
-        begin(output, source, columns, {**signature, "shard": str(shard)})
+    with writing(source, output, columns, {**signature, "shard": str(shard)}):
         total = 0
         for number, rows in enumerate(_shards(read_rows(source, columns.every, min(CHUNK, shard)), shard)):
             place, count = output / part_name(number), sum(len(part.places) for part in rows)
@@ -107,6 +104,49 @@ def score_rows(
             total += count
             done(count)
     return total
+
+
+@contextmanager
+def writing(source: Path, output: Path, columns: Columns, signature: Mapping[str, str]) -> Iterator[None]:
+    """Hold a folder of scores, which is begun or gone on with.
+
+    Args:
+        source: of the rows.
+        output: the folder.
+        columns: which are read and written.
+        signature: everything else that the files depend on.
+
+    Raises:
+        DataError: see ``score_rows``.
+    """
+    if output.exists() and not output.is_dir():
+        raise DataError(f"score: {output} is a file; give a folder")
+    busy = f"score: another process is writing {output}; wait for it, or choose another --output"
+    with only_writer(output, output.with_name(f".{output.name}.lock"), busy):
+        begin(output, source, columns, signature)
+        yield
+
+
+def score_part(source: Path, output: Path, score: Score, columns: Columns, shard: int, number: int, total: int) -> int:
+    """Score one shard of a Parquet file, unless its file is there; how many rows it has.
+
+    The file is written whole or not at all, so that a shard which is repeated does no harm.
+
+    Args:
+        source: the file of rows.
+        output: the folder of scores.
+        score: see ``score_rows``.
+        columns: which are read and written.
+        shard: rows of each file that is written.
+        number: which shard, from 0.
+        total: rows of the source.
+    """
+    start, stop = number * shard, min((number + 1) * shard, total)
+    place = output / part_name(number)
+    if not place.exists():
+        rows = list(read_part(source, columns.every, min(CHUNK, shard), start, stop))
+        _write(place, scored_columns(rows, start, score, columns))
+    return stop - start
 
 
 def begin(output: Path, source: Path, columns: Columns, signature: Mapping[str, str]) -> None:

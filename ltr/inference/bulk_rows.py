@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +46,44 @@ def read_rows(path: Path, columns: Sequence[str], size: int) -> Iterator[Rows]:
     return {".parquet": _parquet, ".jsonl": _jsonl, ".tsv": _tsv}[path.suffix](path, columns, size)
 
 
+def count_rows(path: Path, columns: Sequence[str]) -> int:
+    """Rows of a Parquet file, without reading them.
+
+    Raises:
+        ConfigError: a file that is no Parquet, whose rows cannot be reached without reading those before them.
+        DataError: a column that is not there, a file that cannot be read.
+        MissingExtra: pyarrow is not installed.
+    """
+    if path.suffix != ".parquet":
+        raise ConfigError(
+            f"score: {path}: workers read parts of a file each, which takes Parquet; write it as .parquet, or leave out --ray"
+        )
+    with _opened(path) as file:
+        check_columns(path, columns, file.schema_arrow.names)
+        return file.metadata.num_rows
+
+
+def read_part(path: Path, columns: Sequence[str], size: int, start: int, stop: int) -> Iterator[Rows]:
+    """Rows ``start:stop`` of a Parquet file, at most ``size`` at a time; only groups of rows that hold some are read.
+
+    Raises:
+        DataError: a file that cannot be read.
+        MissingExtra: pyarrow is not installed.
+    """
+    with _opened(path) as file:
+        counts = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+        ends = list(accumulate(counts))
+        groups = [i for i, end in enumerate(ends) if end > start and end - counts[i] < stop]
+        at = ends[groups[0]] - counts[groups[0]] if groups else 0
+        for batch in file.iter_batches(size, row_groups=groups, columns=list(columns)):
+            low, high = max(start - at, 0), min(stop - at, len(batch))
+            if low < high:
+                own = batch.slice(low, high - low)
+                places = [f"{path}: row {at + i}" for i in range(low, high)]
+                yield Rows(places, {name: own.column(name).to_pylist() for name in columns})
+            at += len(batch)
+
+
 def check_columns(path: Path, columns: Sequence[str], there: Sequence[str]) -> None:
     """Raise DataError for a column that is not there."""
     for name in columns:
@@ -52,6 +92,12 @@ def check_columns(path: Path, columns: Sequence[str], there: Sequence[str]) -> N
 
 
 def _parquet(path: Path, columns: Sequence[str], size: int) -> Iterator[Rows]:
+    yield from read_part(path, columns, size, 0, count_rows(path, columns))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """A Parquet file, some of which is read at a time."""
     try:
         import pyarrow as pa
         from pyarrow.parquet import ParquetFile
@@ -59,12 +105,7 @@ def _parquet(path: Path, columns: Sequence[str], size: int) -> Iterator[Rows]:
         raise MissingExtra("pyarrow", "parquet", "to read Parquet in parts") from None
     try:
         with ParquetFile(path, memory_map=True) as file:
-            check_columns(path, columns, file.schema_arrow.names)
-            start = 0
-            for batch in file.iter_batches(size, columns=list(columns)):
-                places = [f"{path}: row {start + i}" for i in range(len(batch))]
-                yield Rows(places, {name: batch.column(name).to_pylist() for name in columns})
-                start += len(batch)
+            yield file
     except pa.ArrowInvalid as error:
         raise DataError(f"score: {path} is no Parquet file that can be read: {error}") from error
 

@@ -8,7 +8,8 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -27,6 +28,9 @@ from ltr.io.trec import compressed, plain_or_compressed
 
 log = logging.getLogger(__name__)
 
+#: blocks of query ids -> for each block, in order, what stands in the run for each query
+Ranking = Callable[[Sequence[Sequence[str]]], Iterator[list[list[Ranked]]]]
+
 
 def rerank_run(
     reranker: Reranker,
@@ -38,6 +42,7 @@ def rerank_run(
     progress: bool = False,
     block_docs: int = 512,
     probability: bool = False,
+    ranking: Ranking | None = None,
 ) -> int:
     """Rerank all documents of a run into a TREC file; called again after an interruption, it goes on.
 
@@ -51,6 +56,7 @@ def rerank_run(
         progress: show a progress bar.
         probability: see ``Reranker.rank``.
         block_docs: at least so many documents are scored together and then written; part of the result's last digits.
+        ranking: what ranks blocks, in their order; None for ``reranker`` itself, in this process.
 
     Returns:
         The number of lines of the file.
@@ -72,11 +78,12 @@ def rerank_run(
     # nine tell any two float32 scores apart; probabilities near 1 differ by the last digits of float64
     digits = 17 if probability else 9
     lines = {q: min(len(first[q][0]), top_k or len(first[q][0])) for q in first}
+    if ranking is None:
+        ranking = InProcess(reranker, collection, first, top_k, interpolate, probability)
     if is_stream(output):  # nothing can stand beside it: lines go out as they are ready
         blocks = blocks_of(first, block_docs)
         with plain_or_compressed(output) as file:
-            for block in _shown(blocks, blocks, first, progress):
-                ranked = _ranked(reranker, collection, first, block, top_k, interpolate, probability)
+            for block, ranked in zip(_shown(blocks, blocks, first, progress), ranking(blocks), strict=True):
                 file.writelines(_lines(block, ranked, tag_of(output), digits))
                 file.flush()
         return sum(lines.values())
@@ -87,8 +94,8 @@ def rerank_run(
         if len(rest) < len(blocks):
             done = sum(len(first[q][0]) for block in blocks[: len(blocks) - len(rest)] for q in block)
             log.info("going on with %s: %d of %d documents are done", partial.path, done, len(first.scores))
-        for block in _shown(rest, blocks, first, progress):
-            partial.append(block, _ranked(reranker, collection, first, block, top_k, interpolate, probability))
+        for block, ranked in zip(_shown(rest, blocks, first, progress), ranking(rest), strict=True):
+            partial.append(block, ranked)
         partial.finish()
     return sum(lines.values())
 
@@ -129,22 +136,43 @@ def _lines(block: Sequence[str], ranked: Sequence[Sequence[Ranked]], tag: str, d
             yield f"{query_id} Q0 {one.id} {one.rank} {one.score:.{digits}g} {tag}\n"
 
 
-def _ranked(
-    reranker: Reranker,
-    collection: Collection,
-    first: Run,
-    block: Sequence[str],
-    top_k: int | None,
-    interpolate: bool | float,
-    probability: bool,
-) -> list[list[Ranked]]:
-    ids = [first[q][0].tolist() for q in block]
-    # as in training, where a collection's texts are read so
-    texts = iter(collection.texts([doc_id for own in ids for doc_id in own]))
-    docs = [[next(texts) for _ in own] for own in ids]
-    scores = [first[q][1].tolist() for q in block]
-    queries = [collection.queries[q] for q in block]
-    return reranker.rank_many(queries, docs, ids, top_k, scores, interpolate, query_ids=block, probability=probability)
+@dataclass(frozen=True)
+class InProcess:
+    """Ranks blocks one after the other by a reranker here.
+
+    Attributes:
+        reranker, collection, first, top_k, interpolate, probability: see ``rerank_run``.
+    """
+
+    reranker: Reranker
+    collection: Collection
+    first: Run
+    top_k: int | None = None
+    interpolate: bool | float = False
+    probability: bool = False
+
+    def __call__(self, blocks: Sequence[Sequence[str]]) -> Iterator[list[list[Ranked]]]:
+        for block in blocks:
+            ids, scores = zip(
+                *((docs.tolist(), own.tolist()) for docs, own in map(self.first.__getitem__, block)), strict=True
+            )
+            yield self.rank(block, list(ids), list(scores))
+
+    def rank(self, block: Sequence[str], ids: Sequence[list[str]], scores: Sequence[list[float]]) -> list[list[Ranked]]:
+        """The documents of some queries, ranked.
+
+        Args:
+            block: ids of the queries.
+            ids: of their documents.
+            scores: of the first stage.
+        """
+        # as in training, where a collection's texts are read so
+        texts = iter(self.collection.texts([doc_id for own in ids for doc_id in own]))
+        docs = [[next(texts) for _ in own] for own in ids]
+        queries = [self.collection.queries[q] for q in block]
+        return self.reranker.rank_many(
+            queries, docs, ids, self.top_k, scores, self.interpolate, query_ids=block, probability=self.probability
+        )
 
 
 def blocks_of(run: Run, docs: int = 512) -> list[list[str]]:

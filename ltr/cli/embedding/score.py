@@ -9,6 +9,7 @@ from typing import Literal
 
 from ltr.cli.command import at_least, talk
 from ltr.cli.command import run as run_command
+from ltr.errors import ConfigError
 from ltr.machine.loudness import shows_bars
 
 
@@ -25,6 +26,8 @@ def score(
     device: str = "auto",
     precision: Literal["auto", "32", "bf16"] = "auto",
     allow: list[str] | None = None,
+    ray: str | None = None,
+    workers: int | None = None,
 ) -> None:
     """Score (query, document) rows of a Parquet, JSONL or TSV file, however many, into a folder of Parquet files.
 
@@ -44,10 +47,15 @@ def score(
         shard: rows of each file that is written.
         device: auto, cpu, cuda, cuda:1 ...
         precision: 32 is exact; bf16 is about twice as fast where the hardware has it; auto is bf16 there.
+        ray: score on a Ray cluster: local (one worker for each core of this machine), auto, or HOST:PORT. The source must be
+            Parquet, and source, output and model folders that all nodes share.
+        workers: with --ray: how many (default: one for each GPU of the cluster, or each core where it has none).
         allow: packages, or classes by their import paths, that the model may name as its scorer; those of ltr it may anyway.
     """
     talk()
-    at_least(1, shard=shard)
+    at_least(1, shard=shard, workers=workers)
+    if workers is not None and ray is None:
+        raise ConfigError("--workers goes only with --ray; without it the model takes all cores of this machine")
     from tqdm import tqdm
 
     from ltr.inference import RemoteReranker, Reranker
@@ -66,7 +74,16 @@ def score(
         signature["precision"] = ranker.precision
     with tqdm(desc="scoring", unit=" rows", disable=not shows_bars()) as bar:
         try:
-            rows = score_rows(source, output, ranker.score, columns, signature, shard, bar.update)
+            if ray is None:
+                rows = score_rows(source, output, ranker.score, columns, signature, shard, bar.update)
+            else:
+                from ltr.integrations.ray_data import Model, Workers, score_on_ray
+
+                made = Model.like(model, ranker, device, allow or ())
+                del ranker  # each worker opens it for itself
+                rows = score_on_ray(
+                    source, output, made, columns, signature, ray, Workers(workers, device), shard, bar.update
+                )
         except KeyboardInterrupt:
             print("\nwhat is finished is kept; the same command goes on from here", file=sys.stderr)
             raise

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import socket
 from typing import Any
 
-from ltr.errors import ConfigError, MissingExtra
 from ltr.experiments.cells.cell import Outcome, Task, run_task
-from ltr.machine.cores import cores
+from ltr.machine.cluster import connected
 
 
 class RayCluster:
@@ -29,21 +25,7 @@ class RayCluster:
     """
 
     def __init__(self, address: str, slots: int | None = None, threads: int = 1):
-        # Ray says good-bye to what it would do by default with GPUs that a task did not ask for
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no telemetry
-        os.environ.setdefault("RAY_worker_niceness", "0")  # else cells of a local cluster wait behind all other work
-        try:
-            import ray
-        except ImportError:
-            raise MissingExtra("ray", "ray", "to run cells on a cluster") from None
-        self._ray: Any = ray
-        _refuse_silence(address)
-        settings: dict[str, Any] = {"num_cpus": cores(), "include_dashboard": False} if address == "local" else {}
-        try:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **settings)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise _nobody(address, error) from error
+        self._ray = ray = connected(address, "to run cells on a cluster")
         there = int(ray.cluster_resources().get("CPU", 1))
         self.slots = slots or max(1, there // threads)
         environment = {"env_vars": {"OMP_NUM_THREADS": str(threads)}}
@@ -69,24 +51,6 @@ class RayCluster:
         for ended in self._tasks:
             self._ray.cancel(ended, force=True)
         self._ray.shutdown()
-
-
-def _refuse_silence(address: str) -> None:
-    """Raise ConfigError for a HOST:PORT at which nobody listens; Ray itself would go on asking for many minutes."""
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if not colon:
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=10).close()
-    except (OSError, ValueError) as error:
-        raise _nobody(address, error) from error
-
-
-def _nobody(address: str, error: Exception) -> ConfigError:
-    return ConfigError(
-        f"--ray {address}: no Ray cluster answers there ({error}); start one with ray start --head, or use --ray local; a "
-        "cluster that asks for a token needs RAY_AUTH_TOKEN here too"
-    )
 
 
 def _with_threads(task: Task, threads: int) -> Outcome:
