@@ -91,8 +91,9 @@ def encode(
         for i in range(n):
             print(f"{write_parquet(index, i)}: the same as Parquet")
     elif what == "docs":
+        run_file = "sparse.trec" if facts.similarity == SPARSE else "dense.trec"
         print(
-            f"next: ltr retrieve {shell('--model', model, '--index', output, '--dataset', dataset)} --output dense.trec"
+            f"next: {shell('ltr', 'retrieve', '--model', model, '--index', output, '--dataset', dataset, '--output', run_file)}"
         )
     if lacking and format == "parquet":
         print("Parquet is written when the last shard is there")

@@ -85,7 +85,7 @@ def retrieve(
     else:
         at_least(1, k=k)
         asked = collection.queries if texts is None else texts
-        found, recall = _dense(
+        found, recall = _by_model(
             collection, asked, model, index, k, (faiss, faiss_options), max_length, device, precision, allow
         )
     if not len(found.scores):
@@ -108,7 +108,7 @@ def retrieve(
         print(f"next: {shell('ltr', 'evaluate', '--run', output, '--dataset', dataset)}", file=said)
 
 
-def _dense(
+def _by_model(
     collection: Collection,
     queries: dict[str, str],
     model: str,
@@ -126,14 +126,15 @@ def _dense(
     from ltr.search.dense import cached, opened
     from ltr.search.dense import retrieve as nearest
     from ltr.search.encoding import TextEncoding
-    from ltr.search.index import read_facts
+    from ltr.search.index import SPARSE, read_facts
 
     width = None if index is None else read_facts(Path(index)).width
     encoding = TextEncoding.load(model, device, precision, None, max_length, allow or ())
     if width is not None and width < encoding.dim:  # vectors that were cut (Matryoshka): queries are cut likewise
         encoding.width = width
     found = cached(encoding, collection, shows_bars()) if index is None else opened(encoding, collection, index)
-    return nearest(encoding, found, queries, k, "dense", *approximate)
+    name = "sparse" if encoding.similarity == SPARSE else "dense"
+    return nearest(encoding, found, queries, k, name, *approximate)
 
 
 def main(argv: list[str]) -> None:

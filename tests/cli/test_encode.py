@@ -58,8 +58,10 @@ def test_a_sparse_encoder_encodes_and_retrieves_by_its_words(tiny_folder, tmp_pa
     assert f"{folder}: 4 sparse vectors over 160 words, shard 2/2 of {given[3]}\n" in shown
     assert "shards to come: 1/2\n" in shown
     assert main(["encode", *given, "-o", folder, "--shard", "1/2"]) == 0
+    assert capsys.readouterr().out.endswith(f"--index {folder} --dataset {given[3]} --output sparse.trec\n")
     assert main(["retrieve", *given, "--index", folder, "-o", out, "-k", "3"]) == 0
     assert f"{out}: 6 documents for 2 queries of" in capsys.readouterr().out
+    assert Path(out).read_text().splitlines()[0].endswith(" sparse")
     assert main(["retrieve", *given, "-o", again, "-k", "50"]) == 0  # by the cache
     assert "-k 50 is beyond the collection: " in capsys.readouterr().out
     for query, (docs, _) in ((q, read_run(out)[q]) for q in read_run(out)):
