@@ -15,6 +15,7 @@ from ltr.io.model_names import located
 from ltr.io.names import suggestion
 from ltr.scorers.base import Scorer
 from ltr.scorers.causal.causal_scorer import CausalScorer
+from ltr.scorers.causal.layout import is_causal
 from ltr.scorers.causal.policy_ratio import PolicyRatio
 from ltr.scorers.causal.token_student import TokenStudent
 from ltr.scorers.features.attention import AttentionScorer
@@ -57,7 +58,8 @@ def load_scorer(folder: str | os.PathLike, allow: Iterable[str] = ()) -> Scorer:
     """
     folder = Path(folder)
     if not (folder / FILE).is_file() and (folder / MODULES).is_file():
-        return load_retriever(folder)
+        # of sentence-transformers
+        return CausalScorer.load(folder) if is_causal(folder) else load_retriever(folder)
     name = (Settings.read(folder).scorer or CrossEncoder.__name__).removeprefix("ltr.scorers.")
     return (SCORERS[name] if name in SCORERS else _imported(folder, name, list(allow))).load(folder)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,7 +13,10 @@ from torch import Tensor
 from ltr.batch import TextLists, TokenRows
 from ltr.errors import ConfigError
 from ltr.scorers.causal.language_model import LanguageModel
+from ltr.scorers.causal.layout import is_causal, read_layout, write_layout
 from ltr.scorers.causal.prompts import Frame, prompt_of
+from ltr.scorers.text import loading
+from ltr.settings import FILE, ModelSettings
 
 
 class CausalScorer(LanguageModel):
@@ -20,7 +25,8 @@ class CausalScorer(LanguageModel):
     With a ``prompt`` the model is asked whether the document is relevant: the score is the logit of ``yes`` less that of
     ``no`` behind the prompt. Without one rows are read as they come, and the score is a trained logit of the last token,
     which a row's length tells: padding marks do not matter, nor whether they are end marks. What the rows of a list begin
-    with alike is computed once.
+    with alike is computed once. A prompted model is saved as a folder of sentence-transformers too, where its prompt written
+    as one text is the same tokens; such folders (Transformer and LogitScore) are opened.
 
     Args:
         model: folder (``package:NAME/PATH`` for one inside a package) or hub id.
@@ -74,6 +80,20 @@ class CausalScorer(LanguageModel):
     @property
     def arguments(self) -> dict[str, Any]:
         return {"prompt": self.prompt, "instruction": self.instruction, "yes": self.yes, "no": self.no}
+
+    def write_more(self, folder: Path, settings: ModelSettings) -> None:
+        if self.prompt is not None and self.frame is not None:
+            prompt = prompt_of(self.prompt, self.yes, self.no, self.instruction)
+            write_layout(folder, prompt, self.frame, self.tokenizer, settings.max_length)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike) -> CausalScorer:
+        """Open a folder that ltr saved, or one of sentence-transformers with two answers, in evaluation mode."""
+        if (Path(folder) / FILE).is_file() or not is_causal(Path(folder)):
+            return super().load(folder)  # type: ignore[return-value]
+        return cls(
+            os.fspath(folder), **read_layout(Path(folder), loading.open_tokenizer(os.fspath(folder), None))
+        ).eval()
 
     @property
     def max_positions(self) -> int | None:

@@ -230,7 +230,11 @@ class LanguageModel(TextScorer):
                 self.model.save_pretrained(str(beside / "adapter"))
                 self.tokenizer.save_pretrained(beside / "adapter")
             self.tokenizer.save_pretrained(beside)
+            self.write_more(beside, made)
             made.write(beside)
+
+    def write_more(self, folder: Path, settings: ModelSettings) -> None:
+        """What a kind of model writes into its folder beside the weights and the tokenizer. Default: nothing."""
 
     def take_weights(self, folder: str | os.PathLike, device: torch.device | str = "cpu") -> None:
         if self.lora is None:

@@ -114,7 +114,7 @@ class Frame:
     """
 
     def __init__(self, prompt: Prompt, tokenizer: Any):
-        self.pieces = [_ids(tokenizer, piece) for piece in prompt.pieces]
+        self.pieces = [token_ids(tokenizer, piece) for piece in prompt.pieces]
         self.bos = tokenizer.bos_token_id
         self.yes = _answer("yes", prompt.yes, tokenizer)
         self.no = _answer("no", prompt.no, tokenizer) if prompt.no else None
@@ -158,12 +158,13 @@ class Frame:
         return (own[own != self.bos] if begins else own), split - sum(at < split for at in begins)
 
 
-def _ids(tokenizer: Any, text: str) -> list[int]:
+def token_ids(tokenizer: Any, text: str) -> list[int]:
+    """The tokens of a text, without marks around it."""
     return tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
 def _answer(name: str, text: str, tokenizer: Any) -> int:
-    found = _ids(tokenizer, text)
+    found = token_ids(tokenizer, text)
     if len(found) != 1:
         pieces = tokenizer.convert_ids_to_tokens(found)
         raise ConfigError(
