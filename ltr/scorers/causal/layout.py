@@ -10,7 +10,7 @@ from typing import Any
 
 from ltr.errors import DataError
 from ltr.scorers.causal.prompts import Frame, Prompt, prompt_of, token_ids
-from ltr.scorers.retrievers.layout import FACTS, LENGTHS, MODULES, kinds_in
+from ltr.scorers.retrievers.layout import FACTS, LENGTHS, MODULES, kinds_of
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ QUERY, DOCUMENT = "what is", "an apple pie"
 
 def is_causal(folder: Path) -> bool:
     """Whether a folder of sentence-transformers holds a causal reranker."""
-    return (folder / MODULES).is_file() and LOGITS in kinds_in(folder)
+    return (folder / MODULES).is_file() and LOGITS in kinds_of(folder)
 
 
 def write_layout(folder: Path, prompt: Prompt, frame: Frame, tokenizer: Any, max_length: int) -> bool:
