@@ -25,7 +25,7 @@ QUERY, DOCUMENT = "what is", "an apple pie"
 
 def is_causal(folder: Path) -> bool:
     """Whether a folder of sentence-transformers holds a causal reranker."""
-    return (folder / MODULES).is_file() and LOGITS in kinds_of(folder)
+    return (folder / MODULES).is_file() and LOGITS in kinds_of(str(folder))
 
 
 def write_layout(folder: Path, prompt: Prompt, frame: Frame, tokenizer: Any, max_length: int) -> bool:
