@@ -91,6 +91,30 @@ def test_names():
     assert interpolate(a, b, 0.25, name="both").name == "both"
 
 
+def test_scores_below_0_do_not_drown_the_other_run():
+    """Logits divided by the largest of them: by next to nothing, where that is negative."""
+    logits = Run.from_dict({"p": {"a": 2.0, "b": 1.0}, "q": {"a": -1.0, "b": -5.0}}, "logits")
+    other = Run.from_dict({"q": {"b": 3.0, "a": 1.0}}, "other")
+    with pytest.raises(
+        ConfigError, match=r"norm max divides .* above 0; in run logits, query q, it is -1; take min-max"
+    ):
+        fuse([logits, other], "wsum", norm="max")
+    zeros = Run.from_dict({"q": {"a": 0.0, "b": 0.0}}, "zeros")
+    assert fuse([zeros, other], "wsum", norm="max")["q"][0].tolist() == ["b", "a"]
+
+
+@pytest.mark.parametrize("norm", ["none", "max"])
+def test_that_a_document_which_a_run_lacks_counts_more_than_its_own_is_told(norm, caplog):
+    one = Run.from_dict({"q": {"a": 2.0, "b": -1.0}}, "logits")
+    other = Run.from_dict({"q": {"b": 3.0, "a": 1.0}}, "other")
+    fuse([one, other], "wsum", norm=norm)
+    assert "run logits has scores below 0 (-" in caplog.text
+    caplog.clear()
+    fuse([one, other], "wsum")
+    fuse([one, other], "rrf", norm=norm)
+    assert not caplog.text
+
+
 @pytest.mark.parametrize("weight", [-0.1, 1.1, float("nan")])
 def test_weights_outside_of_0_to_1(weight):
     run = Run.from_dict({"q": {"a": 1.0}})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from ltr.errors import ConfigError
@@ -11,6 +12,8 @@ from ltr.metrics.fusion.joined import Joined
 from ltr.metrics.fusion.methods import method_of, parameter_of, weights_of
 from ltr.metrics.fusion.norms import NORMS
 from ltr.metrics.inputs import as_run
+
+log = logging.getLogger("ltr")
 
 
 def fuse(
@@ -58,7 +61,15 @@ def joined_of(runs: Sequence[Run], method: str, norm: str) -> Joined:
         raise ConfigError(f"fuse: no norm {norm!r}; {suggestion(norm, NORMS)}")
     by_rank = method_of(method).by_rank
     runs = list(map(as_run, runs))
-    return Joined.of(runs, [run.scores if by_rank else NORMS[norm](run) for run in runs])
+    scores = [run.scores if by_rank else NORMS[norm](run) for run in runs]
+    for run, own in zip(runs, scores, strict=True):
+        if norm in ("none", "max") and not by_rank and (own < 0).any():
+            log.warning(
+                "fuse: run %s has scores below 0 (%g), and a document that it does not hold counts 0, which is above them; norm min-max "
+                "puts all others above it",
+                run.name, own.min(),
+            )  # fmt: skip
+    return Joined.of(runs, scores)
 
 
 def interpolate(first: Run, second: Run, weight: float, name: str | None = None) -> Run:

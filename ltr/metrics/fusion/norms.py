@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ltr.errors import ConfigError
 from ltr.io.runs import Run
 
 
@@ -31,7 +32,16 @@ def _spread(run: Run, reduced: Callable, values: np.ndarray | None = None) -> np
 
 
 def _by_largest(run: Run) -> np.ndarray:
-    return run.scores / np.maximum(_extremes(run)[1], 1e-9)
+    largest = _extremes(run)[1]
+    wrong = (largest <= 0) & (run.scores < 0)
+    if wrong.any():  # logits: divided by next to nothing they would drown every other run
+        at = int(np.argmax(wrong))
+        query = run.query_ids[int(np.searchsorted(run.offsets, at, "right")) - 1]
+        raise ConfigError(
+            f"fuse: norm max divides by the largest score of a query, which must be above 0; in run {run.name}, query {query}, "
+            f"it is {largest[at]:g}; take min-max, zmuv or standard"
+        )
+    return run.scores / np.maximum(largest, 1e-9)
 
 
 def _by_sum(run: Run) -> np.ndarray:
