@@ -167,6 +167,15 @@ class ColumnFile:
         missing = column.isna().to_numpy(bool)
         if missing.any():
             self._refuse(name, missing, "every row needs an id, got an empty field")
+        if column.dtype.kind == "f":  # whole numbers among which one was missing, to pandas
+            numbers = column.to_numpy()
+            digits = np.finfo(numbers.dtype).nmant + 1  # whole numbers beyond share their float with others
+            wrong = (numbers != np.floor(numbers)) | (np.abs(numbers) >= 2.0**digits)
+            if wrong.any():
+                got = numbers[int(np.argmax(wrong))]
+                rule = f"an id of type {numbers.dtype} must be a whole number below 2^{digits}, got {got:.17g}; write ids as text"
+                self._refuse(name, wrong, rule)
+            column = column.astype(np.int64)
         values = column.to_numpy(object).tolist()
         texts = [value if isinstance(value, str) else _text(value) for value in values]
         distinct = list(dict.fromkeys(texts))

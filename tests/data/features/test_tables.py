@@ -184,6 +184,25 @@ def test_one_long_id_among_many_is_refused_before_it_takes_the_memory(read, monk
     refused(read, f"{HEAD}{rows}a,{'x' * 900},1,2\n", r"log.csv:102: column 'd': a document id has 900 bytes")
 
 
+def test_ids_of_parquet_that_are_floats_meet_those_of_other_files(read):
+    """Whole numbers become floats in pandas where one was missing; as text, 12.0 is not the 12 of another file."""
+    frame = pd.DataFrame({"q": ["a", "a"], "d": [12.0, 13.0], "x": [1.0, 2.0], "s": [3.0, 4.0]})
+    columns = Columns("q", "d", "s")
+    assert read(frame, "t.parquet", columns).doc_ids(np.arange(2)) == ["12", "13"]
+    for ids, said in (
+        (
+            [12.0, 12.5],
+            r"row 2: column 'd': an id of type float64 must be a whole number below 2\^53, got 12.5; write ids as text",
+        ),
+        ([12.0, 2.0**53], r"row 2: column 'd': an id of type float64 .* got 9007199254740992"),
+        (
+            np.float32([12, 2**24]),
+            r"row 2: column 'd': an id of type float32 must be a whole number below 2\^24, got 16777216",
+        ),
+    ):
+        refused(read, frame.assign(d=ids), rf"t.parquet: {said}", name="t.parquet", columns=columns)
+
+
 def test_ids_of_parquet_that_are_bytes(read):
     frame = pd.DataFrame({"q": ["a", "a"], "raw": [b"d1", "é".encode()], "x": [1.0, 2.0], "s": [3.0, 4.0]})
     table = read(frame, "t.parquet", Columns("q", "raw", "s"))
