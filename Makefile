@@ -9,7 +9,7 @@ INTEGRATIONS := .venv-integrations
 PYTEST := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-integrations check format docs rivals bench clean
+.PHONY: help setup demo test test-all test-oldest test-newest test-integrations check format docs rivals bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -32,6 +32,12 @@ test: $(READY)  ## run the tests (without those marked slow or shared)
 
 test-all: $(READY)  ## run all tests, slow ones and those on real collections too
 	$(PYTEST) -m ""
+
+test-oldest:  ## run the tests with the oldest versions that setup.cfg allows, in .venv-oldest (PYTHON=python3.10)
+	$(PYTHON) tests/campaigns/versions.py oldest
+
+test-newest:  ## run the tests with the newest versions that setup.cfg allows, in .venv-newest (PYTHON=python3.13)
+	$(PYTHON) tests/campaigns/versions.py newest
 
 check: $(READY)  ## format, lint, types, tests
 	$(BIN)/ruff format --check .
@@ -67,4 +73,4 @@ bench: $(READY) rivals  ## measure all speeds against the rivals (an hour; QUICK
 	$(BIN)/python benchmarks/speed/common/run_all.py $(if $(QUICK),--quick)
 
 clean:  ## remove .venv, .venv-rivals and what tools left behind (not runs/)
-	rm -rf $(VENV) .venv-rivals $(INTEGRATIONS) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-rivals .venv-oldest .venv-newest $(INTEGRATIONS) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
