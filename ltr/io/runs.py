@@ -57,9 +57,10 @@ class Run:
         copy: bool = True,
     ):
         self.query_ids = list(query_ids)
-        self.offsets = np.array(offsets, np.int64, copy=copy or None)
+        kept = np.array if copy else np.asarray
+        self.offsets = kept(offsets, np.int64)
         # new memory is dear (7 million entries: a quarter of the whole reading)
-        self.scores = _writable(np.array(scores, np.float64, copy=copy or None))
+        self.scores = _writable(kept(scores, np.float64))
         docs = as_bytes(doc_ids)
         self.doc_bytes = docs.copy() if copy and isinstance(doc_ids, np.ndarray) else _writable(docs)
         self.name = name
