@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,9 +60,11 @@ def check_encodable(text: str, what: str) -> None:
 
 
 def check_several(what: str, values: object, instead: str) -> None:
-    """Raise DataError for one text, or one document, where a sequence of them is meant."""
+    """Raise DataError for one text, or one document, where a sequence of them is meant, and for what has no order or length."""
     if isinstance(values, (str, bytes, Mapping)):
         raise DataError(f"Reranker: {what} must be a sequence, got {values!r:.80}; give {instead}")
+    if isinstance(values, (Set, Iterator)):
+        raise DataError(f"Reranker: {what} must be a sequence, got a {type(values).__name__}; make a list of it")
 
 
 def check_query(query: str, name: str) -> None:

@@ -224,6 +224,8 @@ def test_more_tokens_than_positions(folder):
     ("call", "sentence"),
     [
         (lambda r: r.rank("a", "one text"), r"docs must be a sequence, got 'one text'; give docs=\['one text'\]"),
+        (lambda r: r.rank("a", {"one", "two"}), "docs must be a sequence, got a set; make a list of it"),
+        (lambda r: r.rank("a", (doc for doc in "xy")), "docs must be a sequence, got a generator; make a list of it"),
         (lambda r: r.rank("a", {"text": "one"}), r"docs must be a sequence, got \{'text': 'one'\}; give docs="),
         (
             lambda r: r.rank("a", ["b", "c"], ids="xy"),
