@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -86,12 +87,18 @@ class Workers:
         if self.count is not None and self.count < 1:
             raise ConfigError(f"--workers must be at least 1, got {self.count}")
 
-    def resources(self, ray: Any) -> dict[str, Any]:
-        """What ``Dataset.map_batches`` takes."""
+    def share(self, ray: Any) -> tuple[int, dict[str, int]]:
+        """How many there are, and what each takes."""
         there = ray.cluster_resources()
         gpus = 0 if self.device == "cpu" else int(there.get("GPU", 0))
-        count = self.count or max(1, gpus or int(there.get("CPU", 1)))
-        return {"concurrency": count, "num_gpus": 1} if gpus else {"concurrency": count, "num_cpus": 1}
+        return self.count or max(1, gpus or int(there.get("CPU", 1))), {"num_gpus": 1} if gpus else {"num_cpus": 1}
+
+    def settings(self, ray: Any) -> dict[str, Any]:
+        """What ``Dataset.map_batches`` takes."""
+        from ray.data import ActorPoolStrategy
+
+        count, share = self.share(ray)
+        return {"compute": ActorPoolStrategy(size=count), **share}
 
 
 def scored(
@@ -127,7 +134,7 @@ def scored(
         "into": into,
         "probability": probability,
     }
-    return rows.map_batches(_Column, batch_size=batch, fn_constructor_kwargs=given, **workers.resources(ray))
+    return rows.map_batches(_Column, batch_size=batch, fn_constructor_kwargs=given, **workers.settings(ray))
 
 
 class _Column:
@@ -286,12 +293,12 @@ def _worked(
         context = DataContext.get_current()
         context.enable_progress_bars = False
         context.execution_options.preserve_order = True
-        # a worker that is gone is replaced, and what it had begun is begun again
-        context.max_errored_blocks = 0
         data = ray.data.from_items(
             [{"item": json.dumps(item)} for item in items], override_num_blocks=min(len(items), MOST_BLOCKS)
         )
-        done = data.map_batches(worker, batch_size=1, fn_constructor_kwargs=dict(given), **workers.resources(ray))
+        done = data.map_batches(worker, batch_size=1, fn_constructor_kwargs=dict(given), **workers.settings(ray))
+        # else it tells of its plans, and that there are no bars
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
         for row in done.iter_rows():
             found = json.loads(row["found"])
             if "error" in found:

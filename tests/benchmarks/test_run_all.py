@@ -32,7 +32,7 @@ def test_every_script_can_be_made_small(run_all, speed):
 
 def test_a_script_is_named_as_it_is(run_all):
     assert [path.stem for path in run_all.scripts(["letor"])] == ["letor"]
-    with pytest.raises(SystemExit, match="bench: no script lator; there are align, busy, evaluate, "):
+    with pytest.raises(SystemExit, match="bench: no script lator; there are align, bulk, busy, evaluate, "):
         run_all.scripts(["lator"])
 
 

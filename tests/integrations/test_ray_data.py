@@ -213,9 +213,9 @@ def test_workers_take_what_the_cluster_has():
         def cluster_resources(self):
             return self.there
 
-    assert Workers().resources(Ray(CPU=4.0)) == {"concurrency": 4, "num_cpus": 1}
-    assert Workers().resources(Ray(CPU=4.0, GPU=2.0)) == {"concurrency": 2, "num_gpus": 1}
-    assert Workers(3, "cpu").resources(Ray(CPU=4.0, GPU=2.0)) == {"concurrency": 3, "num_cpus": 1}
+    assert Workers().share(Ray(CPU=4.0)) == (4, {"num_cpus": 1})
+    assert Workers().share(Ray(CPU=4.0, GPU=2.0)) == (2, {"num_gpus": 1})
+    assert Workers(3, "cpu").share(Ray(CPU=4.0, GPU=2.0)) == (3, {"num_cpus": 1})
     with pytest.raises(ConfigError, match="--workers must be at least 1, got 0"):
         Workers(0)
 
