@@ -41,7 +41,7 @@ from ltr.training.backward import backward_in_less_memory
 from ltr.training.costs import cost_of
 from ltr.training.given_data import ranking_data
 from ltr.training.link_watch import LinkWatch
-from ltr.training.processes import distributed
+from ltr.training.processes import check_strategy, distributed
 from ltr.training.scored import gathered, labels_by_list, predictions_of
 
 
@@ -126,6 +126,7 @@ class RankingModule(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Refuse measures that the data cannot give, and fit scorers on features to them, before anything is computed."""
+        check_strategy(self.trainer.strategy)
         self.data = data = ranking_data(self.trainer)
         for name in ("dev", "test"):
             if getattr(data, name) is None or name not in {"fit": ("dev", "test")}.get(stage, data.needed(stage)):

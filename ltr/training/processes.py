@@ -7,6 +7,11 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from ltr.errors import ConfigError
+
+#: Lightning's strategies by which each process holds a part of the weights, or another package takes the steps
+PARTED = ("FSDPStrategy", "ModelParallelStrategy", "DeepSpeedStrategy")
+
 
 def distributed() -> bool:
     """Whether several processes work together."""
@@ -29,3 +34,18 @@ def from_all(value: Any) -> list[Any]:
     values: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(values, value)
     return values
+
+
+def check_strategy(strategy: object) -> None:
+    """Raise ConfigError for a strategy of Lightning that keeps only a part of the weights in each process.
+
+    Gradients are clipped, divided by the lists of all processes and saved with their weights as one process sees them: of
+    parts the norm would be wrong, and what is saved no model.
+    """
+    name = next((one.__name__ for one in type(strategy).__mro__ if one.__name__ in PARTED), None)
+    if name is not None:
+        raise ConfigError(
+            f"RankingModule: trainer.strategy {name} parts the weights between processes, and ltr clips, divides and saves "
+            "them whole; take ddp, and for a model that is too large for it adapters (lora), checkpointing or fewer "
+            "batch_tokens"
+        )

@@ -1,6 +1,7 @@
 """RankingModule: what is learnt does not depend on how lists are cut into batches; errors before step 1."""
 
 import logging
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -188,3 +189,20 @@ def test_nothing_to_train_is_an_error():
 def test_the_schedule_needs_an_end():
     with pytest.raises(ConfigError, match=r"the schedule needs an end; give trainer.max_epochs or trainer.max_steps"):
         trainer(max_epochs=-1).fit(module(), datamodule=Fixed([lists([2], [1, 0])], DEV))
+
+
+def test_strategies_that_part_the_weights_are_refused():
+    from pytorch_lightning.strategies import DDPStrategy, FSDPStrategy, SingleDeviceStrategy
+
+    from ltr.training.processes import check_strategy
+
+    for made in (DDPStrategy(), SingleDeviceStrategy("cpu")):
+        check_strategy(made)
+    with pytest.raises(
+        ConfigError, match=r"trainer.strategy FSDPStrategy parts the weights between processes.* take ddp"
+    ):
+        check_strategy(FSDPStrategy())
+    # and a training asks
+    trainer = SimpleNamespace(strategy=FSDPStrategy())
+    with pytest.raises(ConfigError, match="parts the weights"):
+        RankingModule.setup(SimpleNamespace(trainer=trainer), "fit")
