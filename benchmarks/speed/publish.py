@@ -40,7 +40,8 @@ def drawn_truth() -> Truth:
     ids = [f"list-{i}" for i in range(LISTS)]
     docs = [f"d{j}" for size in sizes for j in range(size)]
     lists = LabelledLists(ids, np.concatenate([[0], np.cumsum(sizes)]), np.log1p(seconds), seconds, docs)
-    return Truth.of(SimpleNamespace(test_qrels=None, test_run=None), lists)[0]
+    data = SimpleNamespace(part=lambda name: SimpleNamespace(qrels=None, first=None), mean_label=None)
+    return Truth.of(data, lists)[0]
 
 
 class Drawn:

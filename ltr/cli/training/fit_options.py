@@ -256,9 +256,11 @@ def _check_lengths(given: Mapping[str, _Given], kind: str) -> None:
     if not {*names} <= {*defaults}:
         return
     values = [given.get(f"data.{name}", _Given(defaults[name], "the default")) for name in names]
-    lengths = [int(one.value) if re.fullmatch("[0-9]+", str(one.value)) else None for one in values]
-    whole, query = lengths
-    if whole is None or query is None or query < whole:
+    texts = [str(one.value) for one in values]
+    if not all(re.fullmatch("[0-9]+", text) for text in texts):
+        return  # a mistake of another kind
+    whole, query = map(int, texts)
+    if query < whole:
         return
     raise ConfigError(
         f"data.max_length, {whole} ({values[0].where}), leaves nothing to documents: queries may have data.max_query_length, "
