@@ -71,23 +71,28 @@ def text_of(said: Said) -> str:
     return said if isinstance(said, str) else "\n".join(message["content"] for message in said)
 
 
+def key_of(said: Said) -> str:
+    """What is equal for prompts that are the same."""
+    return said if isinstance(said, str) else json.dumps(said)
+
+
 def read_preferences(name: str, label: str | None = None, gain: str | None = None) -> Preferences:
     """The preferences of a file of JSON lines or Parquet (packed or not), or of a share of it: ``FILE[:80%]``.
 
-    Records of one id make one list, wherever they stand, and so do those without an id that have one prompt.
+    Records of one id make one list, wherever they stand, and so do those without an id that have one prompt. All lists of a
+    prompt are in the same share.
 
     Raises:
-        DataError: no such file, no record in it, or a record that cannot be understood, with its line.
+        DataError: no such file, no record in it or in the share, or a record that cannot be understood, with its line.
     """
     share = sliced(name)
     source = Source(share[0] if share else name, "preferences")
-    groups: dict[Any, list[Judged]] = {}
+    groups: dict[tuple[bool, str], list[Judged]] = {}
     same = 0
     for where, record in _records(source):
         one = judged(record, where, label, gain)
         same += one.same
-        key: Any = one.id or (one.prompt if isinstance(one.prompt, str) else json.dumps(one.prompt))
-        held = groups.setdefault((bool(one.id), key), [])
+        held = groups.setdefault((bool(one.id), one.id or key_of(one.prompt)), [])
         if held and held[0].prompt != one.prompt:
             raise DataError(f"{where}: id {one.id!r} stands for another prompt before")
         held.append(one)
@@ -101,6 +106,7 @@ def _joined(
 ) -> Preferences:
     """Lists from records: several of a prompt are one list each where they are pairs, and one where they are responses."""
     lists: dict[str, Judged] = {}
+    taken = {group[0].id for group in groups}
     for number, group in enumerate(groups):
         alone = all(len(one.responses) == 1 for one in group)
         if alone and len(group) > 1:
@@ -114,12 +120,21 @@ def _joined(
                 )
             ]
         for part, one in enumerate(group):
-            own = one.id or f"prompt{number + 1}"
-            lists[own if len(group) == 1 else f"{own}.{part + 1}"] = one
+            own = (
+                one.id
+                if one.id and len(group) == 1
+                else _made(one.id or f"prompt{number + 1}", len(group), part, taken)
+            )
+            lists[own] = one
     ids = list(lists)
     if share:
-        kept = share_of(ids, *share[1:])
-        ids = [one for one in ids if one in kept]
+        firsts: dict[str, str] = {}
+        for own, one in lists.items():
+            firsts.setdefault(key_of(one.prompt), own)
+        kept = share_of(firsts.values(), *share[1:])
+        ids = [own for own, one in lists.items() if firsts[key_of(one.prompt)] in kept]
+        if not ids:
+            raise DataError(f"{name}: this share of {len(firsts)} prompts is empty; take a larger one")
     chosen = [lists[one] for one in ids]
     labels = [value for one in chosen for value in one.labels]
     gains = [value for one in chosen for value in (one.labels if one.gains is None else one.gains)]
@@ -135,6 +150,15 @@ def _joined(
         digest,
         same,
     )
+
+
+def _made(stem: str, n: int, part: int, taken: set[str]) -> str:
+    """An id for one of ``n`` lists, which no record has given to another: two lists of one id would be one."""
+    own = stem if n == 1 else f"{stem}.{part + 1}"
+    while own in taken:
+        own += "'"
+    taken.add(own)
+    return own
 
 
 def _records(source: Source) -> Iterator[tuple[str, Any]]:

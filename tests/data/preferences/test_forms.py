@@ -74,8 +74,44 @@ def test_records_of_one_prompt(tmp_path):
     assert list(found.prompt_ids) == ["prompt1", "prompt2", "r.1", "r.2"]
     assert found.offsets.tolist() == [0, 2, 3, 5, 7]
     assert list(found.responses[:3]) == ["x", "y", "z"]
-    half = [len(read_preferences(f"{file}[{part}]")) for part in (":50%", "50%:")]
-    assert half == [2, 2]
+    halves = [read_preferences(f"{file}[{part}]").prompt_ids for part in (":50%", "50%:")]
+    assert sorted(halves, key=len) == [["prompt2"], ["prompt1", "r.1", "r.2"]], (
+        "a prompt is in one share, with all its lists"
+    )
+
+
+def test_shares_have_no_prompt_in_common(tmp_path):
+    file = tmp_path / "p.jsonl"
+    records = [
+        {"prompt": f"p{i}", "chosen": f"{i} {j}", "rejected": "no"} | ({"pair_id": f"{i}-{j}"} if i % 2 else {})
+        for i in range(10)
+        for j in range(3)
+    ]
+    file.write_text("\n".join(map(json.dumps, records)))
+    train, dev = (read_preferences(f"{file}[{part}]") for part in (":70%", "70%:"))
+    assert (len(train), len(dev)) == (21, 9)
+    assert not set(train.prompts) & set(dev.prompts)
+    with pytest.raises(DataError, match="this share of 10 prompts is empty; take a larger one"):
+        read_preferences(f"{file}[:1%]")
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        (["prompt2", None], ["prompt2", "prompt2'"]),
+        (["a", "a", "a.1"], ["a.1'", "a.2", "a.1"]),
+    ],
+)
+def test_no_list_takes_the_place_of_another_with_its_id(tmp_path, ids, expected):
+    file = tmp_path / "p.jsonl"
+    records = [
+        {"prompt": f"of {name}", "chosen": f"yes {i}", "rejected": "no"} | ({} if name is None else {"id": name})
+        for i, name in enumerate(ids)
+    ]
+    file.write_text("\n".join(map(json.dumps, records)))
+    found = read_preferences(str(file))
+    assert list(found.prompt_ids) == expected
+    assert list(found.responses[::2]) == [f"yes {i}" for i in range(len(ids))]
 
 
 PAIR = {"prompt": "p", "chosen": "x", "rejected": "y"}
