@@ -19,8 +19,11 @@ from ltr.data.collections.ids import Ids
 from ltr.data.features.engagement import EngagementData
 from ltr.data.features.feature_data import FeatureData
 from ltr.data.features.table import FeatureTable
+from ltr.data.preferences.preference_data import PreferenceData
+from ltr.data.preferences.table import key_of, text_of
 from ltr.data.text.text_data import TextData
 from ltr.errors import DataError
+from ltr.io.ids import shown
 from ltr.io.runs import keys
 
 #: documents whose numbers are hashed at a time
@@ -33,7 +36,7 @@ class Overlap:
 
     Attributes:
         first, second: the parts, such as ``train`` and ``dev``.
-        what: ``queries``, ``documents`` (of one list, with its numbers and label) or ``items``.
+        what: ``queries``, ``prompts``, ``documents`` (of one list, with its numbers and label) or ``items``.
         shared: so many of the second's stand in the first too.
         total: of so many.
         examples: some of their ids.
@@ -71,7 +74,8 @@ class Overlap:
 def overlaps(data: RankingData) -> list[Overlap]:
     """What the named parts of a data module share, train's overlaps first; nothing for modules of other classes.
 
-    Queries of texts are the same where id and text agree, since two collections may number theirs alike. Documents with
+    Queries of texts are the same where id and text agree, since two collections may number theirs alike. Prompts are the
+    same where they read alike, whatever their ids and responses are. Documents with
     features are the same where they are the same line of the same content; in two files, where list, item, all numbers
     and the label agree (files without item ids: those of whole lists).
 
@@ -83,6 +87,8 @@ def overlaps(data: RankingData) -> list[Overlap]:
     for first, second in combinations(named, 2):
         if isinstance(data, TextData):
             overlaps.append(_queries(data, first, second))
+        elif isinstance(data, PreferenceData):
+            overlaps.append(_prompts(data, first, second))
         elif isinstance(data, FeatureData):
             overlaps.append(_documents(data, first, second))
             if isinstance(data, EngagementData):
@@ -119,6 +125,14 @@ def _queries(data: TextData, first: PartName, second: PartName) -> Overlap:
     whole = re.sub(r"\[.*\]$", "", names[0])
     remedy = f"take shares that have no query in common, such as {whole}[:80%] and {whole}[80%:], or another collection"
     return Overlap(first, second, "queries", len(shared), len(asked), tuple(shared[:3]), remedy)
+
+
+def _prompts(data: PreferenceData, first: PartName, second: PartName) -> Overlap:
+    known, asked = ({key_of(one): one for one in data.table(part).prompts} for part in (first, second))
+    shared = [text_of(prompt) for key, prompt in asked.items() if key in known]
+    file = re.sub(r"\[.*\]$", "", getattr(data, first))
+    remedy = f"take shares that have no prompt in common, such as {file}[:80%] and {file}[80%:], or another file"
+    return Overlap(first, second, "prompts", len(shared), len(asked), tuple(map(shown, shared[:3])), remedy)
 
 
 def _documents(data: FeatureData, first: PartName, second: PartName) -> Overlap:

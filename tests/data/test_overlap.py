@@ -1,11 +1,12 @@
 """What parts share that they should not."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from ltr.data import EngagementData, LetorData, TextData
+from ltr.data import EngagementData, LetorData, PreferenceData, TextData
 from ltr.data.base import RankingData
 from ltr.data.overlap import overlaps, refuse_overlap
 from ltr.errors import DataError
@@ -35,6 +36,24 @@ def test_queries_that_are_trained_on_and_measured(tiny_folder):
     }
     assert found(texts(f"{tiny_folder}[:50%]", f"{tiny_folder}[50%:]")) == {}
     assert found(texts(f"{tiny_folder}[:75%]", f"{tiny_folder}[50%:]")) == {("train", "dev", "queries"): (1, 2)}
+
+
+def test_prompts_of_preferences_that_are_trained_on_and_measured(tmp_path):
+    def written(name, *prompts):
+        records = ({"prompt": p, "chosen": f"{name} {i}", "rejected": "no"} for i, p in enumerate(prompts))
+        (tmp_path / name).write_text("\n".join(map(json.dumps, records)))
+        return str(tmp_path / name)
+
+    messages = [{"role": "user", "content": "hello"}]
+    train = written("train.jsonl", "a", "b", "b", messages)
+    dev = written("dev.jsonl", "b", "c", messages)
+    data = PreferenceData(train, dev)
+    assert found(data) == {("train", "dev", "prompts"): (2, 3)}
+    with pytest.raises(
+        DataError, match=r"2 of dev's 3 prompts \(66.7%\) are in train too \('b', 'hello'\): figures on dev"
+    ):
+        refuse_overlap(overlaps(data), False, "--allow")
+    assert found(PreferenceData(f"{train}[:50%]", f"{train}[50%:]")) == {}
 
 
 def test_a_subset_of_the_queries_counts_alone(tiny_folder):
