@@ -358,7 +358,8 @@ def qrels_from(records: Iterable) -> Qrels:
     """Judgements from ir-datasets records (query_id, doc_id, relevance).
 
     Raises:
-        DataError: for a grade that is no whole number.
+        DataError: for a grade that is no whole number, or a document judged twice with different grades, such as those of
+            subtopics.
     """
     qrels: Qrels = {}
     for record in records:
@@ -367,5 +368,11 @@ def qrels_from(records: Iterable) -> Qrels:
                 f"judgement of query {record.query_id}, document {record.doc_id}: the grade must be a whole number, got "
                 f"{record.relevance!r}"
             )
-        qrels.setdefault(record.query_id, {})[record.doc_id] = int(record.relevance)
+        grade = int(record.relevance)
+        docs = qrels.setdefault(record.query_id, {})
+        if docs.setdefault(record.doc_id, grade) != grade:
+            raise DataError(
+                f"judgements: document {record.doc_id} of query {record.query_id} is judged {docs[record.doc_id]} and then "
+                f"{grade}; where these are of subtopics, make one grade of them and write it into a folder's qrels.trec"
+            )
     return qrels

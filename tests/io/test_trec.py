@@ -433,6 +433,9 @@ def test_judgements_of_a_data_set():
     for grade in (0.5, float("nan")):
         with pytest.raises(DataError, match=rf"query q, document b: the grade must be a whole number, got {grade}"):
             qrels_from([Record("q", "a", 1.0), Record("q", "b", grade)])
+    assert qrels_from([Record("q", "a", 1), Record("q", "a", 1.0)]) == {"q": {"a": 1}}
+    with pytest.raises(DataError, match="document a of query q is judged 2 and then 0; where these are of subtopics"):
+        qrels_from([Record("q", "a", 2), Record("p", "a", 1), Record("q", "a", 0)])
 
 
 def test_judgements_are_written_as_they_can_be_read(tmp_path):
