@@ -54,6 +54,8 @@ def test_a_model_is_exported_checked_and_used(home, tmp_path, capsys):
     card = (out / "README.md").read_text()
     assert "A copy on 8-bit integers, made by `ltr export` from a folder named `best`." in card
     assert "checked on 15 other queries" in card
+    assert "speed  " in shown
+    assert "speed  " not in card  # an export that is made again is the same
 
 
 def test_an_export_beyond_the_tolerance_is_refused_with_the_figures(home, tmp_path, capsys):
