@@ -9,6 +9,7 @@ import csv
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import time
@@ -90,6 +91,9 @@ def what_it_left(folder):
         elif name == CONFIG:
             found[name] = yaml.safe_load(path.read_text())
             del found[name]["run"]["folder"]
+        elif path.name == "README.md":  # without its own name, command and time, and the digest of all that
+            text = re.sub(r"(?s)```sh\n.*?```", "", path.read_text())
+            found[name] = [line for line in text.splitlines() if not line.startswith(("# ", "| started |", "<!-- "))]
         elif name != "last.ckpt":
             found[name] = path.read_bytes()
     return found
