@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import math
 import numbers
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -144,12 +145,12 @@ class Loss(nn.Module):
         For losses in which one falls out of the other; by default each is asked for.
         """
         keep, costs = self.contributes(labels, mask), self.costs(scores, labels, mask)
-        shape = list(mask.shape if self.pointwise else mask.shape[:1])
-        if list(costs.shape) != shape:
+        shape = mask.shape if self.pointwise else mask.shape[:1]
+        if costs.shape != shape:
             what = "document, [lists, docs]" if self.pointwise else "list, [lists]"
             hint = "" if self.pointwise else "; a mean over documents says pointwise = True"
             raise ShapeError(
-                f"{type(self).__name__}: costs must return one cost per {what} {shape}, got {list(costs.shape)}{hint}"
+                f"{type(self).__name__}: costs must return one cost per {what} {list(shape)}, got {list(costs.shape)}{hint}"
             )
         return torch.where(keep[:, None] if costs.dim() == 2 else keep, costs, 0), keep
 
@@ -181,7 +182,7 @@ class Loss(nn.Module):
         self, scores: Tensor, labels: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
     ) -> Tensor:
         scores, labels, mask = self._checked(scores, labels, mask)
-        with full_precision(scores), _without_helpers(scores):
+        with _surroundings(scores):
             for part in self.children():
                 observe = getattr(part, "observe", None)
                 if callable(observe):
@@ -246,18 +247,29 @@ class Loss(nn.Module):
         refuse(f"{type(self).__name__}: {what} must be finite", values, ~values.isfinite(), "mask it or mend the data")
 
 
+#: for where nothing is to be set: entering a new one each time would be a part of what small losses take
+_NOTHING = contextlib.nullcontext()
+
+
 def full_precision(scores: Tensor) -> contextlib.AbstractContextManager:
     """Autocast off, where it is on."""
     kind = scores.device.type
     if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
         return torch.autocast(kind, enabled=False)
-    return contextlib.nullcontext()
+    return _NOTHING
 
 
-def _without_helpers(scores: Tensor) -> contextlib.AbstractContextManager:
-    """torch's helpers left to threads that take blocks of their own, where there are pairs enough to wake them up."""
-    helped = scores.device.type == "cpu" and scores.numel() * scores.shape[-1] > GRAIN
-    return alone() if helped else contextlib.nullcontext()
+@contextlib.contextmanager
+def _large(scores: Tensor) -> Iterator[None]:
+    """torch's helpers left to threads that take blocks of their own, in full precision."""
+    with full_precision(scores), alone():
+        yield
+
+
+def _surroundings(scores: Tensor) -> contextlib.AbstractContextManager:
+    """Full precision, and where there are pairs enough to wake up torch's helpers, these left to threads of ours."""
+    helped = scores.numel() * scores.shape[-1] > GRAIN and scores.device.type == "cpu"
+    return _large(scores) if helped else full_precision(scores)
 
 
 def as_constructed(module: nn.Module) -> str:
