@@ -111,8 +111,8 @@ class Mined:
 def mine(collection: Collection, run: Run, settings: Mining, teacher: Run | None = None) -> Mined:
     """Negatives of each judged query from a run.
 
-    Relevant documents are known by their ids, and by their texts: another document with the same words is no negative
-    either. What is chosen depends on seed, query and document alone: the same settings give the same bytes.
+    Documents of grade 1 and more are known by their ids, and by their texts: another document with the same words is no
+    negative either. What is chosen depends on seed, query and document alone: the same settings give the same bytes.
 
     Args:
         collection: queries, judgements and texts.
@@ -136,7 +136,9 @@ def mine(collection: Collection, run: Run, settings: Mining, teacher: Run | None
         if query_id in collection.queries
     }
     asked = [query_id for query_id, found in positives.items() if found]
-    texts = _Texts(collection, run, {q: positives[q] for q in asked}, settings)
+    # of lower grades too: what has the words of a document that is no negative is none either
+    judged = {q: [doc_id for doc_id, grade in collection.qrels[q].items() if grade >= 1] for q in asked}
+    texts = _Texts(collection, run, judged, settings)
     mined = Mined(run, {}, dict.fromkeys(FILTERS, 0), 0, 0, unasked=[q for q, found in positives.items() if not found])
     kept: dict[str, dict[str, float]] = {}
     candidates = spared = 0
@@ -255,15 +257,15 @@ class _Texts:
     """Digests of the words of documents: candidates in reach, and relevant ones."""
 
     def __init__(
-        self, collection: Collection, run: Run, positives: Mapping[str, Sequence[str]], settings: Mining
+        self, collection: Collection, run: Run, relevant: Mapping[str, Sequence[str]], settings: Mining
     ) -> None:
-        self._positives = positives
+        self._relevant = relevant
         reach = slice(settings.skip, settings.depth)
-        wanted = dict.fromkeys(doc_id for found in positives.values() for doc_id in found)
+        wanted = dict.fromkeys(doc_id for found in relevant.values() for doc_id in found)
         gone = set(collection.missing(wanted))  # judged, and not in the collection: nothing can be its duplicate
         ids = iter([doc_id for doc_id in wanted if doc_id not in gone])
         self._digests = self._read(collection, ids)
-        more = dict.fromkeys(d for q in positives if q in run for d in run[q][0][reach].tolist())
+        more = dict.fromkeys(d for q in relevant if q in run for d in run[q][0][reach].tolist())
         self._digests |= self._read(collection, iter([d for d in more if d not in self._digests]))
 
     def __getitem__(self, doc_id: str) -> bytes:
@@ -271,7 +273,7 @@ class _Texts:
 
     def of_relevant(self, query_id: str) -> set[bytes]:
         """Of a query's relevant documents; texts without a word are nobody's duplicates."""
-        found = {self._digests[d] for d in self._positives[query_id] if d in self._digests}
+        found = {self._digests[d] for d in self._relevant[query_id] if d in self._digests}
         return found - {EMPTY}
 
     @staticmethod

@@ -47,6 +47,15 @@ def test_what_is_judged_relevant_is_no_negative_nor_is_what_has_its_words(small,
     assert mined.unasked == ["z"]
 
 
+def test_words_of_what_is_somewhat_relevant_are_no_negative(tmp_path, run):
+    """d5 is no positive from grade 2 on, and no negative; then its copy d7 is none either."""
+    texts = {f"d{i}": f"text number {i}" for i in range(N)} | {"d7": "Text   number 5!"}
+    collection = folder_of(tmp_path / "c", texts, {"q": "a"}, {"q": {"d5": 1, "d20": 2}})
+    mined = mine(collection, run, Mining(skip=0, depth=9, min_grade=2))
+    assert names(mined) == ["d0", "d1", "d2", "d3", "d4", "d6", "d8"]
+    assert mined.positives == {"q": ["d20"]}
+
+
 def test_ranks_count_all_documents_of_the_run(small, run):
     assert names(mine(small, run, Mining(skip=10, depth=13))) == ["d10", "d11", "d12"]
 
