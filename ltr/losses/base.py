@@ -268,7 +268,8 @@ def _large(scores: Tensor) -> Iterator[None]:
 
 def _surroundings(scores: Tensor) -> contextlib.AbstractContextManager:
     """Full precision, and where there are pairs enough to wake up torch's helpers, these left to threads of ours."""
-    helped = scores.numel() * scores.shape[-1] > GRAIN and scores.device.type == "cpu"
+    many = scores.numel() * scores.shape[-1] > GRAIN
+    helped = many and scores.device.type == "cpu" and torch.get_num_threads() > 1
     return _large(scores) if helped else full_precision(scores)
 
 
