@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ import pytorch_lightning as pl
 
 from ltr.batch import FeatureLists, Lists, TextLists, TwinLists
 from ltr.errors import ConfigError
+from ltr.io.caching.keys import key_of
 from ltr.io.labelled import LabelledLists
 from ltr.io.trec import Qrels, Run
 from ltr.settings import FeatureSettings, ModelSettings, Prompts, Settings, TwinSettings
@@ -88,7 +88,7 @@ class RankingData(pl.LightningDataModule):
         taken = [name for name in inspect.signature(type(self).__init__).parameters if name != "self"]
         kept = {name: repr(vars(self)[name]) for name in taken if isinstance(vars(self).get(name), PLAIN)}
         facts = [type(self).__qualname__, self.train, self.dev, self.test, kept]
-        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+        return key_of(json.dumps(facts))
 
     @property
     def trained_on(self) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +13,7 @@ from ltr.data.features.feature_data import FeatureData
 from ltr.data.text.parts import source_signature
 from ltr.data.text.text_data import TextData
 from ltr.io.caching.digests import digest
+from ltr.io.caching.keys import key_of_parts
 from ltr.io.files import existing_file
 from ltr.io.model_names import located
 
@@ -68,7 +68,7 @@ def _paths(value: Any, place: tuple[str, ...]) -> Iterable[tuple[str, str]]:
             yield ".".join(place), digest(path)
         elif path.is_dir():
             files = sorted(p for p in path.iterdir() if p.is_file())
-            yield ".".join(place), _joined(f"{p.name} {digest(p)}" for p in files)
+            yield ".".join(place), key_of_parts(*(f"{p.name} {digest(p)}" for p in files))
 
 
 def _of_table(name: str) -> str:
@@ -76,8 +76,4 @@ def _of_table(name: str) -> str:
     share = sliced(name)
     path = existing_file(share[0] if share else name, "features")
     beside = path.parent / "features.txt"
-    return _joined([digest(path), *([digest(beside)] if beside.is_file() else [])])
-
-
-def _joined(parts: Iterable[str]) -> str:
-    return hashlib.blake2b("\0".join(parts).encode(), digest_size=8).hexdigest()
+    return key_of_parts(digest(path), *([digest(beside)] if beside.is_file() else []))

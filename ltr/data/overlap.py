@@ -20,7 +20,7 @@ from ltr.data.features.engagement import EngagementData
 from ltr.data.features.feature_data import FeatureData
 from ltr.data.features.table import FeatureTable
 from ltr.data.preferences.preference_data import PreferenceData
-from ltr.data.preferences.table import key_of, text_of
+from ltr.data.preferences.table import prompt_key, text_of
 from ltr.data.text.text_data import TextData
 from ltr.errors import DataError
 from ltr.io.ids import shown
@@ -128,7 +128,7 @@ def _queries(data: TextData, first: PartName, second: PartName) -> Overlap:
 
 
 def _prompts(data: PreferenceData, first: PartName, second: PartName) -> Overlap:
-    known, asked = ({key_of(one): one for one in data.table(part).prompts} for part in (first, second))
+    known, asked = ({prompt_key(one): one for one in data.table(part).prompts} for part in (first, second))
     shared = [text_of(prompt) for key, prompt in asked.items() if key in known]
     file = re.sub(r"\[.*\]$", "", getattr(data, first))
     remedy = f"take shares that have no prompt in common, such as {file}[:80%] and {file}[80%:], or another file"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shlex
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ltr.errors import DataError
+from ltr.io.caching.keys import key_of_parts
 from ltr.io.disk import disk_errors
 from ltr.io.files import replacing
 from ltr.io.locks import only_writer
@@ -54,7 +54,7 @@ class Pipeline:
         """16 hexadecimal digits of a step's commands and what they read, of all before it, and of the inputs."""
         until = self.steps[: self.steps.index(step) + 1]
         told = [self.inputs, [(one.commands, one.contents) for one in until]]
-        return hashlib.blake2b(json.dumps(told).encode(), digest_size=8).hexdigest()
+        return key_of_parts(json.dumps(told))
 
     def done(self, step: Step) -> bool:
         """Whether a step's folder is there.

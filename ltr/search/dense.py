@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 from ltr.data.collections.collection import Collection
 from ltr.errors import ConfigError, DataError, MissingExtra
 from ltr.io.caching.cache_folder import cache_folder
+from ltr.io.caching.keys import key_of_facts
 from ltr.io.runs import Run
 from ltr.search import exact
 from ltr.search.encoding import TextEncoding, encode, facts_of
@@ -93,7 +92,7 @@ def opened(encoding: TextEncoding, collection: Collection, folder: str | Path) -
 def cached(encoding: TextEncoding, collection: Collection, progress: bool = False) -> Index:
     """The index of a collection by a model in the user's cache, made where it is not there, gone on with where it was begun."""
     facts = facts_of(encoding, collection)
-    key = hashlib.sha256(json.dumps(asdict(facts), sort_keys=True).encode()).hexdigest()[:20]
+    key = key_of_facts(asdict(facts), 20)
     folder = cache_folder("vectors") / key
     encode(encoding, collection, folder, progress=progress)
     return open_index(folder)

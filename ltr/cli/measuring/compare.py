@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from ltr.cli.command import at_least, check_outputs
 from ltr.cli.command import run as run_command
 from ltr.cli.judged import baseline_of, inputs_of, judgements, names_of, read
 from ltr.errors import ConfigError
+from ltr.io.caching.keys import key_of_parts
 
 if TYPE_CHECKING:
     from ltr.data.collections.collection import Collection
@@ -152,7 +152,7 @@ def _signature(qrels: Qrels, collection: Collection | None, conventions: str) ->
         data = f"data {collection.signature}"
     else:
         lines = sorted(f"{q}\0{d}\0{grade}" for q, docs in qrels.items() for d, grade in docs.items())
-        data = f"judgements {hashlib.blake2b(chr(10).join(lines).encode(), digest_size=8).hexdigest()}"
+        data = f"judgements {key_of_parts(chr(10).join(lines))}"
     return f"{data}; ltr {__version__}; {conventions}"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from array import array
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from ltr.data.candidates.bm25_tokenizer import ANALYSIS, terms
 from ltr.data.collections.collection import Collection
 from ltr.errors import ConfigError, DataError
 from ltr.io.caching.cached import cached
+from ltr.io.caching.keys import key_of_parts
 from ltr.io.runs import Run, as_bytes
 from ltr.machine.cores import cores
 
@@ -45,7 +45,7 @@ class BM25:
             raise ConfigError(f"BM25: b must be between 0 and 1, got {b}")
         self.collection, self.k1, self.b, self.progress = collection, k1, b, progress
         parts = f"{collection.docs_signature} {ANALYSIS} {k1:g} {b:g}"
-        cached("bm25", hashlib.blake2b(parts.encode(), digest_size=8).hexdigest(), self._build, self._load)
+        cached("bm25", key_of_parts(parts), self._build, self._load)
 
     def _load(self, folder: Path) -> None:
         import bm25s

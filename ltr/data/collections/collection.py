@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
@@ -21,6 +20,7 @@ from ltr.data.collections.ids import Ids
 from ltr.data.collections.shares import share_of, sliced
 from ltr.data.readable import readable
 from ltr.errors import DataError
+from ltr.io.caching.keys import key_of_parts
 from ltr.io.names import suggestion
 from ltr.io.runs import Run
 from ltr.io.trec import Qrels, qrels_from
@@ -220,7 +220,7 @@ def load(name: str | os.PathLike) -> Collection:
         whole, *share = part
         collection = load(whole)
         collection.name, collection._share = text, (share[0], share[1])
-        collection.signature = _key(collection.signature, *map(str, share))
+        collection.signature = key_of_parts(collection.signature, *map(str, share))
         return collection
     first, _, rest = text.partition("/")
     if first == "pydocs":
@@ -266,16 +266,17 @@ def _registered(name: str) -> Collection:
     release = version("ir-datasets")
     docs = ir_datasets.docs_parent_id(name) if dataset.has_docs() else name
     hint = f"the ids below {name} may have some: see https://ir-datasets.com"
-    return Collection(name, dataset, _key(docs, release), _key(docs, name, release), qrels_hint=hint)
+    return Collection(name, dataset, key_of_parts(docs, release), key_of_parts(docs, name, release), qrels_hint=hint)
 
 
 def _folder(path: Path, split: str | None, name: str) -> Collection:
     files = FolderFiles(path, split)
     hint = f"splits of this folder: {', '.join(files.splits)} (write {name}/{files.splits[0]})" if files.splits else ""
     return Collection(
-        name, folder_dataset(files), _key(files.docs_key), _key(*files.key_parts), runs=files.runs, qrels_hint=hint
+        name,
+        folder_dataset(files),
+        key_of_parts(files.docs_key),
+        key_of_parts(*files.key_parts),
+        runs=files.runs,
+        qrels_hint=hint,
     )
-
-
-def _key(*parts: str) -> str:
-    return hashlib.blake2b("\0".join(parts).encode(), digest_size=8).hexdigest()

@@ -23,6 +23,7 @@ from typing import NamedTuple
 from ltr.data.collections import docstrings
 from ltr.errors import DataError
 from ltr.io.caching.cached import cached_folder
+from ltr.io.caching.keys import key_of_parts
 from ltr.io.files import replacing
 from ltr.io.trec import write_qrels
 
@@ -74,7 +75,7 @@ def build() -> Path:
 def _key() -> str:
     packages = [f"{name} {version(name)}" for name in docstrings.PACKAGES]
     parts = [str(FORMAT), platform.python_version(), sys.platform, *packages]
-    return hashlib.blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()
+    return key_of_parts("\n".join(parts))
 
 
 def _build(folder: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import asdict
@@ -23,6 +21,7 @@ from ltr.data.lists.loaders import Loader, TrainLoader
 from ltr.data.lists.ragged import Ragged
 from ltr.data.lists.sampling import Drawn, Pool
 from ltr.errors import ConfigError
+from ltr.io.caching.keys import key_of_facts
 from ltr.io.labelled import LabelledLists
 from ltr.io.trec import Qrels
 from ltr.settings import FeatureSettings
@@ -210,7 +209,7 @@ class FeatureData(RankingData):
         """16 hexadecimal digits that change whenever files, shares or settings of the data do."""
         shares = {part: (sliced(getattr(self, part)) or (None, 0, 1))[1:] for part in self.named}
         facts = {part: [self._source(part).digest, *share] for part, share in shares.items()}
-        return hashlib.sha256(json.dumps([facts, self.settings], sort_keys=True).encode()).hexdigest()[:16]
+        return key_of_facts([facts, self.settings])
 
     @property
     def counts(self) -> dict[str, dict[str, float]]:

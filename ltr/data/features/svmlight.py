@@ -19,6 +19,7 @@ import numpy as np
 from ltr.data.features.table import FeatureTable
 from ltr.errors import ConfigError, DataError
 from ltr.io.caching.cached import cached
+from ltr.io.caching.keys import key_of_facts
 from ltr.io.files import replacing
 from ltr.io.ids import doubtful, fault, query_fault, shown
 from ltr.io.offsets import offsets_of
@@ -68,7 +69,7 @@ def read_svmlight(path: str | os.PathLike | Source, n_features: int | None = Non
         raise ConfigError(f"n_features must be at least 1, got {n_features}")
     source = Source.of(path, "features")
     before, digest = source.state, source.digest()
-    key = hashlib.sha256(json.dumps([FORMAT, digest, n_features]).encode()).hexdigest()[:20]
+    key = key_of_facts([FORMAT, digest, n_features], 20)
 
     def build(empty: Path) -> None:
         _Reader(source, n_features, None if source.packed else digest).write(empty)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from ltr.data.lists.pools import said
 from ltr.data.lists.ragged import Ragged
 from ltr.data.lists.sampling import Pool
 from ltr.io.caching.cached import cached
+from ltr.io.caching.keys import key_of_facts
 from ltr.io.runs import Run
 
 T = TypeVar("T")
@@ -56,7 +56,7 @@ def _kept(
     read: Callable[[Path], T],
 ) -> tuple[T, bool]:
     """What is kept, and whether it was built now, because it was not there yet or damaged."""
-    key = hashlib.sha256(json.dumps([FORMAT, __version__, *facts], sort_keys=True).encode()).hexdigest()[:20]
+    key = key_of_facts([FORMAT, __version__, *facts], 20)
     fresh: list[T] = []
 
     def written(folder: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from typing import Any
 
@@ -19,6 +17,7 @@ from ltr.data.preferences.rendering import PreferenceEncoder, form_of
 from ltr.data.preferences.table import Preferences, read_preferences, text_of
 from ltr.data.tokens.pairs import load_tokenizer, tokenizer_identity
 from ltr.errors import ConfigError
+from ltr.io.caching.keys import key_of_facts
 from ltr.io.labelled import LabelledLists
 from ltr.settings import ModelSettings
 
@@ -152,7 +151,7 @@ class PreferenceData(RankingData):
             "seed",
         ):
             facts[setting] = getattr(self, setting)
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+        return key_of_facts(facts)
 
     def describe(self) -> str:
         """What the data are, a line for each part that is set up: to be read before training starts."""

@@ -71,7 +71,7 @@ def text_of(said: Said) -> str:
     return said if isinstance(said, str) else "\n".join(message["content"] for message in said)
 
 
-def key_of(said: Said) -> str:
+def prompt_key(said: Said) -> str:
     """What is equal for prompts that are the same."""
     return said if isinstance(said, str) else json.dumps(said)
 
@@ -92,7 +92,7 @@ def read_preferences(name: str, label: str | None = None, gain: str | None = Non
     for where, record in _records(source):
         one = judged(record, where, label, gain)
         same += one.same
-        held = groups.setdefault((bool(one.id), one.id or key_of(one.prompt)), [])
+        held = groups.setdefault((bool(one.id), one.id or prompt_key(one.prompt)), [])
         if held and held[0].prompt != one.prompt:
             raise DataError(f"{where}: id {one.id!r} stands for another prompt before")
         held.append(one)
@@ -130,9 +130,9 @@ def _joined(
     if share:
         firsts: dict[str, str] = {}
         for own, one in lists.items():
-            firsts.setdefault(key_of(one.prompt), own)
+            firsts.setdefault(prompt_key(one.prompt), own)
         kept = share_of(firsts.values(), *share[1:])
-        ids = [own for own, one in lists.items() if firsts[key_of(one.prompt)] in kept]
+        ids = [own for own, one in lists.items() if firsts[prompt_key(one.prompt)] in kept]
         if not ids:
             raise DataError(f"{name}: this share of {len(firsts)} prompts is empty; take a larger one")
     chosen = [lists[one] for one in ids]

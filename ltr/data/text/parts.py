@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from ltr.data.lists.sampling import Drawn, Pool, subset
 from ltr.errors import ConfigError, DataError
 from ltr.io.caching.cached import cached
 from ltr.io.caching.digests import digest
+from ltr.io.caching.keys import key_of
 from ltr.io.offsets import offsets_of
 from ltr.io.trec import Qrels, Run, read_run, write_run
 
@@ -239,13 +239,12 @@ def first_stage(
     queries = {query_id: collection.queries[query_id] for query_id in query_ids}
     if not queries:
         return Run.from_dict({}, name="bm25")
-    key = json.dumps([__version__, ANALYSIS, collection.docs_signature, top, queries])
+    key = key_of(json.dumps([__version__, ANALYSIS, collection.docs_signature, top, queries]), 20)
 
     def build(folder: Path) -> None:
         write_run(folder / "run.trec.gz", retrieve(collection, queries, top, progress=progress), tag="bm25")
 
-    name = f"bm25-{hashlib.sha256(key.encode()).hexdigest()[:20]}"
-    run = cached("runs", name, build, lambda folder: read_run(folder / "run.trec.gz"))
+    run = cached("runs", f"bm25-{key}", build, lambda folder: read_run(folder / "run.trec.gz"))
     return Run(run.query_ids, run.offsets, run.doc_ids, run.scores, "bm25")
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Literal
@@ -27,6 +25,7 @@ from ltr.data.tokens.passages import Reading, check_stride
 from ltr.data.tokens.twin_encoder import twin_encoder
 from ltr.data.tokens.twins import RowTemplate, behind
 from ltr.errors import ConfigError
+from ltr.io.caching.keys import key_of_facts
 from ltr.io.labelled import LabelledLists
 from ltr.io.names import unless_off
 from ltr.machine.loudness import shows_bars
@@ -256,7 +255,7 @@ class TextData(RankingData):
             facts[setting] = getattr(self, setting)
         if self.reading != Reading():  # data without it keep the signature that they had
             facts["reading"] = asdict(self.reading)
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+        return key_of_facts(facts)
 
     @property
     def counts(self) -> dict[str, dict[str, float]]:

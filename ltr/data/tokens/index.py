@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ltr.data.tokens.shards import Shard
+from ltr.io.caching.keys import key_of_parts
 from ltr.io.files import replacing
 
 
@@ -72,7 +72,7 @@ class Index:
 
 def names_of(paths: Sequence[Path]) -> str:
     """What identifies a list of shards: their names hold their checksums."""
-    return hashlib.blake2b("\n".join(path.name for path in paths).encode(), digest_size=10).hexdigest()
+    return key_of_parts("\n".join(path.name for path in paths), size=10)
 
 
 def _table(shards: Sequence[Shard]) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ import numpy as np
 from ltr.data.lists.ragged import Ragged
 from ltr.data.readable import readable
 from ltr.errors import ConfigError, ShapeError
+from ltr.io.caching.keys import key_of
 from ltr.io.model_names import located
 from ltr.io.offsets import offsets_of, spans
 
@@ -164,7 +164,7 @@ def _identity(content: str) -> str:
     plain = Tokenizer.from_str(content)
     plain.no_padding()
     plain.no_truncation()
-    return hashlib.sha256(plain.to_str().encode()).hexdigest()[:16]
+    return key_of(plain.to_str())
 
 
 def tokenize(

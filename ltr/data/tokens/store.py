@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import time
@@ -22,6 +21,7 @@ from ltr.data.tokens.shards import Shard, sound_shards
 from ltr.errors import DataError
 from ltr.io.caching.cache_folder import cache_folder
 from ltr.io.caching.cached import alone
+from ltr.io.caching.keys import key_of_facts
 from ltr.io.disk import REFUSALS
 from ltr.io.files import replacing
 from ltr.io.offsets import offsets_of, spans
@@ -141,7 +141,7 @@ class TokenStore:
     def __init__(self, source: str, tokenizer: Any, max_tokens: int = 512):
         self.source, self.tokenizer, self.max_tokens = source, tokenizer, max_tokens
         self.identity = tokenizer_identity(tokenizer)
-        key = hashlib.sha256(json.dumps([FORMAT, source, self.identity, max_tokens]).encode()).hexdigest()[:20]
+        key = key_of_facts([FORMAT, source, self.identity, max_tokens], 20)
         self.folder = cache_folder("tokens", key)
         self._dtype = np.dtype(np.uint16 if len(tokenizer) <= 2**16 else np.int32)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from ltr.experiments.cells.cell import Outcome, Task, as_values
 from ltr.experiments.cells.truth import Truth
 from ltr.experiments.contents import Contents, changed
 from ltr.experiments.spec.spec import folder_name
+from ltr.io.caching.keys import key_of
 from ltr.io.files import building, clear_leftovers, replacing
 from ltr.training.run.records import versions
 
@@ -213,7 +213,7 @@ class Store:
 
 def signature(task: Task) -> str:
     """16 hexadecimal digits that change with anything that a cell's figures depend on."""
-    return hashlib.sha256(json.dumps(as_values(task), sort_keys=True, default=str).encode()).hexdigest()[:16]
+    return key_of(json.dumps(as_values(task), sort_keys=True, default=str))
 
 
 def _difference(held: dict[str, Any], wanted: dict[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shlex
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from ltr.experiments.publishing.results import BenchmarkResults, per_query, per_
 from ltr.experiments.publishing.winner import write_commands
 from ltr.experiments.spec.plan import Group
 from ltr.experiments.spec.spec import Spec
+from ltr.io.caching.keys import key_of
 from ltr.io.files import replacing
 from ltr.report.tables.benchmarks import contrasts_over_seeds, summaries_table, systems_table
 from ltr.report.tables.table import Table, together
@@ -85,7 +85,7 @@ def tables_of(results: BenchmarkResults) -> list[Table]:
 def signature(results: BenchmarkResults) -> str:
     """The line by which one sees whether two tables can be compared: data, spec, versions."""
     data = ", ".join(f"{one.name} {one.truth.signature}" for one in results.data)
-    spec = hashlib.sha256(results.spec.yaml(folder=False).encode()).hexdigest()[:16]
+    spec = key_of(results.spec.yaml(folder=False))
     kept = versions()
     packages = ", ".join(f"{name} {kept[name]}" for name in ("ltr", "torch", "transformers", "ranx", "python"))
     return f"data: {data}; spec: {spec}; {packages}"

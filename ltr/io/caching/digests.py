@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ltr.errors import DataError
 from ltr.io.caching.cache_folder import cache_folder
+from ltr.io.caching.keys import key_of_parts
 from ltr.io.files import replacing
 
 #: smaller files are read each time, which takes some milliseconds
@@ -34,7 +35,7 @@ def digest(path: str | os.PathLike, kind: str = "blake2b", size: int = 8) -> str
     if facts.st_size < LARGE:
         return _computed(path, kind, size)
     place = str(Path(path).resolve())
-    name = hashlib.blake2b(json.dumps([place, kind, size]).encode(), digest_size=10).hexdigest()
+    name = key_of_parts(json.dumps([place, kind, size]), size=10)
     try:
         kept = cache_folder("hashes") / f"{name}.json"
     except (OSError, DataError):

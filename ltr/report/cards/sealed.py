@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
 
+from ltr.io.caching.keys import key_of
 from ltr.io.files import replacing
 
 CARD = "README.md"
@@ -16,7 +16,7 @@ _SEALED = re.compile(rf"(?s)(.*?)\n?{re.escape(_SEAL).replace(re.escape('{}'), '
 def sealed(text: str) -> str:
     """A card's text with the line behind it by which ``is_own`` knows it again."""
     text = text.rstrip("\n") + "\n"
-    return f"{text}\n{_SEAL.format(_digest(text))}\n"
+    return f"{text}\n{_SEAL.format(key_of(text))}\n"
 
 
 def without_seal(text: str) -> str:
@@ -32,7 +32,7 @@ def is_own(text: str) -> bool:
     (False, True, True)
     """
     found = _SEALED.fullmatch(text)
-    return found is None or _digest(found[1]) != found[2]
+    return found is None or key_of(found[1]) != found[2]
 
 
 def own_card(folder: Path) -> bytes | None:
@@ -54,7 +54,3 @@ def write_card(folder: Path, text: str) -> bool:
     with replacing(folder / CARD) as file:
         file.write(sealed(text))
     return True
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
