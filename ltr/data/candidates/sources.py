@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,8 +17,6 @@ from ltr.io.offsets import offsets_of
 from ltr.io.runs import Run
 from ltr.io.sources import Source
 from ltr.io.trec import opened, read_run
-
-log = logging.getLogger(__name__)
 
 
 def retrieve(
@@ -117,11 +114,6 @@ def _of_queries(run: Run, collection: Collection, what: str) -> Run:
     if not kept:
         raise DataError(
             f"candidates: {what} has {len(run)} queries, and none of the {len(collection.queries)} of {collection.name}"
-        )
-    if strange := [query_id for query_id in run if query_id not in collection.queries]:
-        log.info(
-            "candidates: %d of the %d queries of %s are not in %s and are left out (%s%s)",
-            *(len(strange), len(run), what, collection.name, ", ".join(strange[:3]), ", …" if strange[3:] else ""),
         )
     spans = [run.span(query_id) for query_id in kept]
     offsets = offsets_of(np.array([span.stop - span.start for span in spans], np.int64))

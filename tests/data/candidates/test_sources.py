@@ -202,16 +202,6 @@ def test_run_without_any_of_the_queries(tiny_folder):
         candidates(load(tiny_folder), "first")
 
 
-def test_queries_of_a_run_that_are_left_out_are_told(tiny_folder, caplog):
-    caplog.set_level("INFO", "ltr")
-    candidates(load(tiny_folder), "first")
-    assert not caplog.messages
-    assert len(candidates(load(tiny_folder / "train"), "first")) == 2
-    (told,) = caplog.messages
-    assert told.startswith("candidates: 2 of the 4 queries of ")
-    assert told.endswith("tiny/train and are left out (q3, q4)")
-
-
 def test_malformed_run_names_the_line(tiny_folder):
     (tiny_folder / "run.first.trec").write_text("q1 Q0 d1 1 0.5 first\nq1 Q0 d2 2 nan first\n")
     with pytest.raises(DataError, match=r"run.first.trec:2: the score must be a finite number, got 'nan'"):
