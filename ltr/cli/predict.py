@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from ltr.cli.command import beside_output, check_outputs, run, talk
 if TYPE_CHECKING:
     from ltr.data.features.unlabelled import Unlabelled
     from ltr.inference.feature_ranker import FeatureRanker
+
+log = logging.getLogger(__name__)
 
 
 def predict(
@@ -54,6 +57,12 @@ def predict(
 
     ranker = FeatureRanker.load(model, device, allow or ())
     new = read_unlabelled(data, ranker.settings.feature_names, ranker.settings.n_features, list_id, item_id)
+    if new.lists is None and ranker.scorer.looks_at_lists and len(new.lines) > 1:
+        log.warning(
+            "predict: %s names no lists, so that its %d documents are scored as one, and %s looks at lists as a whole: name "
+            "the column of the list with --list-id, as in training",
+            *(data, len(new.lines), type(ranker.scorer).__name__),
+        )
     table = columns(ranker, new)
     with replacing(output) as file:
         rows = csv.writer(file, lineterminator="\n")

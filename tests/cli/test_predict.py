@@ -53,7 +53,10 @@ def test_without_ids_rows_go_by_their_lines(model, tmp_path, capsys):
     (tmp_path / "new.tsv").write_text("age\tlength\tnote\n1\t2\tx\n\n3\t4\ty\n")
     out = tmp_path / "predicted.csv"
     assert main(["predict", str(tmp_path / "new.tsv"), "-m", model, "-o", str(out)]) == 0
-    assert capsys.readouterr().out == f"{out}: predicted_seconds of 2 documents\n"
+    told = capsys.readouterr()
+    assert told.out == f"{out}: predicted_seconds of 2 documents\n"
+    assert "names no lists, so that its 2 documents are scored as one, and AttentionScorer looks at lists" in told.err
+    assert "--list-id" in told.err
     assert [list(row)[:2] for row in table(out.read_text())] == [["line", "predicted_seconds"]] * 2
     assert [row["line"] for row in table(out.read_text())] == ["2", "4"]
 

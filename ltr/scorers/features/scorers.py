@@ -68,6 +68,11 @@ class FeatureScorer(Scorer):
 
     # ------------------------------------------------------------------ what others call
 
+    @property
+    def looks_at_lists(self) -> bool:
+        """Whether a document's score depends on the others of its list."""
+        return type(self).encoded is not FeatureScorer.encoded
+
     def fit_to(self, settings: Settings) -> None:
         """Build the layers and take over how features are normalised; a scorer that is fitted keeps what it has.
 
