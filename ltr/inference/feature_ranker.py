@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from functools import partial
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import torch
 
 from ltr.batch import FeatureLists, Lists
+from ltr.data.features.columns import LARGEST, as_floats
 from ltr.data.features.standardise import Target
 from ltr.errors import DataError, ShapeError
 from ltr.inference.pickling import Picklable
@@ -59,7 +61,8 @@ class FeatureRanker(Picklable):
         """[documents] float32 scores, larger is better.
 
         Args:
-            features: [documents, features] raw; or a pandas table, whose columns are then found by name.
+            features: [documents, features] raw; or a pandas table, whose columns are then found by name and read as those
+                of a file: durations as seconds, values beyond float32 as the largest there.
             sizes: how many documents each list has, in order; default: all are one list (which matters only where
                 documents of a list see each other).
 
@@ -95,16 +98,27 @@ class FeatureRanker(Picklable):
             for name in names:
                 if name not in columns:
                     raise DataError(f"FeatureRanker: no column {name!r} in the table; {suggestion(name, columns)}")
-            features = features[list(names)]
-        matrix = np.asarray(features, np.float32)
+                if columns.count(name) > 1:
+                    raise DataError(f"FeatureRanker: two columns have the name {name!r}; rename or remove one")
+            given = [features.iloc[:, columns.index(name)] for name in names]
+            # as training reads them: numpy would take durations as nanoseconds, and "1_0" as 10
+            matrix = np.stack([as_floats(column) for column in given], axis=1)
+        else:
+            found = np.asarray(features)
+            if found.dtype == object and all(isinstance(value, Real) for value in found.flat):
+                found = found.astype(np.float64)
+            if found.dtype.kind not in "fiub":
+                raise DataError(f"FeatureRanker: features must be numbers, got {found.dtype}; convert them")
+            given, matrix = None, found if found.dtype == np.float32 else found.astype(np.float64)
         if matrix.ndim != 2 or matrix.shape[1] != self.scorer.n_features:
             raise ShapeError(
                 f"FeatureRanker: features must be [documents, {self.scorer.n_features}], got {list(matrix.shape)}"
             )
         if not np.isfinite(matrix).all():
             row, column = np.argwhere(~np.isfinite(matrix))[0].tolist()
+            wrong = matrix[row, column] if given is None else given[column].iloc[row]
             raise DataError(
-                f"FeatureRanker: every value must be finite, got {matrix[row, column]} in document {row}, feature "
+                f"FeatureRanker: every value must be a finite number, got {wrong!s:.80} in document {row}, feature "
                 f"{names[column] if names else column + 1}"
             )
-        return matrix
+        return matrix if matrix.dtype == np.float32 else matrix.clip(-LARGEST, LARGEST).astype(np.float32)

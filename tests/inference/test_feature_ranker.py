@@ -61,5 +61,33 @@ def test_what_does_not_fit_is_refused(ranker):
         ranker.scores(FEATURES, [4, 4])
     broken = FEATURES.copy()
     broken[5, 1] = np.nan
-    with pytest.raises(DataError, match="every value must be finite, got nan in document 5, feature age"):
+    with pytest.raises(DataError, match="every value must be a finite number, got nan in document 5, feature age"):
         ranker.scores(broken)
+
+
+def test_a_table_is_read_as_training_reads_it(ranker):
+    table = pd.DataFrame(FEATURES, columns=list(NAMES))
+    times = table.assign(age=pd.to_timedelta(np.arange(9), unit="s"), clicks=[str(v) for v in FEATURES[:, 2]])
+    numbers = table.assign(age=np.arange(9))
+    np.testing.assert_array_equal(ranker.scores(times), ranker.scores(numbers))
+    seconds = pd.DataFrame({name: pd.to_timedelta(np.arange(9), unit="s") for name in NAMES})
+    np.testing.assert_array_equal(ranker.scores(seconds), ranker.scores(np.tile(np.arange(9.0)[:, None], 3)))
+    largest = np.finfo(np.float32).max
+    np.testing.assert_array_equal(ranker.scores(table.assign(age=1e39)), ranker.scores(table.assign(age=largest)))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "shown"),
+    [("1_000", "1_000"), ("\u0661", "\u0661"), (None, "None"), (pd.Timestamp("2024-01-02"), "2024-01-02 00:00:00")],
+)
+def test_what_is_no_number_is_refused(ranker, wrong, shown):
+    table = pd.DataFrame(FEATURES, columns=list(NAMES)).astype(object)
+    table.loc[4, "age"] = wrong
+    with pytest.raises(DataError, match=f"must be a finite number, got {shown} in document 4, feature age"):
+        ranker.scores(table)
+    dates = pd.DataFrame({name: pd.to_datetime(np.arange(9), unit="s") for name in NAMES})
+    for array in (dates.to_numpy(), table.to_numpy(), FEATURES.astype(str), FEATURES.astype(complex)):
+        with pytest.raises(DataError, match="FeatureRanker: features must be numbers, got"):
+            ranker.scores(array)
+    with pytest.raises(DataError, match="FeatureRanker: two columns have the name 'age'"):
+        ranker.scores(pd.concat([table, table[["age"]]], axis=1))

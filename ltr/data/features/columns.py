@@ -125,7 +125,7 @@ class ColumnFile:
         given = column.astype(object)[column.notna()]
         if isinstance(given.iloc[0], bytes):
             return "bytes, which a float16 of Parquet is too: write float32"
-        numbers = np.isfinite(_as_floats(given))
+        numbers = np.isfinite(as_floats(given))
         marked = given.astype(str).map(lambda text: MARKED.fullmatch(text) is not None).to_numpy(bool)
         return f"text such as {shown(str(given.iloc[0]))}" if (numbers | marked).mean() <= 0.5 else ""
 
@@ -136,7 +136,7 @@ class ColumnFile:
             DataError: by row and column for what is no finite number, or too small; for points in time.
         """
         import pandas as pd
-        from pandas.api.types import is_datetime64_any_dtype, is_timedelta64_dtype
+        from pandas.api.types import is_datetime64_any_dtype
 
         column = self[name]
         if is_datetime64_any_dtype(column.dtype):
@@ -144,7 +144,7 @@ class ColumnFile:
                 f"{self.place(0)}: column {name!r}: points in time such as {column.iloc[0]} are no amount; take the time "
                 "between two of them, as seconds or as a duration"
             )
-        values = _seconds(column) if is_timedelta64_dtype(column.dtype) else _as_floats(column)
+        values = as_floats(column)
         bad = ~np.isfinite(values)
         if bad.any():
             given = column.iloc[int(np.argmax(bad))]
@@ -194,10 +194,15 @@ class ColumnFile:
         raise DataError(f"{self.place(int(np.argmax(bad)))}: column {name!r}: {rule}")
 
 
-def _as_floats(column: Any) -> np.ndarray:
-    """[rows] float64, nan for what is no number."""
+def as_floats(column: Any) -> np.ndarray:
+    """[rows] float64 of a pandas column, seconds for durations; nan for what is no number, points in time among it."""
     import pandas as pd
+    from pandas.api.types import is_datetime64_any_dtype, is_timedelta64_dtype
 
+    if is_timedelta64_dtype(column.dtype):
+        return _seconds(column)
+    if is_datetime64_any_dtype(column.dtype):
+        return np.full(len(column), np.nan)
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(object)
     values = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)

@@ -19,7 +19,7 @@ import pytest
 
 from ltr.data import EngagementData
 from ltr.data.features import tables
-from ltr.data.features.columns import Columns, _as_floats, read_columns
+from ltr.data.features.columns import Columns, as_floats, read_columns
 from ltr.errors import DataError
 from ltr.io.sources import Source
 
@@ -304,8 +304,8 @@ def test_one_bad_cell_does_not_make_a_feature_vanish(read, cells, sentence):
 def test_a_flag_between_numbers_is_no_number():
     """Pandas reads long files by pieces: some of them can be flags, the others numbers."""
     mixed = pd.Series([True, 1.5, "2", None], dtype=object)
-    np.testing.assert_array_equal(_as_floats(mixed), [np.nan, 1.5, 2, np.nan])
-    np.testing.assert_array_equal(_as_floats(pd.Series([True, None, False], dtype=object)), [1, np.nan, 0])
+    np.testing.assert_array_equal(as_floats(mixed), [np.nan, 1.5, 2, np.nan])
+    np.testing.assert_array_equal(as_floats(pd.Series([True, None, False], dtype=object)), [1, np.nan, 0])
 
 
 def test_columns_that_are_left_out_are_named(read, caplog):
