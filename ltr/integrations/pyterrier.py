@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ltr.errors import MissingExtra
+from ltr.errors import DataError, MissingExtra
 from ltr.integrations.rankers import Model, ranker_of, scores_of
 
 if TYPE_CHECKING:
@@ -18,6 +18,19 @@ except ImportError:
     raise MissingExtra("pyterrier", "pyterrier", "to rank in its pipelines") from None
 
 
+def _check_queries(frame: pd.DataFrame) -> None:
+    """Raise DataError where a row has no query id, or an id stands for two texts: documents would get another's scores."""
+    missing = frame["qid"].isna().to_numpy(bool)
+    if missing.any():
+        raise DataError(f"pyterrier: row {int(np.argmax(missing))} has no qid; every row needs one")
+    texts: dict[str, str] = {}
+    for qid, text in frame[["qid", "query"]].drop_duplicates().itertuples(index=False):
+        if texts.setdefault(str(qid), text) != text:
+            raise DataError(
+                f"pyterrier: qid {qid} stands for two queries, {texts[str(qid)]!r:.60} and {text!r:.60}; give each its own"
+            )
+
+
 class Rerank(pt.Transformer):
     """Scores and ranks the documents of each query anew: ``bm25 >> pt.text.get_text(dataset) >> Rerank("runs/demo/best")``.
 
@@ -27,6 +40,9 @@ class Rerank(pt.Transformer):
         model: see ``ltr.integrations.rankers.Model``.
         text_field: the column of documents' texts.
         probability: see ``Reranker.rank``.
+
+    Raises:
+        DataError: from a frame with a row without a qid, or with a qid that stands for two queries.
     """
 
     def __init__(self, model: Model, text_field: str = "text", probability: bool = False):
@@ -40,6 +56,7 @@ class Rerank(pt.Transformer):
     def transform(self, inp: pd.DataFrame) -> pd.DataFrame:
         """The frame with new scores and ranks, which begin at 0 as everywhere in PyTerrier."""
         pt.validate.columns(inp, includes=["qid", "query", "docno", self.text_field])
+        _check_queries(inp)
         found = inp.drop(columns=["score", "rank"], errors="ignore").copy()
         groups = found.groupby("qid", sort=False).indices
         queries = [found["query"].iloc[places[0]] for places in groups.values()]
@@ -78,6 +95,7 @@ class Retrieve(pt.Transformer):
         from ltr.data.tokens.pairs import readable
 
         pt.validate.query_frame(inp, extra_columns=["query"])
+        _check_queries(inp)
         queries = dict(zip(inp["qid"].astype(str), inp["query"], strict=True))
         run = retrieve(self.collection, queries, self.k)
         rows: dict[str, list] = {"qid": [], "docno": [], "score": [], "text": []}

@@ -60,6 +60,16 @@ def test_documents_get_scores_and_ranks_anew(results, server):
     pd.testing.assert_frame_equal(results, before)
 
 
+def test_a_qid_is_one_query(results, reranker, tmp_path):
+    """By the first row of a group alone, rows of another query got its scores, and rows without a qid none at all."""
+    first = Retrieve(str(write_tiny(tmp_path / "tiny")))
+    for stage in (Rerank(reranker), first):
+        with pytest.raises(DataError, match="qid 1 stands for two queries, 'join two paths' and 'sort'"):
+            stage(results.assign(qid="1").drop(columns=["docno"] if stage is first else []))
+        with pytest.raises(DataError, match="row 1 has no qid; every row needs one"):
+            stage(results.assign(qid=["1", None, "1"]).drop(columns=["docno"] if stage is first else []))
+
+
 def test_an_empty_frame_stays_one(results, reranker):
     empty = Rerank(reranker)(results.iloc[:0])
     assert not len(empty)
