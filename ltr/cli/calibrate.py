@@ -129,7 +129,7 @@ def _table(found: Calibration, documents: int, relevant: int, queries: int) -> s
         lines.append(f"  {method:<9} {held.log_loss:>8.4f}   {held.error:>17.4f}{mark}")
     lines.append("  predicted  found   documents   (groups of equal size, by the stored way to fit)")
     for group in found.held[found.kind].groups:
-        lines.append(f"  {group.predicted:>9.4f} {group.found:>6.4f} {group.count:>11,}")
+        lines.append(f"  {group.predicted:>9.4f} {group.observed:>6.4f} {group.count:>11,}")
     return "\n".join(lines)
 
 

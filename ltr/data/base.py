@@ -58,7 +58,7 @@ class RankingData(pl.LightningDataModule):
     def __init__(self, train: str | None = None, dev: str | None = None, test: str | None = None):
         super().__init__()
         self.train, self.dev, self.test = train, dev, test
-        self._apart: tuple[Prompts | None] | None = None
+        self._prompts: tuple[Prompts | None] | None = None
 
     # ------------------------------------------------------------------ what a data module says of itself
 
@@ -128,15 +128,15 @@ class RankingData(pl.LightningDataModule):
 
         As it was set, else as the scorer says that a trainer trains on these data.
         """
-        if self._apart is not None:
-            return self._apart[0]
+        if self._prompts is not None:
+            return self._prompts[0]
         module = getattr(self.trainer, "lightning_module", None)
         scorer = getattr(module, "scorer", None)  # what is trained may be anybody's module
         return None if scorer is None else scorer.apart
 
     @apart.setter
     def apart(self, prompts: Prompts | None) -> None:
-        self._apart = (prompts,)
+        self._prompts = (prompts,)
 
     @property
     def place(self) -> tuple[int, int]:

@@ -15,13 +15,13 @@ class Group:
 
     Attributes:
         predicted: mean probability.
-        found: share that is relevant.
+        observed: share that is relevant.
         low, high: Wilson's 95 % interval of that share, as if documents were independent.
         count: documents.
     """
 
     predicted: float
-    found: float
+    observed: float
     low: float
     high: float
     count: int
@@ -66,7 +66,7 @@ def expected_calibration_error(groups: list[Group]) -> float:
     et al., Measuring calibration in deep learning, 2019 (groups of equal size).
     """
     whole = sum(group.count for group in groups)
-    return sum(group.count * abs(group.predicted - group.found) for group in groups) / whole
+    return sum(group.count * abs(group.predicted - group.observed) for group in groups) / whole
 
 
 def _group(probabilities: np.ndarray, relevant: np.ndarray) -> Group:

@@ -23,9 +23,9 @@ def test_groups_are_of_equal_size_and_by_probability():
     relevant = np.array([True, False, False, True, True, False])
     low, middle, high = reliability(probabilities, relevant, 3)
     assert [group.count for group in (low, middle, high)] == [2, 2, 2]
-    assert (low.predicted, low.found) == (pytest.approx(0.15), 0.0)
-    assert (middle.predicted, middle.found) == (pytest.approx(0.5), 1.0)
-    assert (high.predicted, high.found) == (pytest.approx(0.85), 0.5)
+    assert (low.predicted, low.observed) == (pytest.approx(0.15), 0.0)
+    assert (middle.predicted, middle.observed) == (pytest.approx(0.5), 1.0)
+    assert (high.predicted, high.observed) == (pytest.approx(0.85), 0.5)
     assert expected_calibration_error([low, middle, high]) == pytest.approx((0.15 + 0.5 + 0.35) / 3)
 
 

@@ -19,7 +19,7 @@ ROWS = 4
 
 
 #: values of some rows, [lists, rows] each, and sums over these rows, [lists, docs] each
-Found = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
+RowsAndSums = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
 
 
 def relaxed_dcg(
@@ -167,7 +167,7 @@ class _Chunk:
         """[lists, rows] of values [lists, ranks]."""
         return values if len(self.blocks) == 1 else values[:, rows]
 
-    def over(self, work: Callable[[slice, Tensor], Found], values: int = 0) -> Found:
+    def over(self, work: Callable[[slice, Tensor], RowsAndSums], values: int = 0) -> RowsAndSums:
         """What ``work(rows, matrix)`` gives over all blocks: values of rows put together, and sums added up.
 
         Threads share the blocks on a CPU.
@@ -210,16 +210,16 @@ class _Chunk:
         self.by_right = gained * by_columns
         self.dcg = (by_left * left).sum(-1)
 
-    def _counted(self, rows: slice, matrix: Tensor) -> Found:
+    def _counted(self, rows: slice, matrix: Tensor) -> RowsAndSums:
         """The sums of columns, of rows as they are."""
         return (), (_against(self.part(self.left[0], rows), matrix),)
 
-    def _scaled(self, rows: slice, matrix: Tensor) -> Found:
+    def _scaled(self, rows: slice, matrix: Tensor) -> RowsAndSums:
         """Rows scaled to sums of 1, and the sums of columns."""
         left = _reciprocal(_times(matrix, self.right[-1]), self.part(self.ranked, rows))
         return (left,), (_against(left, matrix),)
 
-    def _paid(self, held: Tensor, scales: bool, rows: slice, matrix: Tensor) -> Found:
+    def _paid(self, held: Tensor, scales: bool, rows: slice, matrix: Tensor) -> RowsAndSums:
         """The last scales of rows, what they pay for, and derivatives by rows; what columns are paid, and theirs."""
         left = self._scaled(rows, matrix)[0][0] if scales else self.part(self.left[0], rows)
         discounts = self.part(self.discounts, rows)
@@ -236,7 +236,7 @@ class _Chunk:
         by_score -= self.ordered.signed(torch.where(self.mask, by_spread, 0))
         return torch.where(self.mask, by_score, 0).to(self.dtype)
 
-    def _by_score(self, outer: Tensor, inner: Tensor, rows: slice, matrix: Tensor) -> Found:
+    def _by_score(self, outer: Tensor, inner: Tensor, rows: slice, matrix: Tensor) -> RowsAndSums:
         toward = self.part(outer, rows) @ inner
         toward.sub_((toward * matrix).sum(-1, keepdim=True)).mul_(matrix).div_(self.temperature)
         slant = self.part(self.slant, rows)
@@ -256,7 +256,7 @@ class _Chunk:
                 by_right = torch.zeros_like(col)
         return torch.stack(outer, -1), torch.stack(inner, 1)
 
-    def _passed(self, col: Tensor, left: Tensor, rows: slice, matrix: Tensor) -> Found:
+    def _passed(self, col: Tensor, left: Tensor, rows: slice, matrix: Tensor) -> RowsAndSums:
         """Derivatives by the rows of the step before, and by its columns."""
         row = _times(matrix, col).neg_().mul_(self.part(left, rows) ** 2)
         return (row,), (_against(row, matrix),)

@@ -27,7 +27,7 @@ def draw_reliability(curves: Mapping[str, Sequence[Group]]) -> Figure:
         MissingExtra: matplotlib is not installed.
     """
     every = [group for groups in curves.values() for group in groups]
-    rim = min([0.05, *(value for g in every for value in (g.predicted, g.found, 1 - g.found) if value > 0)]) / 2
+    rim = min([0.05, *(value for g in every for value in (g.predicted, g.observed, 1 - g.observed) if value > 0)]) / 2
     with drawing():
         figure = sheet(5.2, 4.8)
         axis = figure.subplots()
@@ -36,7 +36,7 @@ def draw_reliability(curves: Mapping[str, Sequence[Group]]) -> Figure:
         for (name, groups), (color, dash) in zip(curves.items(), STYLES, strict=False):
             place, found, low, high = (
                 [min(max(value, rim), 1 - rim) for value in values]
-                for values in zip(*((g.predicted, g.found, g.low, g.high) for g in groups), strict=True)
+                for values in zip(*((g.predicted, g.observed, g.low, g.high) for g in groups), strict=True)
             )
             bars: Any = [
                 [f - at for f, at in zip(found, low, strict=True)],

@@ -137,7 +137,7 @@ class PolicyRatio(LanguageModel):
         """[rows] float64 log-probabilities of the completions under the reference: kept ones, or computed and kept."""
         rows = batch.tokens
         table, keys = self._table(rows.ids.device), row_keys(rows)
-        held = table.found(keys)
+        held = table.known(keys)
         missing = [i for i, value in enumerate(held) if value is None]
         if missing:
             computed = self._by_reference(batch, tokens).tolist()

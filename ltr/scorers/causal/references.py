@@ -43,7 +43,7 @@ class References:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["name"])  # type: ignore[misc]
 
-    def found(self, keys: list[bytes]) -> list[float | None]:
+    def known(self, keys: list[bytes]) -> list[float | None]:
         """The number of each row, None where it is not known."""
         return [self._held().get(key) for key in keys]
 
