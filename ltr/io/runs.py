@@ -217,9 +217,18 @@ def _writable(array: np.ndarray) -> np.ndarray:
 
 
 def as_bytes(ids: Sequence[str] | np.ndarray) -> np.ndarray:
-    """Ids as an array of UTF-8 bytes, its width a multiple of 8 so that it can be viewed as 64-bit words."""
+    """Ids as an array of UTF-8 bytes, its width a multiple of 8 so that it can be viewed as 64-bit words.
+
+    Raises:
+        DataError: an id that ends with the character NUL, which numpy drops: it would be another id.
+    """
     if not (isinstance(ids, np.ndarray) and ids.dtype.kind == "S"):
-        ids = np.array([str(i).encode() for i in ids], dtype=np.bytes_)
+        texts = [str(i).encode() for i in ids]
+        if b"\0" in b"".join(texts):
+            for text in texts:
+                if text.endswith(b"\0"):
+                    raise DataError(f"an id must not hold the character NUL, got {text.decode()!r:.90}")
+        ids = np.array(texts, dtype=np.bytes_)
     width = max(8, -(-ids.dtype.itemsize // 8) * 8)
     return np.ascontiguousarray(ids.astype(f"S{width}", copy=False))
 

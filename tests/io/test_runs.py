@@ -203,3 +203,8 @@ def test_what_is_no_table_of_scores_is_refused(given, message):
 
 def test_ids_that_are_numbers_become_text():
     assert Run.from_dict({1: {np.int64(7): 2, 8: 1.0}}).to_dict() == {"1": {"7": 2.0, "8": 1.0}}
+
+
+def test_no_id_becomes_another_by_a_nul_at_its_end():
+    with pytest.raises(DataError, match=r"an id must not hold the character NUL, got 'a\\x00'"):
+        Run.from_dict({"q": {"a\0": 2.0, "b": 1.0}})
