@@ -37,7 +37,8 @@ def test_a_local_cluster_gives_the_table_of_local_processes(tiny_folder, tiny_mo
         command = [sys.executable, "-m", "ltr", "benchmark", str(path), "--folder", str(tmp_path / name), *how]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 1, done.stderr  # as a cell failed, and all others are measured
+        assert "2 of its cells failed" in done.stdout, done.stdout
         assert "FAILED: Matching" in done.stdout
         found = json.loads((tmp_path / name / "results.json").read_text())
         tables[name] = {key: found[key] for key in ("summaries", "contrasts", "chosen", "failures", "conventions")}
