@@ -143,6 +143,8 @@ class _Chunk:
         at_once = pairs_at_once(scores) * (1 if self.kept is None else ROWS)
         height = max(1, at_once // (len(mask) * docs))
         self.blocks = [slice(low, min(low + height, docs)) for low in range(0, docs, height)]
+        #: the matrix of small lists, which every pass takes as it is
+        self.whole = self.matrix(self.blocks[0]) if len(self.blocks) == 1 and self.kept is not None else None
 
     def matrix(self, rows: slice) -> Tensor:
         """[lists, rows, docs] some rows, each of which sums to 1; 0 where there is neither rank nor document."""
@@ -177,7 +179,7 @@ class _Chunk:
             values: their number.
         """
         if len(self.blocks) == 1:
-            return work(self.blocks[0], self.matrix(self.blocks[0]))
+            return work(self.blocks[0], self.matrix(self.blocks[0]) if self.whole is None else self.whole)
         # made before: what a thread keeps from a block would lie in the gap that the next block's matrix needs
         placed = tuple(torch.empty_like(self.left[0]) for _ in range(values))
 
