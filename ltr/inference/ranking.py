@@ -133,6 +133,10 @@ class TextRanker(ABC):
         return self._ranked(lists, scores, top_k, weight, first_scores, probability)
 
     @abstractmethod
+    def score(self, pairs: Sequence[tuple[str, Document]], progress: bool = False) -> np.ndarray:
+        """Raw scores [pairs] float32 of (query, document) pairs, in their order."""
+
+    @abstractmethod
     def scores_of_lists(self, lists: Lists, probability: bool, progress: bool) -> list[np.ndarray]:
         """The scores of each query's documents, in their order, by which they are sorted.
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from ltr.errors import ConfigError, MissingExtra
 from ltr.inference import Ranked
-from ltr.integrations.rankers import Model, Ranker, ranker_of
+from ltr.inference.ranking import TextRanker
+from ltr.integrations.rankers import Model, ranker_of
 
 try:
     from haystack import Document, component, default_from_dict, default_to_dict
@@ -29,13 +30,13 @@ class LtrRanker:
         if top_k is not None and top_k < 1:
             raise ConfigError(f"LtrRanker: top_k must be at least 1, got {top_k}")
         self.model, self.top_k, self.probability = model, top_k, probability
-        self._ranker: Ranker | None = None
+        self._ranker: TextRanker | None = None
 
     def warm_up(self) -> None:
         """Open the model."""
         self._opened()
 
-    def _opened(self) -> Ranker:
+    def _opened(self) -> TextRanker:
         if self._ranker is None:
             self._ranker = ranker_of(self.model)
         return self._ranker

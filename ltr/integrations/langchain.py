@@ -7,7 +7,8 @@ from typing import Any
 
 from ltr.errors import MissingExtra
 from ltr.inference import Ranked
-from ltr.integrations.rankers import Model, Ranker, ranker_of
+from ltr.inference.ranking import TextRanker
+from ltr.integrations.rankers import Model, ranker_of
 
 try:
     from langchain_core.callbacks import Callbacks
@@ -35,7 +36,7 @@ class LtrCompressor(BaseDocumentCompressor):
     probability: bool = False
     threshold: float | None = None
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
-    _ranker: Ranker = PrivateAttr()
+    _ranker: TextRanker = PrivateAttr()
 
     def model_post_init(self, context: Any) -> None:
         super().model_post_init(context)

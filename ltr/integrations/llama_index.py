@@ -6,7 +6,8 @@ from typing import Any
 
 from ltr.errors import ConfigError, MissingExtra
 from ltr.inference import Ranked
-from ltr.integrations.rankers import Ranker, ranker_of
+from ltr.inference.ranking import TextRanker
+from ltr.integrations.rankers import ranker_of
 
 try:
     from llama_index.core.bridge.pydantic import Field, PrivateAttr
@@ -34,7 +35,7 @@ class LtrRerank(BaseNodePostprocessor):
     top_n: int | None = Field(default=None, ge=1)
     probability: bool = False
     metadata_mode: MetadataMode = MetadataMode.NONE
-    _ranker: Ranker = PrivateAttr()
+    _ranker: TextRanker = PrivateAttr()
 
     def model_post_init(self, context: Any) -> None:
         super().model_post_init(context)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from ltr.data.tokens.pairs import readable
 from ltr.errors import LtrError, MissingExtra
-from ltr.integrations.rankers import Model, Ranker, ranker_of
+from ltr.inference.ranking import TextRanker
+from ltr.integrations.rankers import Model, ranker_of
 
 if TYPE_CHECKING:
     from ltr.data.collections.collection import Collection
@@ -68,7 +69,7 @@ def tool_server(model: Model, dataset: str | None = None, depth: int = 50, proba
 
 
 async def _searched(
-    ranker: Ranker, collection: Collection, query: str, depth: int, top_k: int, probability: bool
+    ranker: TextRanker, collection: Collection, query: str, depth: int, top_k: int, probability: bool
 ) -> list[Hit]:
     from ltr.data.candidates.sources import retrieve
 
@@ -79,7 +80,7 @@ async def _searched(
 
 
 async def _ranked(
-    ranker: Ranker, query: str, texts: list[str], ids: list[str] | None, top_k: int | None, probability: bool
+    ranker: TextRanker, query: str, texts: list[str], ids: list[str] | None, top_k: int | None, probability: bool
 ) -> list[Hit]:
     try:
         ranked = await ranker.arank(query, texts, ids, top_k, probability=probability)

@@ -4,55 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 
 from ltr.errors import ConfigError
-from ltr.inference import Ranked, RemoteReranker, Reranker
+from ltr.inference import RemoteReranker, Reranker
 from ltr.inference.documents import Document
-
-
-class Ranker(Protocol):
-    """What ``Reranker`` and ``RemoteReranker`` can both do; arguments as there."""
-
-    def rank(
-        self,
-        query: str,
-        docs: Sequence[Document],
-        ids: Sequence[str] | None = None,
-        top_k: int | None = None,
-        *,
-        probability: bool = False,
-    ) -> list[Ranked]: ...
-
-    def rank_many(
-        self,
-        queries: Sequence[str],
-        docs: Sequence[Sequence[Document]],
-        *,
-        query_ids: Sequence[str] | None = None,
-        probability: bool = False,
-    ) -> list[list[Ranked]]: ...
-
-    async def arank(
-        self,
-        query: str,
-        docs: Sequence[Document],
-        ids: Sequence[str] | None = None,
-        top_k: int | None = None,
-        *,
-        probability: bool = False,
-    ) -> list[Ranked]: ...
-
-    def score(self, pairs: Sequence[tuple[str, Document]], progress: bool = False) -> np.ndarray: ...
-
+from ltr.inference.ranking import TextRanker
 
 #: a model folder, a hub id, the address of a server, or what is open already
-Model = str | os.PathLike | Ranker
+Model = str | os.PathLike | TextRanker
 
 
-def ranker_of(model: Model) -> Ranker:
+def ranker_of(model: Model) -> TextRanker:
     """What ranks: a server for an address (``http://…``), a model for a folder or hub id; what ranks already stays.
 
     Raises:
@@ -61,7 +25,7 @@ def ranker_of(model: Model) -> Ranker:
     if isinstance(model, (str, os.PathLike)):
         name = os.fspath(model)
         return RemoteReranker(name) if name.startswith(("http://", "https://")) else Reranker.load(name)
-    if not hasattr(model, "rank_many"):
+    if not isinstance(model, TextRanker):
         raise ConfigError(
             f"integrations: model must be a folder, a hub id, the address of a server or a Reranker, got {model!r:.80}"
         )
@@ -69,7 +33,7 @@ def ranker_of(model: Model) -> Ranker:
 
 
 def scores_of(
-    ranker: Ranker,
+    ranker: TextRanker,
     queries: Sequence[str],
     docs: Sequence[Sequence[Document]],
     probability: bool = False,
@@ -86,7 +50,7 @@ def scores_of(
 
 
 def scores_of_rows(
-    ranker: Ranker, queries: Sequence[str], docs: Sequence[Document], probability: bool = False
+    ranker: TextRanker, queries: Sequence[str], docs: Sequence[Document], probability: bool = False
 ) -> np.ndarray:
     """The scores of (query, document) rows in their order, float64; rows of one query go through the model together.
 
