@@ -19,7 +19,7 @@ from typing import IO
 
 from ltr.errors import DataError
 from ltr.io.disk import REFUSALS, disk_errors, make_folder_of, sync, system_number, to_disk, umask
-from ltr.io.locks import in_the_making, is_left
+from ltr.io.locks import in_the_making, remove_left
 from ltr.io.names import cut
 from ltr.io.streams import is_stream, writing_through
 
@@ -64,14 +64,11 @@ def beside(path: str | os.PathLike) -> Iterator[Path]:
         DataError: when the disk is full or the folder cannot be written; the old file is untouched.
     """
     place = Path(os.path.realpath(path))
-    part = None
+    part: Path | None = None
     new = [folder for folder in place.parents if not folder.exists()]
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.", suffix=".part")
-        part = Path(name)
-        os.close(handle)
-        with in_the_making(part):
+        with in_the_making(lambda: _new_file(place)) as part:
             yield part
             sync(part)
             take_place(part, place)
@@ -86,6 +83,12 @@ def beside(path: str | os.PathLike) -> Iterator[Path]:
             kept = "the old file is as it was" if place.is_file() else "nothing was written"
             raise DataError(f"cannot write {path}: {os.strerror(number)}; {kept}") from error
         raise
+
+
+def _new_file(place: Path) -> str:
+    handle, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.", suffix=".part")
+    os.close(handle)
+    return name
 
 
 def take_place(part: Path, place: Path) -> None:
@@ -123,16 +126,17 @@ def building(folder: str | os.PathLike) -> Iterator[Path]:
     make_folder_of(place)
     with disk_errors(place):
         clear_parts(place)
-        part = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}.", suffix=".part"))
-        try:
-            with in_the_making(part):
+        with in_the_making(
+            lambda: tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}.", suffix=".part")
+        ) as part:
+            try:
                 yield part
                 _open_to_others(part)
                 to_disk(part)
                 _swap(part, place)
-        except BaseException:
-            shutil.rmtree(part, ignore_errors=True)
-            raise
+            except BaseException:
+                shutil.rmtree(part, ignore_errors=True)
+                raise
 
 
 def _swap(new: Path, folder: Path) -> None:
@@ -186,9 +190,8 @@ def clear_parts(path: str | os.PathLike) -> None:
     """Remove what killed processes left of the file or folder ``path`` in the making; what others are writing stays."""
     place = Path(os.path.realpath(path))
     for left in place.parent.glob(f".{glob.escape(place.name)}.????????.part"):
-        if _LEFT.fullmatch(left.name) and is_left(left):
-            with contextlib.suppress(OSError):  # another process may be as tidy
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
+        if _LEFT.fullmatch(left.name):
+            remove_left(left)
 
 
 # ------------------------------------------------------------------ what is there

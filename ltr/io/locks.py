@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 try:
@@ -50,31 +51,57 @@ def only_writer(path: str | os.PathLike, lock: str | os.PathLike, busy: str) -> 
 
 
 @contextlib.contextmanager
-def in_the_making(path: str | os.PathLike) -> Iterator[None]:
-    """Mark a file or folder as being written; the mark ends with the process, however it does."""
-    handle = None if fcntl is None else os.open(path, os.O_RDONLY)
+def in_the_making(make: Callable[[], str]) -> Iterator[Path]:
+    """A file or folder that is made here and marked as being written; the mark ends with the process, however it does.
+
+    Who clears up may find it before it is marked, and takes it for left; then another one is made.
+
+    Args:
+        make: makes it under a name that was not there, and gives the name.
+    """
+    while True:
+        path = make()
+        handle = _marked(path)
+        if os.path.exists(path):
+            break
+        _close(handle)
     try:
-        if handle is not None:
-            with contextlib.suppress(OSError):  # file systems without locks
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
+        yield Path(path)
     finally:
-        if handle is not None:
-            os.close(handle)
+        _close(handle)
 
 
-def is_left(path: str | os.PathLike) -> bool:
-    """Whether nobody writes any more what was once ``in_the_making``."""
+def remove_left(path: str | os.PathLike) -> None:
+    """Remove a file or folder that was once ``in_the_making``, unless somebody still writes it."""
     if fcntl is None:
-        return False
+        return
     try:
         handle = os.open(path, os.O_RDONLY)
     except OSError:  # it took its place meanwhile
-        return False
-    try:
+        return
+    try:  # another process may be as tidy
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # with the lock held: who has just made it waits for it, and sees that it is gone
+        shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
     except OSError:
-        return False
+        return
     finally:
         os.close(handle)
-    return True
+
+
+def _marked(path: str) -> int | None:
+    """The open descriptor that marks a path; None where there is no mark, or no such path any more."""
+    if fcntl is None:
+        return None
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    with contextlib.suppress(OSError):  # file systems without locks
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    return handle
+
+
+def _close(handle: int | None) -> None:
+    if handle is not None:
+        os.close(handle)

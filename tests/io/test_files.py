@@ -1,11 +1,13 @@
 """Writing never loses the old file; missing files are named with what lies beside them."""
 
 import errno
+import fcntl
 import os
 import resource
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 
 import pytest
@@ -13,7 +15,7 @@ import pytest
 from ltr.errors import DataError
 from ltr.io.disk import disk_errors, make_folder_of
 from ltr.io.files import building, clear_leftovers, clear_parts, existing, existing_file, replacing
-from ltr.io.locks import only_writer
+from ltr.io.locks import in_the_making, only_writer
 from ltr.io.streams import is_stdout, is_stream
 
 
@@ -331,6 +333,56 @@ def test_what_is_in_the_making_is_told_from_what_a_killed_process_left(tmp_path)
     assert (tmp_path / "out.trec").read_text() == "whole"
     assert (tmp_path / "folder" / "a").exists()
     assert sorted(tmp_path.iterdir()) == sorted([*others, tmp_path / "folder"])
+
+
+@pytest.mark.parametrize("maker", ["mkstemp", "mkdtemp"])
+def test_what_another_process_has_just_made_is_not_lost_to_one_that_clears_up(tmp_path, monkeypatch, maker):
+    """Between its making and its mark a new file looks like what a killed process left."""
+    made, place = [], tmp_path / "out"
+    make = getattr(tempfile, maker)
+
+    def cleared(**names):
+        result = make(**names)
+        made.append(result)
+        if len(made) == 1:
+            clear_parts(place)
+        return result
+
+    monkeypatch.setattr(tempfile, maker, cleared)
+    if maker == "mkstemp":
+        with replacing(place) as file:
+            clear_parts(place)
+            file.write("whole")
+        assert place.read_text() == "whole"
+    else:
+        with building(place) as folder:
+            clear_parts(place)
+            (folder / "a").touch()
+        assert (place / "a").exists()
+    assert len(made) == 2
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_what_is_being_cleared_up_is_waited_for(tmp_path):
+    """Who clears up holds the mark until the file is gone; a new file is never written under that name."""
+    names = iter(["first", "second"])
+
+    def make():
+        path = tmp_path / next(names)
+        path.touch()
+        if path.name == "first":
+            handle = os.open(path, os.O_RDONLY)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+
+            def clear():
+                path.unlink()
+                os.close(handle)
+
+            threading.Timer(0.05, clear).start()
+        return str(path)
+
+    with in_the_making(make) as path:
+        assert path == tmp_path / "second"
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path):
