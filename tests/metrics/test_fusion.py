@@ -103,6 +103,17 @@ def test_scores_below_0_do_not_drown_the_other_run():
     assert fuse([zeros, other], "wsum", norm="max")["q"][0].tolist() == ["b", "a"]
 
 
+@pytest.mark.parametrize("size", [1e-160, 1e-12, 1e200])
+@pytest.mark.parametrize("norm", ["min-max", "max", "sum", "zmuv", "standard"])
+def test_a_scale_that_all_scores_share_changes_nothing(norm, size):
+    """Likelihoods of 1e-12 are no worse than probabilities: as small ones they would drown in every sum."""
+    given = {"p": {"a": 4.0, "b": 2.0, "c": 1.0}, "q": {"d": 8.0, "e": 2.0}, "equal": {"f": 3.0, "g": 3.0}}
+    scaled = {query: {doc: size * score for doc, score in docs.items()} for query, docs in given.items()}
+    plain, other = (Run.from_dict(run) for run in (given, scaled))
+    values = [dict(zip(run.doc_ids.tolist(), fusion.NORMS[norm](run).tolist(), strict=True)) for run in (plain, other)]
+    assert values[1] == pytest.approx(values[0], rel=1e-9)
+
+
 @pytest.mark.parametrize("norm", ["none", "max"])
 def test_that_a_document_which_a_run_lacks_counts_more_than_its_own_is_told(norm, caplog):
     one = Run.from_dict({"q": {"a": 2.0, "b": -1.0}}, "logits")

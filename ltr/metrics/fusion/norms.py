@@ -41,22 +41,29 @@ def _by_largest(run: Run) -> np.ndarray:
             f"fuse: norm max divides by the largest score of a query, which must be above 0; in run {run.name}, query {query}, "
             f"it is {largest[at]:g}; take min-max, zmuv or standard"
         )
-    return run.scores / np.maximum(largest, 1e-9)
+    return run.scores / np.where(largest > 0, largest, 1.0)
 
 
 def _by_sum(run: Run) -> np.ndarray:
-    above = run.scores - _extremes(run)[0]
-    return above / np.maximum(_spread(run, np.add.reduceat, above), 1e-9)
+    above = normalised(run)
+    whole = _spread(run, np.add.reduceat, above)
+    return above / np.where(whole > 0, whole, 1.0)
 
 
 def _by_deviation(run: Run) -> np.ndarray:
     n = np.repeat(np.diff(run.offsets), np.diff(run.offsets))
-    away = run.scores - _spread(run, np.add.reduceat) / n
-    return away / np.maximum(np.sqrt(_spread(run, np.add.reduceat, away**2) / n), 1e-9)
+    above = normalised(run)  # else squares of very small or large scores are 0 or infinite
+    away = above - _spread(run, np.add.reduceat, above) / n
+    deviation = np.sqrt(_spread(run, np.add.reduceat, away**2) / n)
+    return away / np.where(deviation > 0, deviation, 1.0)
 
 
 def _by_deviation_of_all(run: Run) -> np.ndarray:
-    return (run.scores - run.scores.mean()) / max(float(run.scores.std()), 1e-9) if len(run.scores) else run.scores
+    if not len(run.scores):
+        return run.scores
+    low, high = run.scores.min(), run.scores.max()
+    above = (run.scores - low) / ((high - low) or 1.0)
+    return (above - above.mean()) / (float(above.std()) or 1.0)
 
 
 def _by_rank_of(run: Run) -> np.ndarray:
