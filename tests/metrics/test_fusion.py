@@ -114,15 +114,32 @@ def test_a_scale_that_all_scores_share_changes_nothing(norm, size):
     assert values[1] == pytest.approx(values[0], rel=1e-9)
 
 
-@pytest.mark.parametrize("norm", ["none", "max"])
+@pytest.mark.parametrize("norm", ["none", "max", "zmuv", "standard"])
 def test_that_a_document_which_a_run_lacks_counts_more_than_its_own_is_told(norm, caplog):
     one = Run.from_dict({"q": {"a": 2.0, "b": -1.0}}, "logits")
-    other = Run.from_dict({"q": {"b": 3.0, "a": 1.0}}, "other")
+    other = Run.from_dict({"q": {"b": 3.0, "a": 1.0, "c": 0.5}, "p": {"a": 1.0}}, "other")
     fuse([one, other], "wsum", norm=norm)
     assert "run logits has scores below 0 (-" in caplog.text
+    assert "run other" not in caplog.text
     caplog.clear()
     fuse([one, other], "wsum")
     fuse([one, other], "rrf", norm=norm)
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("method", ["max", "min", "med", "anz"])
+def test_nothing_is_told_where_only_the_runs_that_hold_a_document_decide(method, caplog):
+    one = Run.from_dict({"q": {"a": -2.0, "b": -4.0}}, "logits")
+    other = Run.from_dict({"q": {"b": -4.0, "c": -3.0}}, "other")
+    assert fuse([one, other], method, norm="none").to_dict() == {"q": {"a": -2.0, "c": -3.0, "b": -4.0}}
+    assert not caplog.text
+
+
+def test_nothing_is_told_where_no_document_is_lacking(caplog):
+    """Of a query that a run does not hold at all every document counts 0 there, which moves none."""
+    one = Run.from_dict({"q": {"a": -2.0, "b": -4.0}}, "logits")
+    other = Run.from_dict({"q": {"b": 3.0, "a": 1.0}, "p": {"c": 1.0, "d": 0.5}}, "other")
+    fuse([one, other], "wsum", norm="none")
     assert not caplog.text
 
 

@@ -59,17 +59,23 @@ def joined_of(runs: Sequence[Run], method: str, norm: str) -> Joined:
         raise ConfigError(f"fuse: two runs or more are needed, got {len(runs)}")
     if norm not in NORMS:
         raise ConfigError(f"fuse: no norm {norm!r}; {suggestion(norm, NORMS)}")
-    by_rank = method_of(method).by_rank
+    chosen = method_of(method)
     runs = list(map(as_run, runs))
-    scores = [run.scores if by_rank else NORMS[norm](run) for run in runs]
-    for run, own in zip(runs, scores, strict=True):
-        if norm in ("none", "max") and not by_rank and (own < 0).any():
+    joined = Joined.of(runs, [run.scores if chosen.by_rank else NORMS[norm](run) for run in runs])
+    if not (chosen.by_rank or chosen.by_holders):
+        _tell_of_zeros(runs, joined)
+    return joined
+
+
+def _tell_of_zeros(runs: Sequence[Run], joined: Joined) -> None:
+    """Warn of runs that would lift a document by not holding it."""
+    for i, run in enumerate(runs):
+        if (joined.scores[i] < 0).any() and (~joined.held[i] & (joined.lengths[i] > 0)).any():
             log.warning(
                 "fuse: run %s has scores below 0 (%g), and a document that it does not hold counts 0, which is above them; norm min-max "
                 "puts all others above it",
-                run.name, own.min(),
+                run.name, joined.scores[i].min(),
             )  # fmt: skip
-    return Joined.of(runs, scores)
 
 
 def interpolate(first: Run, second: Run, weight: float, name: str | None = None) -> Run:

@@ -56,6 +56,13 @@ class Joined:
         """[documents] how many runs hold each."""
         return self.held.sum(0)
 
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """[runs, documents] how many documents each run holds of the query of each."""
+        sizes = np.diff(self.offsets)
+        query = np.repeat(np.arange(len(sizes)), sizes)
+        return np.stack([np.bincount(query, weights=held, minlength=len(sizes))[query] for held in self.held])
+
     def run(self, scores: np.ndarray, name: str) -> Run:
         """All documents with these scores."""
         return Run(self.query_ids, self.offsets, self.doc_bytes, scores, name)

@@ -21,6 +21,7 @@ class Method:
         fused: from joined runs, [runs, 1] weights and the parameter.
         weighted: whether weights are part of it.
         by_rank: whether only ranks count; else scores are normalised first.
+        by_holders: whether only the runs that hold a document decide; else it counts 0 in the others.
         parameter: its name, where there is one.
         default: of the parameter.
         bounds: of the parameter.
@@ -30,6 +31,7 @@ class Method:
     fused: Callable[[Joined, np.ndarray, float], np.ndarray]
     weighted: bool = False
     by_rank: bool = False
+    by_holders: bool = False
     parameter: str | None = None
     default: float = 0.0
     bounds: tuple[float, float] = (0.0, np.inf)
@@ -52,10 +54,8 @@ def _median(joined: Joined) -> np.ndarray:
 def _borda(joined: Joined, weights: np.ndarray) -> np.ndarray:
     """As many points as documents at the first rank, one fewer at each next; the rest is shared by those not held."""
     sizes = np.diff(joined.offsets)
-    query = np.repeat(np.arange(len(sizes)), sizes)
-    all_of = sizes[query]
-    lengths = np.stack([np.bincount(query, weights=held, minlength=len(sizes))[query] for held in joined.held])
-    points = np.where(joined.held, all_of - joined.ranks + 1, (all_of - lengths + 1) / 2)
+    all_of = np.repeat(sizes, sizes)
+    points = np.where(joined.held, all_of - joined.ranks + 1, (all_of - joined.lengths + 1) / 2)
     return (weights * points).sum(0)
 
 
@@ -71,10 +71,12 @@ METHODS = {
     ),
     "wsum": Method("Σ w s", lambda j, w, _: (w * j.scores).sum(0), weighted=True),
     "sum": Method("Σ s", lambda j, w, _: j.scores.sum(0)),
-    "max": Method("max s", lambda j, w, _: np.where(j.held, j.scores, -np.inf).max(0, initial=-np.inf)),
-    "min": Method("min s", lambda j, w, _: np.where(j.held, j.scores, np.inf).min(0, initial=np.inf)),
-    "med": Method("median s", lambda j, w, _: _median(j)),
-    "anz": Method("Σ s / n", lambda j, w, _: j.scores.sum(0) / j.holders),
+    "max": Method(
+        "max s", lambda j, w, _: np.where(j.held, j.scores, -np.inf).max(0, initial=-np.inf), by_holders=True
+    ),
+    "min": Method("min s", lambda j, w, _: np.where(j.held, j.scores, np.inf).min(0, initial=np.inf), by_holders=True),
+    "med": Method("median s", lambda j, w, _: _median(j), by_holders=True),
+    "anz": Method("Σ s / n", lambda j, w, _: j.scores.sum(0) / j.holders, by_holders=True),
     "mnz": Method("n Σ s", lambda j, w, _: j.scores.sum(0) * j.holders),
     "gmnz": Method(
         "n^gamma Σ s", lambda j, w, gamma: j.scores.sum(0) * j.holders**gamma, parameter="gamma", default=0.5
