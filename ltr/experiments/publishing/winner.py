@@ -42,7 +42,8 @@ def write_commands(spec: Spec, groups: Sequence[Group]) -> list[list[str]]:
         task = best.final()
         with replacing(path) as file:
             yaml.safe_dump(_configuration(best), file, sort_keys=False, allow_unicode=True, width=120)
-        tuned = [f"--model.{key}={value:.6g}" for key, value in task.params.items() if key in MODEL]
+        # as the cells took them: 10x is a rate by now
+        tuned = [f"--model.{key}={task.model[key]!r}" for key in task.params if key in MODEL]
         folder = f"--run.folder=runs/{folder_name(spec.name)}-{folder_name(name)}"
         commands.append(["ltr", "fit", "--config", str(path), f"--model.loss={task.loss}", *tuned, folder])
     return commands

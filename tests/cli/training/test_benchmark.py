@@ -263,6 +263,20 @@ def test_the_command_that_is_told_last_trains_what_dev_liked_best(values, tmp_pa
     assert write_commands(spec, groups) == []
 
 
+def test_choices_of_a_rate_that_are_told_by_another_reach_the_command_as_numbers(values, tmp_path):
+    values["tuning"] = {
+        "trials": 2,
+        "search": {"head_lr": {"choices": ["4x", "10x"]}, "weight_decay": {"choices": [0.1234567]}},
+    }
+    values["model"] = {"lr": 0.00025}
+    spec = read_spec(write(tmp_path / "spec.yaml", values))
+    groups = run(spec, Pretend({"toy": judged()}), lambda _: None)
+    (words,) = write_commands(spec, groups)
+    best = winner(spec, groups).chosen
+    assert f"--model.head_lr={0.00025 * {'4x': 4, '10x': 10}[best['head_lr']]}" in words
+    assert "--model.weight_decay=0.1234567" in words
+
+
 def check_values(folder, queries, seeds):
     """Values per query and per seed are those of the cells' scores, measured directly."""
     truth = Store(folder).truth("toy")
