@@ -163,10 +163,14 @@ class ColumnFile:
         Raises:
             DataError: by row and column for an empty one, or one that no run file could hold, as ``fault_of`` says.
         """
+        import pandas as pd
+
         column = self[name]
         missing = column.isna().to_numpy(bool)
         if missing.any():
             self._refuse(name, missing, "every row needs an id, got an empty field")
+        if isinstance(column.dtype, pd.CategoricalDtype):  # of whatever type its values are
+            column = column.astype(column.dtype.categories.dtype)
         if column.dtype.kind == "f":  # whole numbers among which one was missing, to pandas
             numbers = column.to_numpy()
             digits = np.finfo(numbers.dtype).nmant + 1  # whole numbers beyond share their float with others

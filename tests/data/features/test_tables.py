@@ -188,13 +188,15 @@ def test_ids_of_parquet_that_are_floats_meet_those_of_other_files(read):
     """Whole numbers become floats in pandas where one was missing; as text, 12.0 is not the 12 of another file."""
     frame = pd.DataFrame({"q": ["a", "a"], "d": [12.0, 13.0], "x": [1.0, 2.0], "s": [3.0, 4.0]})
     columns = Columns("q", "d", "s")
-    assert read(frame, "t.parquet", columns).doc_ids(np.arange(2)) == ["12", "13"]
+    for ids in ([12.0, 13.0], pd.Categorical([12.0, 13.0]), np.float32([12, 13])):
+        assert read(frame.assign(d=ids), "t.parquet", columns).doc_ids(np.arange(2)) == ["12", "13"]
     for ids, said in (
         (
             [12.0, 12.5],
             r"row 2: column 'd': an id of type float64 must be a whole number below 2\^53, got 12.5; write ids as text",
         ),
         ([12.0, 2.0**53], r"row 2: column 'd': an id of type float64 .* got 9007199254740992"),
+        (pd.Categorical([12.0, 12.5]), r"row 2: column 'd': an id of type float64 .* got 12.5"),
         (
             np.float32([12, 2**24]),
             r"row 2: column 'd': an id of type float32 must be a whole number below 2\^24, got 16777216",
