@@ -49,6 +49,10 @@ def test_prompts_of_preferences_that_are_trained_on_and_measured(tmp_path):
     dev = written("dev.jsonl", "b", "c", messages)
     data = PreferenceData(train, dev)
     assert found(data) == {("train", "dev", "prompts"): (2, 3)}
+    as_text = written("text.jsonl", "hello", "d")
+    assert found(PreferenceData(train, as_text)) == {("train", "dev", "prompts"): (1, 2)}, "a message of the user too"
+    both = written("both.jsonl", *("hello", messages, "d", "e", messages) * 2)
+    assert found(PreferenceData(f"{both}[:50%]", f"{both}[50%:]")) == {}
     with pytest.raises(
         DataError, match=r"2 of dev's 3 prompts \(66.7%\) are in train too \('b', 'hello'\): figures on dev"
     ):

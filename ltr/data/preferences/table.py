@@ -72,8 +72,10 @@ def text_of(said: Said) -> str:
 
 
 def prompt_key(said: Said) -> str:
-    """What is equal for prompts that are the same."""
-    return said if isinstance(said, str) else json.dumps(said)
+    """What is equal for prompts that are the same: a text is what a user says in the one message of a chat."""
+    if isinstance(said, str):
+        return said
+    return said[0]["content"] if [one["role"] for one in said] == ["user"] else json.dumps(said)
 
 
 def read_preferences(name: str, label: str | None = None, gain: str | None = None) -> Preferences:
@@ -92,8 +94,9 @@ def read_preferences(name: str, label: str | None = None, gain: str | None = Non
     for where, record in _records(source):
         one = judged(record, where, label, gain)
         same += one.same
-        held = groups.setdefault((bool(one.id), one.id or prompt_key(one.prompt)), [])
-        if held and held[0].prompt != one.prompt:
+        key = prompt_key(one.prompt)
+        held = groups.setdefault((bool(one.id), one.id or key), [])
+        if held and prompt_key(held[0].prompt) != key:
             raise DataError(f"{where}: id {one.id!r} stands for another prompt before")
         held.append(one)
     if not groups:
