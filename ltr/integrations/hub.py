@@ -13,11 +13,11 @@ from pathlib import Path
 
 from ltr.errors import ConfigError, DataError, MissingExtra
 from ltr.io.files import existing
-from ltr.report.cards.model_card import PICTURE, ModelCard
+from ltr.report.cards.model_card import PICTURE
 from ltr.report.cards.picture import draw, link_of
 from ltr.report.cards.sealed import CARD, own_card, sealed
-from ltr.scorers.opening import SCORERS
-from ltr.training.run.records import MANIFEST, read_manifest
+from ltr.training.run.records import MANIFEST
+from ltr.training.run.saved_models import card_of, training_of
 
 log = logging.getLogger(__name__)
 
@@ -104,15 +104,12 @@ def publication(folder: Path, name: str) -> list[Part]:
         DataError: what ``parts_of`` refuses, or no card, and no training beside the model to write one from.
     """
     parts = {part.name: part for part in parts_of(folder)}
-    manifest = read_manifest(folder.parent) if (folder.parent / MANIFEST).is_file() else {}
-    made = SCORERS.get(manifest.get("scorer", ""))
-    if own_card(folder) is None and made is not None:
+    manifest = training_of(folder)
+    if own_card(folder) is None and manifest is not None:
         picture = drawn(manifest.get("loss", ""))
         if picture is not None:
             parts[PICTURE] = Part(PICTURE, picture)
-        facts = made.filing, made.settings_type.read(folder), manifest
-        card = ModelCard(folder.parent.name, *facts, folder.name == "best", name, picture is not None)
-        parts[CARD] = Part(CARD, sealed(card.text()).encode())
+        parts[CARD] = Part(CARD, sealed(card_of(folder, manifest, name, picture is not None)).encode())
     if CARD not in parts:
         raise DataError(
             f"push: {folder} holds no card ({CARD}), and no training of ltr stands beside it to write one from; write one: what "

@@ -141,6 +141,6 @@ def _report(
     with replacing(run.folder / records.RESULTS) as file:
         file.write("\n\n".join(r.text() for r in results) + "\n")
     records.write_manifest(run.folder, results={r.part: r.content() for r in results})
-    for folder in ("best", "last"):
+    for folder in records.MODELS:
         renew_card(run.folder, module, folder)
     return results

@@ -10,7 +10,7 @@ from ltr.errors import DataError
 from ltr.integrations.hub import chosen_folder, parts_of
 from ltr.links import Sigmoid
 from ltr.losses import Matching
-from ltr.report.cards.sealed import CARD, is_own
+from ltr.report.cards.sealed import CARD, is_own, sealed
 from ltr.training.run.records import write_manifest
 from tests.integrations.fake_hub import FakeHub
 
@@ -77,6 +77,14 @@ def test_a_card_that_somebody_edited_goes_as_it_is(hub, run):
     assert main(["push", str(run), "--to", NAME, "--public"]) == 0
     assert hub.files[NAME, CARD] == b"---\nlicense: mit\n---\n# mine\n"
     assert hub.repos == {NAME: False}
+
+
+def test_an_export_beside_the_training_keeps_its_own_card(hub, run):
+    export = shutil.copytree(run / "best", run / "int8")
+    (export / CARD).write_text(sealed("# int8\n\nchecked on 15 other queries\n"))
+    assert main(["push", str(export), "--to", NAME]) == 0
+    assert b"checked on 15 other queries" in hub.files[NAME, CARD]
+    assert (NAME, "link.png") not in hub.files
 
 
 def test_what_all_may_read_is_written_to_only_when_asked(hub, run, capsys):

@@ -22,8 +22,10 @@ CHECKPOINT = "last.ckpt"
 CONFIG = "config.yaml"
 RESULTS = "results.txt"
 LOCK = ".lock"
+#: folders of the models that a training saves
+MODELS = ("best", "last")
 #: everything that a training writes; only these are removed when a folder is overwritten
-PARTS = (MANIFEST, METRICS, CHECKPOINT, CONFIG, "best", "last", "dev", "test", "averaging", RESULTS)
+PARTS = (MANIFEST, METRICS, CHECKPOINT, CONFIG, *MODELS, "dev", "test", "averaging", RESULTS)
 
 PACKAGES = ("torch", "pytorch-lightning", "transformers", "tokenizers", "ir-datasets", "ranx", "numpy", "pandas")
 
@@ -59,7 +61,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def refuse_replacing(folder: Path) -> None:
     """Raise ConfigError where a folder holds a training that left anything to continue or to use."""
-    left = any((folder / part).exists() for part in (CHECKPOINT, "best", "last"))
+    left = any((folder / part).exists() for part in (CHECKPOINT, *MODELS))
     if (folder / MANIFEST).exists() and (left or read_manifest(folder).get("status") == "finished"):
         raise ConfigError(
             f"RunFolder: {folder} holds another training; continue it with --resume {folder}, choose another "
