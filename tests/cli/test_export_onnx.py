@@ -124,11 +124,12 @@ def test_a_tokenizer_that_reads_otherwise_is_noticed(exported, home, tmp_path): 
     exact = opened(str(home / "best"))
     texts = [
         Texts("q1", "How to join", ["d1", "d2"], ["Join two paths", "join two paths"]),
-        Texts("q2", "how to join " * 20, ["d1", "d2"], ["join", "two paths"]),
+        Texts("q2", "how to join " * 10, ["d1", "d2"], ["join", "two paths"]),
+        Texts("q3", "how to join " * 30, ["d1"], ["join"]),  # longer than query and document may be together
     ]
     found = compare(exact, texts, place)
-    assert (found.pairs, found.read_alike, found.cut) == (4, 0, 2)
-    assert found.misses(1e-3) == ["tokenizer.json reads 2 of 4 pairs as other tokens than the model was trained on"]
+    assert (found.pairs, found.read_alike, found.cut) == (5, 0, 3)
+    assert found.misses(1e-3) == ["tokenizer.json reads 2 of 5 pairs as other tokens than the model was trained on"]
 
 
 def test_misses_are_told_with_their_figures():

@@ -207,13 +207,15 @@ def compare(exact: Reranker, texts: Sequence[Texts], folder: Path) -> Parity:
     session = InferenceSession(str(folder / GRAPH), options, providers=["CPUExecutionProvider"])
     reading = Tokenizer.from_file(str(folder / "tokenizer.json"))
     reading.no_padding()
+    reading.no_truncation()  # which cuts no text that stands alone: it would raise
+    lengths = [len(reading.encode(one.query, add_special_tokens=False).ids) for one in texts]
     reading.enable_truncation(settings.max_length, strategy="only_second")
     wanted, found, alike, cut = [], [], 0, 0
-    for one in texts:
+    for one, length in zip(texts, lengths, strict=True):
         batch = encoder.batch([one])
         wanted += [scored.scores for scored in score(exact.scorer, [batch], "cpu", None)]
         found.append(graph_scores(session, batch, exact.tokenizer.pad_token_id or 0))
-        if len(reading.encode(one.query, add_special_tokens=False).ids) > settings.max_query_length:
+        if length > settings.max_query_length:
             cut += len(one.docs)
             continue
         offsets = batch.tokens.offsets.tolist()
