@@ -65,6 +65,8 @@ def calibrate(
     from ltr.inference.calibrating import calibrate as fitted
     from ltr.inference.calibrating import store
     from ltr.inference.reranker import Reranker
+    from ltr.report.cards.sealed import write_card
+    from ltr.training.run.saved_models import card_of, training_of
 
     reranker = Reranker.load(model, device, precision, allow=allow or ())
     scores, hits, queries = _judged(reranker, dataset, run, depth, relevant, unjudged)
@@ -89,6 +91,8 @@ def calibrate(
     }
     told |= {"documents": len(scores), "log_loss": best.log_loss, "calibration_error": best.error}
     store(model, reranker.settings, found, told)
+    if manifest := training_of(Path(model)):
+        write_card(Path(model), card_of(Path(model), manifest))
     print(
         f"{model}/ltr.json: holds the {found.kind} map\nnext: ltr rerank {shell('--model', model)} --scores probability"
     )

@@ -10,6 +10,7 @@ from ltr.cli.main import main
 from ltr.inference.reranker import Reranker
 from ltr.io.trec import read_run
 from ltr.settings.texts import ModelSettings
+from ltr.training.run.records import write_manifest
 from tests.cli.drawn_home import write_home
 
 
@@ -29,6 +30,7 @@ def home(tmp_path_factory):
         lines += [f"{q} Q0 {d} {rank} {100 - rank} first\n" for rank, d in enumerate(docs, 1)]
     (data / "qrels.trec").write_text("".join(judged))
     (data / "run.first.trec").write_text("".join(lines))
+    write_manifest(home, loss="ListNet()", scorer="CrossEncoder", status="finished")
     return home
 
 
@@ -43,6 +45,8 @@ def test_a_model_is_calibrated_and_used(home, tmp_path, capsys, monkeypatch):
     assert "360 documents of 12 queries" in shown
     assert "<- stored" in shown
     assert "<svg" in (tmp_path / "reliability.svg").read_text()
+    card = (home / "best" / "README.md").read_text()
+    assert "`ltr.json` holds a map to probabilities of relevance" in card
     kept = ModelSettings.read(home / "best")
     assert (kept.max_length, kept.calibration["kind"] in ("platt", "isotonic")) == (60, True)
     assert kept.calibration["fitted"]["documents"] == 360
