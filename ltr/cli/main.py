@@ -123,8 +123,10 @@ def _loudness(command: str, arguments: Sequence[str]) -> tuple[list[str], int]:
     """(the other arguments, the least level of what is said)."""
     words = {"-q": logging.WARNING, "--quiet": logging.WARNING, "-v": logging.DEBUG, "--verbose": logging.DEBUG}
     levels = {word: level for word, level in words.items() if word not in OWN.get(command, ())}
-    asked = [levels[argument] for argument in arguments if argument in levels]
-    return [argument for argument in arguments if argument not in levels], (asked or [logging.INFO])[-1]
+    end = arguments.index("--") if "--" in arguments else len(arguments)  # behind it all are values
+    asked = [levels[argument] for argument in arguments[:end] if argument in levels]
+    rest = [argument for argument in arguments[:end] if argument not in levels]
+    return [*rest, *arguments[end:]], (asked or [logging.INFO])[-1]
 
 
 def _run(argv: list[str]) -> int:

@@ -233,6 +233,7 @@ def test_torch_starts_no_more_threads_than_a_quota_lets_run(monkeypatch, given, 
         (["evaluate", "--run", "a", "--verbose"], ["--run", "a"], logging.DEBUG),
         (["evaluate", "-v", "--quiet"], [], logging.WARNING),
         (["rerank", "-q", "text", "--quiet"], ["-q", "text"], logging.WARNING),
+        (["score", "-q", "--", "-v"], ["--", "-v"], logging.WARNING),
     ],
 )
 def test_every_command_may_be_quiet_or_talkative(monkeypatch, given, taken, level):
