@@ -7,7 +7,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 import yaml
@@ -24,6 +24,8 @@ PICTURE = "link.png"
 LICENCE = "# license: which one is yours to say here, such as license: apache-2.0"
 #: how notes on intervals begin (``ltr.report.tables.evaluations.interval_notes``)
 INTERVALS = ("[low, high]", "no intervals")
+#: a whole path at the beginning of a value; the second of two slashes, as in https://, begins none
+_PLACE = re.compile(r"""(?:(?<=^)|(?<=[=,:\[{"' ]))/(?!/)[^,\]}"']*""")
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
@@ -182,24 +184,31 @@ def whole_name(name: str) -> str:
 
 
 def shown_name(name: str) -> str:
-    """A data set's name for others: of a file or folder the last two parts alone.
+    """A data set's name for others: of a file or folder the last two parts alone, and none that the home folder has too.
 
     >>> shown_name("/home/me/wiki/train[:80%]")
     'wiki/train[:80%]'
     """
-    return name if is_published(name) else "/".join(PurePath(name).parts[-2:]).lstrip("/")
+    return name if is_published(name) else _shown_place(name)
+
+
+def _shown_place(name: str) -> str:
+    place = PurePath(name)
+    if place.is_relative_to(Path.home()):  # else what lies in it would tell whose it is
+        place = place.relative_to(Path.home())
+    return "/".join(place.parts[-2:]).lstrip("/")
 
 
 def shown_command(command: str) -> str:
-    """A command as it was given, the program by its name alone.
+    """A command as it was given, the program by its name alone, and places on the disk as ``shown_name`` tells them.
 
-    >>> shown_command("/home/me/bin/ltr fit --config quick")
-    'ltr fit --config quick'
+    >>> shown_command("/home/me/bin/ltr fit --config quick --data.train=/srv/secret/wiki/train")
+    'ltr fit --config quick --data.train=wiki/train'
     """
     program, *rest = shlex.split(command)
     path = PurePath(program)
     name = "ltr" if path.name == "__main__.py" and path.parent.name == "ltr" else path.name
-    return shlex.join([name, *rest])
+    return shlex.join([name, *(_PLACE.sub(lambda found: _shown_place(found[0]), word) for word in rest)])
 
 
 def _origin(base: str | None) -> str | None:

@@ -1,9 +1,11 @@
 """A card says what its training noted, in the form that hubs read, and nothing else."""
 
+import shlex
+
 import pytest
 import yaml
 
-from ltr.report.cards.model_card import LICENCE, ModelCard
+from ltr.report.cards.model_card import LICENCE, ModelCard, shown_command, shown_name
 from ltr.scorers import BiEncoder, CrossEncoder, MLPScorer
 from ltr.settings import FeatureSettings, ModelSettings, TwinSettings
 
@@ -131,3 +133,26 @@ def test_measures_of_labels_stand_in_tables_of_their_own():
 def test_the_name_under_which_it_is_published_stands_in_the_examples():
     assert 'Reranker.load("me/demo")' in card(opened="me/demo")
     assert "![The link" in card(picture=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("ltr fit --config /home/me/a.yaml", "ltr fit --config a.yaml"),
+        ("ltr fit '--data.train=/home/me/my data/b/train'", "ltr fit --data.train=b/train"),
+        ("ltr fit '--data.train=[/srv/x/y/a, \"/srv/x/y/b\"]'", "ltr fit '--data.train=[y/a, \"y/b\"]'"),
+        ("ltr fit --config https://host/a/b/c.yaml", "ltr fit --config https://host/a/b/c.yaml"),
+        (
+            "ltr fit --data.dev beir/scifact/dev --run.folder ../x/y/z",
+            "ltr fit --data.dev beir/scifact/dev --run.folder ../x/y/z",
+        ),
+    ],
+)
+def test_a_command_tells_nothing_of_the_disk_above(given, shown, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert shlex.split(shown_command(given)) == shlex.split(shown)
+
+
+def test_what_lies_in_the_home_folder_does_not_tell_whose_it_is(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert shown_name("/home/me/wiki") == "wiki"
