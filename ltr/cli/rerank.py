@@ -30,6 +30,7 @@ class Cluster(NamedTuple):
     device: str
     model: str
     allow: tuple[str, ...]
+    batch_tokens: int | Literal["auto"] | None
 
     def ranking(
         self,
@@ -43,7 +44,7 @@ class Cluster(NamedTuple):
         """What ranks there as ``reranker`` does here."""
         from ltr.integrations.ray_data import Model, OnRay, Workers
 
-        model = Model.like(self.model, reranker, self.device, self.allow)
+        model = Model.like(self.model, reranker, self.device, self.allow, self.batch_tokens)
         workers = Workers(self.workers, self.device)
         return OnRay(self.address, workers, model, dataset, first, top_k, mixing, probable)
 
@@ -155,7 +156,7 @@ def rerank(
     if query is not None and dataset is not None:
         _one_query(reranker, query, dataset, depth, top_k or 10, mixing, probable)
     elif run is not None and dataset is not None and output is not None:
-        cluster = None if ray is None else Cluster(ray, workers, device, model, tuple(allow or ()))
+        cluster = None if ray is None else Cluster(ray, workers, device, model, tuple(allow or ()), batch_tokens)
         _whole_run(reranker, dataset, run, output, depth, top_k, mixing, probable, with_judged, cluster)
     else:
         # as bytes, so that a line that is no text does not take those before it along

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ltr.errors import ConfigError, DataError, LtrError
 from ltr.inference import RemoteReranker, Reranker
@@ -48,14 +48,23 @@ class Model:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def like(cls, name: str, reranker: Reranker | RemoteReranker, device: str, allow: Sequence[str] = ()) -> Model:
+    def like(
+        cls,
+        name: str,
+        reranker: Reranker | RemoteReranker,
+        device: str,
+        allow: Sequence[str] = (),
+        batch_tokens: int | Literal["auto"] | None = None,
+    ) -> Model:
         """What opens in workers what is open here: the same folder, in the same precision, with the same settings."""
         place = os.path.abspath(name) if os.path.exists(name) else name
         if isinstance(reranker, RemoteReranker):
             return cls(place)
         settings = reranker.settings
-        names = ("max_length", "max_query_length", "passages", "stride", "max_passages")
-        options = {name: getattr(settings, name) for name in names}
+        names = ["max_length", "passages", "stride", "max_passages"]
+        if not settings.form:  # a prompt gets what its response leaves
+            names.append("max_query_length")
+        options = {name: getattr(settings, name) for name in names} | {"batch_tokens": batch_tokens}
         return cls(place, device, PRECISIONS.get(reranker.precision, "auto"), tuple(allow), options)
 
     def opened(self) -> Reranker | RemoteReranker:

@@ -1,7 +1,9 @@
 """On a Ray cluster the same scores come out as in one process, and a worker that dies loses nothing."""
 
 import importlib.util
+import json
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 
 from ltr.cli.main import main
 from ltr.errors import ConfigError, DataError, MissingExtra
+from ltr.inference import Reranker
 from ltr.inference.bulk import Columns, part_name
 from ltr.integrations.ray_data import Model, Workers, score_on_ray, scored
 from tests.conftest import write_tiny
@@ -149,7 +152,6 @@ def test_a_run_is_reranked_as_in_one_process(model_folder, tmp_path, reachable):
 def test_a_dataset_of_ray_gets_a_column_of_scores(pairs, model_folder, reachable):
     import ray
 
-    from ltr.inference import Reranker
     from ltr.machine.cluster import connected
 
     connected("local", "to test")
@@ -203,6 +205,18 @@ def test_ray_that_is_not_installed_is_named(pairs, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtra, match=r"ray is needed to score on a cluster.*pip install 'ltr\[ray\]'"):
         score_on_ray(pairs, tmp_path / "out", Model("m"), Columns(), {}, "local")
+
+
+@pytest.mark.parametrize("form", ["", "pair"])
+def test_workers_open_what_is_open_here(form, model_folder, tmp_path):
+    place = shutil.copytree(model_folder, tmp_path / "model")
+    own = json.loads((place / "ltr.json").read_text())
+    (place / "ltr.json").write_text(json.dumps(own | {"form": form}))
+    given = {"max_length": 40} if form else {"max_length": 40, "max_query_length": 7, "passages": "max", "stride": 9}
+    here = Reranker.load(place, "cpu", "32", batch_tokens=128, **given)
+    there = Model.like(str(place), here, "cpu", batch_tokens=128).opened()
+    assert (there.settings, there.precision) == (here.settings, here.precision)
+    assert there.scorer.batch_tokens == here.scorer.batch_tokens == 128
 
 
 def test_workers_take_what_the_cluster_has():
