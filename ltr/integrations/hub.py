@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ KINDS = (
 )
 #: how files begin that run code when they are opened: pickles of protocol 2 and up, and zip files, which torch.save makes
 PICKLES = (*(b"\x80" + bytes([protocol]) for protocol in range(2, 8)), b"PK\x03\x04")
+#: what may be a file or folder by its full path, of two parts at least, in JSON or prose
+_PLACE = re.compile(r"""(?<![\w/.:~])(?:/[^\s/"'`<>|,]+){2,}""")
 TEXTS = (".json", ".md", ".txt", ".jinja")
 
 
@@ -154,7 +157,7 @@ def _objection(path: Path) -> str | None:
 
 
 def private_places(parts: Iterable[Part], places: Iterable[str]) -> list[str]:
-    """``FILE: PLACE`` for each text that names a folder of this machine, such as the user's home.
+    """``FILE: PLACE`` for each text that names a place of this machine: the user's home, or any that is there.
 
     Args:
         parts: what is to be sent.
@@ -165,7 +168,10 @@ def private_places(parts: Iterable[Part], places: Iterable[str]) -> list[str]:
     for part in parts:
         if part.name.endswith(TEXTS) and part.size < 2**20:
             text = part.text()
-            found += [f"{part.name}: {place}" for place in named if place in text]
+            there = [place for place in named if place in text]
+            others = [one for one in dict.fromkeys(_PLACE.findall(text)) if os.path.exists(one.partition("[")[0])]
+            there += [one for one in others if not one.startswith(tuple(there))]
+            found += [f"{part.name}: {place}" for place in there]
     return found
 
 
@@ -242,5 +248,6 @@ def _advice(status: int, name: str) -> str:
 
 
 def home_places() -> list[str]:
-    """Folders whose names tell about this machine and its user: the home folder and the current one."""
-    return list(dict.fromkeys(os.path.realpath(place) for place in (Path.home(), Path.cwd())))
+    """Folders whose names tell about this machine and its user: the home folder and the current one, also where links lead."""
+    places = [str(place) for place in (Path.home(), Path.cwd())]
+    return list(dict.fromkeys([*places, *map(os.path.realpath, places)]))

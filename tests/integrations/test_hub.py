@@ -1,5 +1,6 @@
 """``ltr push``: what goes to a hub is a model with its card and nothing else, and only to whom it may."""
 
+import json
 import shutil
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 import ltr
 from ltr.cli.main import main
 from ltr.errors import DataError
-from ltr.integrations.hub import chosen_folder, parts_of
+from ltr.integrations.hub import chosen_folder, home_places, parts_of
 from ltr.links import Sigmoid
 from ltr.losses import Matching
 from ltr.report.cards.sealed import CARD, is_own, sealed
@@ -177,4 +178,22 @@ def test_folders_of_this_machine_in_texts_are_told(hub, run, monkeypatch, capsys
     monkeypatch.setenv("HOME", "/home/somebody")
     (run / "best" / CARD).write_text("# mine, of /home/somebody/data\n")
     assert main(["push", str(run), "--to", NAME, "--dry-run"]) == 0
-    assert "note: a folder of this machine stands in README.md: /home/somebody" in capsys.readouterr().out
+    assert "note: a place of this machine stands in README.md: /home/somebody" in capsys.readouterr().out
+
+
+def test_places_that_texts_name_are_told_where_they_are_there(hub, run, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    (tmp_path / "client").mkdir()
+    own = json.loads((run / "best" / "ltr.json").read_text())
+    names = [f"{tmp_path}/client[:80%]", f"{tmp_path}/nowhere", "https://host/etc/passwd"]
+    (run / "best" / "ltr.json").write_text(json.dumps(own | {"trained_on": names}))
+    assert main(["push", str(run), "--to", NAME, "--dry-run"]) == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("note")] == [
+        f"note: a place of this machine stands in ltr.json: {tmp_path}/client[:80%]"
+    ]
+
+
+def test_a_home_that_is_a_link_is_told_by_both_names(monkeypatch, tmp_path):
+    (tmp_path / "me").symlink_to(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    assert {str(tmp_path / "me"), str(tmp_path)} <= set(home_places())

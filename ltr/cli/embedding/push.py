@@ -36,7 +36,7 @@ def push(source: str, /, *, to: str, public: bool = False, dry_run: bool = False
         print(f"{part.size:>14,}  {part.name}")
     print(f"{total:>14,}  bytes in {len(parts)} files, for {to} ({'public' if public else 'private'})")
     for place in private_places(parts, home_places()):
-        print(f"note: a folder of this machine stands in {place}")
+        print(f"note: a place of this machine stands in {place}")
     if dry_run:
         print("nothing was sent: --dry-run")
         return
