@@ -117,11 +117,19 @@ class ModelCard:
         lines = ["A score has no scale of its own: larger is better, no activation stands behind it."]
         settings = self.settings
         if isinstance(settings, ModelSettings):
-            lines.append(
-                f"Texts were cut to {settings.max_length} tokens, {settings.max_query_length} of them for the query at most."
-                if not isinstance(settings, TwinSettings)
-                else f"Documents were cut to {settings.max_length} tokens, queries to {settings.max_query_length}."
-            )
+            if settings.form:
+                lines.append(
+                    f"Prompts and responses were read together (form: {settings.form}), {settings.max_length} tokens at most: a "
+                    "longer prompt lost its beginning."
+                )
+            elif isinstance(settings, TwinSettings):
+                lines.append(
+                    f"Documents were cut to {settings.max_length} tokens, queries to {settings.max_query_length}."
+                )
+            else:
+                lines.append(
+                    f"Texts were cut to {settings.max_length} tokens, {settings.max_query_length} of them for the query at most."
+                )
             if settings.passages != "first":
                 lines.append(f"Longer documents are read in passages; their score is the {settings.passages}.")
             if settings.interpolation is not None:
@@ -142,9 +150,11 @@ class ModelCard:
             return ["## Use", f"```sh\nltr predict NEW.csv --model {shlex.quote(name)}\n```"]
         if self.filing.task != "text-ranking":
             return []
-        code = f'from ltr import Reranker\n\nReranker.load("{name}").rank("a query", ["a document", "another"])'
+        form = self.settings.form if isinstance(self.settings, ModelSettings) else ""
+        texts = '"a prompt", ["a response", "another"]' if form else '"a query", ["a document", "another"]'
+        code = f'from ltr import Reranker\n\nReranker.load("{name}").rank({texts})'
         parts = ["## Use", f"```python\n{code}\n```"]
-        if self.filing.library == "sentence-transformers":
+        if self.filing.library == "sentence-transformers" and not form:  # which knows of no form
             code = f'from sentence_transformers import CrossEncoder\n\nCrossEncoder("{name}").rank("a query", ["a document", "another"])'
             parts.append(f"```python\n{code}\n```")
         return parts

@@ -108,6 +108,14 @@ def test_what_settings_say_of_scores_is_said():
         assert said in text
 
 
+def test_a_model_of_responses_is_opened_and_read_as_one():
+    text = card(settings=ModelSettings(128, 32, form="chat"))
+    assert "read together (form: chat), 128 tokens at most: a longer prompt lost its beginning" in text
+    assert '.rank("a prompt", ["a response", "another"])' in text
+    assert "CrossEncoder(" not in text  # which would put both together otherwise
+    assert "of them for the query" not in text
+
+
 def test_other_kinds_of_models_are_filed_as_what_they_are():
     twin = card(filing=BiEncoder.filing, settings=TwinSettings(128, 32))
     assert head(twin)["pipeline_tag"] == "sentence-similarity"
