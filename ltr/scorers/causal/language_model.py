@@ -20,13 +20,16 @@ from ltr.errors import ConfigError
 from ltr.io.files import building
 from ltr.io.model_names import located
 from ltr.machine.freed_memory import blocks_apart
-from ltr.scorers.base import WEIGHTS, Scorer, TextScorer, class_path, half_or_single
+from ltr.scorers.base import Scorer, TextScorer, class_path, half_or_single
 from ltr.scorers.causal import branches, opening
 from ltr.scorers.out_of_memory import is_out_of_memory, released
 from ltr.scorers.text import loading
 from ltr.settings import ModelSettings, Settings
 
 log = logging.getLogger(__name__)
+
+#: folder of adapters by themselves in a saved model
+ADAPTER = "adapter"
 
 
 class LanguageModel(TextScorer):
@@ -227,8 +230,8 @@ class LanguageModel(TextScorer):
             whole.save_pretrained(beside)
             self.network.config.use_cache = False
             if self.lora is not None:
-                self.model.save_pretrained(str(beside / "adapter"))
-                self.tokenizer.save_pretrained(beside / "adapter")
+                self.model.save_pretrained(str(beside / ADAPTER))
+                self.tokenizer.save_pretrained(beside / ADAPTER)
             self.tokenizer.save_pretrained(beside)
             self.write_more(beside, made)
             made.write(beside)
@@ -240,7 +243,7 @@ class LanguageModel(TextScorer):
         if self.lora is None:
             super().take_weights(folder, device)
         else:
-            opening.restore(self.network, Path(folder) / WEIGHTS)
+            opening.restore(self.model, Path(folder) / ADAPTER)
 
     @classmethod
     def load(cls, folder: str | os.PathLike) -> LanguageModel:  # type: ignore[override]

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
 
 from ltr.errors import ConfigError, DataError, MissingExtra
+from ltr.io.files import existing
 from ltr.scorers.text.loading import quiet
 
 ADAPTER = "adapter_config.json"
@@ -148,19 +148,17 @@ def merged(model: Any) -> Any:
         return copy.deepcopy(model).merge_and_unload()
 
 
-def restore(model: nn.Module, weights: Path) -> None:
-    """Load merged weights into a model with adapters, which then add nothing.
+def restore(model: Any, folder: Path) -> None:
+    """Take the adapters (and a head) that a saved model holds by themselves; what they adapt stays as it was opened.
 
     Raises:
-        DataError: weights of another model.
+        DataError: adapters of another model, or none.
     """
-    own = {name.replace(".base_layer.", "."): tensor for name, tensor in model.state_dict().items()}
-    for name, tensor in load_file(weights).items():
-        held = own.get(name, own.get(name.replace("score.", "score.modules_to_save.default.")))
-        if held is None or held.shape != tensor.shape:
-            raise DataError(f"{weights}: {name} does not belong to this model")
-        with torch.no_grad():
-            held.copy_(tensor)
-    for name, tensor in model.state_dict().items():
-        if ".lora_B." in name:
-            tensor.zero_()
+    weights = existing(folder / "adapter_model.safetensors", f"{folder} holds no adapters")
+    try:
+        report = peft(type(model).__name__).set_peft_model_state_dict(model, load_file(weights))
+    except RuntimeError as error:
+        raise DataError(f"{weights}: {str(error).strip().splitlines()[-1].strip()}") from error
+    strange = [*report.unexpected_keys, *(name for name in report.missing_keys if ".lora_" in name)]
+    if strange:
+        raise DataError(f"{weights}: {strange[0]} does not belong to this model")

@@ -177,7 +177,7 @@ def test_what_is_watched(tiny_causal, batch):
 
 
 @pytest.mark.parametrize("lora", [None, 2])
-def test_saves_as_a_folder_of_transformers(tiny_causal, tmp_path, batch, lora):
+def test_saves_as_a_folder_of_transformers(tiny_causal, tmp_path, batch, lora, monkeypatch):
     if lora:
         pytest.importorskip("peft")
     scorer = PolicyRatio(str(tiny_causal), beta=0.3, lora=lora).train()
@@ -195,7 +195,8 @@ def test_saves_as_a_folder_of_transformers(tiny_causal, tmp_path, batch, lora):
         torch.testing.assert_close(opened(batch), expected, rtol=1e-4, atol=1e-5)
         moved = 0.3 * (plainly(tmp_path / "out", batch) - plainly(tiny_causal, batch))
         torch.testing.assert_close(expected[batch.mask].double(), moved, rtol=1e-3, atol=1e-4)
-        # the best weights go back into what is trained
+        # the best weights go back into what is trained, and a reference that is not known yet stays the start
+        monkeypatch.setenv("LTR_CACHE", str(tmp_path / "nothing known"))
         fresh = PolicyRatio(str(tiny_causal), beta=0.3, lora=lora).eval()
         fresh.take_weights(tmp_path / "out")
         torch.testing.assert_close(fresh(batch), expected, rtol=1e-4, atol=1e-5)
@@ -204,6 +205,23 @@ def test_saves_as_a_folder_of_transformers(tiny_causal, tmp_path, batch, lora):
             torch.testing.assert_close(
                 PolicyRatio(str(adapter), str(tiny_causal), beta=0.3).eval()(batch), expected, rtol=1e-4, atol=1e-5
             )
+
+
+def test_adapters_of_another_model_are_refused(tiny_causal, tmp_path):
+    pytest.importorskip("peft")
+    save_tiny_causal(tmp_path / "deeper", num_hidden_layers=3)
+    deeper = PolicyRatio(str(tmp_path / "deeper"), lora=2)
+    deeper.save(tmp_path / "out")
+    scorer = PolicyRatio(str(tiny_causal), lora=2)
+    with pytest.raises(DataError, match=r"adapter_model.safetensors: .* does not belong to this model"):
+        scorer.take_weights(tmp_path / "out")
+    scorer.save(tmp_path / "out")
+    with pytest.raises(DataError, match="does not belong to this model"):
+        deeper.take_weights(tmp_path / "out")
+    with pytest.raises(DataError, match=r"adapter_model.safetensors: .*size mismatch"):
+        PolicyRatio(str(tiny_causal), lora=3).take_weights(tmp_path / "out")
+    with pytest.raises(DataError, match="holds no adapters"):
+        scorer.take_weights(tiny_causal)
 
 
 def test_an_adapter_without_its_base_is_told(tiny_causal, tmp_path):
