@@ -13,7 +13,7 @@ from ltr.losses.base import Loss
 from ltr.losses.engines.row_blocks import Columns
 from ltr.losses.in_batch import in_batch, own_scores
 from ltr.losses.pair_loss import PairLoss
-from ltr.losses.running import dead_share
+from ltr.losses.running import RunningCenter, dead_share, transform_of
 from ltr.scorers.base import Scorer
 from ltr.scorers.causal.token_student import TokenStudent
 from ltr.scorers.retrievers.base import Retriever
@@ -79,6 +79,12 @@ def _by_tokens(scorer: TokenStudent, loss: Loss, batch: TextLists) -> Cost:
         raise ConfigError(
             f"{type(loss).__name__}: a student of tokens compares distributions over a vocabulary, whose pairs are too many "
             "to be compared; take ltr.losses.CompositeSoftmax, KLDistillation or Matching"
+        )
+    if any(isinstance(part, RunningCenter) for part in loss.children()):
+        # costs are computed some tokens at a time, and again for the gradient: it would move in between
+        raise ConfigError(
+            f"{type(loss).__name__}: a student of tokens needs a link whose center stands still, got {transform_of(loss)!r}; "
+            "scores are log-probabilities, whose level means the same at every token: say it, such as Softplus(center=-3.0)"
         )
 
     def cost(scores: Tensor, labels: Tensor) -> Tensor:

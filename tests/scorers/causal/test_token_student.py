@@ -11,7 +11,7 @@ import torch
 from ltr.data import PreferenceData
 from ltr.errors import ConfigError
 from ltr.links import Identity, Softplus
-from ltr.losses import CompositeSoftmax, KLDistillation, RankNet
+from ltr.losses import CompositeSoftmax, KLDistillation, RankNet, RunningCenter
 from ltr.scorers import TokenStudent, load_scorer
 from ltr.scorers.causal import token_student
 from ltr.training import RankingModule
@@ -125,6 +125,11 @@ def test_refuses(tiny_causal, tmp_path, data):
     (batch,) = list(data.val_dataloader())
     with pytest.raises(ConfigError, match=r"RankNet: a student of tokens compares distributions"):
         cost_of(TokenStudent(str(tiny_causal), str(tiny_causal)), RankNet(reduction="none"), batch)
+    running = CompositeSoftmax(RunningCenter(Softplus()), reduction="none")
+    with pytest.raises(
+        ConfigError, match=r"CompositeSoftmax: a student of tokens needs a link whose center stands still"
+    ):
+        cost_of(TokenStudent(str(tiny_causal), str(tiny_causal)), running, batch)
     other = save_tiny_causal(tmp_path / "other")
     from transformers import AutoModelForCausalLM
 
