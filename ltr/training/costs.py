@@ -88,7 +88,13 @@ def _by_tokens(scorer: TokenStudent, loss: Loss, batch: TextLists) -> Cost:
         )
 
     def cost(scores: Tensor, labels: Tensor) -> Tensor:
-        return loss(scores, labels, torch.ones_like(scores, dtype=torch.bool))
+        mask = torch.ones_like(scores, dtype=torch.bool)
+        if not bool(loss.contributes(labels, mask).all()):
+            raise ConfigError(
+                f"{type(loss).__name__}: a student of tokens has a teacher's log-probabilities for labels, none above 0, of "
+                "which this loss learns nothing; take ltr.losses.CompositeSoftmax, KLDistillation or Matching"
+            )
+        return loss(scores, labels, mask)
 
     costs = scorer.token_costs(batch, cost)
     return Cost(costs.sum(), torch.tensor(len(costs), device=costs.device), None)

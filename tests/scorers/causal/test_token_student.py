@@ -11,7 +11,7 @@ import torch
 from ltr.data import PreferenceData
 from ltr.errors import ConfigError
 from ltr.links import Identity, Softplus
-from ltr.losses import CompositeSoftmax, KLDistillation, RankNet, RunningCenter
+from ltr.losses import CompositeSoftmax, InfoNCE, KLDistillation, RankNet, RunningCenter
 from ltr.scorers import TokenStudent, load_scorer
 from ltr.scorers.causal import token_student
 from ltr.training import RankingModule
@@ -125,6 +125,8 @@ def test_refuses(tiny_causal, tmp_path, data):
     (batch,) = list(data.val_dataloader())
     with pytest.raises(ConfigError, match=r"RankNet: a student of tokens compares distributions"):
         cost_of(TokenStudent(str(tiny_causal), str(tiny_causal)), RankNet(reduction="none"), batch)
+    with pytest.raises(ConfigError, match=r"InfoNCE: a student of tokens has a teacher's log-probabilities for labels"):
+        cost_of(TokenStudent(str(tiny_causal), str(tiny_causal)), InfoNCE(reduction="none"), batch)
     running = CompositeSoftmax(RunningCenter(Softplus()), reduction="none")
     with pytest.raises(
         ConfigError, match=r"CompositeSoftmax: a student of tokens needs a link whose center stands still"
