@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import threading
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -94,21 +95,23 @@ def row_keys(tokens: TokenRows) -> list[bytes]:
     ]
 
 
-def weights_digest(source: str, model: Any) -> str:
-    """16 hexadecimal digits of a model's weights: of its files where they lie here, else of what was opened.
+def weights_digest(source: str, model: Callable[[], Any]) -> str:
+    """16 hexadecimal digits of a model's weights and settings: of its files where they lie here, else of what was opened.
 
     Args:
         source: folder or hub id.
         model: a function that gives the model.
     """
-    files = sorted(Path(source).glob("*.safetensors")) if Path(source).is_dir() else []
-    whole = hashlib.blake2b(digest_size=8)
-    if files:
-        for file in files:
+    folder, whole = Path(source), hashlib.blake2b(digest_size=8)
+    settings = folder / "config.json"
+    if settings.is_file():  # a folder without it holds adapters alone, which do not say what their base is
+        for file in (settings, *sorted(folder.glob("*.safetensors"))):
             whole.update(digest(file).encode())
         return whole.hexdigest()
-    tensors: dict[str, Tensor] = model().state_dict()
+    opened = model()
+    whole.update(opened.config.to_json_string(use_diff=False).encode())
+    tensors: dict[str, Tensor] = opened.state_dict()
     for name, tensor in sorted(tensors.items()):
         whole.update(name.encode())
-        whole.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        whole.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return whole.hexdigest()

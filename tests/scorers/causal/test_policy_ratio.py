@@ -17,6 +17,7 @@ from ltr.scorers import PolicyRatio, load_scorer
 from ltr.scorers.causal import branches
 from ltr.scorers.causal.log_probs import token_log_probs
 from ltr.scorers.causal.policy_ratio import completion_tokens
+from ltr.scorers.causal.references import weights_digest
 from tests.scorers.causal.tiny import save_tiny_causal
 
 RECORDS = [
@@ -142,6 +143,24 @@ def test_references_are_kept_by_weights_and_rows(tiny_causal, tmp_path, batch, m
         save_tiny_causal(other, seed=9)
         with pytest.raises(BaseException, match="computed again"):
             PolicyRatio(str(tiny_causal), str(other)).eval()(batch)
+
+
+def test_a_reference_is_known_by_its_settings_and_the_base_of_its_adapters_too(tiny_causal, tmp_path):
+    def key(folder):
+        return weights_digest(str(folder), lambda: PolicyRatio(str(folder), None).network)
+
+    other = save_tiny_causal(tmp_path / "other", seed=8)
+    known = key(other)
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps({**config, "rms_norm_eps": 0.1}))
+    assert key(other) != known
+    pytest.importorskip("peft")
+    PolicyRatio(str(other), lora=2).save(tmp_path / "saved")
+    adapter = tmp_path / "saved" / "adapter"
+    known = key(adapter)
+    assert key(adapter) == known
+    save_tiny_causal(other, seed=9)
+    assert key(adapter) != known
 
 
 def test_scores_of_a_reference_that_the_batch_brings_are_taken(tiny_causal, batch):
