@@ -19,7 +19,7 @@ LOGITS = "LogitScore"
 FOLDER = f"1_{LOGITS}"
 #: a template that writes query and document, and leaves other messages to the one that was there before
 HEAD, ELSE, END = "{%- if messages[0]['role'] == 'query' -%}", "{%- else -%}", "{%- endif -%}"
-#: what a template is asked for to see what it puts around the two
+#: texts by which joints are tried
 QUERY, DOCUMENT = "what is", "an apple pie"
 
 
@@ -87,17 +87,17 @@ def read_layout(folder: Path, tokenizer: Any) -> dict[str, Any]:
     answers = _read(folder / FOLDER / "config.json")
     instruction = (facts.get("prompts") or {}).get(facts.get("default_prompt_name") or "")
     messages = [{"role": "system", "content": instruction}] if instruction else []
-    messages += [{"role": "query", "content": QUERY}, {"role": "document", "content": DOCUMENT}]
+    messages += [{"role": role, "content": f"{{{role}}}"} for role in ("query", "document")]
     try:
         text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     except Exception as error:  # whatever a template does wrong
         raise DataError(f"{folder}: its chat template cannot write a query and a document: {error}") from error
-    if text.count(QUERY) != 1 or DOCUMENT not in text.partition(QUERY)[2]:
+    if text.count("{query}") != 1 or text.partition("{query}")[2].count("{document}") != 1:
         raise DataError(
             f"{folder}: its chat template must write the query (role query), and behind it the document (role document), got "
             f"{text!r:.100}"
         )
-    arguments = {"prompt": text.replace(QUERY, "{query}").replace(DOCUMENT, "{document}"), "instruction": None}
+    arguments = {"prompt": text, "instruction": None}
     for name, key in (("yes", "true_token_id"), ("no", "false_token_id")):
         arguments[name] = "" if answers.get(key) is None else tokenizer.decode([answers[key]])
     prompt = prompt_of(**arguments)

@@ -54,6 +54,10 @@ def test_a_folder_without_ltrs_own_file_is_asked_alike(folder, tmp_path):
     asked = "{% for m in messages %}{{ m['role'][0] }}\n{{ m['content'] }}\n{% endfor %}"
     (other / "chat_template.jinja").write_text(asked)
     assert load_scorer(other).prompt == "s\nis the file\nq\n{query}\nd\n{document}\n"
+    # whatever words the template itself has
+    (other / "chat_template.jinja").write_text(f"what is an apple pie\n{asked}what is it")
+    opened = load_scorer(other)
+    assert opened.prompt == "what is an apple pie\ns\nis the file\nq\n{query}\nd\n{document}\nwhat is it"
     (other / "chat_template.jinja").write_text("{{ messages[0]['content'] }}")
     with pytest.raises(DataError, match=r"must write the query .role query., and behind it the document"):
         load_scorer(other)
