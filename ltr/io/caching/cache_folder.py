@@ -14,12 +14,10 @@ def cache_folder(*parts: str) -> Path:
     Raises:
         DataError: it is not there, and the cache cannot be written; the user has no home, and no other place is named.
     """
-    home = os.environ.get("LTR_CACHE")
-    if not home:
-        usual = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-        if usual.startswith("~"):  # a user of a container that nothing is known of but a number
-            raise DataError("cache: the user has no home folder; set LTR_CACHE to a folder that can be written")
-        home = os.path.join(usual, "ltr")
+    home = os.environ.get("LTR_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "ltr")
+    home = os.path.expanduser(home)  # a shell leaves ~ in a variable as it is within quotes
+    if home.startswith("~"):  # a user of a container that nothing is known of but a number
+        raise DataError("cache: the user has no home folder; set LTR_CACHE to a folder that can be written")
     folder = Path(home, *parts)
     try:
         folder.mkdir(parents=True, exist_ok=True)

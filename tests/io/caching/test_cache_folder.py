@@ -20,6 +20,14 @@ def test_cache_folder_follows_the_environment(tmp_path, monkeypatch):
     assert cache_folder() == tmp_path / "home" / ".cache" / "ltr"
 
 
+@pytest.mark.parametrize(("name", "below"), [("LTR_CACHE", ""), ("XDG_CACHE_HOME", "ltr")])
+def test_a_home_that_no_shell_has_written_out(tmp_path, monkeypatch, name, below):
+    monkeypatch.delenv("LTR_CACHE")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv(name, "~/mine")
+    assert cache_folder("a") == tmp_path / "mine" / below / "a"
+
+
 def test_a_cache_that_cannot_be_made(tmp_path, monkeypatch):
     def refused(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied")
