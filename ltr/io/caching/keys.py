@@ -1,4 +1,7 @@
-"""Keys: hexadecimal digits that name settings or texts, and change whenever these do. Large files have ``digests``."""
+"""Keys: hexadecimal digits that name settings or texts, and change whenever these do. Large files have ``digests``.
+
+Names of files need not be UTF-8: Python tells their bytes by lone surrogates.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ def key_of(text: str, digits: int = 16) -> str:
     >>> key_of("abc")
     'ba7816bf8f01cfea'
     """
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:digits]
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:digits]
 
 
 def key_of_facts(facts: Any, digits: int = 16) -> str:
@@ -31,4 +34,4 @@ def key_of_parts(*parts: str, size: int = 8) -> str:
     >>> key_of_parts("ab", "c") == key_of_parts("a", "bc")
     False
     """
-    return hashlib.blake2b("\0".join(parts).encode(), digest_size=size).hexdigest()
+    return hashlib.blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=size).hexdigest()
