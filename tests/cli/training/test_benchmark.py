@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -250,6 +251,8 @@ def test_the_command_that_is_told_last_trains_what_dev_liked_best(values, tmp_pa
     means = {g.loss_name: np.mean([cell.value for cell in g.seeds.values()]) for g in groups}
     best = max(groups, key=lambda g: means[g.loss_name])
     assert winner(spec, groups) is best
+    least = min(groups, key=lambda g: means[g.loss_name])
+    assert winner(replace(spec, monitor="rmse"), groups) is least is not best
     (words,) = write_commands(spec, groups)
     held = yaml.safe_load((tmp_path / "runs" / "fit-toy.yaml").read_text())
     rate = best.chosen["lr"]
