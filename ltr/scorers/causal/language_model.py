@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from ltr.batch import TextLists, TokenRows
 from ltr.data.tokens.pairs import tokenizer_identity
@@ -23,6 +21,7 @@ from ltr.machine.freed_memory import blocks_apart
 from ltr.scorers.base import Scorer, TextScorer, class_path, half_or_single
 from ltr.scorers.causal import branches, opening
 from ltr.scorers.out_of_memory import is_out_of_memory, released
+from ltr.scorers.recomputing import computed
 from ltr.scorers.text import loading
 from ltr.settings import ModelSettings, Settings
 
@@ -142,10 +141,9 @@ class LanguageModel(TextScorer):
         retries = 0
         while True:
             try:
-                run: Callable[..., Tensor] = self._piece
-                if self.checkpointing and torch.is_grad_enabled() and not self._layers_computed_again():
-                    run = partial(checkpoint, self._piece, use_reentrant=False)
-                return torch.cat([run(batch, rows, piece) for piece in self.pieces(rows, tokens)])
+                whole = self.checkpointing and torch.is_grad_enabled() and not self._layers_computed_again()
+                run = partial(self._piece, batch, rows)
+                return torch.cat(computed(run, self.pieces(rows, tokens), whole))
             except (RuntimeError, MemoryError) as error:
                 if not torch.is_grad_enabled() or not is_out_of_memory(error) or not self.spare(retries):
                     raise

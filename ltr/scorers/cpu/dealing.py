@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.utils.checkpoint import checkpoint
 
 from ltr.machine.threads import in_threads
 from ltr.scorers.cpu import torch_private
 from ltr.scorers.cpu.drawing import Drawing
+from ltr.scorers.recomputing import computed
 
 #: scores [documents] of some documents, with their graph
 Run = Callable[[Tensor], Tensor]
@@ -65,14 +65,14 @@ def dealt(
     places = [sum(map(len, pieces[:i])) for i in range(len(pieces))]
 
     def own(thread: int) -> Tensor:
+        drawn = [(Drawing(seed + places[thread] + i), piece) for i, piece in enumerate(pieces[thread])]
         with torch.enable_grad(), autocast():  # both are set for each thread
-            return torch.cat([one(Drawing(seed + places[thread] + i), piece) for i, piece in enumerate(pieces[thread])])
+            # what is drawn begins anew by itself, and torch's own generator is everybody's
+            return torch.cat(computed(one, drawn, checkpointing, own_numbers=True))
 
-    def one(drawing: Drawing, piece: Tensor) -> Tensor:
-        if not checkpointing:
-            return drawing.around(run, piece)
-        # what is drawn begins anew by itself, and torch's own generator is everybody's
-        return checkpoint(drawing.around, run, piece, use_reentrant=False, preserve_rng_state=False)
+    def one(drawn: tuple[Drawing, Tensor]) -> Tensor:
+        drawing, piece = drawn
+        return drawing.around(run, piece)
 
     scores = in_threads(own, range(len(pieces)), len(pieces))
     return _Dealt.apply(scores, *parameters)

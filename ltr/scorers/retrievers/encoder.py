@@ -6,18 +6,17 @@ import copy
 import logging
 import os
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from ltr.batch import TokenRows
 from ltr.errors import ConfigError
 from ltr.io.model_names import located
 from ltr.scorers import architectures
+from ltr.scorers.recomputing import computed
 from ltr.scorers.retrievers.base import Retriever
 from ltr.scorers.retrievers.layout import Layout, layout_of
 from ltr.scorers.text import loading, packed
@@ -34,8 +33,8 @@ Own = TypeVar("Own", bound="EncodingRetriever")
 class EncodingRetriever(TransformerScorer, Retriever):
     """A retriever around a transformer, which trains.
 
-    With ``checkpointing`` nothing but its results is kept of each micro-batch; the backward pass computes them again one
-    by one, with the random numbers of the first time (*gradient caching*). Gradients are those without it; batches may be
+    With ``checkpointing`` nothing but its results is kept of each micro-batch before the last; the backward pass computes
+    them again one by one, with the random numbers of the first time (*gradient caching*). Gradients are those without it; batches may be
     as large as their vectors fit into memory.
 
     Constructors of retrievers write out what they hand on to this one: help, configurations and editors show signatures.
@@ -123,20 +122,19 @@ class EncodingRetriever(TransformerScorer, Retriever):
             pieces = filled(lengths, most, self.batch_docs)
         else:
             pieces = plan(lengths, most, self.batch_docs, architectures.apart(self.config, rows))
-        run = compute
-        if self.checkpointing and torch.is_grad_enabled():
-            run = partial(checkpoint, compute, use_reentrant=False)
-        return [(piece, run(piece)) for piece in pieces]
+        if torch.is_grad_enabled():
+            pieces.reverse()  # the last one need not be computed again: the longest
+        return list(zip(pieces, computed(compute, pieces, self.checkpointing), strict=True))
 
     def by_row(self, compute: Callable[[Tensor], Tensor], rows: TokenRows, tokens: int | None) -> Tensor:
         """[rows, ...] what ``compute`` gives for micro-batches of rows, in their order."""
 
-        def computed() -> Tensor:
+        def all_rows() -> Tensor:
             pieces = self.in_pieces(compute, rows, tokens)
             order = torch.cat([piece for piece, _ in pieces]).argsort()
             return torch.cat([values for _, values in pieces])[order]
 
-        return self.sparing(computed)
+        return self.sparing(all_rows)
 
     def states(self, rows: TokenRows, piece: Tensor) -> tuple[Tensor, Row]:
         """The last states [tokens, hidden] of some rows, one after the other, and where they stand."""

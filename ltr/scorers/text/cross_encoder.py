@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.utils.checkpoint import checkpoint
 
 from ltr.batch import TextLists, TokenRows
 from ltr.errors import ConfigError
@@ -22,6 +21,7 @@ from ltr.scorers.cpu import cross_encoder as fused
 from ltr.scorers.cpu.cross_encoder import FusedCrossEncoder
 from ltr.scorers.cpu.dealing import MOST, dealt, hands
 from ltr.scorers.filing import Filing
+from ltr.scorers.recomputing import computed
 from ltr.scorers.text import loading, packed, saving
 from ltr.scorers.text import memory_budget as budget
 from ltr.scorers.text.heads import encoder_of, head_of, in_head
@@ -152,9 +152,7 @@ class CrossEncoder(TransformerScorer):
             pieces = [piece for share in own for piece in share]
             parts = dealt(run, own, [p for p in self.parameters() if p.requires_grad], self.checkpointing)
         else:
-            if self.checkpointing and torch.is_grad_enabled():
-                run = partial(checkpoint, run, use_reentrant=False)
-            parts = tuple(run(piece) for piece in pieces)
+            parts = tuple(computed(run, pieces, self.checkpointing))
         return batch.scores(torch.cat(parts)[torch.cat(pieces).argsort()])
 
     @property
