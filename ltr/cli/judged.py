@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from ltr.data.collections.collection import Collection
     from ltr.io.trec import Qrels, Run
 
+#: what rankings are measured by where nothing is asked for
+RANKINGS = ["ndcg@10", "mrr@10", "map", "recall@100"]
+
 
 def judgements(qrels: str | None, dataset: str | None) -> tuple[Qrels, Collection | None]:
     """The judgements, and the collection that they come from where they come from one.

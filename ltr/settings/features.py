@@ -23,6 +23,9 @@ class FeatureSettings(Settings):
         target: how labels became what was learnt (``ltr.data.features.standardise.Target``); empty where they were taken
             as is.
         unit: of the labels, such as seconds; empty where the data name none.
+        mean_label: of what was learnt, over the training documents: the constant that predictions must beat; None where it
+            is not known.
+        reading: how lists were read from files (``FeatureData.reading``), so that other files are read alike.
         shift: [features] what is subtracted from features then; the weights hold it.
         scale: [features] by what is divided then; the weights hold it.
     """
@@ -34,6 +37,8 @@ class FeatureSettings(Settings):
     shift: np.ndarray | None = field(default=None, compare=False, metadata=UNWRITTEN)
     scale: np.ndarray | None = field(default=None, compare=False, metadata=UNWRITTEN)
     unit: str = ""
+    mean_label: float | None = None
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
     batch: ClassVar[type[Lists]] = FeatureLists
     needed: ClassVar[tuple[str, ...]] = ("scorer", "n_features", "log1p", "feature_names", "target")

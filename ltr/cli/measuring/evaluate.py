@@ -8,24 +8,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ltr.cli.command import at_least, check_outputs
+from ltr.cli.command import at_least, check_outputs, talk
 from ltr.cli.command import run as run_command
-from ltr.cli.judged import baseline_of, inputs_of, judgements, names_of, read
+from ltr.cli.judged import RANKINGS, baseline_of, inputs_of, judgements, names_of, read
 from ltr.errors import ConfigError
 
 if TYPE_CHECKING:
+    from ltr.cli.measuring.models import Measured
     from ltr.metrics.engine import Evaluation
     from ltr.metrics.statistics.paired import Comparison
     from ltr.report.tables.table import Table
 
-#: what rankings are measured by where nothing is asked for
-RANKINGS = ["ndcg@10", "mrr@10", "map", "recall@100"]
 #: formats for programs, which hold one table
 ROWS = ("csv", "json")
 
 
 def evaluate(
-    run: list[str],
+    run: list[str] | None = None,
+    model: list[str] | None = None,
     qrels: str | None = None,
     dataset: str | None = None,
     measures: list[str] = RANKINGS,
@@ -40,8 +40,12 @@ def evaluate(
     preferences: str | None = None,
     label: str | None = None,
     gain: str | None = None,
+    list_id: str | None = None,
+    item_id: str | None = None,
+    device: str = "auto",
+    allow: list[str] | None = None,
 ) -> None:
-    """Measure runs against judgements.
+    """Measure runs against judgements, or scorers on features (--model) against the labels of a file.
 
     Several runs are compared with the first of them (or --baseline) by paired tests, Holm-corrected over the whole
     table, with bootstrap intervals. Conventions are trec_eval's, and stand above each table.
@@ -49,14 +53,21 @@ def evaluate(
     Measures: ndcg ndcg_burges (gain 2^grade - 1) dcg dcg_burges mrr map recall precision f1 hits hit_rate, each with
     or without @cutoff; r-precision, bpref, rbp.95 (persistence). precision-l2@5 counts grades from 2 as relevant.
 
-    Example: ltr evaluate --run bm25.trec ours.trec --qrels qrels.trec -m ndcg@10 rbp.95 --test student fisher
+    Of real-valued labels, such as seconds (--model): rmse mae r2 spearman kendall precision_top.1 ndcg_label@10, and of the
+    top fifth of the labels and the rest: rmse_top.2 rmse_rest.2 ... Beside the models stand a constant and a random order.
+
+    Examples:
+      ltr evaluate --run bm25.trec ours.trec --qrels qrels.trec -m ndcg@10 rbp.95 --test student fisher
+      ltr evaluate --model runs/log/best --dataset new.csv -m rmse_top.2 ndcg_label@10
 
     Args:
         run: TREC run files (.gz too).
+        model: folders of scorers on features, such as runs/log/best, instead of runs; they score --dataset.
         qrels: judgements in TREC form (.gz too).
-        dataset: take the judgements of this data set (an ir-datasets id, a folder, pydocs) instead of --qrels.
+        dataset: take the judgements of this data set (an ir-datasets id, a folder, pydocs) instead of --qrels; with --model
+            the labelled file (.csv, .tsv, .parquet, SVMlight), or a share such as log.csv[80%:].
         measures: what to measure.
-        baseline: the run to compare with, by file or name; the first by default.
+        baseline: the run (model) to compare with, by file or name; the first by default.
         test: paired tests.
         intervals: show 95 % bootstrap intervals of the means.
         per_query: write one row per query and run to this CSV file.
@@ -67,8 +78,13 @@ def evaluate(
         seed: of bootstrap and randomisation.
         preferences: measure scores of responses against this file (JSON lines, Parquet) instead of judgements: right pairs,
             best of n, correlation with length, beside a random order and the longest first.
-        label: of its responses (default: score, rating, label or votes).
+        label: of its responses (default: score, rating, label or votes); with --model the column of the labels (default:
+            as in training).
         gain: what best-of-n measures report of a response, such as its rate of wins (default: the label).
+        list_id: with --model, the column of the list (default: as in training).
+        item_id: with --model, the column of the document (default: as in training).
+        device: with --model: auto, cpu, cuda, cuda:1 ...
+        allow: with --model: packages, or classes by their import paths, that a model may name as its scorer.
     """
     from ltr.metrics.engine import evaluate as measured
     from ltr.metrics.measures.measure import of_rankings
@@ -77,6 +93,24 @@ def evaluate(
     at_least(0, seed=seed, digits=digits)
     notes = _notes_file(output, format)
     outputs = {"--output": output, "--per-query": per_query, "the notes of --output": notes}
+    if model is not None:
+        if run is not None or qrels is not None or preferences is not None or gain is not None or dataset is None:
+            raise ConfigError(
+                "--model scores a labelled file: give it by --dataset, without --run, --qrels or --preferences"
+            )
+        columns = {"list_id": list_id, "item_id": item_id, "label": label}
+        chosen_labels = None if measures == RANKINGS else measures
+        check_outputs(outputs, [*model, dataset.partition("[")[0]])
+        found = _models(model, dataset, chosen_labels, columns, baseline, test, seed, device, allow or ())
+        if per_query:
+            _write(per_query, found.per_list().csv())
+            print(f"per-query values: {per_query}", file=sys.stderr)
+        _show([found.whole(intervals)] if format in ROWS else found.tables(intervals), format, digits, output, notes)
+        return
+    if run is None:
+        raise ConfigError("give what to measure: runs by --run FILE ..., or scorers on features by --model FOLDER ...")
+    if list_id or item_id:
+        raise ConfigError("--list-id and --item-id say how --model reads its file; give models, or leave them out")
     if preferences is not None:
         other = qrels or dataset or per_query or baseline
         tables = _preferences(run, preferences, measures, label, gain, outputs, format in ROWS, other)
@@ -105,6 +139,28 @@ def _notes_file(output: str | None, format: str) -> str | None:
     if format != "csv" or output is None or is_stream(output):
         return None
     return str(Path(output).with_suffix(".notes.txt"))
+
+
+def _models(
+    model: list[str],
+    dataset: str,
+    texts: list[str] | None,
+    columns: Mapping[str, str | None],
+    baseline: str | None,
+    test: Sequence[Literal["student", "fisher"]],
+    seed: int,
+    device: str,
+    allow: Sequence[str],
+) -> Measured:
+    from ltr.metrics.measures.measure import measures
+
+    chosen = None if texts is None else measures(texts)  # a wrong name must not wait for torch
+    names = names_of(model, "--model")
+    from ltr.cli.measuring.models import measured, rankers_of, reading_of
+
+    talk()
+    rankers = rankers_of(names, device, allow)
+    return measured(rankers, dataset, chosen, reading_of(rankers, columns), baseline_of(baseline, names), test, seed)
 
 
 def _preferences(

@@ -142,6 +142,10 @@ class EngagementData(FeatureData):
         return self.label
 
     @property
+    def reading(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("list_id", "item_id", "label", "split_by")}
+
+    @property
     def settings(self) -> dict[str, Any]:
         names = (
             "split_by",

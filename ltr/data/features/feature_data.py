@@ -99,6 +99,11 @@ class FeatureData(RankingData):
         """The unit of the files' labels, in words; empty where it is not known."""
         return ""
 
+    @property
+    def reading(self) -> dict[str, Any]:
+        """The settings that say how a file is read: a module with the same ones reads another file alike."""
+        return {}
+
     # ------------------------------------------------------------------ what Lightning calls
 
     def prepare_data(self) -> None:
@@ -195,6 +200,8 @@ class FeatureData(RankingData):
             shift=None if how is None else how.shift,
             scale=None if how is None else how.scale,
             unit=self.unit,
+            mean_label=self.mean_label,
+            reading=self.reading,
             trained_on=self.trained_on,
         )
 

@@ -93,6 +93,10 @@ class LetorData(FeatureData):
         return "grades" if self.has_grades else ""
 
     @property
+    def reading(self) -> dict[str, Any]:
+        return {"labels": self.labels}
+
+    @property
     def settings(self) -> dict[str, Any]:
         return {**super().settings, "labels": self.labels}
 

@@ -117,7 +117,7 @@ class Measure:
         if parts.name in LABEL_KINDS:
             raise ConfigError(
                 f"measure {text} compares predictions with real-valued labels, not rankings with judgements; leave it "
-                "out here (ltr fit and ltr benchmark take it)"
+                "out here (ltr fit, ltr benchmark and ltr evaluate --model take it)"
             )
         return cls(parts.name, parts.cutoff, parts.level, parts.tail)
 

@@ -1,4 +1,4 @@
-"""Paired comparison of runs on the same queries: all against one, with the intervals of their means.
+"""Paired comparison of runs, or of predictions of labels, on the same queries: all against one, with intervals.
 
 A run is a system of one seed: contrasts and their correction are those of ``contrasts``, which benchmarks share. What is
 done here is to let the bootstrap draw once for all runs and measures.
@@ -6,15 +6,20 @@ done here is to let the bootstrap draw once for all runs and measures.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ltr.errors import DataError
+from ltr.io.labelled import LabelledLists
 from ltr.metrics.engine import Evaluation
+from ltr.metrics.measures.label_measures import LabelMeasure
 from ltr.metrics.measures.measure import parse
 from ltr.metrics.statistics.bootstrap import bootstraps
-from ltr.metrics.statistics.contrasts import Contrast, check_baseline, check_tests, contrast_of, corrected
+from ltr.metrics.statistics.contrasts import Contrast, check_baseline, check_tests, contrast_of, contrasts, corrected
 from ltr.metrics.statistics.p_values import PERMUTATIONS, Test
+from ltr.metrics.statistics.pooled_samples import Pooled, draw_together, sample
 from ltr.metrics.statistics.samples import DRAWS, paired_queries
 
 
@@ -82,6 +87,47 @@ def compare(
     ]
     of_runs = dict(zip(means, of_means, strict=True))
     return Comparison(baseline, tuple(tests), tuple(corrected(contrasts)), of_runs, level)
+
+
+def compare_labels(
+    predictions: Mapping[str, np.ndarray],
+    truth: LabelledLists,
+    measures: Iterable[LabelMeasure],
+    baseline: str | None = None,
+    tests: Sequence[Test] = ("student",),
+    *,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Comparison:
+    """Compare predictions of the same labels with those of one system.
+
+    Args:
+        predictions: name of a system -> [documents] its predictions, in the order of the labels.
+        truth: the labels.
+        measures: of labels; those that pool documents are resampled by lists, see ``Pooled``.
+        baseline: name of the system that the others are compared with; the first by default.
+        tests: see ``contrast``.
+        level: coverage of the intervals, in (0, 1).
+        seed: of permutations and draws; the same seed gives the same figures.
+
+    Raises:
+        ConfigError: for an unknown baseline or test.
+        DataError: predictions that are not finite.
+        ShapeError: not one prediction for each label.
+    """
+    baseline = next(iter(predictions)) if baseline is None else baseline
+    check_baseline("compare", "model", baseline, list(predictions))
+    check_tests("compare", tests)
+    samples = []
+    for measure in measures:
+        own = [sample(name, measure, p[None], truth) for name, p in predictions.items()]
+        samples += own
+        if pooled := [one for one in own if isinstance(one, Pooled)]:
+            draw_together(pooled, None, seed)
+    intervals = {(one.system, str(one.measure)): one.interval(level, None, seed) for one in samples}
+    samples.sort(key=lambda one: list(predictions).index(one.system))
+    found = contrasts(samples, baseline, tests=tests, level=level, seed=seed)
+    return Comparison(baseline, tuple(tests), tuple(corrected(found)), intervals, level)
 
 
 def _comparable(evaluations: Sequence[Evaluation], names: list[str]) -> None:

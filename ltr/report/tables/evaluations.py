@@ -52,7 +52,7 @@ def best_of(measure: AnyMeasure, values: Sequence[float]) -> float | None:
     return (max if measure.larger_is_better else min)(defined) if defined else None
 
 
-def conventions(evaluations: Sequence[Evaluation]) -> str:
+def conventions(evaluations: Sequence[Evaluation | LabelEvaluation]) -> str:
     """The header line of a table of several runs; missing queries are told run by run where they differ."""
     lines = {e.run: e.conventions for e in evaluations}
     if len(set(lines.values())) == 1:
@@ -73,13 +73,16 @@ def contrasts_table(comparison: Comparison, title: str = "") -> Table:
     return Table(columns, rows, title or f"Against {comparison.baseline}", notes=notes)
 
 
-def long_table(evaluations: Sequence[Evaluation], comparison: Comparison, *, intervals: bool = True) -> Table:
-    """Means and contrasts in one table for programs: one row per run and measure; the baseline's contrasts are empty."""
+def long_table(
+    evaluations: Sequence[Evaluation | LabelEvaluation], comparison: Comparison, *, intervals: bool = True
+) -> Table:
+    """Means and contrasts in one table for programs: one row per run and measure; the baseline's contrasts are empty, and
+    so are intervals and contrasts of what was not compared, such as ``yardsticks``."""
     figures = contrast_columns(comparison.tests) if comparison.contrasts else []
     rows = []
     for e in evaluations:
         for m, mean in e.means.items():
-            low, high = comparison.intervals[e.run, m] if intervals else (None, None)
+            low, high = comparison.intervals.get((e.run, m), (None, None)) if intervals else (None, None)
             contrast = comparison.contrast(e.run, m)
             cells = contrast_cells(contrast, comparison.tests) if contrast else [None] * len(figures)
             rows.append([e.run, m, Cell(mean, low, high), *cells])
@@ -89,12 +92,20 @@ def long_table(evaluations: Sequence[Evaluation], comparison: Comparison, *, int
     return Table(columns, rows, header=conventions(evaluations), notes=notes)
 
 
-def label_table(evaluations: Sequence[LabelEvaluation], title: str = "") -> Table:
+def label_table(
+    evaluations: Sequence[LabelEvaluation],
+    title: str = "",
+    comparison: Comparison | None = None,
+    *,
+    intervals: bool = True,
+) -> Table:
     """One row per set of predictions, one column per measure of real-valued labels; the best in bold by direction.
 
     Args:
         evaluations: of the same labels; the first by all measures, others (such as ``yardsticks``) by some of them.
         title: above the table.
+        comparison: of some of them, from ``ltr.metrics.statistics.paired.compare_labels``: intervals and marks.
+        intervals: whether to show the comparison's intervals.
     """
     rows = []
     for e in evaluations:
@@ -102,9 +113,13 @@ def label_table(evaluations: Sequence[LabelEvaluation], title: str = "") -> Tabl
         for text in evaluations[0].means:
             others = [other.means[text] for other in evaluations if text in other.means]
             value = e.means.get(text)
-            cells.append(Cell(value, best=len(others) > 1 and value == best_of(parse(text), others)))
+            ends = comparison.intervals.get((e.run, text), (None, None)) if comparison and intervals else (None, None)
+            signs = marks(comparison.contrast(e.run, text)) if comparison else ""
+            best = len(others) > 1 and value == best_of(parse(text), others)
+            cells.append(Cell(value, *ends, marks=signs, best=best))
         rows.append(cells)
-    return Table(["run", *evaluations[0].means], rows, title, evaluations[0].conventions)
+    notes = _notes(comparison, intervals)
+    return Table(["run", *evaluations[0].means], rows, title, evaluations[0].conventions, notes)
 
 
 def per_query_table(evaluations: Sequence[Evaluation]) -> Table:
@@ -129,4 +144,6 @@ def interval_notes(comparison: Comparison) -> list[str]:
     """What the intervals are, or why there are none."""
     if all(math.isnan(low) for low, _ in comparison.intervals.values()):
         return ["no intervals: one query tells nothing about others"]
-    return [f"[low, high]: {comparison.level:.0%} bootstrap interval (BCa) over queries"]
+    pooled = any(not parse(measure).per_query for _, measure in comparison.intervals)
+    how = "BCa; pooled measures: lists resampled, percentiles" if pooled else "BCa"
+    return [f"[low, high]: {comparison.level:.0%} bootstrap interval ({how}) over queries"]
