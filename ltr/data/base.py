@@ -96,9 +96,14 @@ class RankingData(pl.LightningDataModule):
         return () if self.train is None else (self.train,)
 
     @property
+    def train_labels(self) -> np.ndarray | None:
+        """[documents] what is learnt, of the training documents; None without a train part, or where it is not known."""
+        return None
+
+    @property
     def mean_label(self) -> float | None:
         """The mean of what is learnt over the training documents, a yardstick for predictions; None if not known."""
-        return None
+        return None if (labels := self.train_labels) is None else float(labels.mean(dtype=np.float64))
 
     @property
     def back(self) -> Callable[[np.ndarray], np.ndarray] | None:
@@ -110,6 +115,16 @@ class RankingData(pl.LightningDataModule):
         return "\n".join(f"{name + ':':<6} {getattr(self, name)}" for name in self.named)
 
     # ------------------------------------------------------------------ what all of them share
+
+    def labels_to_focus(self) -> np.ndarray:
+        """[documents] ``train_labels``, for a link that takes its range from them. Raises ConfigError where there are none."""
+        labels = self.train_labels
+        if labels is None:
+            raise ConfigError(
+                f"{type(self).__name__}: focus(top=...) takes its range from the labels of train, and there is no train part, "
+                "or these data do not tell them (train_labels); give range=(low, high)"
+            )
+        return labels
 
     @property
     def named(self) -> tuple[PartName, ...]:

@@ -10,11 +10,14 @@ import yaml
 from ltr.errors import ConfigError
 from ltr.expressions.calls import Call
 from ltr.expressions.reading import Reader
+from ltr.expressions.settling import Labels, settled, waits
 from ltr.expressions.syntax import is_expression
 from ltr.expressions.writing import as_call, as_mapping, as_text, built, completed
 
 
-def value_of(source: str | Mapping[str, Any], packages: Collection[str] | None = ()) -> Any:
+def value_of(
+    source: str | Mapping[str, Any], packages: Collection[str] | None = (), labels: Labels | None = None
+) -> Any:
     """The object that an expression or a mapping describes.
 
     Args:
@@ -22,11 +25,13 @@ def value_of(source: str | Mapping[str, Any], packages: Collection[str] | None =
             ``{"class_path": "ListNet"}``; values inside a mapping may be expressions.
         packages: from which a dotted name (``mypkg.Mine(alpha=2)``) may be imported; None for any, which is for text
             that the user wrote. What a file says that came from elsewhere may not choose imports.
+        labels: gives the training labels, where a link may take its range from them: ``"Matching(Exp.focus(top=0.2))"``.
 
     Raises:
         ConfigError: another expression, an unknown name (with the nearest known one), or arguments that do not fit.
     """
-    return built(Reader(packages).read(source))
+    call = Reader(packages).read(source)
+    return built(call if labels is None else settled(call, labels))
 
 
 def mapping_of(source: str | Mapping[str, Any], packages: Collection[str] | None = ()) -> Any:
@@ -43,6 +48,20 @@ def mapping_of(source: str | Mapping[str, Any], packages: Collection[str] | None
     {'class_path': 'ltr.losses.LabelSoftmax', 'init_args': {'temperature': 0.5}}
     """
     return as_mapping(Reader(packages).read(source))
+
+
+def settled_mapping(source: Mapping[str, Any], labels: Labels) -> Any:
+    """A configuration's mapping with links of known centre and width where some wait for the training labels.
+
+    Args:
+        source: ``class_path`` and ``init_args``, which the user wrote.
+        labels: gives the training labels; called only where a link waits for them.
+
+    Raises:
+        ConfigError: see ``settled``.
+    """
+    call = Reader(None).read(source)
+    return as_mapping(completed(settled(call, labels))) if waits(call) else source
 
 
 def text_of(value: Any, packages: Collection[str] | None = (), explicit: bool = False) -> str:

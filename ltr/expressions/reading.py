@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from ltr.errors import ConfigError
 from ltr.expressions.calls import Call, Hole, hole_in
-from ltr.expressions.classes import check_package, class_of
+from ltr.expressions.classes import check_package, class_of, import_path
 from ltr.expressions.syntax import dotted_name, is_expression, is_mapping, is_number, is_text, one_line, tree_of
 from ltr.expressions.writing import as_call, built
 from ltr.io.names import suggestion
@@ -131,7 +131,17 @@ class Reader:
         if focus is None:
             self.fail(node, f"{ast.unparse(node)!r} is not a known link or loss")
         values = self._check(focus, ast.unparse(node.func), given, named, node)
+        if {"top", "bottom"} & set(values) and not {"range", "scores"} & set(values):
+            return self._waiting(made, values)
         return as_call(focus(**{key: built(value) for key, value in values.items()}))
+
+    def _waiting(self, made: type, values: dict[str, Any]) -> Call:
+        """A focus on one end of labels that are not known yet."""
+        from ltr.links.from_labels import FocusOnLabels
+
+        if not any(isinstance(value, Hole) for value in values.values()):
+            made.focus(scores=[0.0, 1.0], **values)  # type: ignore[attr-defined]  # whether any labels could do
+        return Call(FocusOnLabels, {"kind": import_path(made, short=True), **values})
 
     def _check(
         self, made: Any, name: str, given: Sequence[Any], named: Mapping[str, Any], node: ast.Call | None = None
@@ -163,6 +173,10 @@ class Reader:
         function = call.arguments.get("function")
         if call.made.__name__ == "Numeric" and isinstance(function, str):
             check_package(function, ("torch", *self.packages) if self.packages is not None else None)
+        if call.made.__name__ == "FocusOnLabels":
+            kind = class_of(str(call.arguments["kind"]), self.packages)
+            if not hasattr(kind, "focus"):
+                raise ConfigError(f"FocusOnLabels: kind is a link such as Exp, got {kind.__name__}")
         return call
 
     def _class(self, name: str, node: ast.expr | None = None) -> type:

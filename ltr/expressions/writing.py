@@ -51,6 +51,7 @@ def as_mapping(value: Any) -> Any:
 def as_text(value: Any, named: bool = False) -> str:
     """A call as an expression, with all arguments ``named`` or the first ones by their places."""
     from ltr.links import Scaled, Sum
+    from ltr.links.from_labels import FocusOnLabels
 
     def inside(one: Any) -> str:
         return as_text(one, named)
@@ -72,6 +73,9 @@ def as_text(value: Any, named: bool = False) -> str:
         link, factor = value.arguments["link"], value.arguments["factor"]
         several = isinstance(link, Call) and link.made is Sum and len(link.arguments["parts"]) > 1
         return f"{inside(factor)} * {f'({inside(link)})' if several else inside(link)}"
+    if value.made is FocusOnLabels:
+        given = [f"{key}={inside(one)}" for key, one in value.arguments.items() if key != "kind" and one is not None]
+        return f"{value.arguments['kind']}.focus({', '.join(one for one in given if one != 'scale=1.0')})"
     shown, bare = [], not named
     rest = {key: inside(one) for key, one in value.arguments.items()}
     for p in inspect.signature(value.made).parameters.values():

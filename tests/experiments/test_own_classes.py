@@ -8,6 +8,7 @@ from ltr.experiments.cells.runner import run
 from ltr.experiments.cells.workers import Processes
 from ltr.experiments.spec.reading import read_spec
 from ltr.expressions import value_of
+from ltr.links import Sigmoid
 from tests.cli.feature_files import write_fold
 from tests.own_classes import own  # noqa: F401
 
@@ -86,6 +87,24 @@ def test_a_search_fills_mappings_and_chooses_expressions(spec_of):
     filled = spec.losses["A"].filled({"w": 2.0, "targets": spec.losses["A"].search["targets"].choices[1]})
     assert filled == "Matching(Exp(width=2.0), targets=(Grades(scores_by_grade=[0, 1, 5])))"
     assert spec.losses["B"].filled({"link": "Exp() + Identity()"}) == "CompositeSoftmax((Exp() + Identity()))"
+
+
+def test_a_focus_is_that_of_each_cells_training_labels(spec_of):
+    spec = spec_of(
+        {
+            "A": {
+                "loss": "Matching(Sigmoid.focus(top={share}), targets=Grades([0, 1, 5]))",
+                "search": {"share": {"low": 0.4, "high": 0.6}},
+            }
+        },
+        tuning={"trials": 1},
+    )
+    cells = run(spec, Processes(0), lambda text: None)[0].cells
+    assert all(cell.finished for cell in cells), [cell.record for cell in cells]
+    for cell in cells:
+        share = cell.record["params"]["share"]
+        link = Sigmoid.focus(scores=[0.0] * 4 + [1.0] * 4 + [5.0] * 4, top=share)
+        assert cell.record["loss"].startswith(f"Matching(link={link!r}")
 
 
 def test_settings_change_inside_an_expression(spec_of):

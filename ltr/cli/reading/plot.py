@@ -72,7 +72,8 @@ def plot(
     if len(range) != 2:
         raise ConfigError(f"--range takes two scores, lowest and highest, got {len(range)}")
     ends = (range[0], range[1])
-    values = [value_of(read(text), packages=None) for text in expressions]
+    known = None if learnt is None else learnt.tolist
+    values = [value_of(read(text), packages=None, labels=known) for text in expressions]
     for text, value in zip(expressions, values, strict=True):
         if not isinstance(value, wanted):
             other = "loss" if kind == "link" else "link"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, NoReturn
 
 import yaml
-from jsonargparse import get_loader, set_loader
+from jsonargparse import Namespace, get_loader, set_loader
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 import ltr.data
@@ -18,7 +18,8 @@ from ltr.cli.training.fit_options import EXAMPLES
 from ltr.cli.training.replacing import with_own_defaults
 from ltr.data.base import RankingData
 from ltr.errors import ConfigError, LtrError
-from ltr.expressions import expanded, is_expression
+from ltr.experiments.spec.building import build
+from ltr.expressions import expanded, is_expression, settled_mapping
 from ltr.io.importing.imports import with_current_folder
 from ltr.training import RankingModule, RunFolder
 from ltr.training.defaults import TRAINER_DEFAULTS
@@ -91,6 +92,20 @@ def lightning_explained() -> Iterator[None]:
         raise ConfigError(f"Lightning refuses these settings: {said}") from error
 
 
+def _plain(value: Any) -> Any:
+    """A configuration as mappings, also inside lists and tuples."""
+    if isinstance(value, Namespace):
+        return {key: _plain(one) for key, one in vars(value).items()}
+    return type(value)(map(_plain, value)) if isinstance(value, (list, tuple)) else value
+
+
+def _parsed(value: Any) -> Any:
+    """The same, as jsonargparse keeps it."""
+    if isinstance(value, dict):
+        return Namespace(**{key: _parsed(one) for key, one in value.items()})
+    return type(value)(map(_parsed, value)) if isinstance(value, (list, tuple)) else value
+
+
 class FitCLI(LightningCLI):
     """``ltr fit``'s configuration: ``model``, ``data``, ``trainer``, ``run``, ``seed_everything``."""
 
@@ -150,7 +165,16 @@ class FitCLI(LightningCLI):
         self.progress = Progress(self.run_folder, lines=instead_of_bar(self.trainer))
         self.trainer.callbacks.append(self.progress)  # type: ignore[attr-defined]
 
+    def _settle_focus(self) -> None:
+        """Put numbers where a link waits for the training labels: they are in every record of this training."""
+
+        def labels() -> Any:
+            return build("data", _plain(self.config.data)).labels_to_focus()
+
+        self.config.model.loss = _parsed(settled_mapping(_plain(self.config.model.loss), labels))
+
     def instantiate_classes(self) -> None:
+        self._settle_focus()
         with lightning_explained():
             try:
                 super().instantiate_classes()

@@ -176,9 +176,8 @@ class FeatureData(RankingData):
         return self._plain(part)
 
     @property
-    def mean_label(self) -> float | None:
-        """The mean of what is learnt over the training documents; None without a train part."""
-        return None if self.train is None else float(self._table("train").labels.mean())
+    def train_labels(self) -> np.ndarray | None:
+        return None if self.train is None else self._table("train").labels
 
     @property
     def back(self) -> Callable[[np.ndarray], np.ndarray] | None:

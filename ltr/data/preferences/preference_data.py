@@ -132,6 +132,10 @@ class PreferenceData(RankingData):
         return Part(list(table.prompt_ids), None, None, known)
 
     @property
+    def train_labels(self) -> np.ndarray | None:
+        return None if self.train is None else self.table("train").labels
+
+    @property
     def inputs(self) -> ModelSettings:
         form = form_of(self.loaded_tokenizer, self.form)
         return ModelSettings(self.max_length, max(1, self.max_length // 2), form=form, trained_on=self.trained_on)

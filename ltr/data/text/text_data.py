@@ -216,13 +216,13 @@ class TextData(RankingData):
         )
 
     @property
-    def mean_label(self) -> float | None:
-        """The mean of the labels that training lists are drawn from; None without a train part."""
+    def train_labels(self) -> np.ndarray | None:
+        """[documents] the labels that training lists are drawn from; None without a train part."""
         if self.train is None:
             return None
         part = self._part("train")
         assert isinstance(part, TrainPart)
-        return float(np.concatenate([part.pool.first_labels, part.pool.rest_labels]).mean(dtype=np.float64))
+        return np.concatenate([part.pool.first_labels, part.pool.rest_labels])
 
     @property
     def back(self) -> Callable[[np.ndarray], np.ndarray] | None:

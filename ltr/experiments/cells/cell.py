@@ -133,7 +133,8 @@ def parts_of(task: Task) -> tuple[RankingData, RankingModule]:
     data = build("data", task.data, **_seed(task), **_tokenizer(task))
     scorer = build("scorers", task.scorer)
     data.apart = scorer.apart
-    return data, RankingModule(scorer, value_of(task.loss, None), measures=task.measures, **task.model)
+    loss = value_of(task.loss, None, data.labels_to_focus)
+    return data, RankingModule(scorer, loss, measures=task.measures, **task.model)
 
 
 def _checked(task: Task) -> Contents:

@@ -245,7 +245,8 @@ class _Reader:
                     *place, "search", key,
                 )  # fmt: skip
         try:
-            made = value_of(loss.filled(starting(spec.space(name))), packages=None)
+            # a cell's labels take the place of these two
+            made = value_of(loss.filled(starting(spec.space(name))), packages=None, labels=lambda: [0.0, 1.0])
             text_of(made)  # results keep it
         except ConfigError as error:
             raise self.fail(f"loss {name!r}: {error}", *place) from error

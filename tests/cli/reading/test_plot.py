@@ -99,3 +99,12 @@ def test_help_does_not_import_torch_or_matplotlib(command):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert f"usage: ltr {command}" in done.stdout
+
+
+def test_a_link_that_takes_its_range_from_labels_is_drawn_with_those_of_the_data(tmp_path, capsys):
+    log = tmp_path / "log.csv"
+    log.write_text("list_id,seconds,a\n" + "".join(f"{i % 3},{i},{i}\n" for i in range(9)))
+    given = ["plot", "link", "Sigmoid.focus(top=0.5)", "-o", str(tmp_path / "focus.svg")]
+    assert main([*given, "--data", str(log)]) == 0
+    assert main(given) == 1
+    assert "takes its range from training labels" in capsys.readouterr().err

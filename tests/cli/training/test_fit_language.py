@@ -10,6 +10,7 @@ from ltr.cli.main import main
 from ltr.cli.training import fit
 from ltr.cli.training.fit_options import check, folder_of, help_text
 from ltr.errors import ConfigError, DataError
+from ltr.links import Identity, Sigmoid
 from tests.cli.feature_files import write_fold
 from tests.own_classes import own  # noqa: F401
 
@@ -82,6 +83,26 @@ SOFTMAX = "CompositeSoftmax(transform=Identity() + Softplus(center=1.0), form='p
 def test_a_loss_on_the_command_line(given, loss, arguments):
     made = repr(fit.build([*arguments, *given]).model.loss)
     assert made.startswith(loss)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--model.loss=Matching(Sigmoid.focus(top=0.4) + 0.1 * Identity())"],
+        ["--model.loss=Matching", "--model.loss.link=Sigmoid.focus(top=0.4) + 0.1 * Identity()"],
+    ],
+)
+def test_a_focus_on_the_training_labels_is_saved_as_numbers(given, arguments, capsys):
+    cli = fit.build([*arguments, "--data.labels=real", *given])
+    link = Sigmoid.focus(scores=cli.datamodule.train_labels.tolist(), top=0.4)
+    assert cli.model.loss.link == link + 0.1 * Identity()
+    saved = yaml.safe_load(cli.resolved())["model"]["loss"]["init_args"]["link"]["init_args"]["parts"]
+    assert saved[0] == {
+        "class_path": "ltr.links.Sigmoid",
+        "init_args": {"center": link.center, "width": link.width, "scale": 1.0},
+    }
+    told = capsys.readouterr().err
+    assert f"focus: {link!r} from the training labels, the top 40 % of which (of 12) lie from 1 to 2" in told
 
 
 def test_an_expression_in_a_configuration(arguments, tmp_path):
