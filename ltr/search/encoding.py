@@ -252,6 +252,7 @@ def signature_of(scorer: VectorScorer, settings: TwinSettings) -> str:
     facts = [
         *(tokenizer_identity(scorer.tokenizer), scorer.pooling, scorer.similarity, list(scorer.prompts)),
         *(settings.max_length, settings.max_query_length, told),
+        *([scorer.most_words] if isinstance(scorer, Sparse) and scorer.most_words is not None else []),
     ]
     digest = hashlib.blake2b(json.dumps(facts, sort_keys=True, default=str).encode(), digest_size=8)
     for name, value in sorted(scorer.state_dict().items()):

@@ -103,8 +103,8 @@ class BiEncoder(EncodingRetriever, VectorScorer):
             model, AutoModel, query_prompt, doc_prompt, attention_dropout, dropout, layers, freeze_layers,
             checkpointing, batch_tokens, batch_docs, revision,
         )  # fmt: skip
-        said_pooling, said_similarity = self._said()
-        self.pooling, self.similarity = pooling or said_pooling, similarity or said_similarity
+        self.pooling, self.similarity = self._said(pooling, similarity)
+        self.truncated = None if self.layout is None else self._truncated(self.layout)
         self.widths = sorted(widths or [])
         if self.widths and not 1 <= self.widths[0] <= self.widths[-1] < self.dim:
             raise ConfigError(f"BiEncoder: widths must lie from 1 to below {self.dim}, all of a vector, got {widths}")
@@ -148,12 +148,16 @@ class BiEncoder(EncodingRetriever, VectorScorer):
         home = "sentence_transformers.models"
         modules: dict[str, tuple[str, dict[str, Any]]] = {
             f"{home}.Transformer": ("", {}),
-            f"{home}.Pooling": ("1_Pooling", {"word_embedding_dimension": self.dim, **flags, "include_prompt": True}),
+            f"{home}.Pooling": (
+                "1_Pooling",
+                {"word_embedding_dimension": self.config.hidden_size, **flags, "include_prompt": True},
+            ),
         }
         if self.similarity == "cos":
             modules[f"{home}.Normalize"] = ("2_Normalize", {})
-        names = {"cos": "cosine", "dot": "dot"}
-        layout.write_layout(folder, modules, self.prompts, names[self.similarity], max_length)
+        names = {ours: theirs for theirs, ours in layout.SIMILARITIES.items()}
+        more = {layout.TRUNCATED: self.truncated}
+        layout.write_layout(folder, modules, self.prompts, names[self.similarity], max_length, more=more)
 
     def take_weights(self, folder: str | os.PathLike, device: torch.device | str = "cpu") -> None:
         super().take_weights(folder, device)
@@ -162,12 +166,34 @@ class BiEncoder(EncodingRetriever, VectorScorer):
             self.log_scale.data.copy_(scale)
             self.shift.data.copy_(shift)
 
-    def _said(self) -> tuple[Pooling, Similarity]:
+    def _said(self, pooling: Pooling | None, similarity: Similarity | None) -> tuple[Pooling, Similarity]:
+        """Pooling and similarity as they were given, else as the model says."""
         if self.layout is None:
-            return "mean", "cos"
-        pooling, normalised = layout.pooling_of(self.layout, self.revision, "BiEncoder")
-        similarity = "cos" if normalised or self.layout.similarity is None else self.layout.similarity
-        return pooling, similarity  # type: ignore[return-value]
+            return pooling or "mean", similarity or "cos"
+        said, normalised = layout.pooling_of(self.layout, self.revision, "BiEncoder")
+        found = similarity or self.layout.similarity or "cos"
+        # vectors of length 1 stand in one order by cosine, product and Euclidean distance
+        if normalised and similarity is None and found in ("dot", "euclidean"):
+            found = "cos"
+        if found not in SIMILARITIES:
+            raise ConfigError(
+                f"BiEncoder: {self.layout.source} compares its vectors by {found} (similarity_fn_name), which would put documents "
+                f"in another order than {' or '.join(SIMILARITIES)}; say similarity if one of these is meant"
+            )
+        return pooling or said, found  # type: ignore[return-value]
+
+    def _truncated(self, said: layout.Layout) -> int | None:
+        """How many numbers of a vector the model uses (``truncate_dim``); None for all."""
+        if said.truncated is None or said.truncated >= self.dim:
+            return None
+        if said.truncated < 1:
+            raise ConfigError(f"BiEncoder: {said.source} has a truncate_dim of {said.truncated}; it must be at least 1")
+        if said.similarity == "dot" and self.similarity == "cos":
+            raise ConfigError(
+                f"BiEncoder: {said.source} cuts vectors of length 1 to {said.truncated} numbers (truncate_dim) and multiplies "
+                "what is left, which ltr brings to length 1 again; let its similarity_fn_name be cosine"
+            )
+        return said.truncated
 
     def _kept_scale(self, folder: Path | None = None) -> tuple[Any, Any]:
         path = (folder or Path(self.source)) / SCALE

@@ -14,6 +14,8 @@ from ltr.settings import Prompts
 MODULES = "modules.json"
 FACTS = "config_sentence_transformers.json"
 LENGTHS = "sentence_bert_config.json"
+#: facts: how many numbers of a vector, and how many words of a sparse one, are used
+TRUNCATED, MOST_WORDS = "truncate_dim", "max_active_dims"
 #: our names of poolings -> theirs
 POOLINGS = {"mean": "mean", "first": "cls", "last": "lasttoken"}
 #: their older way to say it, which all versions read
@@ -25,6 +27,8 @@ FLAGS = {
     "mean_sqrt_len_tokens": "pooling_mode_mean_sqrt_len_tokens",
     "weightedmean": "pooling_mode_weightedmean_tokens",
 }
+#: their names of similarities -> ours
+SIMILARITIES = {"cosine": "cos", "dot": "dot"}
 #: the name of queries' prompt
 QUERY_PROMPT = "query"
 #: names that documents' prompts have, in the order in which they are looked for
@@ -41,7 +45,9 @@ class Layout:
         folders: of the modules, by their class names.
         prompts: of queries and documents.
         other_prompts: names of those that are for something else.
-        similarity: ``cos`` or ``dot``; None where it does not say.
+        similarity: ``cos`` or ``dot``, or their name of another one; None where it does not say.
+        truncated: how many numbers of a vector are used; None for all.
+        most_words: how many words of a sparse vector are kept, the heaviest; None for all.
         max_length: tokens that are read of a text; None where it does not say.
         lengths: all that stands beside the encoder.
     """
@@ -52,6 +58,8 @@ class Layout:
     prompts: Prompts
     other_prompts: tuple[str, ...]
     similarity: str | None
+    truncated: int | None
+    most_words: int | None
     max_length: int | None
     lengths: Mapping[str, Any]
 
@@ -79,14 +87,16 @@ def layout_of(source: str, revision: str | None, who: str) -> Layout | None:
     lengths = _read(source, f"{inside}/{LENGTHS}".lstrip("/"), revision) or {}
     prompts = facts.get("prompts") or {}
     doc = next((prompts[name] for name in DOC_PROMPTS if prompts.get(name)), "")
-    similarity = {"cosine": "cos", "dot": "dot"}.get(facts.get("similarity_fn_name") or "")
+    similarity = facts.get("similarity_fn_name") or None
     return Layout(
         str(Path(source) / inside) if inside else source,
         kinds,
         folders,
         Prompts(prompts.get(QUERY_PROMPT) or "", doc),
         tuple(name for name, text in prompts.items() if text and name not in (QUERY_PROMPT, *DOC_PROMPTS)),
-        similarity,
+        SIMILARITIES.get(similarity, similarity),
+        facts.get(TRUNCATED),
+        facts.get(MOST_WORDS),
         lengths.get("max_seq_length"),
         lengths,
     )
@@ -132,6 +142,7 @@ def write_layout(
     similarity: str,
     max_length: int,
     kind: str = "SentenceTransformer",
+    more: Mapping[str, Any] | None = None,
 ) -> None:
     """Write what makes a folder of transformers one of sentence-transformers.
 
@@ -142,6 +153,7 @@ def write_layout(
         similarity: their name of it.
         max_length: tokens that are read of a text.
         kind: their class that opens the folder.
+        more: facts beside prompts and similarity, by their names; those that are None are left out.
     """
     listed = []
     for at, (path, (name, config)) in enumerate(modules.items()):
@@ -160,7 +172,7 @@ def write_layout(
         "default_prompt_name": None,
         "similarity_fn_name": similarity,
     }
-    _write(folder / FACTS, facts)
+    _write(folder / FACTS, facts | {name: value for name, value in (more or {}).items() if value is not None})
 
 
 def _write(path: Path, content: Any) -> None:

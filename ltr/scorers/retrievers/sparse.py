@@ -87,8 +87,11 @@ class Sparse(EncodingRetriever, VectorScorer):
         )  # fmt: skip
         self.query_flops, self.doc_flops, self.flops_warmup = query_flops, doc_flops, flops_warmup
         self.pooling, self.similarity, self.log_scale, self.shift = "max", "dot", None, None
+        #: how many words of a text are kept in use, the heaviest; None for all
+        self.most_words: int | None = None
         if self.layout is not None:
             self._check_layout()
+            self.most_words = self.layout.most_words
 
     @property
     def dim(self) -> int:
@@ -101,6 +104,10 @@ class Sparse(EncodingRetriever, VectorScorer):
 
     def vectors(self, rows: TokenRows, tokens: int | None) -> Tensor:
         return self.by_row(partial(self._weights, rows), rows, tokens)
+
+    def encode(self, rows: TokenRows, tokens: int | None = None) -> Tensor:
+        found = super().encode(rows, tokens)
+        return found if self.training or self.most_words is None else heaviest(found, self.most_words)
 
     def _weights(self, rows: TokenRows, piece: Tensor) -> Tensor:
         """[docs, words] of some texts: one pass of max, before what is monotone is done to few numbers."""
@@ -130,9 +137,10 @@ class Sparse(EncodingRetriever, VectorScorer):
             f"{home}.MLMTransformer": ("", {}),
             f"{home}.SpladePooling": ("1_SpladePooling", pooling),
         }
+        more = {layout.MOST_WORDS: self.most_words}
         with building(Path(folder)) as beside:
             self.write_encoder(beside, known.max_length)
-            layout.write_layout(beside, modules, self.prompts, "dot", known.max_length, "SparseEncoder")
+            layout.write_layout(beside, modules, self.prompts, "dot", known.max_length, "SparseEncoder", more)
             replace(known, scorer="Sparse", arguments={}).write(beside)
 
     def _check_layout(self) -> None:
@@ -145,6 +153,21 @@ class Sparse(EncodingRetriever, VectorScorer):
         how = config.get("pooling_strategy", "max"), config.get("activation_function", "relu")
         if how != ("max", "relu"):
             raise ConfigError(f"Sparse: {self.source} pools by {' of '.join(how)}; ltr pools by max of relu")
+        if self.layout.similarity not in (None, self.similarity):
+            raise ConfigError(
+                f"Sparse: {self.source} compares its vectors by {self.layout.similarity} (similarity_fn_name), and an inverted "
+                "index by their product, which puts documents in another order; set it to dot if that is meant"
+            )
+
+
+def heaviest(vectors: Tensor, n: int) -> Tensor:
+    """[texts, words] with all but the ``n`` largest weights of each text 0.
+
+    >>> heaviest(torch.tensor([[1.0, 3.0, 2.0]]), 2)
+    tensor([[0., 3., 2.]])
+    """
+    kept = vectors.topk(min(n, vectors.shape[1]), dim=1)
+    return torch.zeros_like(vectors).scatter(1, kept.indices, kept.values)
 
 
 def flops(vectors: Tensor) -> Tensor:

@@ -34,14 +34,16 @@ class VectorScorer(Retriever):
     shift: Tensor | None
     #: shorter vectors that are trained, too
     widths: Sequence[int] = ()
+    #: how many numbers of the pooled states are a vector, the first; None for all
+    truncated: int | None = None
 
     @property
     def dim(self) -> int:
         """Numbers of a vector."""
-        return int(self.config.hidden_size)
+        return self.truncated or int(self.config.hidden_size)
 
     def vectors(self, rows: TokenRows, tokens: int | None) -> Tensor:
-        """[rows, dim] pooled states, in any length."""
+        """[rows, hidden] pooled states, in any length."""
         raise NotImplementedError(f"{type(self).__name__} must define vectors")
 
     def encode(self, rows: TokenRows, tokens: int | None = None) -> Tensor:
@@ -54,7 +56,7 @@ class VectorScorer(Retriever):
         if not len(rows):
             return next(self.parameters()).new_zeros(0, self.dim)
         self.check_length(int(rows.lengths.max()))
-        found = self.vectors(rows, tokens)
+        found = self.vectors(rows, tokens)[:, : self.truncated]
         return normalize(found, dim=-1) if self.similarity == "cos" else found
 
     def encode_queries(self, rows: TokenRows, tokens: int | None = None) -> Tensor:

@@ -82,6 +82,39 @@ def test_what_sentence_transformers_saved_is_opened(tiny_model, tmp_path, mode):
     np.testing.assert_allclose(found, other.encode_query(TEXTS), rtol=1e-5, atol=1e-5)
 
 
+def test_vectors_that_sentence_transformers_cuts_are_cut(tiny_model, tmp_path):
+    """``truncate_dim`` of a folder holds for every way to the vectors, and for what is saved again."""
+    theirs = pytest.importorskip("sentence_transformers")
+    BiEncoder(str(tiny_model)).save(tmp_path / "own", SETTINGS)
+    spoilt(tmp_path / "own", "config_sentence_transformers.json", lambda c: c.update(truncate_dim=8))
+    model = load_scorer(tmp_path / "own")
+    model.save(tmp_path / "again", SETTINGS)
+    for folder in ("own", "again"):
+        other = theirs.SentenceTransformer(str(tmp_path / folder), device="cpu")
+        wanted = other.similarity(other.encode_document(TEXTS), other.encode_document(TEXTS))
+        opened = load_scorer(tmp_path / folder)
+        with torch.no_grad():
+            for one in (opened, opened.for_scoring(torch.device("cpu"), "32")):
+                found = one.encode_docs(rows_of(one))
+                assert found.shape == (len(TEXTS), 8)
+                torch.testing.assert_close(found @ found.T, wanted, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ConfigError, match="widths must lie from 1 to below 8"):
+        BiEncoder(str(tmp_path / "own"), widths=[16])
+
+
+@pytest.mark.parametrize("name", ["euclidean", "manhattan"])
+def test_a_similarity_that_ltr_does_not_have_is_refused(tiny_model, tmp_path, name):
+    BiEncoder(str(tiny_model), similarity="dot").save(tmp_path / "own", SETTINGS)
+    spoilt(tmp_path / "own", "config_sentence_transformers.json", lambda c: c.update(similarity_fn_name=name))
+    with pytest.raises(ConfigError, match=f"compares its vectors by {name} .similarity_fn_name., which would put"):
+        BiEncoder(str(tmp_path / "own"))
+    assert BiEncoder(str(tmp_path / "own"), similarity="dot").similarity == "dot"
+    # vectors of length 1 stand in the same order by their distance
+    BiEncoder(str(tiny_model), similarity="cos").save(tmp_path / "cos", SETTINGS)
+    spoilt(tmp_path / "cos", "config_sentence_transformers.json", lambda c: c.update(similarity_fn_name="euclidean"))
+    assert BiEncoder(str(tmp_path / "cos")).similarity == "cos"
+
+
 def lists_of(rows: list[list[int]], queries: TokenRows, docs: TokenRows) -> TwinLists:
     offsets = torch.tensor([0, *np.cumsum([len(own) for own in rows])])
     flat = torch.tensor([row for own in rows for row in own])

@@ -1,5 +1,7 @@
 """SPLADE vectors by their definition, their regulariser and its schedule, and sentence-transformers' folders both ways."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from ltr.errors import ConfigError
 from ltr.losses import InfoNCE
 from ltr.scorers import Sparse, load_scorer
 from ltr.scorers.retrievers.sparse import flops
+from ltr.search.encoding import signature_of
 from ltr.settings import TwinSettings
 from ltr.training.costs import cost_of
 from tests.tiny_model import save_mlm
@@ -53,6 +56,26 @@ def test_sentence_transformers_opens_what_is_saved_and_the_other_way_round(mlm, 
         np.testing.assert_allclose(docs, other.encode_document(TEXTS).to_dense(), rtol=1e-5, atol=1e-5)
 
 
+def test_only_the_heaviest_words_are_kept_where_sentence_transformers_keeps_them(mlm, tmp_path):
+    """``max_active_dims`` of a folder holds in use, and for what is saved again; training sees all words."""
+    theirs = pytest.importorskip("sentence_transformers")
+    Sparse(mlm).save(tmp_path / "own", SETTINGS)
+    facts = tmp_path / "own" / "config_sentence_transformers.json"
+    facts.write_text(json.dumps(json.loads(facts.read_text()) | {"max_active_dims": 5}))
+    model = load_scorer(tmp_path / "own")
+    assert signature_of(model, SETTINGS) != signature_of(Sparse(mlm), SETTINGS)  # kept vectors are others
+    model.save(tmp_path / "again", SETTINGS)
+    for folder in ("own", "again"):
+        opened = load_scorer(tmp_path / folder)
+        rows = opened.reader(SETTINGS).docs(TEXTS)
+        with torch.no_grad():
+            found = opened.encode_docs(rows)
+            wanted = theirs.SparseEncoder(str(tmp_path / folder), device="cpu").encode_document(TEXTS).to_dense()
+            np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+            assert int((found > 0).sum(1).max()) == 5
+            assert int((opened.train().encode_docs(rows) > 0).sum(1).max()) > 5
+
+
 def test_flops_rise_with_the_square_of_the_steps(mlm):
     model = Sparse(mlm, query_flops=0.5, doc_flops=0.25, flops_warmup=0.5, dropout=0.0)
     queries, docs = torch.tensor([[1.0, 0.0], [3.0, 2.0]]), torch.tensor([[4.0, 0.0]])
@@ -76,6 +99,11 @@ def test_what_is_no_sparse_encoder_is_refused(mlm, tmp_path, tiny_model):
         Sparse(str(tiny_model))
     with pytest.raises(ConfigError, match="query_flops and doc_flops must be at least 0, and flops_warmup a share"):
         Sparse(mlm, flops_warmup=0.0)
+    Sparse(mlm).save(tmp_path / "cosine", SETTINGS)
+    facts = tmp_path / "cosine" / "config_sentence_transformers.json"
+    facts.write_text(facts.read_text().replace('"dot"', '"cosine"'))
+    with pytest.raises(ConfigError, match=r"compares its vectors by cos .similarity_fn_name., and an inverted"):
+        Sparse(str(tmp_path / "cosine"))
     Sparse(mlm).save(tmp_path / "own", SETTINGS)
     config = tmp_path / "own" / "1_SpladePooling" / "config.json"
     config.write_text(config.read_text().replace('"max"', '"sum"'))
