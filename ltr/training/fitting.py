@@ -79,7 +79,7 @@ def _fit(trainer: pl.Trainer, module: RankingModule, data: RankingData, run: Run
         return []
     if tested is not None:
         write_run(run.folder / "test" / "best.trec", tested, tag="best")
-    weight = _choose_interpolation(data, run)
+    weight = _choose_interpolation(module, data, run)
     return _report(module, data, run, tested, weight)
 
 
@@ -111,14 +111,14 @@ def _try_average(trainer: pl.Trainer, module: RankingModule, data: RankingData, 
     return better
 
 
-def _choose_interpolation(data: RankingData, run: RunFolder) -> float | None:
+def _choose_interpolation(module: RankingModule, data: RankingData, run: RunFolder) -> float | None:
     if run.interpolate is None:
         return None
     dev = read_run(run.folder / "dev" / "best.trec")
-    part = data.part("dev")
-    assert part.first is not None  # else ``check_interpolation`` refused
-    assert part.qrels is not None
-    weight, value = best_weight(part.first, dev, part.qrels, run.monitor)
+    first, qrels = data.part("dev").first, module.judgements["dev"]
+    assert first is not None  # else ``check_interpolation`` refused
+    assert qrels is not None
+    weight, value = best_weight(first, dev, qrels, run.monitor)
     best = run.folder / "best"
     kind = ModelSettings if data.apart is None else TwinSettings
     replace(kind.read(best), interpolation=weight).write(best)
@@ -136,7 +136,7 @@ def _report(
         if trained is not None:
             part = data.part(name)
             scale = (data.mean_label, data.back) if module.labelled else (None, None)
-            made = name, part.first, trained, weight, part.qrels, module.measures, module.truths[name]
+            made = name, part.first, trained, weight, module.judgements[name], module.measures, module.truths[name]
             results.append(Results.of(*made, *scale))
     with replacing(run.folder / records.RESULTS) as file:
         file.write("\n\n".join(r.text() for r in results) + "\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import time
 from collections.abc import Iterator
@@ -16,11 +17,11 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ltr.batch import Lists
-from ltr.data.base import PartName, RankingData
+from ltr.data.base import Part, PartName, RankingData
 from ltr.errors import ConfigError, LtrError
 from ltr.inference.scoring import Scored, score
 from ltr.io.labelled import LabelledLists
-from ltr.io.trec import Run
+from ltr.io.trec import Qrels, Run
 from ltr.losses.base import Loss
 from ltr.machine.threads import alone
 from ltr.metrics import (
@@ -43,6 +44,8 @@ from ltr.training.given_data import ranking_data
 from ltr.training.link_watch import LinkWatch
 from ltr.training.processes import check_strategy, distributed
 from ltr.training.scored import gathered, labels_by_list, predictions_of
+
+log = logging.getLogger(__name__)
 
 
 class RankingModule(pl.LightningModule):
@@ -109,6 +112,8 @@ class RankingModule(pl.LightningModule):
         self.predictions = np.zeros(0, np.float32)
         #: the labels of each part (dev, test) that has been scored
         self.truths: dict[str, LabelledLists] = {}
+        #: the judgements that it is measured against: of all its queries, or of those that a limited loop scores
+        self.judgements: dict[str, Qrels | None] = {}
         self._scored: list[Scored] = []
         self._labels: list[np.ndarray] = []
         self._knows_labels = False
@@ -384,10 +389,11 @@ class RankingModule(pl.LightningModule):
         known = self.data.part(part)
         self.predictions, truth = predictions_of(part, *gathered(self._scored, self._labels), known)
         self.validated, self.truths[part] = truth.ranked(self.predictions, part), truth
+        self.judgements[part] = self._of_scored(part, known)
         self.evaluation = self.label_evaluation = None
         self.values = {}
         if self._judged:
-            self.evaluation = evaluate(self.validated, known.qrels or {}, self._judged)
+            self.evaluation = evaluate(self.validated, self.judgements[part] or {}, self._judged)
             self.values |= self.evaluation.means
         if self.labelled:
             self.label_evaluation = evaluate_labels(self.predictions, truth, self.labelled, part)
@@ -397,6 +403,21 @@ class RankingModule(pl.LightningModule):
         if self.focus is not None:
             for name, value in focus_measures(self.predictions, truth.labels, self.focus).items():
                 self.log(f"{part}/focus/{name}", value)
+
+    def _of_scored(self, part: PartName, known: Part) -> Qrels | None:
+        """Judgements of all queries, missing ones among them; of what was scored where the trainer limits the batches."""
+        option = "limit_test_batches" if self.trainer.testing else "limit_val_batches"
+        scored = self.truths[part].query_ids
+        whole = known.query_ids is not None and len(scored) == len(known.query_ids)
+        # an int of 1 is a single batch
+        if known.qrels is None or whole or repr(getattr(self.trainer, option)) == "1.0":
+            return known.qrels
+        if part not in self.judgements:
+            log.warning(
+                "RankingModule: %s is measured on %d of its lists, since trainer.%s leaves out the others",
+                *(part, len(scored), option),
+            )
+        return {query_id: known.qrels[query_id] for query_id in scored if query_id in known.qrels}
 
 
 def _length(loader: Any) -> float:

@@ -8,7 +8,9 @@ from safetensors.torch import load_file
 from ltr.data import EngagementData, LetorData
 from ltr.errors import ConfigError, Interrupted
 from ltr.inference import FeatureRanker
+from ltr.io.trec import read_run
 from ltr.losses import MSE, ListNet
+from ltr.metrics import evaluate
 from ltr.scorers import AttentionScorer, CrossEncoder, LinearScorer, MLPScorer, load_scorer
 from ltr.training import RankingModule, RunFolder
 from ltr.training.fitting import fit, load_weights
@@ -120,3 +122,22 @@ def test_a_trained_scorer_is_measured_with_its_own_statistics(fold, tmp_path):
     trainer(max_epochs=1).fit(module, datamodule=letor(fold, log1p=False))
     assert torch.equal(opened.shift, shift)
     assert opened.log1p
+
+
+def test_measures_of_a_limited_validation_are_those_of_what_it_scored(fold, tmp_path, caplog):
+    """Lists that the trainer leaves out are no misses of the model: figures are those of the lists that were scored."""
+    data, folder = letor(fold, eval_docs_per_batch=8), tmp_path / "run"
+    callback = RunFolder(str(folder), monitor="ndcg@3")
+    callback.claim()
+    module = RankingModule(MLPScorer(), ListNet(), lr=0.05, measures=["ndcg@3"])
+    loop = trainer(max_epochs=1, callbacks=[callback], limit_val_batches=2, limit_test_batches=0.5)
+    fit(loop, module, data, callback)
+    for part in ("dev", "test"):
+        scored, judged = read_run(folder / part / "best.trec"), data.part(part).qrels
+        mine = {query_id: judged[query_id] for query_id in scored.query_ids}
+        assert 0 < len(mine) < len(judged)
+        assert module.judgements[part] == mine
+        assert part != "dev" or callback.best.value == evaluate(scored, mine, ["ndcg@3"])["ndcg@3"]
+        told = f"\n{len(mine)} queries; missing from the run (count 0): 0"
+        assert told in (folder / "results.txt").read_text()
+    assert "dev is measured on" in caplog.text
