@@ -60,6 +60,11 @@ class Averager:
         return self.folder / f"step={step}.safetensors"
 
 
+def sums_of(model: nn.Module) -> torch.Tensor:
+    """[tensors] sums of the weights that are trained: equal where the weights are."""
+    return torch.stack([p.detach().sum(dtype=torch.float32) for p in model.parameters() if p.requires_grad]).cpu()
+
+
 def _without_shared(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Tied weights once: safetensors refuses to store one memory under two names."""
     seen: set[int] = set()

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
+from pytorch_lightning.callbacks import WeightAveraging
+
 from ltr.data.base import RankingData
 from ltr.errors import ConfigError
 from ltr.io.names import suggestion
@@ -60,8 +62,13 @@ def check_interpolation(measure: AnyMeasure, data: RankingData) -> None:
 
 
 def check_callbacks(callbacks: Iterable[Any], logged: Sequence[str]) -> None:
-    """Raise ConfigError for a callback that monitors what is never logged."""
+    """Raise ConfigError for a callback that monitors what is never logged, or that exchanges weights for a validation."""
     for callback in callbacks:
+        if isinstance(callback, WeightAveraging):  # which puts a mean of weights in their place meanwhile
+            raise ConfigError(
+                f"{type(callback).__name__}: has other weights validated than those that the run folder then keeps; take it out "
+                "of trainer.callbacks: run.average=3 tries the mean of the weights of the three best validations"
+            )
         key = getattr(callback, "monitor", None)
         if key is not None and key not in logged:
             raise ConfigError(f"{type(callback).__name__}: monitor {key!r} is never logged; {suggestion(key, logged)}")

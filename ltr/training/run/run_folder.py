@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
+import torch
 import yaml
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.trainer.states import RunningStage
@@ -31,7 +32,7 @@ from ltr.training.given_data import ranking_data
 from ltr.training.module import RankingModule
 from ltr.training.processes import agreed, distributed
 from ltr.training.run import records
-from ltr.training.run.averaging import Averager
+from ltr.training.run.averaging import Averager, sums_of
 from ltr.training.run.checkpoints import CheckpointFiles, _setrandom_states, random_states, refuse_requeued
 from ltr.training.run.course import Course
 from ltr.training.run.early_stopping import Best
@@ -105,6 +106,8 @@ class RunFolder(pl.Callback):
         #: whether a validation has begun and not ended
         self.validating = False
         self._random: dict[str, Tensor] = {}
+        #: what the weights sum to that the first batch of the last validation met
+        self._validated: Tensor | None = None
         self._course = Course()
         self._started: float | None = None
         self._seconds = 0.0
@@ -297,7 +300,18 @@ class RunFolder(pl.Callback):
         )
 
     def keep_best(self, trainer: pl.Trainer, module: RankingModule, run: Run) -> None:
-        """Save the module's scorer as ``best/`` and its dev run as ``dev/best.trec``."""
+        """Save the module's scorer as ``best/`` and its dev run as ``dev/best.trec``.
+
+        Raises:
+            ConfigError: these are not the weights that were validated.
+        """
+        now = sums_of(module)
+        if self._validated is not None and not torch.allclose(self._validated, now, rtol=0, atol=0, equal_nan=True):
+            raise ConfigError(
+                "RunFolder: the weights after the validation are not those that were validated, so what it measured belongs to "
+                "no model that could be kept; take out of trainer.callbacks what exchanges them, such as an average of "
+                "weights (run.average=3 tries the mean of the weights of the three best validations)"
+            )
         write_run(self.folder / "dev" / "best.trec", run, tag="best")
         self.write_best(trainer)
         records.write_manifest(self.folder, results=None)  # those of an earlier session were of other weights
@@ -453,7 +467,11 @@ class RunFolder(pl.Callback):
         if save and trainer.global_step > 0:
             self._save_checkpoint(trainer)
 
-    def on_validation_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
+    def on_validation_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        if batch_idx == 0:
+            self._validated = sums_of(pl_module)
         if trainer.state.fn == "fit" and not distributed():  # several processes stop together, after it
             self.interruption.stop_here()
 

@@ -305,3 +305,26 @@ def test_no_validation_at_all_is_refused_before_step_one(tiny_model, tmp_path):
     with pytest.raises(ConfigError, match=r"trainer.limit_val_batches=0 switches it off; leave it out"):
         fit(loop, module(tiny_model), Fixed(BATCHES, DEV), callback)
     assert loop.global_step == 0
+
+
+class Shadow(pl.Callback):
+    """A mean of weights in the place of the model's during validations, as many write it for themselves."""
+
+    def on_validation_epoch_start(self, trainer, pl_module):
+        self.own = [p.detach().clone() for p in pl_module.parameters()]
+        for p in pl_module.parameters():
+            p.data.mul_(0.5)
+
+    def on_validation_epoch_end(self, trainer, pl_module):
+        for p, own in zip(pl_module.parameters(), self.own, strict=True):
+            p.data.copy_(own)
+
+
+def test_weights_that_were_not_validated_are_never_the_best(tiny_model, tmp_path):
+    """Callbacks that exchange weights for a validation: those of Lightning before step 1, all others at the validation."""
+    ours = pl.callbacks.EMAWeightAveraging(decay=0.5)
+    with pytest.raises(ConfigError, match="EMAWeightAveraging: has other weights validated than those"):
+        run(tiny_model, tmp_path / "ema", stop=ours, max_epochs=1)
+    with pytest.raises(ConfigError, match="weights after the validation are not those that were validated"):
+        run(tiny_model, tmp_path / "own", stop=Shadow(), max_epochs=1)
+    assert not (tmp_path / "own" / "best").exists()
