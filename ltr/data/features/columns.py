@@ -38,7 +38,7 @@ class Columns:
 
     Attributes:
         list_id: rows of equal value make a list, wherever they stand.
-        item_id: names the document; None for ``LIST-LINE``.
+        item_id: names the document; None for ``LIST-CODE-LINE``.
         label: the amount of engagement.
         features: names in order; None takes every other column of numbers.
         weight: importance of a row; None for 1.

@@ -40,7 +40,7 @@ class EngagementData(FeatureData):
         split_by: what ``[:80%]`` and ``[80%:]`` share out: ``lists``, or ``items``, whose documents then never stand in both.
             Take items where they recur in many lists: a scorer that has seen them in training looks better than it is.
         list_id: column of the list (a session, a query, a topic); rows need not stand together.
-        item_id: column of the document; null gives ``LIST-LINE``.
+        item_id: column of the document; null gives ``LIST-CODE-LINE``.
         label: column of the amount, 0 or more; a column of durations counts in seconds. Its name is the unit that tables of
             results name. (An SVMlight file has no such column: there it is the unit alone.)
         features: columns in order; null takes all other columns of numbers and durations, and says which are left out.

@@ -51,7 +51,7 @@ def read_svmlight(path: str | os.PathLike | Source, n_features: int | None = Non
     A feature that a line leaves out is 0. Values are those of Python's ``float``, kept as float32; for numbers beyond
     its range (Istella writes 1.79769313486232E308 for "no value") the largest float32 stands, and a warning counts them. A document's id is
     what its comment gives as ``docid = ID``, or, where no line does, the comment's first word if these are distinct in every
-    list, else ``LIST-LINE``. The file is parsed once; then its arrays are mapped from the user's cache, under a key of its
+    list, else ``LIST-CODE-LINE``. The file is parsed once; then its arrays are mapped from the user's cache, under a key of its
     content. Pipes and ``-``, standard input, are read once.
 
     Args:
@@ -81,12 +81,12 @@ def read_svmlight(path: str | os.PathLike | Source, n_features: int | None = Non
         log.warning("%s: %d values beyond float32 are kept as %g", source, about["clipped"], LARGEST)
     if about["foreign"]:
         log.warning(
-            "%s:%d: the comment is no UTF-8, so documents have the ids LIST-LINE; convert the file if comments name them",
+            "%s:%d: the comment is no UTF-8, so documents have the ids LIST-CODE-LINE; convert the file if comments name them",
             source, about["foreign"],
         )  # fmt: skip
     if about["nameless"]:
         log.warning(
-            "%s:%d: this line names no document with docid =, as others do, so documents have the ids LIST-LINE",
+            "%s:%d: this line names no document with docid =, as others do, so documents have the ids LIST-CODE-LINE",
             source, about["nameless"],
         )  # fmt: skip
     queries = [query_id.decode() for query_id in arrays.pop("query_ids").tolist()]

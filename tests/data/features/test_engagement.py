@@ -132,7 +132,13 @@ def test_weights_of_documents_follow_them_into_batches(written):
 
 
 def test_ids_without_a_column(written):
-    assert made(written(), item_id=None).whole("train").doc_ids == ["b-2", "b-4", "a-3", "a-5", "c-6"]
+    assert made(written(), item_id=None).whole("train").doc_ids == [
+        "b-65f4-2",
+        "b-81ec-4",
+        "a-454f-3",
+        "a-749b-5",
+        "c-a2ea-6",
+    ]
 
 
 def test_shares_of_a_table(written):

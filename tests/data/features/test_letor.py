@@ -6,6 +6,7 @@ import torch
 
 from ltr.data import LetorData
 from ltr.errors import ConfigError, DataError
+from ltr.metrics import evaluate
 from tests.data.text_data import At
 
 N_LISTS = 12
@@ -110,7 +111,7 @@ def test_statistics_come_from_the_train_part_alone(fold):
 
 def test_grades_are_judgements(fold):
     data = made(fold)
-    assert data.part("dev").qrels["v3"] == {"v3-7": 0, "v3-8": 1, "v3-9": 2, "v3-10": 0}
+    assert data.part("dev").qrels["v3"] == {"v3-32e1-7": 0, "v3-ab3c-8": 1, "v3-8ac3-9": 2, "v3-b0a6-10": 0}
     assert data.part("dev").first is None
     known = data.labels_of("dev")
     assert known.gains.tolist() == known.labels.tolist() == data.whole("dev").labels.tolist()
@@ -203,3 +204,18 @@ def test_settings_are_checked(settings, sentence):
 def test_a_part_that_is_not_named(fold):
     with pytest.raises(ConfigError, match="LetorData: dev is not set; name a file"):
         LetorData(train=str(fold / "train.txt")).whole("dev")
+
+
+@pytest.mark.parametrize("best_first", [True, False])
+def test_equal_scores_gain_nothing_from_the_order_of_the_file(tmp_path, best_first):
+    """Where the file names no documents, what scores all alike is worth as much as an order drawn at random."""
+    grades = sorted([2, 1, 0, 0, 0], reverse=best_first)
+    lines = (f"{grade} qid:{q} 1:1\n" for q in range(400) for grade in grades)
+    (tmp_path / "sorted.txt").write_text("".join(lines))
+    data = LetorData(dev=str(tmp_path / "sorted.txt"))
+    whole, qrels = data.whole("dev"), data.part("dev").qrels
+    alike = {query_id: dict.fromkeys(docs, 0.5) for query_id, docs in qrels.items()}
+    assert len(whole) == 400
+    gains = np.array([2, 1, 0, 0, 0]) @ (1 / np.log2(np.arange(2, 7)))  # of the best order
+    mean = 3 * np.mean(1 / np.log2(np.arange(2, 7))) / gains
+    assert evaluate(alike, qrels, ["ndcg"])["ndcg"] == pytest.approx(mean, abs=0.02)

@@ -73,9 +73,9 @@ def test_a_file_without_a_last_line_end(written):
     ("comments", "ids"),
     [
         (("# V7", "#V8 more", "# V7"), ["V7", "V8", "V7"]),
-        (("", "", ""), ["a-1", "a-2", "b-3"]),
-        (("# V7", "", "# V9"), ["a-1", "a-2", "b-3"]),  # one has none
-        (("# same", "# same", "# V9"), ["a-1", "a-2", "b-3"]),  # no ids
+        (("", "", ""), ["a-cdaf-1", "a-65f4-2", "b-454f-3"]),
+        (("# V7", "", "# V9"), ["a-cdaf-1", "a-65f4-2", "b-454f-3"]),  # one has none
+        (("# same", "# same", "# V9"), ["a-cdaf-1", "a-65f4-2", "b-454f-3"]),  # no ids
     ],
 )
 def test_ids_come_from_comments_where_they_name_every_document(written, comments, ids):
@@ -304,7 +304,7 @@ def test_a_comment_that_is_no_utf8_names_nothing_and_that_is_told_at_every_start
     for _ in range(2):  # the second comes from the cache
         caplog.clear()
         assert read_svmlight(tmp_path / "train.txt").named is None
-        assert "train.txt:2: the comment is no UTF-8, so documents have the ids LIST-LINE; convert" in caplog.text
+        assert "train.txt:2: the comment is no UTF-8, so documents have the ids LIST-CODE-LINE; convert" in caplog.text
 
 
 def test_long_numbers_are_read_to_their_end(written):
@@ -320,7 +320,7 @@ def test_a_document_without_a_docid_among_others_is_told(written, caplog, commen
     path = written(f"1 qid:0 1:1 # docid = D1\n1 qid:0 1:1 {comment}\n1 qid:0 1:1 # docid = D3\n")
     for _ in range(2):  # from the cache too
         caplog.clear()
-        assert read_svmlight(path).doc_ids(np.arange(3)) == ["0-1", "0-2", "0-3"]
+        assert read_svmlight(path).doc_ids(np.arange(3)) == ["0-cdaf-1", "0-65f4-2", "0-454f-3"]
         assert (
             "train.txt:2: this line names no document with docid =, as others do, so documents have the ids"
             in caplog.text
