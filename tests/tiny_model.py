@@ -75,11 +75,12 @@ def save_tiny(folder: Path, kind: str = "bert", head: bool = False, labels: int 
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
     if kind == "distilbert":
         sizes = {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64}
+    length = settings.pop("max_position_embeddings", 64)
     special = {"modernbert": {"cls_token_id": 2, "sep_token_id": 3, "bos_token_id": 2, "eos_token_id": 3}}.get(kind, {})
     config = AutoConfig.for_model(
         kind,
         vocab_size=160,
-        max_position_embeddings=64,
+        max_position_embeddings=length,
         pad_token_id=0,
         num_labels=labels,
         **{**sizes, **special, **settings},
@@ -94,7 +95,7 @@ def save_tiny(folder: Path, kind: str = "bert", head: bool = False, labels: int 
                 if parameter.dim() == 1:
                     parameter.add_(0.1 * torch.randn_like(parameter))
     model.save_pretrained(folder)
-    save_tokenizer(folder)
+    save_tokenizer(folder, length)
     return folder
 
 

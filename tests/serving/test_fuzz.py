@@ -1,11 +1,10 @@
-"""Bodies that nobody would send, and hours of varied ones: never a status of the server's own, never growing memory."""
+"""Bodies that nobody would send: never a status of the server's own."""
 
 from __future__ import annotations
 
 import json
 import os
 import random
-import time
 from typing import Any
 
 import pytest
@@ -83,23 +82,3 @@ def test_strange_bodies(client):
 @pytest.mark.slow
 def test_a_hundred_thousand_strange_bodies(client):
     check(client, random.Random(2), int(os.environ.get("LTR_FUZZ", "100000")))
-
-
-def resident() -> int:
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1])
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="memory is read from /proc")
-def test_memory_does_not_grow(client):
-    """Documents of all lengths, for an hour (LTR_SOAK seconds)."""
-    draw, seconds = random.Random(3), float(os.environ.get("LTR_SOAK", "3600"))
-    end, begin, before, asked = time.monotonic() + seconds, time.monotonic() + seconds / 6, 0, 0
-    while time.monotonic() < end:
-        docs = ["read the text " * draw.randrange(60) for _ in range(draw.randrange(1, 40))]
-        assert client.post("/rerank", json={"query": "read " * draw.randrange(1, 20), "texts": docs}).status_code == 200
-        asked += 1
-        if not before and time.monotonic() > begin:  # what is made once has been made
-            before = resident()
-    assert resident() < 1.05 * before, f"after {asked} requests"

@@ -2,73 +2,23 @@
 
 from __future__ import annotations
 
-import http.client
 import json
-import os
 import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 
 import pytest
 
-BODY = {"query": "join paths", "documents": ["join two paths", "sort a list"]}
-
-
-class Live:
-    """A running server; what it says goes to a file."""
-
-    def __init__(self, model, folder):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.said = folder / "said.txt"
-        command = [sys.executable, "-m", "ltr", "serve", "--model", f"demo={model}", "--port", str(self.port)]
-        command += ["--log", "json", "--workers", "2", "--precision", "32", "--max-wait", "60"]
-        with open(self.said, "w") as said:
-            self.process = subprocess.Popen(
-                command, stdout=said, stderr=said, env={**os.environ, "OMP_NUM_THREADS": "1"}
-            )
-
-    def ask(self, method: str = "POST", path: str = "/v1/rerank", body=BODY, timeout: float = 60):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
-        try:
-            connection.request(method, path, None if method == "GET" else json.dumps(body))
-            answer = connection.getresponse()
-            text = answer.read()
-            return answer.status, json.loads(text) if text.startswith((b"{", b"[")) else text.decode()
-        finally:
-            connection.close()
-
-    def state(self) -> int:
-        try:
-            return self.ask("GET", "/ready")[0]
-        except OSError:
-            return 0
-
-    def wait(self, said: str = "serve: ready") -> None:
-        end = time.monotonic() + 240
-        while said not in self.said.read_text():
-            assert self.process.poll() is None, self.said.read_text()
-            assert time.monotonic() < end, self.said.read_text()
-            time.sleep(0.05)
-
-    def raw(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
+from tests.serving.live import Live
 
 
 @pytest.fixture(scope="module")
 def live(folder, tmp_path_factory):
     home = tmp_path_factory.mktemp("live")
     (home / "model").symlink_to(folder)
-    made = Live(home / "model", home)
-    made.home = home
-    yield made
-    if made.process.poll() is None:
-        made.process.kill()
-    made.process.wait()
+    with Live(home / "model", home) as made:
+        made.home = home
+        yield made
 
 
 def test_it_is_not_ready_until_it_is(live):
