@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.environments import script
+
 ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "benchmarks/speed/common/rivals.py"
 
 
 @pytest.fixture
 def rivals(tmp_path, monkeypatch):
     """The script as a module, with a folder of its own and a pip that only takes note of what it is asked."""
-    spec = importlib.util.spec_from_file_location("rivals", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "rivals", module)
-    spec.loader.exec_module(module)
+    module = script()
     monkeypatch.setenv("LTR_RIVALS", str(tmp_path))
     module.asked, module.refused = [], set()
 
@@ -73,10 +70,11 @@ def test_optional_packages_may_be_lacking_others_not(rivals, capsys):
 
 
 def test_the_lists_pin_every_package():
-    for path in sorted((ROOT / "benchmarks/speed").glob("rivals-*.txt")):
+    for name, path in script().NAMES.items():
         lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
-        assert lines[0].startswith("torch=="), "first, so that no other package chooses it"
-        assert all(line.count("==") == 1 for line in lines)
+        assert all(line.count("==") == 1 for line in lines), name
+        if path.is_relative_to(ROOT / "benchmarks"):
+            assert lines[0].startswith("torch=="), "first, so that no other package chooses it"
 
 
 def test_stand_ins_are_empty_and_only_for_what_is_lacking(rivals, monkeypatch):

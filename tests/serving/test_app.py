@@ -109,7 +109,7 @@ def test_invocations_take_every_dialect(client):
 def test_the_description_fits_what_is_served(client):
     description = client.get("/openapi.json").json()
     assert {path for path, methods in description["paths"].items() if "post" in methods} == {
-        "/v1/rerank", "/v2/rerank", "/rerank", "/score", "/v1/score", "/invocations", "/",
+        "/v1/rerank", "/v2/rerank", "/rerank", "/infinity/rerank", "/score", "/v1/score", "/invocations", "/",
     }  # fmt: skip
     for wire in WIRES:
         schema = description["paths"][wire.path]["post"]["requestBody"]["content"]["application/json"]["schema"]

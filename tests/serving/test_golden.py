@@ -43,6 +43,19 @@ BODIES = {
             "meta": {"api_version": {"version": "1"}, "billed_units": {"search_units": 1}, "tokens": {"input_tokens": 6}},
         },
     ),
+    "infinity alone": (
+        "/infinity/rerank",
+        {"query": "sort", "documents": ["a list", "b"], "return_documents": True},
+        {
+            "object": "rerank",
+            "results": [
+                {"index": 0, "relevance_score": 0.5, "document": "a list"},
+                {"index": 1, "relevance_score": 0.5, "document": "b"},
+            ],
+            "model": "demo", "usage": {"prompt_tokens": 11, "total_tokens": 11}, "id": "ID", "created": 1,
+            "meta": {"api_version": {"version": "1"}, "billed_units": {"search_units": 1}, "tokens": {"input_tokens": 11}},
+        },
+    ),
     "vllm_rerank": (
         "/v1/rerank",
         {"query": "sort", "documents": "a list", "use_activation": True},

@@ -60,6 +60,10 @@ def _tei(body: Json) -> list[Found]:
     return [Found(r["index"], r["score"], r.get("text")) for r in body]
 
 
+def _infinity(body: Json) -> list[Found]:
+    return [Found(r["index"], r["relevance_score"], r["document"]) for r in body["results"]]
+
+
 def _message(body: Json) -> str:
     assert set(body) == {"id", "message"}
     return body["message"]
@@ -89,6 +93,7 @@ WIRES = [
     Wire("weaviate", "/rerank", lambda q, d: {**_plain(q, d), "property": "text"},
          lambda body: [Found(i, r["score"], r["document"]) for i, r in enumerate(body["scores"])],
          lambda body: body["error"], ranked=False, cuts=False, shows=None),
+    Wire("infinity", "/infinity/rerank", _plain, _infinity, _openai),
     Wire("infinity", "/invocations", _plain, _results, _openai),
     Wire("tei", "/", lambda q, d: {"query": q, "texts": d}, _tei, _tei_error, cuts=False, shows="return_text",
          documents="texts"),

@@ -1,4 +1,4 @@
-"""The packages that ltr is measured against, each set in a virtual environment of its own.
+"""The packages that ltr is measured against and tested with, each set in a virtual environment of its own.
 
     python benchmarks/speed/common/rivals.py [NAME …] [--check]
 
@@ -27,6 +27,8 @@ NAMES = {
     "current": ROOT / "benchmarks" / "speed" / "rivals-current.txt",
     "lightning-ir": ROOT / "benchmarks" / "speed" / "rivals-lightning-ir.txt",
     "infinity": ROOT / "benchmarks" / "speed" / "rivals-infinity.txt",
+    "clients-cohere-5": ROOT / "tests" / "serving" / "clients" / "cohere-5.txt",
+    "clients-cohere-7": ROOT / "tests" / "serving" / "clients" / "cohere-7.txt",
 }
 #: stands in an environment once all of it is installed, and holds the list that it was made from
 DONE = "installed.txt"
@@ -52,7 +54,7 @@ def python_of(name: str) -> Path | None:
     """The interpreter of an environment, or None where it has not been made (or not to its end).
 
     Args:
-        name: ``current`` (sentence-transformers, allRank, PT-Ranking, rax, ranx …), ``lightning-ir`` or ``infinity``.
+        name: ``current`` (sentence-transformers, allRank, PT-Ranking, rax, ranx …) or another of ``NAMES``.
 
     Raises:
         KeyError: another name.

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from ltr.serving.dialects.base import Body, Dialect
 from ltr.serving.dialects.cohere_v1 import CohereV1
 from ltr.serving.dialects.cohere_v2 import CohereV2
-from ltr.serving.dialects.infinity import Infinity
+from ltr.serving.dialects.infinity import Infinity, InfinityAlone
 from ltr.serving.dialects.tei import Tei
 from ltr.serving.dialects.vllm_rerank import OWN, VllmRerank
 from ltr.serving.dialects.vllm_score import PAIRS, VllmScore
 from ltr.serving.dialects.weaviate import Weaviate
 
-COHERE_V1, COHERE_V2, INFINITY = CohereV1(), CohereV2(), Infinity()
+COHERE_V1, COHERE_V2, INFINITY, INFINITY_ALONE = CohereV1(), CohereV2(), Infinity(), InfinityAlone()
 TEI, VLLM_RERANK, VLLM_SCORE, WEAVIATE = Tei(), VllmRerank(), VllmScore(), Weaviate()
-DIALECTS: tuple[Dialect, ...] = (COHERE_V1, COHERE_V2, INFINITY, TEI, VLLM_RERANK, VLLM_SCORE, WEAVIATE)
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,7 @@ ADDRESSES: dict[str, Choice] = {
     "/v1/rerank": Choice(COHERE_V1, {OWN: VLLM_RERANK}),
     "/v2/rerank": Choice(COHERE_V2, {OWN: VLLM_RERANK}),
     "/rerank": Choice(INFINITY, {_TEXTS: TEI, _PROPERTY: WEAVIATE, OWN: VLLM_RERANK}),
+    "/infinity/rerank": Choice(INFINITY_ALONE, {}),
     "/score": Choice(VLLM_SCORE, {}),
     "/v1/score": Choice(VLLM_SCORE, {}),
     "/invocations": Choice(INFINITY, _BARE),

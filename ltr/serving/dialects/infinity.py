@@ -1,4 +1,7 @@
-"""``POST /rerank`` without ``texts``: Infinity's body, which also serves clients of Jina's and vLLM's."""
+"""``POST /rerank`` without ``texts``: Infinity's body, which also serves clients of Jina's and vLLM's.
+
+Infinity's ``document`` is a plain text, those of the others are ``{text}``, and their requests are the same: so ``/rerank`` answers
+as the others do, and ``/infinity/rerank`` as Infinity does."""
 
 from __future__ import annotations
 
@@ -32,3 +35,13 @@ class Infinity(Dialect):
 
     def refusal(self, problem: Problem) -> Json:
         return openai_refusal(problem)
+
+
+class InfinityAlone(Infinity):
+    """For clients of Infinity alone: ``document`` is a text, null where it was not asked for."""
+
+    def write(self, answer: Answer) -> Json:
+        body = super().write(answer)
+        for one in body["results"]:
+            one["document"] = one["document"]["text"] if "document" in one else None
+        return body
