@@ -182,6 +182,15 @@ def test_unknown_fields_are_ignored_and_named(wire, client):
     assert many.endswith("x7 and 22 more")
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"), [("", "''"), (" x", "' x'"), ("x" * 39 + " y", f"'{'x' * 39} '"), ("\t", "'\\t'")]
+)
+def test_names_that_could_end_a_header_stand_in_quotes(name, shown, client):
+    """A header must not end with a space: the server broke the connection off."""
+    answer = ask(client, WIRES[0], **{name: 1})
+    assert answer.headers["x-warnings"] == f"ignored, since this dialect does not know it: {shown}"
+
+
 @every
 def test_long_documents_are_cut_counted_and_told(wire, client, reranker):
     docs = ["read a file", "read the text " * 50, "sort"]
@@ -299,6 +308,9 @@ def test_pairs_of_vllm(client, reranker):
         np.testing.assert_allclose([one["score"] for one in answer["data"]], raw, atol=1e-6)
     assert "text_1 must have one text, or as many as text_2 (4), got 3" in refused(client, wire, query=queries)
     assert "text_1[1] must not be empty" in refused(client, wire, query=["a", " "], docs=["a", "b"])
+    both = ask(client, wire, queries=["never", "read"], items=3)
+    assert wire.results(both.json()) == found(client, wire)
+    assert both.headers["x-warnings"] == "ignored, since this dialect does not know it: queries, items"
 
 
 def test_teis_own_words(client):
@@ -315,9 +327,17 @@ def test_teis_own_words(client):
     assert {one["index"]: one["score"] for one in left} == pytest.approx(
         {o["index"]: o["score"] for o in end.json()}, abs=1e-6
     )
-    wrong = client.post("/rerank", json={**body, "truncation_direction": "up"})
-    assert wrong.status_code == 422
-    assert wrong.json() == {"error": "truncation_direction must be Right or Left", "error_type": "Validation"}
+    for side in ("up", "", 0, False, []):
+        wrong = client.post("/rerank", json={**body, "truncation_direction": side})
+        assert wrong.status_code == 422
+        assert wrong.json() == {"error": "truncation_direction must be Right or Left", "error_type": "Validation"}
+
+
+def test_weaviates_property_is_a_text(client):
+    body = {"query": QUERY, "documents": DOCS}
+    assert client.post("/rerank", json={**body, "property": None}).status_code == 200
+    wrong = client.post("/rerank", json={**body, "property": ["text"]})
+    assert (wrong.status_code, wrong.json()) == (422, {"error": "property must be a string, got a list"})
 
 
 def test_an_interpolation_weight_that_no_model_has(client, service, monkeypatch):

@@ -65,12 +65,17 @@ def reranking(body: Body, known: Collection[str] = RERANKING, documents: str = "
 
 def unknown(body: Body, known: Collection[str]) -> tuple[str, ...]:
     """The warning that names fields that are not known; none where there are none."""
-    # a name is the client's text: as ASCII it can stand in a header, and breaks no line
-    names = [ascii(name[:CHARACTERS])[1:-1] for name in body if name not in known]
+    names = [_named(name[:CHARACTERS]) for name in body if name not in known]
     if not names:
         return ()
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return (f"ignored, since this dialect does not know it: {', '.join(names[:NAMED])}{more}",)
+
+
+def _named(name: str) -> str:
+    """A client's name for a field as ASCII, that breaks no line; in quotes where its ends could not stand in a header."""
+    quoted = ascii(name)
+    return quoted[1:-1] if name and name == name.strip() else quoted
 
 
 def text(body: Body, name: str) -> str:

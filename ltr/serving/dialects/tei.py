@@ -46,7 +46,7 @@ class Tei(Dialect):
         if not asked.request.n_docs:
             raise Problem("empty", "texts must not be empty; give at least one", "texts")
         cut = fields.switch({k: v for k, v in own.items() if v is not None}, "truncate", True)
-        side = own.get("truncation_direction") or "Right"
+        side = "Right" if own.get("truncation_direction") is None else own["truncation_direction"]
         if side not in ("Right", "right", "Left", "left"):
             raise Problem("invalid", "truncation_direction must be Right or Left", "truncation_direction")
         request = replace(asked.request, whole=not cut, from_end=side.lower() == "left")

@@ -11,6 +11,7 @@ from ltr.serving.request import Request
 
 #: the fields of queries and of documents, in the words of several versions
 PAIRS = (("text_1", "text_2"), ("queries", "documents"), ("queries", "items"), ("data_1", "data_2"))
+_ALL = {name for pair in PAIRS for name in pair}
 
 
 class VllmScore(Dialect):
@@ -22,14 +23,8 @@ class VllmScore(Dialect):
     name = "vllm_score"
     known = frozenset(
         [
+            *_ALL,
             "model",
-            "text_1",
-            "text_2",
-            "queries",
-            "documents",
-            "items",
-            "data_1",
-            "data_2",
             "max_tokens_per_doc",
             "priority",
             "raw_scores",
@@ -62,7 +57,7 @@ class VllmScore(Dialect):
                 priority=fields.whole_number(own, "priority", -(10**9)) or 0,
             ),
             raw=fields.switch(own, "raw_scores", False) or not fields.switch(own, "use_activation", True),
-            warnings=fields.unknown(body, self.known),
+            warnings=fields.unknown(body, self.known - (_ALL - {first, second})),
         )
 
     def write(self, answer: Answer) -> Json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ltr.serving.dialects.base import Answer, Asked, Body, Dialect, Json
-from ltr.serving.dialects.fields import reranking
+from ltr.serving.dialects.fields import checked, reranking
 from ltr.serving.problems import Problem
 
 
@@ -26,6 +26,8 @@ class Weaviate(Dialect):
     )
 
     def read(self, body: Body) -> Asked:
+        if body["property"] is not None:
+            checked(body["property"], "property")
         return reranking(body, self.known)
 
     def write(self, answer: Answer) -> Json:
