@@ -43,7 +43,9 @@ def contents_of(data: RankingData) -> dict[str, str]:
                     contents[name] = str(kept)
         return contents
     if isinstance(data, FeatureData):
-        return {part: _of_table(getattr(data, part)) for part in named}
+        judged = data.test_judgements
+        more = {} if judged is None else {"test_judgements": digest(existing_file(judged, "judgements"))}
+        return {part: _of_table(getattr(data, part)) for part in named} | more
     return {"data": data.signature}
 
 

@@ -14,8 +14,10 @@ from ltr.data.features.standardise import Target
 from ltr.data.features.svmlight import read_svmlight
 from ltr.data.features.table import FeatureTable
 from ltr.errors import ConfigError, DataError
+from ltr.io.caching.digests import digest
 from ltr.io.names import suggestion
 from ltr.io.sources import Source
+from ltr.io.trec import Qrels, read_qrels
 
 #: endings of tables with named columns, packed or not; every other file is read as SVMlight
 TABLES = (".csv", ".tsv", ".parquet", ".pq")
@@ -31,7 +33,7 @@ class EngagementData(FeatureData):
     file are named by a ``features.txt`` beside it (``1<TAB>duration`` on each line), else ``1``, ``2`` and so on.
 
     What is learnt is ``log(1 + amount)``, standardised on request; nDCG with the label as gain sums up the amounts as they
-    were read. There are no judgements: monitor measures of labels.
+    were read. There are no judgements, except what ``test_judgements`` says of the test part: monitor measures of labels.
 
     Args:
         train: file to train on.
@@ -51,6 +53,8 @@ class EngagementData(FeatureData):
         use_duration: whether it is a feature (a covariate); otherwise scorers do not see it.
         transform: ``log1p`` learns log(1 + amount), ``none`` the amount.
         standardise_label: bring what is learnt to mean 0 and standard deviation 1 (of train).
+        test_judgements: a TREC file of judgements of the test's lists and items, where amounts are something else, such as
+            a teacher's scores: then measures of judgements and of labels stand side by side.
         log1p: scorers take the logarithm of features first, sign(x) log(1 + abs(x)).
         standardise: scorers bring each feature to mean 0 and standard deviation 1 (of train).
         lists_per_batch: training lists in an optimiser step's batch, over all processes.
@@ -87,6 +91,7 @@ class EngagementData(FeatureData):
         eval_docs_per_batch: int = 32_768,
         seed: int = 0,
         workers: int = 0,
+        test_judgements: str | None = None,
     ):
         parts = {"train": train, "dev": dev, "test": test}
         super().__init__(
@@ -107,6 +112,9 @@ class EngagementData(FeatureData):
         self.weight, self.weigh, self.split_by = weight, weigh, split_by
         self.duration, self.use_duration = duration, use_duration
         self.transform, self.standardise_label = transform, standardise_label
+        if test_judgements is not None and test is None:
+            raise ConfigError(f"EngagementData: test_judgements {test_judgements} judge the test, and no test is named")
+        self.test_judgements = test_judgements
         self._target: Target | None = None
 
     def read(self, path: str) -> FeatureTable:
@@ -158,7 +166,23 @@ class EngagementData(FeatureData):
             "transform",
             "standardise_label",
         )
-        return {**super().settings, **{name: getattr(self, name) for name in names}}
+        # what came later counts only where it is set: signatures stay
+        judged = {} if self.test_judgements is None else {"test_judgements": digest(self.test_judgements)}
+        return {**super().settings, **{name: getattr(self, name) for name in names}, **judged}
+
+    def _judged(self, part: str) -> Qrels | None:
+        if part != "test" or self.test_judgements is None:
+            return None
+        if part not in self._qrels:
+            known, lists = read_qrels(self.test_judgements), self._table(part).query_ids
+            own = {query_id: known[query_id] for query_id in lists if query_id in known}
+            if not own:
+                raise DataError(
+                    f"{self.test_judgements}: judges none of the {len(lists)} lists of {self.test} ({', '.join(lists[:3])} …), "
+                    f"but {', '.join(list(known)[:3])} …; its queries must be the values of {self.list_id}"
+                )
+            self._qrels[part] = own
+        return self._qrels[part]
 
     def _svmlight(self, path: Source, columns: Columns) -> FeatureTable:
         if self.weight is not None:

@@ -42,6 +42,8 @@ class FeatureData(RankingData):
 
     #: what a share of a file such as ``log.csv[:80%]`` is a share of: ``lists`` or ``items``
     split_by: str = "lists"
+    #: a file of judgements of the test part, beside its labels; None where there is none
+    test_judgements: str | None = None
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from ltr.data import EngagementData
+from ltr.data.contents import contents_of
 from ltr.errors import ConfigError, DataError
 
 TABLE = pd.DataFrame(
@@ -317,6 +318,32 @@ def test_files_that_are_no_tables(tmp_path):
 def test_settings_are_checked(settings, sentence):
     with pytest.raises(ConfigError, match=f"EngagementData: {sentence}"):
         EngagementData(train="log.csv", **settings)
+
+
+def test_the_test_part_may_be_judged_beside_its_amounts(written, tmp_path):
+    path = tmp_path / "qrels.trec"
+    path.write_text("a 0 02 1\na 0 99 2\nz 0 01 1\n")
+    data = made(written(), dev=written(), test=written(), test_judgements=str(path))
+    assert data.part("test").qrels == {
+        "a": {"02": 1, "99": 2}
+    }  # unjudged lists are no queries, judged items need not be here
+    assert data.part("test").labels.gains.tolist() == [10, 100, 0, 59, 3.5]
+    assert data.part("dev").qrels is None
+    before = data.signature, contents_of(data)
+    assert before[0] != made(written(), dev=written(), test=written()).signature
+    path.write_text("a 0 04 1\n")
+    after = made(written(), dev=written(), test=written(), test_judgements=str(path))
+    assert after.signature != before[0]
+    assert [name for name, digits in contents_of(after).items() if before[1][name] != digits] == ["test_judgements"]
+
+
+def test_judgements_of_other_lists_or_of_no_test_are_refused(written, tmp_path):
+    path = tmp_path / "qrels.trec"
+    path.write_text("z 0 01 1\n")
+    with pytest.raises(DataError, match=r"qrels.trec: judges none of the 3 lists of .*log.csv \(b, a, c …\), but z …"):
+        made(written(), test=written(), test_judgements=str(path)).part("test")
+    with pytest.raises(ConfigError, match=r"test_judgements q\.trec judge the test, and no test is named"):
+        made(written(), test_judgements="q.trec")
 
 
 def test_items_held_out_stand_in_no_training_list(written):
