@@ -134,6 +134,26 @@ def _report(name: str, total: int, kept: int, without: dict[str, int], sampling:
     return said(notes)
 
 
+def shorter_lists(name: str, pool: Pool) -> list[str]:
+    """What is to be said of lists that documents do not suffice for: how many, and what is done; nothing where all are full.
+
+    Args:
+        name: the data set.
+        pool: what lists are drawn from; random negatives fill every list.
+    """
+    if pool.most is None or pool.random:
+        return []
+    first, rest = np.diff(pool.first.offsets), np.diff(pool.rest.offsets)
+    held = (first if pool.most_first is None else first.clip(max=pool.most_first)) + rest
+    short = int((held < pool.most).sum())
+    if not short:
+        return []
+    return [
+        f"{name}: {short} of {len(pool)} training lists hold fewer than docs_per_list {pool.most} documents (the shortest "
+        f"{held.min()}), since there are no more candidates: they are trained on as they are"
+    ]
+
+
 def said(notes: list[str]) -> list[str]:
     """Warn of each note, in one process of a training only."""
     if not notes:

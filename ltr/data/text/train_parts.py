@@ -9,7 +9,15 @@ from ltr.data.candidates.bm25_tokenizer import ANALYSIS
 from ltr.data.candidates.sources import candidates
 from ltr.data.collections.collection import Collection
 from ltr.data.lists.kept_pools import kept_pool
-from ltr.data.lists.pools import judged_pool, pairs_pool, random_subset, refuse_unscored, teacher_pool
+from ltr.data.lists.pools import (
+    judged_pool,
+    pairs_pool,
+    random_subset,
+    refuse_unscored,
+    said,
+    shorter_lists,
+    teacher_pool,
+)
 from ltr.data.lists.sampling import Pool, Sampling, subset
 from ltr.data.text.parts import ALL, TrainPart, facts_of, first_stage, judged_queries, refuse_empty, refuse_two_sources
 from ltr.io.trec import Run
@@ -73,7 +81,9 @@ def train_part(
         def build() -> Pool:
             return _judged_pool(collection, source or "bm25", sampling, n_queries, seed, progress)
 
-    return TrainPart(collection, kept_pool(facts, limits, build))
+    pool = kept_pool(facts, limits, build)
+    said(shorter_lists(collection.name, pool))  # anew: a kept pool serves any length of lists
+    return TrainPart(collection, pool)
 
 
 def _teacher_pool(
@@ -82,7 +92,15 @@ def _teacher_pool(
     run = candidates(collection, teacher, ALL, progress)
     query_ids = subset(list(run.query_ids), n_queries, seed)
     refuse_empty(collection, query_ids)
-    return teacher_pool(collection.name, query_ids, run, sampling)
+    pool = teacher_pool(collection.name, query_ids, run, sampling)
+    unscored = [query_id for query_id in collection.queries if query_id not in run]
+    if not unscored:
+        return pool
+    told = (
+        f"{collection.name}: {len(unscored)} of {len(collection.queries)} queries have no scores in the teacher's run "
+        f"{run.name} and are left out of training: {', '.join(unscored[:3])}{', …' if len(unscored) > 3 else ''}"
+    )
+    return replace(pool, notes=[*said([told]), *pool.notes])
 
 
 def _judged_pool(

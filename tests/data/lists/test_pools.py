@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ltr.data.lists.pools import judged_pool, pairs_pool, random_subset, said, teacher_pool
+from ltr.data.lists.pools import judged_pool, pairs_pool, random_subset, said, shorter_lists, teacher_pool
 from ltr.data.lists.sampling import Sampling
 from ltr.errors import ConfigError, DataError
 from ltr.io.trec import Run
@@ -28,6 +28,29 @@ def test_queries_that_give_no_list_are_left_out_and_counted_once(caplog):
     assert pool.query_ids == ["q1"]
     expected = "data: 3 of 4 queries are left out of training: 1 without relevant documents, 2 without negatives"
     assert caplog.messages == [expected]
+
+
+def test_lists_that_documents_do_not_suffice_for_are_counted():
+    run = Run.from_dict({"q1": {"d2": 2.0, "d9": 1.0}, "q4": {"d1": 1.0}})
+    qrels = {"q1": {"d1": 1, "d3": 1, "d4": 1}, "q4": {"d5": 1}}
+
+    def told(**sampling):
+        return shorter_lists("data", judged_pool("data", list(qrels), qrels, run, Sampling(**sampling), ["d7", "d8"]))
+
+    assert told(docs_per_list=2) == []
+    assert told(docs_per_list=4) == [
+        "data: 2 of 2 training lists hold fewer than docs_per_list 4 documents (the shortest 2), since there are no more "
+        "candidates: they are trained on as they are"
+    ]
+    # all relevant documents may enter
+    assert (
+        "1 of 2 training lists hold fewer than docs_per_list 4 documents (the shortest 2)"
+        in told(docs_per_list=4, positives=None)[0]
+    )
+    assert told(docs_per_list=None) == []
+    assert told(docs_per_list=4, random=0.5) == []
+    taught = teacher_pool("data", ["q1"], Run.from_dict({"q1": {"a": 1.0, "b": 0.0}}), Sampling(docs_per_list=3))
+    assert "1 of 1 training lists hold fewer than docs_per_list 3" in shorter_lists("data", taught)[0]
 
 
 def test_nothing_left_out_nothing_said(caplog):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ltr.data.collections.collection import load
+from ltr.data.lists.sampling import Sampling
 from ltr.data.text.label_scale import LabelScale, top_share
 from ltr.errors import ConfigError, DataError
 from ltr.io.labelled import LabelledLists
@@ -59,6 +60,23 @@ def test_a_share_of_the_queries_needs_no_judgements(data, unjudged):
     assert (len(train), len(dev)) == (14, 4)  # of 18
     assert train | dev == set(QUERIES)
     assert not train & dev
+
+
+def test_queries_that_the_teacher_did_not_score_are_counted_at_every_start(data, unjudged, tmp_path, caplog):
+    run = tmp_path / "part.trec"
+    run.write_text("".join(f"t{i} Q0 d{j} 1 {j % 3 - i} part\n" for i in range(8) for j in range(5 - i // 4)))
+    for _ in range(2):
+        caplog.clear()
+        made = data(
+            train=str(unjudged), dev=None, train_candidates=None, teacher=str(run), sampling=Sampling(docs_per_list=5)
+        )
+        assert len(lists_of(made.train_dataloader())) == 8
+        told = [message for message in caplog.messages if message.startswith(str(unjudged))]
+        assert told == [
+            f"{unjudged}: 10 of 18 queries have no scores in the teacher's run part and are left out of training: t8, t9, t10, …",
+            f"{unjudged}: 4 of 8 training lists hold fewer than docs_per_list 5 documents (the shortest 4), since there are no "
+            "more candidates: they are trained on as they are",
+        ]
 
 
 def test_dev_queries_are_chosen_among_the_teachers(data, unjudged):
