@@ -48,7 +48,25 @@ def collections(tmp_path_factory) -> Path:
         svmlight(root / path, rng, lambda: rng.integers(0, 3))
     for path in ("vlengagement/train.txt", "vlengagement/vali.txt"):
         svmlight(root / path, rng, lambda: round(rng.gamma(1.0, 60.0), 2))
+    for name in ("alpacaeval-graded", "hh-harmless", "pandalm-votes", "topicalchat-rated"):
+        for part in ("train", "dev"):
+            preferences(root / name / f"{part}.jsonl.gz", rng, *((1, 5) if name == "topicalchat-rated" else (0, 1)))
     return root
+
+
+def preferences(path: Path, rng: np.random.Generator, low: float, high: float) -> None:
+    """Prompts with four responses each, their ratings, and their rates of wins."""
+    path.parent.mkdir(exist_ok=True)
+    words, rows = [word for word in WORDS if len(word) > 2], []
+    for i in range(20):
+        wins = rng.permutation([0.0, 0.3, 0.6, 1.0]).tolist()
+        texts = [" ".join(rng.choice(words, 4)) for _ in wins]
+        said = [
+            {"text": text, "score": low + (high - low) * win, "win": win} for text, win in zip(texts, wins, strict=True)
+        ]
+        rows.append({"prompt_id": f"{path.name}{i}", "prompt": f"{rng.choice(words)} {i}", "responses": said})
+    with gzip.open(path, "wt") as file:
+        file.write("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def text_folder(folder: Path, rng: np.random.Generator) -> None:
@@ -127,6 +145,8 @@ def short(group: Group, model: Path):
         data["init_args"]["train_epoch_lists"] = 8  # the small collections have fewer lists than an epoch of the spec
     else:
         data["init_args"] = {**data["init_args"], "lists_per_batch": 2}
+    if data["class_path"].endswith("FrozenPreferences"):
+        data["init_args"]["model"] = str(model)
     return replace(task, scorer=scorer, data=data, trainer=trainer)
 
 
@@ -156,7 +176,7 @@ def test_every_loss_of_a_spec_trains_and_scores_its_test_part(path, read, tiny_m
         assert outcome.record.get("steps", 2) == 2
         assert np.isfinite(outcome.record["value"])
         assert "scores.npy" in outcome.files
-        assert (outcome.truth.qrels is None) == (spec.name in ("dwell", "convincingness"))
+        assert (outcome.truth.qrels is None) == (spec.name in ("dwell", "convincingness", "rewards"))
 
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda p: p.stem)

@@ -86,6 +86,10 @@ class FeatureData(RankingData):
         """The whole of one file."""
         raise NotImplementedError(f"{type(self).__name__} must define read(path) -> FeatureTable")
 
+    def share(self, table: FeatureTable, low: float, high: float) -> FeatureTable:
+        """What ``FILE[low%:high%]`` is of a whole file: a share of its lists, or of its items as ``split_by`` says."""
+        return table.share_of_items(low, high) if self.split_by == "items" else table.share(low, high)
+
     @property
     def has_grades(self) -> bool:
         """Whether labels are whole-number grades, from which judgements can be made."""
@@ -268,7 +272,7 @@ class FeatureData(RankingData):
             table = self._source(part)
             share = sliced(getattr(self, part))
             if share:
-                table = table.share_of_items(*share[1:]) if self.split_by == "items" else table.share(*share[1:])
+                table = self.share(table, *share[1:])
             self._parts[part] = table.widened(self.n_features)
         return self._parts[part]
 

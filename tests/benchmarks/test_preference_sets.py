@@ -1,0 +1,112 @@
+"""Preferences as benchmarks of quality read them: the beginning of responses, and vectors that are computed once."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks.quality import preference_sets
+from benchmarks.quality.preference_sets import FrozenPreferences, OpeningPreferences
+from ltr.data import PreferenceData
+from ltr.data.overlap import overlaps
+from ltr.data.preferences.table import read_preferences
+from ltr.metrics.measures.label_measures import LabelMeasure
+from ltr.metrics.measures.yardsticks import LONGEST, yardsticks
+from tests.tiny_model import WORDS, tiny_model  # noqa: F401
+
+TEXTS = [word for word in WORDS if len(word) > 2]
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory) -> str:
+    """Twenty prompts in ten pairs of records, three responses each, one of them long."""
+    rng = np.random.default_rng(0)
+
+    def said(n: int) -> str:
+        return " ".join(rng.choice(TEXTS, n))
+
+    rows = []
+    for i in range(20):
+        responses = [{"id": f"r{j}", "text": said(n), "score": j - 1.0, "win": j / 2} for j, n in enumerate((2, 30, 4))]
+        rows.append({"prompt_id": f"p{i}", "prompt": f"{said(5)} {i // 2}", "responses": responses})
+    for i in range(1, 20, 2):
+        rows[i]["prompt"] = rows[i - 1]["prompt"]  # two lists of one prompt
+    path = tmp_path_factory.mktemp("preferences") / "train.jsonl.gz"
+    with gzip.open(path, "wt") as out:
+        out.write("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def frozen(file: str, model, **settings) -> FrozenPreferences:
+    parts = {"train": f"{file}[:60%]", "dev": f"{file}[60%:]"}
+    return FrozenPreferences(**parts, model=str(model), max_length=24, response_tokens=8, gain="win", **settings)
+
+
+def test_long_responses_leave_the_prompt_in_sight(file, tiny_model):  # noqa: F811
+    whole = PreferenceData(test=file, tokenizer=str(tiny_model), max_length=24).encoder("test")
+    data = OpeningPreferences(test=file, tokenizer=str(tiny_model), max_length=24, response_tokens=8)
+    assert whole.lengths[1][1] == 1  # the long response takes the prompt's place
+    responses, prompts = data.encoder("test").lengths
+    assert responses.max() == 8
+    assert prompts[1] == min(24 - data.encoder("test").template.overhead - 8, whole.prompts.lengths[0]) > 1
+    long = int((whole.responses.lengths > 8).sum())
+    assert data.cut("test")["responses"] == long >= 20
+    shorter = OpeningPreferences(test=file, tokenizer=str(tiny_model), max_length=24, response_tokens=7)
+    assert shorter.signature != data.signature
+
+
+def test_responses_are_encoded_once_in_blocks_that_survive(file, tiny_model, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setenv("LTR_CACHE", str(tmp_path))
+    monkeypatch.setattr(preference_sets, "BLOCK", 8)
+    preference_sets._encoded.cache_clear()
+    first = frozen(file, tiny_model).table("train").features
+    blocks = sorted(tmp_path.glob("frozen/*/*.npy"))
+    assert [b.name for b in blocks] == ["0.npy", "1.npy", "2.npy"]
+    blocks[1].unlink()
+    asked = []
+    vectors = preference_sets._vectors
+    monkeypatch.setattr(preference_sets, "_vectors", lambda *a: asked.append(a[2]) or vectors(*a))
+    preference_sets._encoded.cache_clear()
+    again = frozen(file, tiny_model).table("train").features
+    assert asked == [[1]]
+    np.testing.assert_array_equal(again, first)
+
+
+def test_vectors_stand_beside_their_responses_and_lengths(file, tiny_model):  # noqa: F811
+    data, known = frozen(file, tiny_model), read_preferences(file, None, "win")
+    for part in ("train", "dev"):
+        table, labels = data.table(part), data.labels_of(part)
+        rows = table.lines - 1
+        np.testing.assert_array_equal(labels.lengths, known.characters[rows])
+        np.testing.assert_array_equal(labels.gains, known.gains[rows])
+        np.testing.assert_allclose(table.features[:, -1], np.log1p(known.characters[rows]), rtol=1e-6)
+        assert labels.query_ids == [known.prompt_ids[i] for i in rows[::3] // 3]
+    # one response alone has the vector that it has among others, up to the rounding of bfloat16
+    alone = OpeningPreferences(test=file, tokenizer=str(tiny_model), max_length=24, response_tokens=8)
+    vectors = next(preference_sets._vectors(alone, preference_sets.BiEncoder(str(tiny_model), None, "dot"), [0]))
+    np.testing.assert_allclose(data.read(file).features[:, :-1], vectors, atol=1e-6)
+    (longest,) = (e for e in yardsticks(data.labels_of("dev"), [LabelMeasure("best_of")]) if e.run == LONGEST)
+    assert longest.means["best_of"] == 0.5  # the second response of each list
+
+
+def test_lists_of_a_prompt_are_in_one_share(file, tiny_model):  # noqa: F811
+    data, known = frozen(file, tiny_model), read_preferences(file)
+    prompt = dict(zip(known.prompt_ids, known.prompts, strict=True))
+    train, dev = ({prompt[one] for one in data.table(part).query_ids} for part in ("train", "dev"))
+    assert len(train) == 6
+    assert len(dev) == 4
+    assert not train & dev
+    assert overlaps(data) == []
+
+
+def test_labels_are_standardised_or_shares_of_votes(file, tiny_model):  # noqa: F811
+    labels = frozen(file, tiny_model).labels_of("train").labels
+    assert labels.mean() == pytest.approx(0, abs=1e-12)
+    assert labels.std() == pytest.approx(1)
+    shares = frozen(file, tiny_model, learn="shares").labels_of("train").labels
+    assert sorted(set(shares.tolist())) == [0, 0.5, 1]
+    halved = frozen(file, tiny_model, learn="shares", lowest=-1.0, highest=3.0).labels_of("train").labels
+    assert sorted(set(halved.tolist())) == [0.25, 0.375, 0.5]
