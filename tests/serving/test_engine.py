@@ -298,6 +298,20 @@ def test_an_overloaded_engine_refuses_and_an_idle_one_takes_anything(model):
     engine.close()
 
 
+def test_the_pace_holds_what_passes_between_slices(model):
+    """Else those who queue would wait longer than they are told, and be let in where they should not be."""
+    engine = Engine("cpu", 1, max_wait=60.0, slice_tokens=60)
+    slices = []
+    engine.noted = lambda step: (slices.append(step), time.sleep(0.02))
+    engine.submit(job := job_of(model, 100))
+    job.future.result(20)
+    engine.close()
+    computed = sum(step.seconds for step in slices)
+    tokens = sum(step.tokens for step in slices)
+    assert len(slices) > 5
+    assert engine.pace.seconds_per_token * tokens > computed + 0.7 * 0.02 * (len(slices) - 1)
+
+
 def test_the_pace_follows_the_machine():
     pace = Pace()
     for _ in range(100):

@@ -82,6 +82,8 @@ class Engine:
         self._changed = threading.Condition()
         self._idle = self._computing = 0
         self._ends = False
+        #: for each worker, when it scored its last slice, or was woken since
+        self._since = [time.perf_counter()] * self.workers
         self._threads = [
             threading.Thread(target=self._work, args=(number,), name=f"ltr-serve-{number}", daemon=True)
             for number in range(self.workers)
@@ -137,7 +139,7 @@ class Engine:
     def _work(self, number: int) -> None:
         if self.device == "cpu":
             use_threads(1)
-        while parts := self._next():
+        while parts := self._next(number):
             tokens = sum(part.tokens for part in parts)
             try:
                 self._step(parts, number)
@@ -149,7 +151,7 @@ class Engine:
                 with self._changed:
                     self._computing -= tokens
 
-    def _next(self) -> list[Part]:
+    def _next(self, number: int) -> list[Part]:
         """The next slice, as soon as there is one; empty at the end."""
         with self._changed:
             while not self._ends:
@@ -162,6 +164,7 @@ class Engine:
                 self._idle += 1
                 self._changed.wait()
                 self._idle -= 1
+                self._since[number] = time.perf_counter()
             return []
 
     def _step(self, parts: list[Part], number: int) -> None:
@@ -176,8 +179,11 @@ class Engine:
                 return
             halves = parts[: len(parts) // 2], parts[len(parts) // 2 :]
         else:
-            step = Step(sum(part.tokens for part in parts), time.perf_counter() - started, len(parts))
-            self.pace.add(step.tokens, step.seconds)
+            ended = time.perf_counter()
+            step = Step(sum(part.tokens for part in parts), ended - started, len(parts))
+            # those who queue wait also for all that a worker does, or waits for, between two slices
+            self.pace.add(step.tokens, ended - self._since[number])
+            self._since[number] = ended
             self.noted(step)
             start = 0
             for job, docs in parts:
