@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import contextmanager
 
 import pytest
 
@@ -132,16 +133,18 @@ def test_something_else_in_the_place_is_told(tmp_path):
             made(folder)
 
 
-@pytest.fixture
+@contextmanager
 def small_disk():
-    """Files of more than a kilobyte do not fit."""
+    """Files of more than a kilobyte do not fit. Not for a whole test: pytest may write to a file, too."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1024, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_what_other_packages_write_on_a_full_disk(tmp_path, small_disk):
+def test_what_other_packages_write_on_a_full_disk(tmp_path):
     import torch
     from safetensors.torch import save_file
 
@@ -157,6 +160,7 @@ def test_what_other_packages_write_on_a_full_disk(tmp_path, small_disk):
             with (
                 pytest.raises(DataError, match=rf"cannot write .*{name}: File too large; {kept}"),
                 disk_errors(tmp_path / name),
+                small_disk(),
             ):
                 write(tmp_path / "beside")
     for other in (ValueError("no disk"), FileNotFoundError(errno.ENOENT, "gone")):
@@ -416,14 +420,17 @@ def test_one_writer_at_a_time(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_what_torch_says_of_a_full_disk(tmp_path, small_disk):
+def test_what_torch_says_of_a_full_disk(tmp_path):
     import torch
 
     def save():
         with replacing(tmp_path / "a.ckpt", "wb") as file:
             torch.save({"a": torch.zeros(4096)}, file)
 
-    with pytest.raises(DataError, match=r"cannot write .*a.ckpt: File too large; nothing was written"):
+    with (
+        pytest.raises(DataError, match=r"cannot write .*a.ckpt: File too large; nothing was written"),
+        small_disk(),
+    ):
         save()
     assert os.listdir(tmp_path) == []
 
