@@ -42,6 +42,15 @@ def settle() -> None:
         _lock.release()
 
 
+def hand_back() -> None:
+    """Hand back all freed memory now: after work that is done once, as opening a model, and frees much of what it took."""
+    global _settled
+    if trim := _trim():
+        with _lock:
+            trim(0)
+            _settled = resident()
+
+
 def resident() -> int:
     """Bytes of this process that lie in memory."""
     with open("/proc/self/statm") as file:

@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 
 from ltr.errors import ConfigError
 from ltr.serving.web.app import application
+from ltr.serving.work import models as serving_models
 from ltr.serving.work.models import Models, folders_of
 from tests.serving.asked import BODY, every
 from tests.serving.conftest import opened, started
@@ -98,6 +99,14 @@ def test_an_exchange_loses_nothing(serving, tmp_path, folder, other_folder):
     place.unlink()
     service.reload()  # nothing is there any more: what serves goes on
     assert client.post("/score", json={"text_1": "q", "text_2": texts}).status_code == 200
+
+
+def test_memory_that_loading_freed_goes_back(folder, monkeypatch):
+    seen = []
+    monkeypatch.setattr(serving_models, "hand_back", lambda: seen.append(dict(models.held)))
+    models = Models({"demo": str(folder)}, opened)
+    models.load()
+    assert list(seen[0]) == ["demo"]
 
 
 def test_not_ready_before_models_are_loaded(client, service, monkeypatch):

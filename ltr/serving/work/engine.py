@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ltr.batch import TextLists, TokenRows
 from ltr.machine.cores import physical_cores
+from ltr.machine.freed_memory import settle
 from ltr.machine.threads import use_threads
 from ltr.scorers.out_of_memory import is_out_of_memory, released
 from ltr.serving.problems import Problem
@@ -150,6 +151,7 @@ class Engine:
             finally:
                 with self._changed:
                     self._computing -= tokens
+            settle()
 
     def _next(self, number: int) -> list[Part]:
         """The next slice, as soon as there is one; empty at the end."""

@@ -13,6 +13,7 @@ from ltr.errors import ConfigError
 from ltr.inference.probability import Probability, probability_of
 from ltr.inference.reranker import Reranker
 from ltr.io.names import suggestion
+from ltr.machine.freed_memory import hand_back
 from ltr.scorers.base import Scorer
 from ltr.serving.problems import Problem
 from ltr.serving.work.reading import PromptReading, Reading
@@ -109,6 +110,7 @@ class Models:
             made[name] = Model.of(name, folder, self._opened(folder))
             self._warmed(made[name])
         self._held = made
+        hand_back()
 
     def get(self, name: str | None) -> Model:
         """The model of a name; where there is one alone, it answers to every name.
