@@ -8,9 +8,11 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ltr.errors import ConfigError, DataError, MissingExtra
+from ltr.errors import ConfigError, DataError
 from ltr.io.names import suggestion
+from ltr.io.parsing.parquet import opened_parquet
 from ltr.io.parsing.strict_json import from_json
+from ltr.io.sources import Source
 
 #: endings of files that can be read
 KINDS = (".parquet", ".jsonl", ".tsv")
@@ -98,16 +100,8 @@ def _parquet(path: Path, columns: Sequence[str], size: int) -> Iterator[Rows]:
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """A Parquet file, some of which is read at a time."""
-    try:
-        import pyarrow as pa
-        from pyarrow.parquet import ParquetFile
-    except ImportError:
-        raise MissingExtra("pyarrow", "parquet", "to read Parquet in parts") from None
-    try:
-        with ParquetFile(path, memory_map=True) as file:
-            yield file
-    except pa.ArrowInvalid as error:
-        raise DataError(f"score: {path} is no Parquet file that can be read: {error}") from error
+    with opened_parquet(Source(path, "score"), memory_map=True) as file:
+        yield file
 
 
 def _jsonl(path: Path, columns: Sequence[str], size: int) -> Iterator[Rows]:

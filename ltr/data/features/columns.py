@@ -29,6 +29,9 @@ MARKED = re.compile(r"\s*[+-]?(\d{1,3}([,'. \u00a0\u202f]\d{3})+([.,]\d+)?|\d+,\
 EPOCH = (9.8e8, 4.1e9)
 UNITS = {"seconds": 1, "milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
 
+#: what a field of Parquet may hold that is no one value
+NESTED = (list, dict, tuple, np.ndarray)
+
 log = logging.getLogger("ltr")
 
 
@@ -123,6 +126,8 @@ class ColumnFile:
         if is_numeric_dtype(column.dtype) or is_timedelta64_dtype(column.dtype):
             return ""
         given = column.astype(object)[column.notna()]
+        if isinstance(given.iloc[0], NESTED):
+            return "lists or mappings"
         if isinstance(given.iloc[0], bytes):
             return "bytes, which a float16 of Parquet is too: write float32"
         numbers = np.isfinite(as_floats(given))
@@ -209,6 +214,8 @@ def as_floats(column: Any) -> np.ndarray:
         return np.full(len(column), np.nan)
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(object)
+    if column.dtype == object and column.map(lambda value: isinstance(value, NESTED)).any():
+        return np.full(len(column), np.nan)
     values = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
     if column.dtype == object:  # a False between numbers is none
         flags = column.map(lambda value: isinstance(value, bool)).to_numpy(bool)

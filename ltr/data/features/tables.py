@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ltr.errors import DataError
+from ltr.io.parsing.parquet import whole_table
 from ltr.io.sources import BROKEN, Source
 
 #: what may part the fields of a CSV file; the header tells
@@ -72,32 +73,25 @@ def read_csv(source: Source, ids: Sequence[str], needed: Sequence[str]) -> tuple
 
 
 def read_parquet(source: Source) -> Any:
-    """All columns of a Parquet file, those of an index included.
+    """All columns of a Parquet file, those of an index and the fields of records (``record.field``) included.
 
     Raises:
-        DataError: it is none, or holds what fastparquet does not read.
+        MissingExtra: pyarrow is not installed.
+        DataError: it is none, or is damaged; see ``ltr.io.parsing.parquet``.
     """
-    # not through pandas, which will have no engine for it without the much larger pyarrow
-    from fastparquet import ParquetFile
+    table = whole_table(source)
+    import pyarrow as pa
 
-    try:
-        with source.opened() as file:
-            parquet = ParquetFile(file)
-            frame = parquet.to_pandas(index=False)
-    except (MemoryError, DataError):
-        raise
-    except Exception as error:  # whatever a reader of foreign bytes stumbles over
-        raise DataError(
-            f"{source}: not a Parquet file that fastparquet reads ({type(error).__name__}: {error}); write it anew with plain "
-            "encodings, or as CSV"
-        ) from error
-    frame.columns = [str(name) for name in frame.columns]
-    for column in (parquet.pandas_metadata or {}).get("columns", ()):
-        name, kind = str(column.get("field_name", column.get("name"))), str(column.get("numpy_type"))
-        # Arrow writes durations as plain whole numbers and says what they are there alone
-        if kind.startswith("timedelta64[") and name in frame and frame[name].dtype.kind in "iu":
-            frame[name] = frame[name].astype(kind)
-    return frame
+    while any(pa.types.is_struct(field.type) for field in table.schema):
+        table = table.flatten()
+    for at, field in enumerate(table.schema):
+        if pa.types.is_decimal(field.type):
+            table = table.set_column(at, field.name, table.column(at).cast(pa.float64()))
+        elif pa.types.is_time(field.type):  # so are durations written where there is no type for them
+            ticks = table.column(at).cast(pa.int32() if pa.types.is_time32(field.type) else pa.int64())
+            table = table.set_column(at, field.name, ticks.cast(pa.int64()).cast(pa.duration(field.type.unit)))
+    # a block for each column: joined ones are copies
+    return table.to_pandas(ignore_metadata=True, date_as_object=False, use_threads=False, split_blocks=True)
 
 
 def _read(source: Source) -> bytes:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from ltr.data.collections.shares import share_of, sliced
-from ltr.data.features.tables import read_parquet
 from ltr.data.lists.ragged import offsets_of
 from ltr.data.preferences.forms import Judged, Said, judged
 from ltr.errors import DataError
+from ltr.io.parsing.parquet import whole_table
 from ltr.io.parsing.strict_json import from_json
 from ltr.io.sources import BROKEN, Source
 
@@ -166,9 +166,11 @@ def _made(stem: str, n: int, part: int, taken: set[str]) -> str:
 
 def _records(source: Source) -> Iterator[tuple[str, Any]]:
     if source.stem.endswith((".parquet", ".pq")):
-        frame = read_parquet(source)
-        for row, record in enumerate(frame.to_dict("records"), 1):
-            yield f"{source}, row {row}", {key: _plain(value) for key, value in record.items()}
+        row = 0
+        for batch in whole_table(source).to_batches():
+            for record in batch.to_pylist():
+                row += 1
+                yield f"{source}, row {row}", {key: _plain(value) for key, value in record.items()}
         return
     for number, line in enumerate(_lines(source), 1):
         if line.strip():

@@ -30,6 +30,8 @@ NAMES = {"list_id": "topic", "item_id": "video"}
 def written(tmp_path):
     def write(table=TABLE, name="log.csv"):
         path = tmp_path / name
+        if name.endswith("parquet"):
+            pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install 'ltr[parquet]'")
         fastparquet.write(str(path), table) if name.endswith("parquet") else table.to_csv(path, index=False)
         return str(path)
 
@@ -289,11 +291,9 @@ def test_a_column_that_is_left_out_must_be_there(written):
 
 
 def test_files_that_are_no_tables(tmp_path):
-    (tmp_path / "a.parquet").write_text("no parquet")
     (tmp_path / "b.csv").write_text("\ufeff\n\n")
     (tmp_path / "log").mkdir()
     for name, sentence in {
-        "a.parquet": r"a.parquet: not a Parquet file that fastparquet reads \(.+\); write it anew with plain encodings, or",
         "b.csv": r"b.csv: the table is empty; its first line names the columns",
         "c.csv": r"data: no file .*c.csv",
         "log": r"data: .*log is a folder; give a file",

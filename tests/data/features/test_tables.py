@@ -4,7 +4,6 @@ import bz2
 import csv
 import gzip
 import io
-import json
 import lzma
 import math
 import os
@@ -20,9 +19,10 @@ import pytest
 from ltr.data import EngagementData
 from ltr.data.features import tables
 from ltr.data.features.columns import Columns, as_floats, read_columns
-from ltr.errors import DataError
+from ltr.errors import DataError, MissingExtra
 from ltr.io.sources import Source
 
+EXTRA = "pyarrow is not installed: pip install 'ltr[parquet]'"
 PLAIN = Columns("q", "d", "s")
 HEAD = "q,d,x,s\n"
 
@@ -34,6 +34,7 @@ def read(tmp_path):
     def reading(table, name="log.csv", columns=PLAIN):
         path = tmp_path / name
         if isinstance(table, pd.DataFrame):
+            pytest.importorskip("pyarrow", reason=EXTRA)
             fastparquet.write(str(path), table, object_encoding={"raw": "bytes", "q": "infer"})
         else:
             path.write_bytes(table.encode() if isinstance(table, str) else table)
@@ -140,6 +141,8 @@ def test_packed_tables(tmp_path, ending, pack):
 
 @pytest.mark.parametrize("name", ["pipe", "pipe.parquet"])
 def test_a_pipe_is_read_once(tmp_path, name):
+    if "parquet" in name:
+        pytest.importorskip("pyarrow", reason=EXTRA)
     pipe = tmp_path / name
     os.mkfifo(pipe)
     frame = pd.DataFrame({"q": ["a", "a"], "d": ["1", "2"], "x": [1.0, 2.0], "s": [3.0, 4.0]})
@@ -240,19 +243,50 @@ def test_durations_count_in_seconds(read):
     )
 
 
-def test_durations_that_arrow_wrote_as_whole_numbers(tmp_path):
-    frame = frame_of(s=[300_000_000, 0, 5_000])
-    column = {
-        "name": "s",
-        "field_name": "s",
-        "pandas_type": "timedelta",
-        "numpy_type": "timedelta64[us]",
-        "metadata": None,
+def test_columns_of_all_kinds_of_parquet(tmp_path):
+    pa = pytest.importorskip("pyarrow", reason=EXTRA)
+    from decimal import Decimal
+
+    from pyarrow.parquet import write_table
+
+    columns = {
+        "q": pa.array(["a", "a", "b"]).dictionary_encode(),
+        "d": pa.array([1, 2, 3], pa.uint8()),
+        "s": pa.array([Decimal("1.50"), Decimal("0"), Decimal("2.25")]),
+        "half": pa.array(np.float16([1, 2, 3])),
+        "long": pa.array([5_000_000, 0, 90_500_000], pa.time64("us")),
+        "short": pa.array([1, 2, 3], pa.time32("s")),
+        "lasted": pa.array([1500, 0, 250], pa.duration("ms")),
+        "flag": pa.array([True, False, True]),
+        "inside": pa.array([{"x": 1.0, "y": "w"}, {"x": 2.0, "y": "w"}, {"x": 3.0, "y": "w"}]),
+        "vector": pa.array([[1.0], [2.0, 3.0], []]),
+        "day": pa.array([0, 1, 2], pa.date32()),
     }
-    about = {"columns": [column], "index_columns": []}
     path = tmp_path / "t.parquet"
-    fastparquet.write(str(path), frame, custom_metadata={"pandas": json.dumps(about)})
-    assert read_columns(str(path), PLAIN).labels.tolist() == [300.0, 0.0, 0.005]
+    write_table(pa.table(columns), path)
+    table = read_columns(str(path), PLAIN)
+    assert table.query_ids == ["a", "b"]
+    assert table.doc_ids(np.arange(3)) == ["1", "2", "3"]
+    assert table.labels.tolist() == [1.5, 0.0, 2.25]
+    assert table.names == ("half", "long", "short", "lasted", "flag", "inside.x")
+    assert table.features.tolist() == [[1, 5, 1, 1.5, 1, 1], [2, 0, 2, 0, 0, 2], [3, 90.5, 3, 0.25, 1, 3]]
+    assert table.notes == (
+        "no features are inside.y (text such as 'w'), vector (lists or mappings), day (points in time)",
+    )
+    with pytest.raises(DataError, match=r"row 1: column 'vector': every value must be a finite number, got \[1.\]"):
+        read_columns(str(path), Columns("q", "d", "s", ("vector",)))
+    write_table(pa.table([pa.array([1.0])] * 2, names=["s", "s"]), path)
+    with pytest.raises(DataError, match=r"t.parquet: two columns have the name 's'"):
+        read_columns(str(path), PLAIN)
+
+
+def test_parquet_needs_its_extra(tmp_path, monkeypatch):
+    (tmp_path / "t.parquet").write_bytes(b"PAR1")
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
+    with pytest.raises(
+        MissingExtra, match=r"pyarrow is needed to read Parquet, and is not installed: .*ltr\[parquet\]"
+    ):
+        read_columns(str(tmp_path / "t.parquet"), PLAIN)
 
 
 def test_points_in_time_are_no_amount(read):

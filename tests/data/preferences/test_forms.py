@@ -202,6 +202,7 @@ def test_a_packed_file_that_is_not_whole_is_told(tmp_path):
 
 
 def test_parquet_says_the_same_as_json_lines(tmp_path):
+    pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install 'ltr[parquet]'")
     import fastparquet
     import pandas as pd
 
@@ -213,3 +214,11 @@ def test_parquet_says_the_same_as_json_lines(tmp_path):
     found = read_preferences(str(tmp_path / "p.parquet"))
     assert found.labels.tolist() == [0.5, 0, 1, 0]
     assert found.responses[2:] == [(ANSWER,), "[not json]"]
+
+    from pyarrow.parquet import write_table  # as the hub holds conversations: lists of records
+
+    other = {**ANSWER, "content": "another"}
+
+    records = [{"prompt": [{"role": "user", "content": "p"}], "chosen": [ANSWER], "rejected": [other]}]
+    write_table(pa.Table.from_pylist(records), tmp_path / "nested.parquet")
+    assert read_preferences(str(tmp_path / "nested.parquet")).responses == [(ANSWER,), (other,)]

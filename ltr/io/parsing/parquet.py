@@ -1,0 +1,65 @@
+"""Parquet files, read by pyarrow: it checks every length that a file tells before it follows it, so damage is an error.
+
+Readers that do not check end the interpreter, or give what lies elsewhere in memory, where a few bytes of a file are wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ltr.errors import DataError, LtrError, MissingExtra
+from ltr.io.sources import Source
+
+
+@contextmanager
+def opened_parquet(source: Source, memory_map: bool = False) -> Iterator[Any]:
+    """A ``pyarrow.parquet.ParquetFile``; what is read of it within the block is refused alike.
+
+    Args:
+        source: the file.
+        memory_map: of a regular file that is not packed: read what is asked for, when it is.
+
+    Raises:
+        MissingExtra: pyarrow is not installed.
+        DataError: it is no Parquet file, or is damaged.
+    """
+    try:
+        from pyarrow.parquet import ParquetFile
+    except ImportError:
+        raise MissingExtra("pyarrow", "parquet", "to read Parquet") from None
+    try:
+        if memory_map and source.regular:
+            with ParquetFile(source.path, memory_map=True, page_checksum_verification=True) as parquet:
+                yield parquet
+        else:
+            with source.opened() as file, ParquetFile(file, page_checksum_verification=True) as parquet:
+                yield parquet
+    except LtrError:
+        raise
+    except MemoryError as error:
+        raise DataError(
+            f"{source}: it holds more than memory does, or is damaged ({error}); write it in parts"
+        ) from error
+    except Exception as error:  # arrow's errors are of many kinds, those of files and values among them
+        said = " ".join(str(error).split())
+        raise DataError(
+            f"{source}: not a Parquet file that can be read ({type(error).__name__}: {said:.200}); fetch or write it anew"
+        ) from error
+
+
+def whole_table(source: Source) -> Any:
+    """All columns of a Parquet file, those of an index included, as a ``pyarrow.Table`` with sound values.
+
+    Raises:
+        MissingExtra: pyarrow is not installed.
+        DataError: see ``opened_parquet``; two columns of one name.
+    """
+    with opened_parquet(source) as parquet:
+        table = parquet.read(use_threads=False)
+        table.validate(full=True)  # text that is no UTF-8 among others
+    names = table.column_names
+    if twice := next((name for i, name in enumerate(names) if name in names[:i]), None):
+        raise DataError(f"{source}: two columns have the name {twice!r}; rename or remove one")
+    return table
