@@ -123,6 +123,7 @@ def _by_model(
     """The run of a retriever, and the recall of an approximate index."""
     from pathlib import Path
 
+    from ltr.data.candidates.selves import selves, without_selves
     from ltr.search.dense import cached, opened
     from ltr.search.dense import retrieve as nearest
     from ltr.search.encoding import TextEncoding
@@ -134,7 +135,9 @@ def _by_model(
         encoding.width = width
     found = cached(encoding, collection, shows_bars()) if index is None else opened(encoding, collection, index)
     name = "sparse" if encoding.similarity == SPARSE else "dense"
-    return nearest(encoding, found, queries, k, name, *approximate)
+    own = selves(collection, queries)
+    run, recall = nearest(encoding, found, queries, k + bool(own), name, *approximate)
+    return without_selves(run, own, collection, k) if own else run, recall
 
 
 def main(argv: list[str]) -> None:

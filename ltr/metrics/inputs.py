@@ -20,6 +20,8 @@ from ltr.metrics.measures.measure import Measure
 LARGEST_POWER = 1000
 #: below this share of judged documents that a run holds, ids are looked at
 FEW = 0.05
+#: share of the queries from which on it is no chance that they find documents of their own ids
+OWN = 0.2
 #: queries whose documents are looked at then
 LOOKED_AT = 20
 
@@ -112,6 +114,14 @@ def strangers(run: Run, qrels: Qrels, lists: JudgedRanks, missing: list[str], un
     notes = []
     if missing and unjudged and (pair := differing(unjudged, missing)):
         notes.append(f"{len(missing)} judged queries are not in run {run.name}, where ids such as {pair}")
+    some = [q for q in qrels if q in run and q not in qrels[q]]
+    some = some[:: max(1, len(some) // LOOKED_AT)]
+    own = [q for q in some if (run.doc_bytes[run.span(q)] == q.encode()).any()]
+    if len(own) > max(1, OWN * len(some)):
+        notes.append(
+            f"{len(own)} of {len(some)} queries of run {run.name} find a document of their own id, such as {own[0]}: where these "
+            "are the queries themselves (as in BEIR's ArguAna and Quora), published figures leave them out, as ltr retrieve does"
+        )
     shared = lists.retrieved > 0
     of_shared = np.repeat(shared, np.diff(lists.offsets))
     judged, held = int(of_shared.sum()), int((lists.ranks >= 0).sum())

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from ltr.data.candidates.selves import selves
 from ltr.data.collections.check import same_text
 from ltr.data.collections.collection import Collection
 from ltr.data.lists.sampling import keys_of, mixed
@@ -19,7 +20,15 @@ from ltr.io.runs import Run
 #: documents whose texts are read at a time
 TEXTS = 10_000
 #: what a candidate falls to, in the order in which it is asked
-FILTERS = ("judged relevant", "text of a relevant one", "rank", "no teacher's score", "score", "margin")
+FILTERS = (
+    "judged relevant",
+    "the query itself",
+    "text of a relevant one",
+    "rank",
+    "no teacher's score",
+    "score",
+    "margin",
+)
 
 
 @dataclass(frozen=True)
@@ -138,7 +147,7 @@ def mine(collection: Collection, run: Run, settings: Mining, teacher: Run | None
     asked = [query_id for query_id, found in positives.items() if found]
     # of lower grades too: what has the words of a document that is no negative is none either
     judged = {q: [doc_id for doc_id, grade in collection.qrels[q].items() if grade >= 1] for q in asked}
-    texts = _Texts(collection, run, judged, settings)
+    texts, own = _Texts(collection, run, judged, settings), selves(collection)
     mined = Mined(run, {}, dict.fromkeys(FILTERS, 0), 0, 0, unasked=[q for q, found in positives.items() if not found])
     kept: dict[str, dict[str, float]] = {}
     candidates = spared = 0
@@ -152,7 +161,10 @@ def mine(collection: Collection, run: Run, settings: Mining, teacher: Run | None
         limit = _limit(settings, [taught[d] for d in positives[query_id] if d in taught])
         if limit is None:
             mined.untaught.append(query_id)
-        reasons = _reasons(collection, query_id, docs.tolist(), settings, texts, taught if teacher else None, limit)
+        itself = query_id if query_id in own else None
+        reasons = _reasons(
+            collection, query_id, docs.tolist(), settings, texts, taught if teacher else None, limit, itself
+        )
         for reason in reasons:
             if reason is not None:
                 mined.fell[reason] += 1
@@ -216,8 +228,9 @@ def _reasons(
     texts: _Texts,
     taught: Mapping[str, float] | None,
     limit: float | None,
+    itself: str | None,
 ) -> list[str | None]:
-    """[candidates] the filter that each falls to, or None."""
+    """[candidates] the filter that each falls to, or None; ``itself``: the document that the query is."""
     judged = collection.qrels[query_id]
     known = texts.of_relevant(query_id)
     most = float("inf") if settings.max_score is None else settings.max_score
@@ -225,6 +238,8 @@ def _reasons(
     def reason(rank: int, doc_id: str) -> str | None:
         if judged.get(doc_id, 0) >= 1:
             return "judged relevant"
+        if doc_id == itself:
+            return "the query itself"
         if not settings.skip < rank <= settings.depth:
             return "rank"
         if texts[doc_id] in known:

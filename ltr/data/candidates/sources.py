@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ltr.data.candidates.selves import selves, without_selves
 from ltr.data.collections.collection import Collection
 from ltr.data.collections.ids import Ids
 from ltr.errors import ConfigError, DataError
@@ -29,6 +30,8 @@ def retrieve(
 ) -> Run:
     """The ``k`` best documents of each query by BM25; see ``ltr.data.candidates.bm25.BM25`` for formula, terms and ties.
 
+    A query that is a document itself does not find itself (see ``ltr.data.candidates.selves``).
+
     Args:
         collection: what to search; its index is built once and kept in the user's cache.
         queries: query id -> text; the collection's own by default.
@@ -41,7 +44,10 @@ def retrieve(
 
     if k < 1:
         raise ConfigError(f"candidates: k must be at least 1, got {k}")
-    return BM25(collection, k1, b, progress).search(collection.queries if queries is None else queries, k)
+    asked = collection.queries if queries is None else queries
+    own = selves(collection, asked)
+    found = BM25(collection, k1, b, progress).search(asked, k + bool(own))
+    return without_selves(found, own, collection, k) if own else found
 
 
 def candidates(collection: Collection, source: str | os.PathLike = "bm25", k: int = 100, progress: bool = False) -> Run:

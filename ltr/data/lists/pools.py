@@ -62,7 +62,13 @@ class Pieces:
 
 
 def judged_pool(
-    name: str, query_ids: Sized[str], qrels: Qrels, run: Run, sampling: Sampling, random_docs: Iterable[str] = ()
+    name: str,
+    query_ids: Sized[str],
+    qrels: Qrels,
+    run: Run,
+    sampling: Sampling,
+    random_docs: Iterable[str] = (),
+    own: Sized[str] = frozenset(),
 ) -> Pool:
     """Relevant documents and candidates for negatives.
 
@@ -73,6 +79,7 @@ def judged_pool(
         run: candidates; their order decides what ``sampling.top`` and ``skip`` mean.
         sampling: how lists are made.
         random_docs: documents for random negatives.
+        own: queries that are documents, which are no negatives of themselves.
 
     Raises:
         DataError: no query is left.
@@ -87,7 +94,9 @@ def judged_pool(
         if not positives:
             without["relevant documents"] += 1
             continue
-        known = {doc_id.encode() for doc_id, grade in judged.items() if grade >= 1}
+        no_negatives = [doc_id for doc_id, grade in judged.items() if grade >= 1]
+        no_negatives += [query_id] if query_id in own and query_id not in no_negatives else []
+        known = {doc_id.encode() for doc_id in no_negatives}
         negatives = _without(known, run.doc_bytes[run.span(query_id)][window] if query_id in run else run.doc_bytes[:0])
         if not len(negatives) and not sampling.random and not sampling.in_batch:
             without["negatives"] += 1
@@ -95,7 +104,7 @@ def judged_pool(
         kept.append(query_id)
         labels += [judged[doc_id] for doc_id in positives]
         all_known = sampling.random or sampling.in_batch
-        relevant = [doc_id for doc_id, grade in judged.items() if grade >= 1] if all_known else []
+        relevant = no_negatives if all_known else []
         pieces.add(as_bytes(positives), negatives, as_bytes(relevant))
     notes = _report(name, len(query_ids), len(kept), without, sampling)
     (first, rest, relevant_docs), random_numbers, doc_ids = pieces.numbered(random_docs)

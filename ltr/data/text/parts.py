@@ -12,6 +12,7 @@ import numpy as np
 
 from ltr import __version__
 from ltr.data.candidates.bm25_tokenizer import ANALYSIS
+from ltr.data.candidates.selves import selves
 from ltr.data.candidates.sources import candidates, retrieve
 from ltr.data.collections.collection import Collection
 from ltr.data.collections.ids import Ids
@@ -239,7 +240,10 @@ def first_stage(
     queries = {query_id: collection.queries[query_id] for query_id in query_ids}
     if not queries:
         return Run.from_dict({}, name="bm25")
-    key = key_of(json.dumps([__version__, ANALYSIS, collection.docs_signature, top, queries]), 20)
+    own = sorted(selves(collection, queries))
+    key = key_of(
+        json.dumps([__version__, ANALYSIS, collection.docs_signature, top, queries, *([own] if own else [])]), 20
+    )
 
     def build(folder: Path) -> None:
         write_run(folder / "run.trec.gz", retrieve(collection, queries, top, progress=progress), tag="bm25")

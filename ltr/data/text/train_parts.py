@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from ltr.data.candidates.bm25_tokenizer import ANALYSIS
+from ltr.data.candidates.selves import selves
 from ltr.data.candidates.sources import candidates
 from ltr.data.collections.collection import Collection
 from ltr.data.lists.kept_pools import kept_pool
@@ -116,5 +117,5 @@ def _judged_pool(
     nothing = Run.from_dict({}, name=source)
     run = first_stage(collection, source, asked, sampling.top, progress) if asked else nothing
     drawn = random_subset(collection.doc_ids(), sampling.random_pool, seed) if sampling.random else []
-    pool = judged_pool(collection.name, query_ids, collection.qrels, run, sampling, drawn)
+    pool = judged_pool(collection.name, query_ids, collection.qrels, run, sampling, drawn, selves(collection))
     return replace(pool, notes=[*notes, *pool.notes])

@@ -1,0 +1,76 @@
+"""Queries that are documents of their own collection, which would find themselves first."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from itertools import islice
+
+import numpy as np
+
+from ltr.data.collections.check import same_text
+from ltr.data.collections.collection import Collection
+from ltr.io.offsets import offsets_of
+from ltr.io.runs import Run
+
+log = logging.getLogger(__name__)
+
+#: queries that are looked at first: where none of them is a document, none is
+FEW = 32
+#: documents whose texts are read at once
+TEXTS = 10_000
+
+
+def selves(collection: Collection, queries: Mapping[str, str] | None = None) -> frozenset[str]:
+    """Queries that are documents too: a document of the same id has the same words, perhaps behind a title.
+
+    So it is where arguments are asked for counter-arguments and questions for their like (BEIR's ArguAna and Quora). Such a
+    document is no answer to itself, no miss of the model and no negative; published figures leave it out. An id alone
+    says nothing: numbers of queries and of documents often meet by chance.
+
+    Args:
+        collection: whose documents.
+        queries: query id -> text; the collection's own by default.
+    """
+    asked = collection.queries if queries is None else queries
+    ids = list(asked)
+    few = ids[:: max(1, len(ids) // FEW)][:FEW]
+    if not any(True for _ in _same(collection, asked, iter(few))):
+        return frozenset()
+    return frozenset(_same(collection, asked, iter(ids)))
+
+
+def without_selves(run: Run, own: frozenset[str], collection: Collection, k: int | None = None) -> Run:
+    """A run without the documents that are their queries (``selves``), unless these are judged relevant to themselves.
+
+    Args:
+        run: what was found.
+        own: queries that are documents.
+        collection: whose judgements.
+        k: keep so many documents of each query, the first.
+    """
+    judged = collection.qrels if own and collection.has_qrels else {}
+    drop = {q for q in own if judged.get(q, {}).get(q, 0) < 1}
+    if drop:
+        owners = np.repeat(np.arange(len(run)), np.diff(run.offsets))
+        at = np.array([query_id.encode() if query_id in drop else b"" for query_id in run.query_ids], np.bytes_)
+        kept = np.asarray(run.doc_bytes) != at[owners]
+        log.warning(
+            "%s: %d of %d queries are documents of it, such as %s: they are left out of what is found for them, as in published "
+            "figures",
+            *(collection.name, len(drop), len(run), min(drop)),
+        )
+        lengths = np.bincount(owners[kept], minlength=len(run))
+        run = Run(run.query_ids, offsets_of(lengths), run.doc_bytes[kept], run.scores[kept], run.name)
+    return run if k is None else run.top(k)
+
+
+def _same(collection: Collection, queries: Mapping[str, str], ids: Iterator[str]) -> Iterator[str]:
+    """Those of the queries that are documents."""
+    while chunk := list(islice(ids, TEXTS)):
+        gone = set(collection.missing(chunk))
+        there = [query_id for query_id in chunk if query_id not in gone]
+        for query_id, text in zip(there, collection.texts(there) if there else (), strict=True):
+            words = same_text(queries[query_id])
+            if words and f" {same_text(text)}".endswith(f" {words}"):
+                yield query_id
