@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from ltr.data.features.rounding import coarse, coarse_note
 from ltr.data.features.table import FeatureTable
 from ltr.data.features.tables import read_csv, read_parquet
 from ltr.errors import DataError
@@ -314,6 +315,8 @@ def features_of(file: ColumnFile, names: Sequence[str]) -> tuple[np.ndarray, tup
         features[:, i] = values.clip(-LARGEST, LARGEST) if beyond.any() else values
         if unit := _since_1970(values):
             notes.append(f"the feature {name} looks like {unit} since 1970, which new documents go beyond; is it one?")
+        if coarse(np.zeros(len(values), np.int64), values):
+            notes.append(coarse_note(name))
     if clipped:
         notes.append(f"{clipped} values beyond float32 are kept as {LARGEST:g}")
     return features, tuple(notes)

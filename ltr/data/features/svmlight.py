@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from ltr.data.features.rounding import coarse, coarse_note
 from ltr.data.features.table import FeatureTable
 from ltr.errors import ConfigError, DataError
 from ltr.io.caching.cached import cached
@@ -28,7 +29,7 @@ from ltr.io.runs import as_bytes, duplicate
 from ltr.io.sources import BROKEN, Source
 
 #: part of the cache's key: a change of what is stored gives new folders
-FORMAT = 4
+FORMAT = 5
 #: bytes that are read and parsed at a time
 BLOCK = 2**25
 #: largest feature index without a declared number: features are kept as a full matrix
@@ -79,6 +80,8 @@ def read_svmlight(path: str | os.PathLike | Source, n_features: int | None = Non
     about, arrays = cached("svmlight", key, build, _mapped)
     if about["clipped"]:
         log.warning("%s: %d values beyond float32 are kept as %g", source, about["clipped"], LARGEST)
+    for index in about["coarse"]:
+        log.warning("%s: %s", source, coarse_note(str(index)))
     if about["foreign"]:
         log.warning(
             "%s:%d: the comment is no UTF-8, so documents have the ids LIST-CODE-LINE; convert the file if comments name them",
@@ -111,6 +114,8 @@ class _Reader:
     #: lines before the current block
     done: int = 0
     clipped: int = 0
+    #: indices of features that float32 rounds coarsely, from the first block; None before it
+    coarse: list[int] | None = None
     #: line of the first comment whose word would name its document, were it UTF-8
     foreign: int = 0
     #: line of the first document without ``docid =``
@@ -155,7 +160,13 @@ class _Reader:
         self._write_features(folder / "features.npy", n_docs)
         with replacing(folder / "facts.json") as file:
             nameless = self.nameless if self.n_given else 0
-            facts = {"clipped": self.clipped, "foreign": self.foreign, "nameless": nameless, "source": str(self.source)}
+            facts = {
+                "clipped": self.clipped,
+                "coarse": self.coarse or [],
+                "foreign": self.foreign,
+                "nameless": nameless,
+                "source": str(self.source),
+            }
             json.dump({"digest": self.known or self.digest.hexdigest(), **facts}, file)
 
     def _write_features(self, path: Path, n_docs: int) -> None:
@@ -222,6 +233,8 @@ class _Reader:
         if n:
             self._keep(block, rows, labels)
             self.clipped += int((np.abs(values) > LARGEST).sum())
+            if self.coarse is None:
+                self.coarse = [column + 1 for column in coarse(columns[:n_values], values)]
             self._refuse_giant(rows, row_ends, columns[:n_values])
             dense = np.zeros((n, self.n_features or int(columns[:n_values].max(initial=-1)) + 1), np.float32)
             kernel.spread(row_ends, columns, values.clip(-LARGEST, LARGEST), dense)

@@ -409,3 +409,19 @@ def test_a_file_that_is_not_there(tmp_path):
 def test_a_number_of_features_that_cannot_be(written):
     with pytest.raises(ConfigError, match="n_features must be at least 1, got 0"):
         read_svmlight(written(LETOR), n_features=0)
+
+
+def test_values_that_float32_makes_one_are_told(written, caplog):
+    """Seconds since 1970 within a minute; numbers that differ enough, or that are all the same, are left alone."""
+    path = written(
+        "".join(
+            f"{i % 2} qid:a 1:{1_700_000_000 + i} 2:{16_777_216 + i * 1000} 3:1700000000 4:0.{i}\n" for i in range(9)
+        )
+    )
+    for _ in range(2):  # from the cache too
+        caplog.clear()
+        read_svmlight(path)
+        assert [m for m in caplog.messages if "float32" in m] == [
+            f"{path}: the feature 1 has values that lie nearer to each other than float32 keeps apart, so that many become "
+            "one: subtract what they have in common (such as the first time from times)"
+        ]

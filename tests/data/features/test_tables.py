@@ -289,6 +289,16 @@ def test_parquet_needs_its_extra(tmp_path, monkeypatch):
         read_columns(str(tmp_path / "t.parquet"), PLAIN)
 
 
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_features_that_float32_makes_one_are_told(read, name):
+    frame = frame_of(s=[1.0, 2.0, 3.0]).drop(columns="x").assign(near=[7e9, 7e9 + 1, 7e9 + 2], far=[1e8, 2e8, 3e8])
+    table = frame if name == "t.parquet" else frame.to_csv(index=False)
+    assert read(table, name).notes == (
+        "the feature near has values that lie nearer to each other than float32 keeps apart, so that many become one: "
+        "subtract what they have in common (such as the first time from times)",
+    )
+
+
 def test_points_in_time_are_no_amount(read):
     days = pd.to_datetime(["2024-05-01", "2024-05-02", "2024-05-04"])
     refused(
@@ -391,6 +401,8 @@ def test_times_since_1970_are_named(read, unit, many):
     text = HEAD + "".join(f"a,d{i},{(1_700_000_000 + 9 * i) * many},{i}\n" for i in range(3))
     assert read(text).notes == (
         f"the feature x looks like {unit} since 1970, which new documents go beyond; is it one?",
+        "the feature x has values that lie nearer to each other than float32 keeps apart, so that many become one: "
+        "subtract what they have in common (such as the first time from times)",
     )
     assert read(HEAD + "a,d1,1500000000,1\na,d2,7,1\n").notes == ()
 
