@@ -93,6 +93,9 @@ def test_other_addresses_and_methods(client):
     assert answer.status_code == 405
     assert answer.json()["message"] == "this address does not take GET; it takes another method"
     assert answer.headers["allow"] == "POST"
+    assert client.put("/").headers["allow"] == "GET, POST"
+    assert set(client.post("/openapi.json").headers["allow"].split(", ")) == {"GET", "HEAD"}
+    assert "allow" not in client.get("/v1/nothing").headers
 
 
 def test_invocations_take_every_dialect(client):
@@ -113,7 +116,8 @@ def test_the_description_fits_what_is_served(client):
     }  # fmt: skip
     for wire in WIRES:
         schema = description["paths"][wire.path]["post"]["requestBody"]["content"]["application/json"]["schema"]
-        ours = next(one for one in schema.get("anyOf", [schema]) if one["title"] == wire.name)
+        each = [schema] if "title" in schema else schema["anyOf"]
+        ours = next(one for one in each if one["title"] == wire.name)
         import jsonschema
 
         jsonschema.validate(wire.fields("q", ["a"]), ours)
@@ -128,6 +132,8 @@ def test_the_reference_loads_nothing(client):
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     for path in ("/v1/rerank", "/score", "/metrics"):
         assert f"{path}</code>" in answer.text
+    for told in ("text_1", "data_2", "list of string or null", "boolean or null"):
+        assert f"<code>{told}</code>" in answer.text
 
 
 def test_problems_have_a_status():

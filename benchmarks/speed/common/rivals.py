@@ -29,6 +29,7 @@ NAMES = {
     "infinity": ROOT / "benchmarks" / "speed" / "rivals-infinity.txt",
     "clients-cohere-5": ROOT / "tests" / "serving" / "clients" / "cohere-5.txt",
     "clients-cohere-7": ROOT / "tests" / "serving" / "clients" / "cohere-7.txt",
+    "schemathesis": ROOT / "tests" / "serving" / "clients" / "schemathesis.txt",
 }
 #: stands in an environment once all of it is installed, and holds the list that it was made from
 DONE = "installed.txt"

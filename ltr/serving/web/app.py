@@ -22,6 +22,7 @@ from ltr.serving.observed import Seen, tell, trace_of
 from ltr.serving.problems import STATUS, Problem
 from ltr.serving.service import Refused, Service
 from ltr.serving.web import descriptions, openapi
+from ltr.serving.web.answers import READ
 from ltr.serving.web.page.render import page, reference
 
 #: seconds that a client gives for its answer
@@ -46,9 +47,14 @@ def application(service: Service, log: str = "text") -> FastAPI:
     app = FastAPI(title="ltr serve", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.service, app.state.log = service, log
     for path in ADDRESSES:
-        app.add_api_route(path, ranking, methods=["POST"], name=path, openapi_extra=openapi.operation(path))
+        extra = openapi.operation(path)
+        app.add_api_route(path, ranking, methods=["POST"], name=path, openapi_extra=extra, response_class=Response)
     for path, endpoint in READING.items():
-        app.add_api_route(path, endpoint, methods=["GET"], name=path, include_in_schema=path not in ("/", "/docs"))
+        code = 204 if "204" in READ[path] else 200
+        extra = {"responses": READ[path]}
+        app.add_api_route(
+            path, endpoint, methods=["GET"], name=path, openapi_extra=extra, response_class=Response, status_code=code
+        )
     app.add_exception_handler(HTTPException, _no_such_place)
     return app
 
@@ -194,7 +200,11 @@ async def _no_such_place(request: Request, error: Any) -> Response:
     dialect = told_by(request.url.path)
     problem = Problem(kind, sentence)
     service.metrics.request(Seen("", dialect.name, "", problem.status, 0.0, reason=kind))
-    return _json(dialect.refusal(problem), problem.status, dict(error.headers or {}))
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    # one address may have two endpoints, of which the framework names the first
+    if methods := [m for m, every in (("GET", READING), ("POST", ADDRESSES)) if request.url.path in every]:
+        headers["allow"] = ", ".join(methods)
+    return _json(dialect.refusal(problem), problem.status, headers)
 
 
 # ---------------------------------------------------------------------- what is read by GET

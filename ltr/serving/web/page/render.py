@@ -50,7 +50,8 @@ def _operation(path: str, method: str, operation: Json) -> str:
     head = f"<h2><code>{method} {escape(path)}</code></h2><p>{escape(operation.get('description', ''))}</p>"
     content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
     schemas = content.get("schema", {})
-    bodies = "".join(map(_body, schemas.get("anyOf", [schemas] if schemas else [])))
+    each = [schemas] if "title" in schemas else schemas.get("anyOf", [])
+    bodies = "".join(map(_body, each))
     codes = "".join(
         f"<tr><th><code>{escape(code)}</code></th><td>{escape(told['description'])}</td></tr>"
         for code, told in operation["responses"].items()
@@ -59,10 +60,12 @@ def _operation(path: str, method: str, operation: Json) -> str:
 
 
 def _body(schema: Json) -> str:
+    needed = schema.get("required", ())
+    pairs = {name: field for pair in schema.get("anyOf", ()) for name, field in pair["properties"].items()}
     rows = "".join(
-        f"<tr><th><code>{escape(name)}</code>{' *' if name in schema['required'] else ''}</th>"
+        f"<tr><th><code>{escape(name)}</code>{' *' if name in needed else ''}</th>"
         f"<td><code>{escape(_type(field))}</code></td><td>{escape(field.get('description', ''))}</td></tr>"
-        for name, field in schema["properties"].items()
+        for name, field in {**pairs, **schema["properties"]}.items()
     )
     return f'<h3>{escape(schema["title"])}</h3><div class="wide"><table>{rows}</table></div>'
 
@@ -72,10 +75,8 @@ def _type(field: Json) -> str:
         return " or ".join(map(_type, field["anyOf"]))
     if "enum" in field:
         return " or ".join(json.dumps(value) for value in field["enum"])
-    kind = field["type"]
-    if kind == "array":
-        return f"list of {_type(field['items'])}"
-    return " or ".join(kind) if isinstance(kind, list) else kind
+    kinds = field["type"] if isinstance(field["type"], list) else [field["type"]]
+    return " or ".join(f"list of {_type(field['items'])}" if kind == "array" else kind for kind in kinds)
 
 
 def asset(name: str) -> str:
