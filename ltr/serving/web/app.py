@@ -21,6 +21,7 @@ from ltr.serving.dialects.choice import ADDRESSES, told_by
 from ltr.serving.observed import Seen, tell, trace_of
 from ltr.serving.problems import STATUS, Problem
 from ltr.serving.service import Refused, Service
+from ltr.serving.spans import Spans
 from ltr.serving.web import descriptions, openapi
 from ltr.serving.web.answers import READ
 from ltr.serving.web.page.render import page, reference
@@ -31,12 +32,13 @@ DEADLINE = "x-request-timeout"
 ALWAYS = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
 
 
-def application(service: Service, log: str = "text") -> FastAPI:
+def application(service: Service, log: str = "text", spans: Spans | None = None) -> FastAPI:
     """The application of a service.
 
     Args:
         service: what answers; its models may come later.
         log: ``json``, ``text`` or ``off``: how requests are logged.
+        spans: what tells OpenTelemetry of requests; None for the way that this process is set up.
     """
 
     @asynccontextmanager
@@ -45,7 +47,7 @@ def application(service: Service, log: str = "text") -> FastAPI:
         await asyncio.to_thread(service.close)
 
     app = FastAPI(title="ltr serve", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
-    app.state.service, app.state.log = service, log
+    app.state.service, app.state.log, app.state.spans = service, log, spans or Spans()
     for path in ADDRESSES:
         extra = openapi.operation(path)
         app.add_api_route(path, ranking, methods=["POST"], name=path, openapi_extra=extra, response_class=Response)
@@ -154,6 +156,7 @@ def _told(path: str, dialect: Dialect, answer: Answer, seconds: float, request: 
 
 def _seen(request: Request, seen: Seen) -> None:
     request.app.state.service.metrics.request(seen)
+    request.app.state.spans.request(seen, request.method, request.headers)
     tell(seen, request.app.state.log)
 
 
