@@ -1,4 +1,4 @@
-"""LangChain's compressor and cross-encoder."""
+"""LangChain's compressor and cross-encoder, for which its standard tests (langchain-tests 1.1) have no class."""
 
 import asyncio
 
