@@ -15,8 +15,9 @@ import argparse
 import csv
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -106,8 +107,9 @@ def autocast() -> torch.autocast:
     return torch.autocast("cpu", torch.bfloat16)
 
 
-def held_out(args: argparse.Namespace, model: PolicyRatio) -> HeldOut:
-    """Some completions of each held-out prompt, the same for all losses and seeds."""
+def held_out(args: argparse.Namespace) -> HeldOut:
+    """Some completions of each held-out prompt, the same for all losses and seeds, under the untrained policy."""
+    model = PolicyRatio(args.model, lora=args.rank)  # fresh adapters change nothing
     data = data_of(args, model, 0)
     encoder, known = data.encoder("test"), data.table("test")
     drawn = encoder.drawn()
@@ -151,12 +153,11 @@ def measured(method: Method, held: HeldOut, now: np.ndarray) -> dict[str, np.nda
     }
 
 
-def train(args: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
+def train(args: argparse.Namespace, name: str, seed: int, held: HeldOut) -> dict[str, Any]:
     """One run: measurements at 0, ``every``, 2 ``every`` ... steps, with the loss of the steps between."""
     method, begin = METHODS[name], time.process_time()
     torch.manual_seed(seed)
     model = PolicyRatio(args.model, lora=args.rank, **method.scores).train()
-    held = held_out(args, model)
     adam = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=args.lr, weight_decay=0.0)
     course = [{"step": 0, "loss": None, **_listed(measured(method, held, held.reference))}]
     losses = []
@@ -194,8 +195,11 @@ def _listed(found: dict[str, np.ndarray]) -> dict[str, list[float]]:
 SETTINGS = ("docs", "lists", "tokens", "prompt_tokens", "held_out", "steps", "every", "rank", "lr")
 
 
-def run_of(args: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
+def run_of(args: argparse.Namespace, name: str, seed: int, held: Callable[[], HeldOut]) -> dict[str, Any]:
     """A run from the work folder, made before if it is not there.
+
+    Args:
+        held: asked only where something is to be trained.
 
     Raises:
         SystemExit: it was made with other settings.
@@ -207,7 +211,7 @@ def run_of(args: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
         if kept["settings"] != settings:
             raise SystemExit(f"policies: {path} was made with other settings {kept['settings']}; choose another --work")
         return kept["run"]
-    run = train(args, name, seed)
+    run = train(args, name, seed, held())
     with replacing(path) as file:
         json.dump({"settings": settings, "run": run}, file)
     print(f"{name} seed {seed}: {run['processor_seconds']:.0f} s", flush=True)
@@ -278,10 +282,10 @@ def arguments(given: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--losses", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--steps", type=int, default=24)
-    parser.add_argument("--every", type=int, default=8, help="steps between two measurements")
-    parser.add_argument("--lists", type=int, default=2, help="prompts in a step")
+    parser.add_argument("--every", type=int, default=12, help="steps between two measurements")
+    parser.add_argument("--lists", type=int, default=1, help="prompts in a step")
     parser.add_argument("--docs", type=int, default=4, help="completions of a prompt")
-    parser.add_argument("--tokens", type=int, default=48, help="of a completion, at most")
+    parser.add_argument("--tokens", type=int, default=32, help="of a completion, at most")
     parser.add_argument("--prompt-tokens", type=int, default=64, help="of its prompt, at least")
     parser.add_argument("--held-out", type=int, default=24, help="prompts that are measured")
     parser.add_argument("--rank", type=int, default=16, help="of the adapters")
@@ -293,7 +297,8 @@ def arguments(given: list[str] | None) -> argparse.Namespace:
 def main(given: list[str] | None = None) -> None:
     """Train what is lacking; write tables and curves of what is there."""
     args = arguments(given)
-    runs = [run_of(args, name, seed) for seed in range(args.seeds) for name in args.losses]
+    held = cache(lambda: held_out(args))
+    runs = [run_of(args, name, seed, held) for seed in range(args.seeds) for name in args.losses]
     rows, folder = rows_of(runs), Path(args.results)
     with replacing(folder / "curves.csv") as file:
         table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
