@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,39 @@ def write(rows: list[dict[str, Any]], path: Path) -> None:
         table.writerows({k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
 
 
+#: measure -> head of its column in the table of a README
+SHOWN = {
+    "pair_accuracy": "pairs", "pair_accuracy_top.2": "pairs, top fifth", "best_of@10": "best of 10", "regret": "regret",
+    "spearman_length": "length", "calibration_error": "ECE", "tie_auc": "ties",
+}  # fmt: skip
+
+
+def table(folder: Path) -> str:
+    """A Markdown table for each data set, of the files in a benchmark's folder.
+
+    A mark stands where the difference from the baseline is significant after Holm's correction.
+    """
+    with open(folder / "results.csv") as file, open(folder / "calibration.csv") as more:
+        rows = [*csv.DictReader(file), *csv.DictReader(more)]
+    told = json.loads((folder / "results.json").read_text(encoding="utf-8"))["contrasts"]
+    alone = rows[0]["data"]  # of one data set alone contrasts do not name it
+    differs = {
+        (row.get("data", alone), row["system"], row["measure"]) for row in told["rows"] if row["p fisher (Holm)"] < 0.05
+    }
+    values = {(row["data"], row["system"], row["measure"]): float(row["mean"]) for row in rows}
+    parts = []
+    for data in dict.fromkeys(row["data"] for row in rows):
+        shown = {m: head for m, head in SHOWN.items() if any((d, n) == (data, m) for d, _, n in values)}
+        lines = [f"| {data} | {' | '.join(shown.values())} |", "|---" * (len(shown) + 1) + "|"]
+        for system in dict.fromkeys(row["system"] for row in rows if row["data"] == data):
+            cells = [(values.get((data, system, m)), (data, system, m) in differs) for m in shown]
+            lines.append(
+                f"| {system} | {' | '.join('' if v is None else f'{v:.3f}' + '‡' * marked for v, marked in cells)} |"
+            )
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
 def main(given: list[str] | None = None) -> None:
     """Measure the finished cells of a spec; write both tables into its folder."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -89,7 +123,7 @@ def main(given: list[str] | None = None) -> None:
     found = results(spec, groups, truths).data
     write([row for one in found for row in calibration(one)], Path(spec.folder, "calibration.csv"))
     write(against_longest(found), Path(spec.folder, "longest.csv"))
-    print(f"{spec.folder}/calibration.csv, {spec.folder}/longest.csv")
+    print(f"{table(Path(spec.folder))}\n\n{spec.folder}/calibration.csv, {spec.folder}/longest.csv")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import yaml
 
 from benchmarks.quality import reward_tables
 from ltr.experiments.cells.runner import run
+from ltr.experiments.publishing.publish import publish
 from ltr.experiments.spec.reading import read_spec
 from ltr.metrics.measures.preferences import calibration_error
 from tests.experiments.here import Here
@@ -58,8 +59,9 @@ def spec(tmp_path, tiny_model):  # noqa: F811
     return path
 
 
-def test_tables_of_pairs_and_of_length_are_made_of_the_cells(spec, tmp_path):
+def test_tables_of_pairs_and_of_length_are_made_of_the_cells(spec, tmp_path, capsys):
     groups = run(read_spec(spec), Here(), lambda _: None)
+    publish(read_spec(spec), groups, lambda _: None)
     reward_tables.main([str(spec)])
     own = next(group for group in groups if group.loss_name == "MSE")
     labels, offsets = np.tile([1.0, 1.0, 0.0], 12), np.arange(13) * 3
@@ -69,6 +71,10 @@ def test_tables_of_pairs_and_of_length_are_made_of_the_cells(spec, tmp_path):
     assert float(table["MSE", "calibration_error"]["mean"]) == pytest.approx(np.mean(expected), abs=1e-4)
     assert float(table["MSE", "calibration_error"]["seed sd"]) == pytest.approx(np.std(expected, ddof=1), abs=1e-4)
     assert 0 <= float(table["BradleyTerry", "tie_auc"]["mean"]) <= 1
+    first, _, *lines = capsys.readouterr().out.partition("\n\n")[0].splitlines()
+    assert first == "| small | pairs | best of 10 | ECE | ties |"
+    assert [line.split(" | ")[0] for line in lines] == ["| BradleyTerry", "| MSE", "| random order", "| longest"]
+    assert f" | {np.mean(expected):.3f} | " in lines[1]
     longest = rows_of(tmp_path / "run" / "longest.csv")
     assert [(row["system"], row["measure"]) for row in longest] == [
         (system, measure) for system in ("BradleyTerry", "MSE") for measure in ("pair_accuracy", "best_of@10")
