@@ -21,6 +21,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 
+from ltr.batch import Lists
 from ltr.errors import ConfigError, DataError, Interrupted, LtrError
 from ltr.expressions import text_of
 from ltr.io.disk import disk_errors
@@ -468,7 +469,7 @@ class RunFolder(pl.Callback):
             self._save_checkpoint(trainer)
 
     def on_validation_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Lists, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         if batch_idx == 0:
             self._validated = sums_of(pl_module)
