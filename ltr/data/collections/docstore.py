@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from ir_datasets.indices import Docstore
 
+from ltr.data.collections.headers import refuse_header
 from ltr.data.collections.ids import Ids
 from ltr.errors import DataError
 from ltr.io.caching.cached import cached
@@ -65,11 +66,15 @@ def read_docs(path: Path) -> Iterator[tuple[int, FolderDoc]]:
     """(line number, document) of a docs file, ``.jsonl`` or ``.tsv``, packed or not.
 
     Raises:
-        DataError: naming file and line, for a line that is no document.
+        DataError: naming file and line, for a line that is no document, such as one that names the columns of a table.
     """
     source = Source(path)
-    parse = _from_tsv if source.stem.endswith(".tsv") else _from_json
+    table = source.stem.endswith(".tsv")
+    parse, begun = _from_tsv if table else _from_json, not table
     for number, line in lines_of(source):
+        if not begun:
+            refuse_header(line.split("\t"), f"{path}:{number}", "documents")
+            begun = True
         doc = parse(line, f"{path}:{number}")
         if wrong := fault(doc.doc_id):
             raise DataError(f"{path}:{number}: doc_id {wrong}, got {shown(doc.doc_id)}")

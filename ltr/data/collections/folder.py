@@ -14,6 +14,7 @@ from ir_datasets import Dataset
 from ir_datasets.formats import BaseDocs, BaseQrels, BaseQueries, GenericQrel, GenericQuery
 
 from ltr.data.collections.docstore import FolderDoc, LineStore, content_hash, lines_of
+from ltr.data.collections.headers import refuse_header
 from ltr.errors import DataError
 from ltr.io.ids import query_fault, shown
 from ltr.io.names import suggestion
@@ -183,7 +184,8 @@ def read_queries(path: str | os.PathLike | Source) -> Iterator[GenericQuery]:
     """Queries of a file of ``query_id<TAB>text`` lines, packed or not.
 
     Raises:
-        DataError: naming file and line, for a line that is not of this form or an id that occurs twice.
+        DataError: naming file and line, for a line that is not of this form (such as one that names columns) or an id that
+            occurs twice.
     """
     seen: dict[str, int] = {}
     path = Source.of(path, "queries")
@@ -191,6 +193,8 @@ def read_queries(path: str | os.PathLike | Source) -> Iterator[GenericQuery]:
         query_id, tab, text = line.partition("\t")
         if not tab or not query_id or "\t" in text:
             raise DataError(f"{path}:{number}: a query line is query_id<TAB>text, got {line[:80]!r}")
+        if not seen:
+            refuse_header([query_id, text], f"{path}:{number}", "queries")
         if wrong := query_fault(query_id):
             raise DataError(f"{path}:{number}: query id {shown(query_id)} {wrong}")
         if seen.setdefault(query_id, number) != number:

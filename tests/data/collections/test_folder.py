@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from ltr.data.collections import docstore
 from ltr.data.collections.collection import load
-from ltr.data.collections.docstore import LineStore
+from ltr.data.collections.docstore import LineStore, read_docs
 from ltr.data.collections.folder import FolderFiles, folder_dataset, read_queries
 from ltr.data.collections.ids import Ids
 from ltr.errors import DataError
@@ -105,6 +105,34 @@ def test_bad_query_line(tiny_folder, line):
         file.write(line + "\n")
     with pytest.raises(DataError, match=r"queries.tsv:5: a query line is query_id<TAB>text, got "):
         _ = load(tiny_folder).queries
+
+
+@pytest.mark.parametrize("line", ["qid\tquery", "id\ttext", "query-id\tTEXT", '"_id"\t"text"', "topic\ttitle"])
+def test_a_header_of_queries_is_no_query(tmp_path, line):
+    file = tmp_path / "queries.tsv"
+    file.write_text(f"\n{line}\nq1\tcats\n")
+    with pytest.raises(
+        DataError, match=r"queries.tsv:2: the line .* names columns, and a file of queries has no such line"
+    ):
+        list(read_queries(file))
+    file.write_text(f"q1\tcats\n{line}\n")  # on another line it may be one
+    assert [query.query_id for query in read_queries(file)] == ["q1", line.split("\t")[0]]
+    file.write_text("topic\tcats\nid\twhat is an id\n")
+    assert len(list(read_queries(file))) == 2
+
+
+@pytest.mark.parametrize(
+    "line", ["id\ttext", "doc_id\ttitle\ttext", "DocNo\tcontents", "pid\tpassage", "_id\turl\tbody"]
+)
+def test_a_header_of_documents_is_no_document(tmp_path, line):
+    file = tmp_path / "docs.tsv"
+    file.write_text(f"{line}\nd1\tcats\n")
+    with pytest.raises(
+        DataError, match=r"docs.tsv:1: the line .* names columns, and a file of documents has no such line"
+    ):
+        list(read_docs(file))
+    file.write_text(f"d1\tcats\n{line}\n")
+    assert [doc.doc_id for _, doc in read_docs(file)] == ["d1", line.split("\t")[0]]
 
 
 def test_query_id_twice(tiny_folder):
