@@ -17,6 +17,13 @@ IDS = ("prompt_id", "pair_id", "id")
 TEXTS = ("text", "response", "completion", "content")
 #: what a response's label may be called where no name is asked for, in this order
 LABELS = ("score", "rating", "label", "votes")
+#: what the labels of both responses of a pair may be called, in this order
+PAIR_LABELS = tuple(
+    names
+    for what in ("score", "rating", "reward")
+    for names in ((f"{what}_chosen", f"{what}_rejected"), (f"chosen_{what}", f"rejected_{what}"),
+                  (f"chosen-{what}", f"rejected-{what}"))
+)  # fmt: skip
 FORMS = (
     'a record needs "prompt" and "responses" (a list of {"text", "score"}), or "chosen" and "rejected", or "a", "b" and '
     '"strength", or "completion" and "label"'
@@ -107,16 +114,47 @@ def _pair(held: Mapping[str, Any], where: str) -> Judged:
         chosen, rejected = (_without(prompt, one) for one in (chosen, rejected))
     said = (_response(chosen, where), _response(rejected, where))
     labels = 1.0, 0.0
-    if "score_chosen" in held and "score_rejected" in held:
-        labels = tuple(_number(held[n], n, where) for n in ("score_chosen", "score_rejected"))  # type: ignore[assignment]
+    if names := _labels_of_pair(held, where):
+        labels = tuple(_number(held[n], n, where) for n in names)  # type: ignore[assignment]
     elif "margin" in held:
         labels = _number(held["margin"], "margin", where), 0.0
     if labels[0] < labels[1]:
         raise DataError(
-            f"{where}: the chosen response must not be worse than the rejected one, got {labels[0]:g} and {labels[1]:g}"
+            f"{where}: the chosen response must not be worse than the rejected one, got {labels[0]:g} and {labels[1]:g}; mend "
+            "the record, or take the labels out of the file"
         )
     same = said[0] == said[1] and labels[0] > labels[1]
     return Judged(_id(held), prompt, said, ("chosen", "rejected"), (labels[1],) * 2 if same else labels, None, same)
+
+
+def _labels_of_pair(held: Mapping[str, Any], where: str) -> tuple[str, str] | None:
+    """The names of the labels of a pair; None where it has none."""
+    for names in PAIR_LABELS:
+        there = [name for name in names if name in held]
+        if len(there) == 1:
+            missing = names[1 - names.index(there[0])]
+            raise DataError(f"{where}: {there[0]} stands without {missing}; give both, or neither")
+        if there:
+            return names
+    return None
+
+
+def unused(record: Any) -> list[str]:
+    """Numbers of a pair whose names speak of its responses, and which are no labels that ``judged`` reads.
+
+    >>> unused({"prompt": "p", "chosen": "x", "rejected": "y", "score_chosen": 2, "score_rejected": 1, "chosen_logp": -3.5})
+    ['chosen_logp']
+    """
+    if not isinstance(record, Mapping) or not {"chosen", "rejected"} <= record.keys() or "responses" in record:
+        return []
+    read = next((names for names in PAIR_LABELS if names[0] in record), ())
+    return [
+        name
+        for name, value in record.items()
+        if isinstance(name, str) and name not in read and isinstance(value, (int, float)) and not isinstance(value, bool)
+        and any(word in name.lower() for word in ("chosen", "rejected", "margin", "strength", "difference", "delta"))
+        and not (name == "margin" and not read)
+    ]  # fmt: skip
 
 
 def _strength(held: Mapping[str, Any], where: str) -> Judged:

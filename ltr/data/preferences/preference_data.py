@@ -28,9 +28,9 @@ class PreferenceData(RankingData):
     """Prompts with responses of which some are better, to train a reward model or a policy on.
 
     Files of JSON lines or Parquet, packed or not: ``prompt`` with ``responses`` (a list of ``text`` with a ``score``,
-    ``rating``, ``label`` or number of ``votes``); ``prompt``, ``chosen``, ``rejected`` (and ``margin``, or
-    ``score_chosen`` and ``score_rejected``), also without the prompt, which both then begin with; ``prompt``, ``a``, ``b``
-    and ``strength`` from -1 to 1, 0 for a tie; ``prompt``, ``completion``, ``label``. Prompts and responses are texts, or
+    ``rating``, ``label`` or number of ``votes``); ``prompt``, ``chosen``, ``rejected`` (and ``margin``, or a label of
+    both: ``score_chosen`` and ``score_rejected``, ``chosen_score`` and ``rejected_score``, or ``rating`` or ``reward`` for
+    ``score``), also without the prompt, which both then begin with; ``prompt``, ``a``, ``b`` and ``strength`` from -1 to 1, 0 for a tie; ``prompt``, ``completion``, ``label``. Prompts and responses are texts, or
     messages with ``role`` and ``content``. ``FILE[:80%]`` is a share of the prompts.
 
     What is longer than ``max_length`` loses the beginning of its prompt; responses are kept. What is cut is counted and

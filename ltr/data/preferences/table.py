@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +12,13 @@ import numpy as np
 
 from ltr.data.collections.shares import share_of, sliced
 from ltr.data.lists.ragged import offsets_of
-from ltr.data.preferences.forms import Judged, Said, judged
+from ltr.data.preferences.forms import PAIR_LABELS, Judged, Said, judged, unused
 from ltr.errors import DataError
 from ltr.io.parsing.parquet import whole_table
 from ltr.io.parsing.strict_json import from_json
 from ltr.io.sources import BROKEN, Source
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +95,11 @@ def read_preferences(name: str, label: str | None = None, gain: str | None = Non
     groups: dict[tuple[bool, str], list[Judged]] = {}
     same = 0
     for where, record in _records(source):
+        if not groups and (left := unused(record)):
+            log.warning(
+                "%s: of pairs %s are not read; labels are %s, or margin",
+                *(source, ", ".join(left), ", ".join(f"{a} and {b}" for a, b in PAIR_LABELS[:2])),
+            )
         one = judged(record, where, label, gain)
         same += one.same
         key = prompt_key(one.prompt)

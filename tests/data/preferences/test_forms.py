@@ -21,6 +21,11 @@ OTHER = {"role": "assistant", "content": "go away"}
         ({"prompt": "p", "chosen": "x", "rejected": "y"}, (1, 0)),
         ({"prompt": "p", "chosen": "x", "rejected": "y", "margin": 2.5}, (2.5, 0)),
         ({"prompt": "p", "chosen": "x", "rejected": "y", "score_chosen": 8, "score_rejected": 6.5}, (8, 6.5)),
+        ({"prompt": "p", "chosen": "x", "rejected": "y", "chosen_score": 8, "rejected_score": 6.5}, (8, 6.5)),
+        (
+            {"prompt": "p", "chosen": "x", "rejected": "y", "chosen-rating": 5, "rejected-rating": 3, "margin": 9},
+            (5, 3),
+        ),
         ({"prompt": "p", "a": "x", "b": "y", "strength": 0}, (0.5, 0.5)),
         ({"prompt": "p", "a": "x", "b": "y", "strength": -0.5}, (0.25, 0.75)),
         ({"prompt": "p", "a": "x", "b": "y", "votes": [1, 1, 2]}, (2 / 3, 1 / 3)),
@@ -41,6 +46,20 @@ def test_forms(record, labels):
     if len(labels) == 2 and isinstance(found.responses[0], tuple):
         assert [one[0]["content"] for one in found.responses] == ["hello", "go away"]
         assert found.prompt == (USER,)
+
+
+def test_numbers_of_a_pair_that_nobody_reads_are_told(tmp_path, caplog):
+    file = tmp_path / "p.jsonl"
+    pair = {"prompt": "p", "chosen": "x", "rejected": "y", "chosen_model": "m"}
+    file.write_text(json.dumps({**pair, "chosen_score": 2, "rejected_score": 1, "margin": 1, "chosen_logp": -3.5}))
+    assert read_preferences(str(file)).labels.tolist() == [2, 1]
+    said = "p.jsonl: of pairs margin, chosen_logp are not read; labels are score_chosen and score_rejected, chosen_score and"
+    assert said in caplog.text
+    caplog.clear()
+    for known in ({"margin": 1.5}, {"chosen_score": 2, "rejected_score": 1}, {}):
+        file.write_text(json.dumps({**pair, **known}))
+        read_preferences(str(file))
+    assert not caplog.text
 
 
 def test_a_dialogue_as_text_is_split_behind_the_last_assistant_that_both_share():
@@ -144,6 +163,13 @@ PAIR = {"prompt": "p", "chosen": "x", "rejected": "y"}
             {"prompt": "p", "a": "x", "b": "y", "votes": [1, 2, 1], "strength": 1},
             r"votes \[1, 2, 1\] make a strength of 0.3333, and the record says 1",
         ),
+        ({**PAIR, "chosen_score": 3}, "chosen_score stands without rejected_score; give both, or neither"),
+        ({**PAIR, "rejected-rating": 3, "chosen-rating": None}, "rejected-rating stands without chosen-rating"),
+        (
+            {**PAIR, "chosen_score": 1, "rejected_score": 2},
+            "must not be worse than the rejected one, got 1 and 2; mend",
+        ),
+        ({**PAIR, "chosen_score": "3", "rejected_score": 2}, "chosen_score must be a finite number, got '3'"),
         ({"prompt": [ANSWER, USER], "chosen": "x", "rejected": "y"}, "roles of the prompt must take turns, user first"),
         ({"prompt": [USER, ANSWER], "chosen": "x", "rejected": "y"}, "the last message of a prompt must be the user's"),
         (
