@@ -275,7 +275,7 @@ def _views(
 
 def _data(ranker: FeatureRanker, dataset: str, reading: Mapping[str, Any]) -> FeatureData:
     """The file as data of a test part; where the model was trained on a part of it, what both share is told."""
-    parts = {"train": _trained_part(ranker, dataset), "test": dataset}
+    train = _trained_part(ranker, dataset)
     names, n_features = ranker.settings.feature_names, ranker.settings.n_features
     data: FeatureData
     if ranker.target is None:
@@ -283,14 +283,14 @@ def _data(ranker: FeatureRanker, dataset: str, reading: Mapping[str, Any]) -> Fe
             raise ConfigError(
                 f"{dataset}: the model's {n_features} features have no names, so no columns are theirs; give SVMlight"
             )
-        data = LetorData(**parts, n_features=n_features, **reading)
+        data = LetorData(train, test=dataset, n_features=n_features, **reading)
     else:
         if sliced(dataset) and "split_by" not in reading:
             raise ConfigError(
                 f"--dataset {dataset}: a model of an earlier ltr does not say what its training's shares of files were "
                 "shares of, lists or items; give a whole file that it was not trained on"
             )
-        data = EngagementData(**parts, features=list(names), **reading)
+        data = EngagementData(train, test=dataset, features=list(names), **reading)
     for overlap in overlaps(data):
         log.warning("%s", overlap)
     return data

@@ -113,16 +113,17 @@ def label_table(
         for text in evaluations[0].means:
             others = [other.means[text] for other in evaluations if text in other.means]
             value = e.means.get(text)
-            ends = comparison.intervals.get((e.run, text), (None, None)) if comparison and intervals else (None, None)
+            none = (None, None)
+            low, high = comparison.intervals.get((e.run, text), none) if comparison and intervals else none
             signs = marks(comparison.contrast(e.run, text)) if comparison else ""
             best = len(others) > 1 and value == best_of(parse(text), others)
-            cells.append(Cell(value, *ends, marks=signs, best=best))
+            cells.append(Cell(value, low, high, signs, best))
         rows.append(cells)
     notes = _notes(comparison, intervals)
     return Table(["run", *evaluations[0].means], rows, title, evaluations[0].conventions, notes)
 
 
-def per_query_table(evaluations: Sequence[Evaluation]) -> Table:
+def per_query_table(evaluations: Sequence[Evaluation | LabelEvaluation]) -> Table:
     """One row per query and run, one column per measure."""
     measures = list(evaluations[0].values)
     rows = [
