@@ -10,6 +10,7 @@ from ltr.cli.command import at_least, check_outputs, shell, talk
 from ltr.cli.command import run as run_command
 from ltr.cli.judged import inputs_of
 from ltr.errors import ConfigError, DataError
+from ltr.io.ids import shown
 from ltr.machine.loudness import shows_bars
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def calibrate(
     device: str = "auto",
     precision: Literal["auto", "32", "bf16"] = "auto",
     allow: list[str] | None = None,
+    allow_overlap: bool = False,
 ) -> None:
     """Fit a map from a model's scores to probabilities of relevance, and store it with the model.
 
@@ -55,6 +57,7 @@ def calibrate(
         device: auto, cpu, cuda, cuda:1 ...
         precision: 32 is exact; bf16 is about twice as fast where the hardware has it; auto is bf16 there.
         allow: packages, or classes by their import paths, that the model may name as its scorer; those of ltr it may anyway.
+        allow_overlap: fit on queries that the model was trained on, too, of which it is too sure.
     """
     talk()
     at_least(1, depth=depth, relevant=relevant)
@@ -69,6 +72,7 @@ def calibrate(
     from ltr.training.run.saved_models import card_of, training_of
 
     reranker = Reranker.load(model, device, precision, allow=allow or ())
+    _refuse_learnt(reranker, dataset, allow_overlap)
     scores, hits, queries = _judged(reranker, dataset, run, depth, relevant, unjudged)
     found = fitted(scores, hits, queries, folds, seed)
     count = int(queries[-1]) + 1
@@ -96,6 +100,21 @@ def calibrate(
     print(
         f"{model}/ltr.json: holds the {found.kind} map\nnext: ltr rerank {shell('--model', model)} --scores probability"
     )
+
+
+def _refuse_learnt(reranker: Reranker, dataset: str, allowed: bool) -> None:
+    """Raise DataError where the model was trained on what it is to be tried on."""
+    from ltr.data.collections.collection import load
+    from ltr.data.overlap import learnt_queries
+
+    collection = load(dataset)
+    learnt = [] if allowed else learnt_queries(collection, reranker.settings.trained_on)
+    if learnt:
+        raise DataError(
+            f"calibrate: the model was trained on {len(learnt):,} of the {len(collection.qrels):,} judged queries of {dataset}, such "
+            f"as {shown(learnt[0])}: of these it is surer than of any other, and so would its probabilities be; take a part that "
+            "it was not trained on, such as dev, or say --allow-overlap if it is meant"
+        )
 
 
 def _judged(

@@ -15,14 +15,16 @@ import numpy as np
 
 from ltr.data.base import PartName, RankingData
 from ltr.data.collections.check import same_text
+from ltr.data.collections.collection import Collection, is_published, load
 from ltr.data.collections.ids import Ids
+from ltr.data.collections.shares import sliced
 from ltr.data.features.engagement import EngagementData
 from ltr.data.features.feature_data import FeatureData
 from ltr.data.features.table import FeatureTable
 from ltr.data.preferences.preference_data import PreferenceData
 from ltr.data.preferences.table import prompt_key, text_of
 from ltr.data.text.text_data import TextData
-from ltr.errors import DataError
+from ltr.errors import DataError, LtrError
 from ltr.io.ids import shown
 from ltr.io.runs import keys
 
@@ -111,6 +113,30 @@ def refuse_overlap(overlaps: Sequence[Overlap], allowed: bool, option: str) -> l
     if spoilt and not allowed:
         raise DataError(f"{' | '.join(map(str, spoilt))}; if it is meant to be so: {option}")
     return [str(one) for one in overlaps]
+
+
+def learnt_queries(collection: Collection, trained_on: Sequence[str]) -> list[str]:
+    """Judged queries of a collection that a model was trained on, by id and text.
+
+    A name that cannot be opened here (its folder was moved) says nothing; another published collection is not fetched for it.
+
+    Args:
+        collection: what is to be measured with.
+        trained_on: names of the collections that the model was trained on, shares among them.
+    """
+    judged = [query_id for query_id in collection.qrels if query_id in collection.queries]
+    found: dict[str, None] = {}
+    for name in trained_on:
+        if is_published(name) and (sliced(name) or (name,))[0] != (sliced(collection.name) or (collection.name,))[0]:
+            continue
+        try:
+            other = load(name)
+            asked = other.qrels if other.has_qrels else other.queries
+        except LtrError:
+            continue
+        shared = (q for q in judged if q in asked and q in other.queries)
+        found |= {q: None for q in shared if same_text(other.queries[q]) == same_text(collection.queries[q])}
+    return list(found)
 
 
 def _queries(data: TextData, first: PartName, second: PartName) -> Overlap:

@@ -2,6 +2,8 @@
 
 import io
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -92,3 +94,16 @@ def test_what_cannot_be_calibrated_is_told(home, tmp_path, capsys):
 def test_probabilities_are_not_mixed(home, capsys):
     assert main(["rerank", "--model", str(home / "best"), "--scores", "probability", "--interpolate"]) == 1
     assert "leave out --interpolate and --weight" in capsys.readouterr().err
+
+
+def test_queries_that_were_trained_on_calibrate_nothing(home, tmp_path, capsys):
+    """Their ids and texts decide, not the names of the shares."""
+    model = shutil.copytree(home / "best", tmp_path / "best")
+    given = ["calibrate", "--model", str(model), "--run", "first", "--precision", "32", "--dataset"]
+    replace(ModelSettings.read(model), trained_on=(f"{home / 'data'}[:50%]", "gone/train")).write(model)
+    assert main([*given, str(home / "data")]) == 1
+    told = capsys.readouterr().err
+    assert "the model was trained on 6 of the 12 judged queries of" in told
+    assert "or say --allow-overlap if it is meant" in told
+    assert main([*given, str(home / "data"), "--allow-overlap"]) == 0
+    assert main([*given, f"{home / 'data'}[50%:]", "--folds", "2"]) == 0
