@@ -17,9 +17,8 @@ from safetensors.torch import load_file
 
 from ltr.errors import ConfigError, DataError, MissingExtra
 from ltr.io.files import existing
-from ltr.scorers.text.loading import quiet
+from ltr.scorers.text.loading import ADAPTER, quiet, refuse_adapter
 
-ADAPTER = "adapter_config.json"
 #: encoders that transformers can also turn into decoders
 ENCODERS = (
     "bert",
@@ -82,6 +81,7 @@ def open_model(who: str, source: str, head: bool, revision: str | None = None) -
     lost = sorted(name for name in report["missing_keys"] if not name.startswith(("score.", "lm_head.")))
     if lost:
         raise ConfigError(f"{who}: the weights in {source} lack {len(lost)} tensors, such as {lost[0]}")
+    refuse_adapter(model, source, who)
     model.config.use_cache = False
     return model, any(name.startswith("score.") for name in report["missing_keys"])
 

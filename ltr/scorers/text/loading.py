@@ -29,6 +29,8 @@ HIDDEN_DROPOUT = ("hidden_dropout_prob", "dropout", "mlp_dropout", "embedding_dr
 HEAD_DROPOUT = ("classifier_dropout", "seq_classif_dropout", "cls_dropout")
 #: files of which a tokenizer's folder holds one (or a sentencepiece *.model)
 VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json")
+#: what says that a folder holds an adapter of peft
+ADAPTER = "adapter_config.json"
 
 
 def load(
@@ -129,6 +131,7 @@ def opened(kind: Any, config: Any, who: str, source: str, revision: str | None) 
             f"{who}: {len(wrong)} tensors in {source} have another size than config.json says, such as {wrong[0]}; "
             "the two files do not belong together"
         )
+    refuse_adapter(model, source, who)
     return model, sorted(report["missing_keys"])
 
 
@@ -273,6 +276,22 @@ def _check_weights(source: str, who: str) -> None:
         raise ConfigError(
             f"{who}: {source} must hold its weights as *.safetensors, found {got}; save it again with "
             "transformers' save_pretrained"
+        )
+
+
+def refuse_adapter(model: Any, source: str, who: str) -> None:
+    """Refuse weights beside which an adapter lies: what reads layers by their weights, and what saves them, would miss it.
+
+    transformers puts it around the layers where peft is installed, leaves it out where it is not, and forgets a head that was
+    trained with it.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    if (Path(source) / ADAPTER).is_file() or getattr(model, "_hf_peft_config_loaded", False):
+        raise ConfigError(
+            f"{who}: {source} holds an adapter ({ADAPTER}) beside whole weights; merge it into them (peft's PeftModel."
+            "from_pretrained(model, folder).merge_and_unload()) and save that, or take the file away if it is not meant"
         )
 
 

@@ -1,14 +1,17 @@
 """What cannot be opened safely is refused with the reason."""
 
 import json
+from functools import partial
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from ltr.errors import ConfigError
+from ltr.scorers import BiEncoder, CausalScorer
 from ltr.scorers.text import loading
 from ltr.scorers.text.cross_encoder import CrossEncoder
+from tests.scorers.causal.tiny import save_tiny_causal
 from tests.tiny_model import save_tiny
 
 
@@ -102,3 +105,19 @@ def test_layers_cannot_be_frozen_where_there_is_no_stack(tiny_model):
     model.config.num_hidden_layers = 5
     with pytest.raises(ConfigError, match="has no list of layers; freeze_layers must be 0"):
         loading.encoder_layers(model)
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # of transformers, asked by peft
+@pytest.mark.parametrize("make", [CrossEncoder, BiEncoder, partial(CausalScorer, prompt=None)])
+def test_an_adapter_beside_whole_weights_is_never_half_used(make, tmp_path):
+    """Layers are read by their weights, where an adapter would be missed; saving the model would lose one or the other."""
+    peft = pytest.importorskip("peft")
+    folder = tmp_path / "m"
+    if isinstance(make, partial):
+        save_tiny_causal(folder)
+    else:
+        save_tiny(folder, head=make is CrossEncoder)
+    adapter = peft.LoraConfig(target_modules="all-linear", r=2)
+    peft.get_peft_model(make(str(folder)).saved, adapter).save_pretrained(str(folder))
+    with pytest.raises(ConfigError, match=r"holds an adapter .adapter_config.json. beside whole weights; merge it"):
+        make(str(folder))
