@@ -67,6 +67,9 @@ def test_the_figures_are_printed_and_stand_in_the_card(exported):
     assert {str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()} == {
         GRAPH, "README.md", "config.json", "ltr.json", "tokenizer.json", "tokenizer_config.json",
     }  # fmt: skip
+    assert (
+        '"PreTrainedTokenizerFast"' in (out / "tokenizer_config.json").read_text()
+    )  # TokenizersBackend is of version 5
 
 
 @needed

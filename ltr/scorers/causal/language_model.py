@@ -23,6 +23,7 @@ from ltr.scorers.causal import branches, opening
 from ltr.scorers.out_of_memory import is_out_of_memory, released
 from ltr.scorers.recomputing import computed
 from ltr.scorers.text import loading
+from ltr.scorers.text.saving import write_tokenizer
 from ltr.settings import ModelSettings, Settings
 
 log = logging.getLogger(__name__)
@@ -229,8 +230,8 @@ class LanguageModel(TextScorer):
             self.network.config.use_cache = False
             if self.lora is not None:
                 self.model.save_pretrained(str(beside / ADAPTER))
-                self.tokenizer.save_pretrained(beside / ADAPTER)
-            self.tokenizer.save_pretrained(beside)
+                write_tokenizer(self.tokenizer, beside / ADAPTER)
+            write_tokenizer(self.tokenizer, beside)
             self.write_more(beside, made)
             made.write(beside)
 

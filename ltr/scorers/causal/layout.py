@@ -11,6 +11,7 @@ from typing import Any
 from ltr.errors import DataError
 from ltr.scorers.causal.prompts import Frame, Prompt, prompt_of, token_ids
 from ltr.scorers.retrievers.layout import FACTS, LENGTHS, MODULES, kinds_of
+from ltr.scorers.text.saving import write_tokenizer
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def write_layout(folder: Path, prompt: Prompt, frame: Frame, tokenizer: Any, max
     asked = f"{first}{{{{ messages[0]['content'] }}}}{middle}{{{{ messages[1]['content'] }}}}{last}"
     own.chat_template = f"{HEAD}{asked}{ELSE}{held}{END}"
     own.padding_side = "left"
-    own.save_pretrained(folder)
+    write_tokenizer(own, folder)
     kinds = {"": "base.modules.transformer.Transformer", FOLDER: f"cross_encoder.modules.logit_score.{LOGITS}"}
     files = {
         MODULES: [

@@ -22,6 +22,7 @@ from ltr.scorers.retrievers.layout import Layout, layout_of
 from ltr.scorers.text import loading, packed
 from ltr.scorers.text.heads import encoder_of
 from ltr.scorers.text.microbatches import Row, filled, plan, row
+from ltr.scorers.text.saving import write_tokenizer
 from ltr.scorers.text.transformer import TransformerScorer
 from ltr.settings import Prompts
 
@@ -104,7 +105,7 @@ class EncodingRetriever(TransformerScorer, Retriever):
             self.network.save_pretrained(folder)
         written: Any = copy.deepcopy(self.tokenizer)
         written.model_max_length = max_length
-        written.save_pretrained(folder)
+        write_tokenizer(written, folder)
 
     def parts(self) -> dict[str, list[nn.Parameter]]:
         own = {id(p) for p in self.network.parameters()}

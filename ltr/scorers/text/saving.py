@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -24,5 +25,21 @@ def save(model: Any, tokenizer: Any, settings: ModelSettings, folder: Path) -> N
         # those who know nothing of ltr.json cut texts at the same length
         written = copy.deepcopy(tokenizer)
         written.model_max_length = settings.max_length
-        written.save_pretrained(beside)
+        write_tokenizer(written, beside)
         settings.write(beside)
+
+
+def write_tokenizer(tokenizer: Any, folder: Path) -> None:
+    """Write a tokenizer's files in words that transformers 4 reads, too, as servers that stay with it need.
+
+    What version 5 calls ``TokenizersBackend`` and lists as ``extra_special_tokens`` was ``PreTrainedTokenizerFast`` and
+    ``additional_special_tokens``; both versions read those.
+    """
+    tokenizer.save_pretrained(folder)
+    place = folder / "tokenizer_config.json"
+    held = json.loads(place.read_text(encoding="utf-8"))
+    if held.get("tokenizer_class") == "TokenizersBackend":
+        held["tokenizer_class"] = "PreTrainedTokenizerFast"
+    if isinstance(held.get("extra_special_tokens"), list):
+        held["additional_special_tokens"] = held.pop("extra_special_tokens")
+    place.write_text(json.dumps(held, indent=2, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")

@@ -149,6 +149,9 @@ def test_saved_scale_and_shift_come_back(tiny_model, tmp_path):
     model.save(tmp_path / "saved", SETTINGS)
     again = load_scorer(tmp_path / "saved")
     assert (again.shift.item(), again.log_scale.item()) == (-2.0, 1.5)
+    assert (
+        "TokenizersBackend" not in (tmp_path / "saved" / "tokenizer_config.json").read_text()
+    )  # of transformers 5 alone
     fresh = BiEncoder(str(tiny_model), scaled=True)
     fresh.take_weights(tmp_path / "saved")
     assert (fresh.shift.item(), fresh.log_scale.item()) == (-2.0, 1.5)

@@ -85,6 +85,22 @@ def test_the_folder_holds_safetensors_only_and_others_may_read_it(folder):
     assert {stat.S_IMODE(p.stat().st_mode) for p in folder.iterdir()} == {stat.S_IMODE(plain.stat().st_mode)}
 
 
+def test_tokenizers_are_written_in_words_of_transformers_4_too(scorer, tmp_path):
+    """Its servers refused TokenizersBackend, and special tokens in a list."""
+    scorer.tokenizer.add_special_tokens({"additional_special_tokens": ["[Q]", "[D]"]})
+    saving.write_tokenizer(scorer.tokenizer, tmp_path)
+    held = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    assert held["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert held["additional_special_tokens"] == ["[Q]", "[D]"]
+    assert "extra_special_tokens" not in held
+    from transformers import AutoTokenizer
+
+    again = AutoTokenizer.from_pretrained(tmp_path)
+    assert again("join [Q] paths", "a")["input_ids"] == scorer.tokenizer("join [Q] paths", "a")["input_ids"]
+    assert set(again.all_special_tokens) == set(scorer.tokenizer.all_special_tokens)
+    assert again.decode(again("join [Q]")["input_ids"], skip_special_tokens=True) == "join"
+
+
 def test_saving_twice_replaces_and_leaves_nothing_beside(scorer, folder):
     with torch.no_grad():
         scorer.model.classifier.bias += 1
