@@ -5,6 +5,10 @@ from the first file of scores to the last, so that imports, the cluster's start 
 
     python benchmarks/speed/bulk.py                  # takes about 2 minutes on free cores
     python benchmarks/speed/bulk.py --rows 20000
+    python benchmarks/speed/bulk.py --memory 10000000
+
+``--memory`` streams that many rows through a score that costs nothing (the text's length), and tells what memory the process
+holds after a tenth of them and after each later tenth.
 """
 
 from __future__ import annotations
@@ -104,6 +108,62 @@ def prepare(work: Path, rows: int, words: int) -> None:
     CrossEncoder(MINILM).save(work / "model", ModelSettings(64, 16))
 
 
+def resident() -> float:
+    """Megabytes of memory that this process holds, from Linux's /proc."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def write_many(place: Path, rows: int) -> None:
+    """Write rows of different texts, a hundred thousand at a time."""
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetWriter
+
+    draw = np.random.default_rng(0)
+    pool = [" ".join(draw.choice(WORDS, 12)) for _ in range(1000)]
+    schema = pa.schema([("query", pa.string()), ("text", pa.string())])
+    with ParquetWriter(place, schema) as writer:
+        for start in range(0, rows, 100_000):
+            numbers = range(start, min(start + 100_000, rows))
+            texts = {"query": [pool[i % 997] for i in numbers], "text": [f"{pool[i % 1000]} {i}" for i in numbers]}
+            writer.write_table(pa.table(texts, schema))
+
+
+def held(work: Path, shard: int) -> dict[str, Any]:
+    """Megabytes held after each tenth of the rows in ``work``, and CPU seconds."""
+    from ltr.inference.bulk import Columns, score_rows
+
+    marks: list[float] = []
+
+    def length(pairs: list[tuple[str, str]]) -> np.ndarray:
+        return np.array([len(text) for _, text in pairs], np.float32)
+
+    begin = processor_seconds(os.getpid())
+    rows = score_rows(
+        work / "rows.parquet", work / "held", length, Columns(), {}, shard, lambda _: marks.append(resident())
+    )
+    tenths = [round(float(np.max(part)), 1) for part in np.array_split(marks, 10)]
+    return {"rows": rows, "MB by tenths": tenths, "CPU s": processor_seconds(os.getpid()) - begin}
+
+
+def memory(rows: int, output: str | None) -> None:
+    """Whether memory stays where it is, however many rows there are."""
+    from ltr.inference.bulk import SHARD
+
+    with tempfile.TemporaryDirectory() as place:
+        write_many(Path(place) / "rows.parquet", rows)
+        found = child("memory", Path(place), min(SHARD, -(-rows // 100)))
+    first, *others = found["MB by tenths"]
+    growth = 100 * (max(others) / first - 1)
+    table = [{"tenth of the rows": i, "MB held at most": mb} for i, mb in enumerate([first, *others], 1)]
+    print(report.table(table))
+    print(
+        f"\n{found['rows']:,} rows, {found['CPU s']:.0f} s of CPU time; after the first tenth at most {growth:+.1f} %"
+    )
+    settings = {"rows": found["rows"], "score": "the text's length", "CPU s": found["CPU s"]}
+    result = {"settings": settings, "rows": table, "growth_percent": growth}
+    report.write("bulk-memory", result, ("pyarrow", "fastparquet", "pandas"), output)
+
+
 def child(way: str, work: Path, shard: int) -> dict[str, Any]:
     """``measured`` in a fresh process."""
     command = [sys.executable, __file__, "--way", way, "--work", str(work), "--shard", str(shard)]
@@ -117,6 +177,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1600)
     parser.add_argument("--words", type=int, default=45, help="of a document")
+    parser.add_argument("--memory", type=int, metavar="ROWS", help="measure memory over so many rows, and nothing else")
     parser.add_argument("--quick", action="store_true", help="in small: whether everything works")
     parser.add_argument("--output", help="JSON file to write")
     for name in ("--way", "--work"):
@@ -124,7 +185,11 @@ def main() -> None:
     parser.add_argument("--shard", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.way:
-        print(json.dumps(measured(args.way, Path(args.work), args.shard)))
+        work = Path(args.work)
+        print(json.dumps(held(work, args.shard) if args.way == "memory" else measured(args.way, work, args.shard)))
+        return
+    if args.memory:
+        memory(args.memory, args.output)
         return
     rows = 160 if args.quick else args.rows
     with tempfile.TemporaryDirectory() as place:

@@ -16,6 +16,15 @@ def test_runs_small_and_keeps_figures(measured, script):
     assert "| " in printed
 
 
+@pytest.mark.slow
+def test_memory_of_many_rows_is_kept_by_tenths(measured):
+    pytest.importorskip("pyarrow")
+    found, printed = measured("bulk", "--memory", "120000")
+    assert [row["tenth of the rows"] for row in found["rows"]] == list(range(1, 11))
+    assert all(50 < row["MB held at most"] < 2000 for row in found["rows"])
+    assert "120,000 rows" in printed
+
+
 def test_every_speed_script_is_tested(speed):
     tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
     names = [path.stem for path in speed.glob("*.py")]
