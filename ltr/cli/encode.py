@@ -60,12 +60,10 @@ def encode(
     from ltr.data.collections.collection import load
     from ltr.search.encoding import TextEncoding
     from ltr.search.encoding import encode as encoded
-    from ltr.search.export import needs, write_parquet
+    from ltr.search.export import write_parquet
     from ltr.search.index import SPARSE, read_facts
     from ltr.search.kinds import open_index, part_of
 
-    if format == "parquet":
-        needs()  # before hours are spent
     number, n = int(part[1]), int(part[2])
     encoding = TextEncoding.load(model, device, precision, width, max_length, allow or ())
     collection = load(dataset)

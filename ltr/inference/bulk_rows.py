@@ -41,7 +41,6 @@ def read_rows(path: Path, columns: Sequence[str], size: int) -> Iterator[Rows]:
     Raises:
         ConfigError: another ending.
         DataError: a column that is not there, a line that cannot be read.
-        MissingExtra: pyarrow, which reads Parquet, is not installed.
     """
     if path.suffix not in KINDS:
         raise ConfigError(f"score: {path} must end in {', '.join(KINDS)}, which says what it is")
@@ -54,7 +53,6 @@ def count_rows(path: Path, columns: Sequence[str]) -> int:
     Raises:
         ConfigError: a file that is no Parquet, whose rows cannot be reached without reading those before them.
         DataError: a column that is not there, a file that cannot be read.
-        MissingExtra: pyarrow is not installed.
     """
     if path.suffix != ".parquet":
         raise ConfigError(
@@ -70,7 +68,6 @@ def read_part(path: Path, columns: Sequence[str], size: int, start: int, stop: i
 
     Raises:
         DataError: a file that cannot be read.
-        MissingExtra: pyarrow is not installed.
     """
     with _opened(path) as file:
         counts = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]

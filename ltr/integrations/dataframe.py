@@ -78,13 +78,14 @@ def add_to_duckdb(connection: Any, model: Model, name: str = "ltr_score", probab
         probability: see ``Reranker.rank``.
 
     Raises:
-        MissingExtra: duckdb or pyarrow is not installed.
+        MissingExtra: duckdb is not installed.
     """
     try:
         import duckdb
-        import pyarrow
-    except ImportError as error:
-        raise MissingExtra(error.name or "duckdb", "duckdb", "to score in SQL") from None
+    except ImportError:
+        raise MissingExtra("duckdb", "duckdb", "to score in SQL") from None
+    import pyarrow
+
     ranker = ranker_of(model)
 
     def score(queries: Any, texts: Any) -> Any:

@@ -190,7 +190,7 @@ def score_on_ray(
     Raises:
         ConfigError: a source that is no Parquet, no cluster at the address.
         DataError: see ``score_rows``.
-        MissingExtra: Ray or pyarrow is not installed.
+        MissingExtra: Ray is not installed.
     """
     source, output = Path(os.path.abspath(source)), Path(os.path.abspath(output))
     total = count_rows(source, columns.every)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from ltr.errors import MissingExtra
 from ltr.io.files import beside
 from ltr.io.runs import as_text
 from ltr.search.index import Index, VectorIndex
@@ -15,14 +14,6 @@ from ltr.search.sparse_index import SparseIndex
 
 #: rows of a row group
 ROWS = 2**14
-
-
-def needs() -> None:
-    """Raise MissingExtra unless pyarrow is installed."""
-    try:
-        import pyarrow.parquet  # noqa: F401
-    except ImportError:
-        raise MissingExtra("pyarrow", "parquet", "to write vectors as Parquet") from None
 
 
 def write_parquet(index: Index, shard: int) -> Path:
@@ -34,11 +25,7 @@ def write_parquet(index: Index, shard: int) -> Path:
     Args:
         index: the vectors.
         shard: which, from 0.
-
-    Raises:
-        MissingExtra: pyarrow is not installed.
     """
-    needs()
     import pyarrow as pa
     import pyarrow.parquet as pq
 

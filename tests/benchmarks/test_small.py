@@ -8,8 +8,6 @@ import pytest
 @pytest.mark.slow
 @pytest.mark.parametrize("script", ["publish", "letor", "bulk"])
 def test_runs_small_and_keeps_figures(measured, script):
-    if script == "bulk":  # of the extra ray
-        pytest.importorskip("pyarrow")
     found, printed = measured(script, "--quick")
     assert found["rows"]
     assert all(isinstance(value, (int, float, str)) or value is None for row in found["rows"] for value in row.values())
@@ -18,7 +16,6 @@ def test_runs_small_and_keeps_figures(measured, script):
 
 @pytest.mark.slow
 def test_memory_of_many_rows_is_kept_by_tenths(measured):
-    pytest.importorskip("pyarrow")
     found, printed = measured("bulk", "--memory", "120000")
     assert [row["tenth of the rows"] for row in found["rows"]] == list(range(1, 11))
     assert all(50 < row["MB held at most"] < 2000 for row in found["rows"])

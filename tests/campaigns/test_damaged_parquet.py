@@ -150,7 +150,6 @@ def in_child(cases, folder):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="forks")
 def test_damaged_parquet_is_refused_or_read_rightly(tmp_path, capsys):
-    pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install 'ltr[parquet]'")
     rng = random.Random(SEED)
     counts, faults, done = Counter(), [], 0
     while done < FILES:

@@ -1,6 +1,5 @@
 """``ltr encode``, and ``ltr retrieve`` with a bi-encoder, from the command line."""
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -90,10 +89,6 @@ def test_own_queries_by_a_bi_encoder(given, tmp_path, capsys):
 
 def test_vectors_as_parquet(given, tmp_path, capsys):
     folder = tmp_path / "index"
-    if importlib.util.find_spec("pyarrow") is None:
-        assert main(["encode", *given, "-o", str(folder), "--format", "parquet"]) == 1
-        assert "pyarrow is needed to write vectors as Parquet" in capsys.readouterr().err
-        return
     import pyarrow.parquet as pq
 
     assert main(["encode", *given, "-o", str(folder), "--format", "parquet"]) == 0

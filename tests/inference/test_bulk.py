@@ -49,8 +49,6 @@ def read(folder):
 @pytest.mark.parametrize("kind", ["jsonl", "tsv", "parquet"])
 @pytest.mark.parametrize("shard", [3, 5, 100])
 def test_rows_get_scores_in_their_order(tmp_path, kind, shard):
-    if kind == "parquet":
-        pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install 'ltr[parquet]'")
     path = write(tmp_path, kind)
     assert score_rows(path, tmp_path / "out", lengths, Columns(keep=("n",)), {}, shard) == 10
     assert len(list((tmp_path / "out").glob("part-*.parquet"))) == -(-10 // shard)
@@ -164,7 +162,6 @@ def test_a_mark_of_byte_order_is_no_part_of_the_first_line(tmp_path, name, conte
 
 
 def test_what_cannot_be_parquet_is_told(tmp_path):
-    pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install 'ltr[parquet]'")
     (tmp_path / "a.parquet").write_text("query")
     with pytest.raises(DataError, match=r"a.parquet: not a Parquet file that can be read"):
         score_rows(tmp_path / "a.parquet", tmp_path / "out", lengths, Columns(), {})
@@ -177,15 +174,6 @@ def test_columns_and_endings_that_cannot_be_are_told(tmp_path):
         Columns(keep=("score",))
     with pytest.raises(ConfigError, match=r"a.csv must end in .parquet, .jsonl, .tsv, which says what it is"):
         read_rows(tmp_path / "a.csv", ["query"], 3)
-
-
-def test_pyarrow_is_an_extra(tmp_path, monkeypatch):
-    from ltr.errors import MissingExtra
-
-    (tmp_path / "a.parquet").touch()
-    monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
-    with pytest.raises(MissingExtra, match=r"pyarrow is needed to read Parquet, .*ltr\[parquet\]"):
-        list(read_rows(tmp_path / "a.parquet", ["query"], 3))
 
 
 def test_the_command_gives_the_scores_of_a_reranker(tmp_path, capsys):

@@ -51,7 +51,6 @@ def test_what_cannot_be_scored_is_told(frame, reranker):
 
 def test_a_function_of_duckdb(reranker):
     duckdb = pytest.importorskip("duckdb", reason="duckdb is not installed: make test-integrations")
-    pytest.importorskip("pyarrow", reason="pyarrow is not installed: make test-integrations")
     with duckdb.connect() as connection:
         add_to_duckdb(connection, reranker)
         connection.execute("CREATE TABLE pairs(n INTEGER, query VARCHAR, body VARCHAR)")

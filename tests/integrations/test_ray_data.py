@@ -20,14 +20,10 @@ from ltr.integrations.ray_data import Model, Workers, score_on_ray, scored
 from tests.conftest import write_tiny
 
 ROOT = Path(__file__).parents[2]
-pyarrow = pytest.mark.skipif(
-    importlib.util.find_spec("pyarrow") is None, reason="pyarrow is not installed, which reads Parquet"
-)
 #: a cluster takes ten seconds to start and to stop, and its workers as long to import torch
 on_cluster = [
     pytest.mark.slow,
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed: pip install 'ltr[ray]'"),
-    pyarrow,
     pytest.mark.filterwarnings("ignore"),  # of Ray and what it imports
 ]
 
@@ -167,7 +163,6 @@ def test_a_dataset_of_ray_gets_a_column_of_scores(pairs, model_folder, reachable
 # ------------------------------------------------------------------ without a cluster
 
 
-@pyarrow
 def test_parts_of_a_file_are_its_rows(pairs, tmp_path):
     from ltr.inference.bulk_rows import count_rows, read_part, read_rows
 
@@ -194,13 +189,11 @@ def test_what_is_no_parquet_is_refused(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pyarrow
 def test_a_column_that_is_not_there_is_told_before_a_cluster_is_sought(pairs, tmp_path):
     with pytest.raises(DataError, match="has no column 'body'; known: qid"):
         score_on_ray(pairs, tmp_path / "out", Model("m"), Columns(text="body"), {}, "local")
 
 
-@pyarrow
 def test_ray_that_is_not_installed_is_named(pairs, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtra, match=r"ray is needed to score on a cluster.*pip install 'ltr\[ray\]'"):

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from ltr.data.collections.collection import load
-from ltr.errors import MissingExtra
 from ltr.scorers import Sparse
 from ltr.search.dense import retrieve
 from ltr.search.encoding import TextEncoding, encode
@@ -84,7 +83,8 @@ def test_words_and_weights_for_bulk_requests(sparse_place, monkeypatch):
 
 
 def test_sparse_vectors_as_parquet(sparse_place):
-    pq = pytest.importorskip("pyarrow.parquet")
+    import pyarrow.parquet as pq
+
     index = open_index(sparse_place[0] / "runs" / "sparse")
     table = pq.read_table(write_parquet(index, 0))
     assert table["doc_id"].to_pylist() == list(index.ids)
@@ -115,14 +115,6 @@ def test_rows_for_pgvector(place, monkeypatch):
     index = VectorIndex(place[0] / "runs" / "vectors")
     assert [row[0] for row in rows] == list(index.ids)
     assert np.array_equal(np.float32([json.loads(row[1]) for row in rows]), index.shards[0])
-
-
-def test_parquet_that_cannot_be_written(place, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(
-        MissingExtra, match=r"pyarrow is needed to write vectors as Parquet.*pip install 'ltr\[parquet\]'"
-    ):
-        write_parquet(VectorIndex(place[0] / "runs" / "vectors"), 0)
 
 
 def test_every_snippet_of_the_guide_is_run_here():

@@ -76,7 +76,6 @@ def read_parquet(source: Source) -> Any:
     """All columns of a Parquet file, those of an index and the fields of records (``record.field``) included.
 
     Raises:
-        MissingExtra: pyarrow is not installed.
         DataError: it is none, or is damaged; see ``ltr.io.parsing.parquet``.
     """
     table = whole_table(source)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ltr.errors import DataError, LtrError, MissingExtra
+from ltr.errors import DataError, LtrError
 from ltr.io.sources import Source
 
 
@@ -22,13 +22,10 @@ def opened_parquet(source: Source, memory_map: bool = False) -> Iterator[Any]:
         memory_map: of a regular file that is not packed: read what is asked for, when it is.
 
     Raises:
-        MissingExtra: pyarrow is not installed.
         DataError: it is no Parquet file, or is damaged.
     """
-    try:
-        from pyarrow.parquet import ParquetFile
-    except ImportError:
-        raise MissingExtra("pyarrow", "parquet", "to read Parquet") from None
+    from pyarrow.parquet import ParquetFile
+
     try:
         if memory_map and source.regular:
             with ParquetFile(source.path, memory_map=True, page_checksum_verification=True) as parquet:
@@ -53,7 +50,6 @@ def whole_table(source: Source) -> Any:
     """All columns of a Parquet file, those of an index included, as a ``pyarrow.Table`` with sound values.
 
     Raises:
-        MissingExtra: pyarrow is not installed.
         DataError: see ``opened_parquet``; two columns of one name.
     """
     with opened_parquet(source) as parquet:

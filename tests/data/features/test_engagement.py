@@ -30,8 +30,6 @@ NAMES = {"list_id": "topic", "item_id": "video"}
 def written(tmp_path):
     def write(table=TABLE, name="log.csv"):
         path = tmp_path / name
-        if name.endswith("parquet"):
-            pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install 'ltr[parquet]'")
         fastparquet.write(str(path), table) if name.endswith("parquet") else table.to_csv(path, index=False)
         return str(path)
 

@@ -19,10 +19,9 @@ import pytest
 from ltr.data import EngagementData
 from ltr.data.features import tables
 from ltr.data.features.columns import Columns, as_floats, read_columns
-from ltr.errors import DataError, MissingExtra
+from ltr.errors import DataError
 from ltr.io.sources import Source
 
-EXTRA = "pyarrow is not installed: pip install 'ltr[parquet]'"
 PLAIN = Columns("q", "d", "s")
 HEAD = "q,d,x,s\n"
 
@@ -34,7 +33,6 @@ def read(tmp_path):
     def reading(table, name="log.csv", columns=PLAIN):
         path = tmp_path / name
         if isinstance(table, pd.DataFrame):
-            pytest.importorskip("pyarrow", reason=EXTRA)
             fastparquet.write(str(path), table, object_encoding={"raw": "bytes", "q": "infer"})
         else:
             path.write_bytes(table.encode() if isinstance(table, str) else table)
@@ -141,8 +139,6 @@ def test_packed_tables(tmp_path, ending, pack):
 
 @pytest.mark.parametrize("name", ["pipe", "pipe.parquet"])
 def test_a_pipe_is_read_once(tmp_path, name):
-    if "parquet" in name:
-        pytest.importorskip("pyarrow", reason=EXTRA)
     pipe = tmp_path / name
     os.mkfifo(pipe)
     frame = pd.DataFrame({"q": ["a", "a"], "d": ["1", "2"], "x": [1.0, 2.0], "s": [3.0, 4.0]})
@@ -244,9 +240,9 @@ def test_durations_count_in_seconds(read):
 
 
 def test_columns_of_all_kinds_of_parquet(tmp_path):
-    pa = pytest.importorskip("pyarrow", reason=EXTRA)
     from decimal import Decimal
 
+    import pyarrow as pa
     from pyarrow.parquet import write_table
 
     columns = {
@@ -278,15 +274,6 @@ def test_columns_of_all_kinds_of_parquet(tmp_path):
     write_table(pa.table([pa.array([1.0])] * 2, names=["s", "s"]), path)
     with pytest.raises(DataError, match=r"t.parquet: two columns have the name 's'"):
         read_columns(str(path), PLAIN)
-
-
-def test_parquet_needs_its_extra(tmp_path, monkeypatch):
-    (tmp_path / "t.parquet").write_bytes(b"PAR1")
-    monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
-    with pytest.raises(
-        MissingExtra, match=r"pyarrow is needed to read Parquet, and is not installed: .*ltr\[parquet\]"
-    ):
-        read_columns(str(tmp_path / "t.parquet"), PLAIN)
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.parquet"])

@@ -228,9 +228,9 @@ def test_a_packed_file_that_is_not_whole_is_told(tmp_path):
 
 
 def test_parquet_says_the_same_as_json_lines(tmp_path):
-    pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install 'ltr[parquet]'")
     import fastparquet
     import pandas as pd
+    import pyarrow as pa
 
     records = [
         {"prompt": "p", "chosen": "x", "rejected": "y", "margin": 0.5},
