@@ -266,7 +266,7 @@ def main() -> None:
     ways = [way for way in BESIDE if way != RIVAL or rivals.python_of("infinity")]
     parts = {
         "beside": lambda: {"rows": beside(model, ways, n)},
-        "order": lambda: {"order_of_work": order_of_work(model, max(2, n // 8))},
+        "order": lambda: {"order_of_work": order_of_work(model, n)},
         "overload": lambda: {"five_times_as_much": overload(model, seconds)},
         "change": lambda: {"exchange_and_end": change(model, n)},
         "http": lambda: {"one_client": http_cost(model, max(20, n))},
