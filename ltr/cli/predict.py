@@ -41,8 +41,9 @@ def predict(
         data: a table with named columns (.csv, .tsv, .parquet), or an SVMlight file; packed or not.
         model: the folder of a scorer on features, such as runs/log/best.
         output: the table to write; - is standard output.
-        list_id: column of the list, which scorers with attention look at as a whole (default: list_id where there is one).
-        item_id: column of the document (default: item_id where there is one).
+        list_id: column of the list, which scorers with attention look at as a whole (default: that of the training, where
+            there is one).
+        item_id: column of the document (default: likewise).
         device: auto, cpu, cuda, cuda:1 ...
         allow: packages, or classes by their import paths, that the model may name as its scorer; those of ltr it may anyway.
     """
@@ -56,7 +57,8 @@ def predict(
     from ltr.io.files import replacing
 
     ranker = FeatureRanker.load(model, device, allow or ())
-    new = read_unlabelled(data, ranker.settings.feature_names, ranker.settings.n_features, list_id, item_id)
+    known = ranker.settings
+    new = read_unlabelled(data, known.feature_names, known.n_features, list_id, item_id, known.reading)
     if new.lists is None and ranker.scorer.looks_at_lists and len(new.lines) > 1:
         log.warning(
             "predict: %s names no lists, so that its %d documents are scored as one, and %s looks at lists as a whole: name "

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -46,3 +48,8 @@ class FeatureSettings(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "feature_names", tuple(self.feature_names))
+        mean, reading = self.mean_label, self.reading
+        if mean is not None and (isinstance(mean, bool) or not isinstance(mean, Real) or not math.isfinite(mean)):
+            raise TypeError(f"mean_label must be a finite number or null, got {mean!r:.80}")
+        if not isinstance(reading, Mapping) or not all(isinstance(one, (str, type(None))) for one in reading.values()):
+            raise TypeError(f"reading must be a mapping to texts, got {reading!r:.80}")

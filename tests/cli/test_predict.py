@@ -1,6 +1,7 @@
 """``ltr predict`` from the command line."""
 
 import csv
+import json
 import re
 
 import numpy as np
@@ -15,11 +16,12 @@ NAMES = ("age", "length")
 TARGET = {"log1p": True, "mean": 3.0, "std": 0.5}
 
 
-def saved(folder, names=NAMES, target=TARGET):
+def saved(folder, names=NAMES, target=TARGET, **more):
     torch.manual_seed(0)
     scorer = AttentionScorer(width=8, layers=1, heads=2)
     scorer.fit_to(FeatureSettings(2, False, shift=np.ones(2), scale=np.full(2, 2.0)))
-    scorer.save(folder, FeatureSettings(feature_names=names, target=target, unit="seconds" if target else ""))
+    unit = "seconds" if target else ""
+    scorer.save(folder, FeatureSettings(feature_names=names, target=target, unit=unit, **more))
     return str(folder)
 
 
@@ -47,6 +49,36 @@ def test_seconds_beside_what_was_learnt_in_the_order_of_the_file(model, tmp_path
     assert [float(row["score"]) for row in predicted] == pytest.approx(scores.tolist(), rel=1e-5)
     seconds = [float(row["predicted_seconds"]) for row in predicted]
     assert seconds == pytest.approx(np.expm1(scores * 0.5 + 3.0).tolist(), rel=1e-5)
+
+
+@pytest.mark.parametrize(("item_id", "shown"), [("video", "item_id"), (None, "line")])
+def test_columns_of_ids_are_those_of_the_training(item_id, shown, tmp_path, capsys):
+    model = saved(tmp_path / "trained", reading={"list_id": "session", "item_id": item_id, "label": "seconds"})
+    (tmp_path / "new.csv").write_text("session,video,age,length\np,a,2,1.5\nq,b,1,3\np,c,7,0.5\n")
+    assert main(["predict", str(tmp_path / "new.csv"), "-m", model]) == 0
+    told = capsys.readouterr()
+    assert [list(row.values())[:2] for row in table(told.out)] == [
+        [q, d if item_id else line] for q, d, line in [("p", "a", "2"), ("q", "b", "3"), ("p", "c", "4")]
+    ]
+    assert list(table(told.out)[0])[:2] == ["list_id", shown]
+    assert "names no lists" not in told.err
+
+
+@pytest.mark.parametrize(
+    ("reading", "mean", "said"),
+    [
+        (["list_id"], None, "reading must be a mapping to texts"),
+        ({"list_id": 5}, None, "reading must be a mapping to texts"),
+        ({}, "1", "mean_label must be a finite number"),
+        ({}, float("nan"), "mean_label must be a finite number"),
+    ],
+)
+def test_settings_of_another_make_are_refused(model, tmp_path, capsys, reading, mean, said):
+    path = tmp_path / "model" / "ltr.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "reading": reading, "mean_label": mean}))
+    (tmp_path / "new.csv").write_text("age,length\n1,2\n")
+    assert main(["predict", str(tmp_path / "new.csv"), "-m", model]) == 1
+    assert f"not the settings of a model saved by ltr: {said}" in capsys.readouterr().err
 
 
 def test_without_ids_rows_go_by_their_lines(model, tmp_path, capsys):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,7 +42,12 @@ class Unlabelled:
 
 
 def read_unlabelled(
-    path: str, names: Sequence[str], n_features: int, list_id: str | None = None, item_id: str | None = None
+    path: str,
+    names: Sequence[str],
+    n_features: int,
+    list_id: str | None = None,
+    item_id: str | None = None,
+    trained: Mapping[str, str | None] | None = None,
 ) -> Unlabelled:
     """The documents of a table with named columns, or of an SVMlight file, whose labels are not looked at.
 
@@ -50,8 +55,10 @@ def read_unlabelled(
         path: the file; see ``EngagementData``.
         names: of the features, in order; empty where they have none, as those of SVMlight files.
         n_features: how many there are.
-        list_id: column of the list; None takes ``list_id`` where there is one.
-        item_id: column of the document; None takes ``item_id`` where there is one.
+        list_id: column of the list; None takes that of the training where there is one.
+        item_id: column of the document; None takes that of the training where there is one.
+        trained: the names that these columns had in training (``FeatureSettings.reading``); those that it does not hold are
+            ``list_id`` and ``item_id``.
 
     Raises:
         DataError: a feature that the file does not have, and what is wrong with it, by row and column.
@@ -63,10 +70,11 @@ def read_unlabelled(
         raise DataError(
             f"{path}: the model's {n_features} features have no names, so no columns are theirs; give SVMlight"
         )
-    ids = [list_id or "list_id", item_id or "item_id"]
-    file = ColumnFile(source, ids, names)
-    lists = file.texts(ids[0], query_fault) if list_id or ids[0] in file.frame.columns else None
-    items = file.texts(ids[1]) if item_id or ids[1] in file.frame.columns else None
+    names_then = {"list_id": "list_id", "item_id": "item_id", **(trained or {})}
+    of_list, of_item = list_id or names_then["list_id"], item_id or names_then["item_id"]
+    file = ColumnFile(source, [name for name in (of_list, of_item) if name], names)
+    lists = file.texts(of_list, query_fault) if of_list and (list_id or of_list in file.frame.columns) else None
+    items = file.texts(of_item) if of_item and (item_id or of_item in file.frame.columns) else None
     return Unlabelled(file.lines, features_of(file, names)[0], lists, items)
 
 
