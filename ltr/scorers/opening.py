@@ -23,7 +23,7 @@ from ltr.scorers.features.scorers import LinearScorer, MLPScorer
 from ltr.scorers.retrievers.bi_encoder import BiEncoder
 from ltr.scorers.retrievers.encoder import EncodingRetriever
 from ltr.scorers.retrievers.late_interaction import MASK, LateInteraction
-from ltr.scorers.retrievers.layout import MODULES, kinds_of
+from ltr.scorers.retrievers.layout import MODULES, is_cross_encoder, kinds_of
 from ltr.scorers.retrievers.sparse import Sparse
 from ltr.scorers.text.cross_encoder import CrossEncoder
 from ltr.settings import FILE, Settings
@@ -59,6 +59,8 @@ def load_scorer(folder: str | os.PathLike, allow: Iterable[str] = ()) -> Scorer:
     folder = Path(folder)
     if not (folder / FILE).is_file() and (folder / MODULES).is_file():
         # of sentence-transformers
+        if is_cross_encoder(str(folder)) and kinds_of(str(folder)) == ["Transformer"]:
+            return CrossEncoder.load(folder)
         return CausalScorer.load(folder) if is_causal(folder) else load_retriever(folder)
     name = (Settings.read(folder).scorer or CrossEncoder.__name__).removeprefix("ltr.scorers.")
     return (SCORERS[name] if name in SCORERS else _imported(folder, name, list(allow))).load(folder)

@@ -16,6 +16,10 @@ FACTS = "config_sentence_transformers.json"
 LENGTHS = "sentence_bert_config.json"
 #: facts: how many numbers of a vector, and how many words of a sparse one, are used
 TRUNCATED, MOST_WORDS = "truncate_dim", "max_active_dims"
+#: where their modules are at home: one of the same name from elsewhere may do anything
+HOME = "sentence_transformers."
+#: what they call a cross-encoder
+CROSS = "CrossEncoder"
 #: our names of poolings -> theirs
 POOLINGS = {"mean": "mean", "first": "cls", "last": "lasttoken"}
 #: their older way to say it, which all versions read
@@ -72,12 +76,18 @@ def layout_of(source: str, revision: str | None, who: str) -> Layout | None:
     """The layout of a folder (or a hub id) of sentence-transformers; None for a plain model of transformers.
 
     Raises:
-        ConfigError: an encoder in a place where ltr does not open it.
+        ConfigError: an encoder in a place where ltr does not open it, or a module of another package.
         DataError: a file that cannot be understood.
     """
     modules = _read(source, MODULES, revision)
     if modules is None:
         return None
+    own = [str(one["type"]) for one in modules if not str(one["type"]).startswith(HOME)]
+    if own:
+        raise ConfigError(
+            f"{who}: {source} has a module {own[0]}, which is not one of sentence-transformers; what it does is not known here: "
+            "let sentence-transformers (for token vectors: MultiVectorEncoder) open the folder and save it, and take that"
+        )
     kinds = tuple(str(one["type"]).rpartition(".")[2] for one in modules)
     folders = {kind: str(one["path"]) for kind, one in zip(kinds, modules, strict=True)}
     inside = folders.get("Transformer", folders.get("MLMTransformer", ""))
@@ -105,6 +115,26 @@ def layout_of(source: str, revision: str | None, who: str) -> Layout | None:
 def kinds_of(source: str) -> list[str]:
     """Class names of the modules that a folder (or a hub id) of sentence-transformers lists; none for any other."""
     return [str(one["type"]).rpartition(".")[2] for one in _read(source, MODULES, None) or ()]
+
+
+def is_cross_encoder(source: str, revision: str | None = None) -> bool:
+    """Whether a folder (or a hub id) of sentence-transformers holds a cross-encoder."""
+    return (_read(source, FACTS, revision) or {}).get("model_type") == CROSS
+
+
+def refuse_prompt(source: str, revision: str | None, who: str) -> None:
+    """Refuse a cross-encoder of sentence-transformers that writes a prompt before all it reads, which ltr does not.
+
+    Raises:
+        ConfigError: it does.
+    """
+    facts = _read(source, FACTS, revision) or {}
+    prompt = (facts.get("prompts") or {}).get(facts.get("default_prompt_name") or "")
+    if prompt and facts.get("model_type") == CROSS:
+        raise ConfigError(
+            f"{who}: {source} reads texts behind the prompt {prompt!r} (default_prompt_name in {FACTS}), which ltr does not "
+            "write: scores would be others; set default_prompt_name to null, and put the prompt before the queries"
+        )
 
 
 def pooling_of(layout: Layout, revision: str | None, who: str) -> tuple[str, bool]:

@@ -303,6 +303,15 @@ def test_folders_that_are_no_bi_encoder_are_refused(tiny_model, tmp_path):
         BiEncoder(own)
 
 
+@pytest.mark.parametrize("home", ["pylate.models.", "custom_st."])
+def test_a_module_of_another_package_is_no_module_of_that_name(tiny_model, tmp_path, home):
+    """Its prefixes, lengths and words are not known here, and were read past."""
+    BiEncoder(str(tiny_model)).save(tmp_path / "own", SETTINGS)
+    spoilt(tmp_path / "own", "modules.json", lambda c: c[1].update(type=f"{home}Pooling"))
+    with pytest.raises(ConfigError, match=f"has a module {home}Pooling, which is not one of sentence-transformers"):
+        BiEncoder(str(tmp_path / "own"))
+
+
 def test_prompts_of_names_that_mean_nothing_here_are_told(tiny_model, tmp_path, caplog):
     BiEncoder(str(tiny_model)).save(tmp_path / "own", SETTINGS)
     own, facts = str(tmp_path / "own"), "config_sentence_transformers.json"

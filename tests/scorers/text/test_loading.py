@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ltr.errors import ConfigError
-from ltr.scorers import BiEncoder, CausalScorer
+from ltr.inference.reranker import Reranker
+from ltr.scorers import BiEncoder, CausalScorer, load_scorer
 from ltr.scorers.text import loading
 from ltr.scorers.text.cross_encoder import CrossEncoder
 from tests.scorers.causal.tiny import save_tiny_causal
@@ -121,3 +122,19 @@ def test_an_adapter_beside_whole_weights_is_never_half_used(make, tmp_path):
     peft.get_peft_model(make(str(folder)).saved, adapter).save_pretrained(str(folder))
     with pytest.raises(ConfigError, match=r"holds an adapter .adapter_config.json. beside whole weights; merge it"):
         make(str(folder))
+
+
+def test_a_cross_encoder_that_sentence_transformers_saved_is_opened(tmp_path):
+    """With its scores; one that writes a prompt before what it reads would have others here, and is refused."""
+    theirs = pytest.importorskip("sentence_transformers")
+    other = theirs.CrossEncoder(str(save_tiny(tmp_path / "m", head=True)), device="cpu")
+    other.save_pretrained(str(tmp_path / "plain"))
+    pairs = [("join two paths", "join paths"), ("sort", "how to sort the list")]
+    wanted = other.predict(pairs, activation_fn=torch.nn.Identity())
+    assert isinstance(load_scorer(tmp_path / "plain"), CrossEncoder)
+    found = Reranker.load(tmp_path / "plain", precision="32").score(pairs)
+    torch.testing.assert_close(torch.tensor(found), torch.tensor(wanted), rtol=1e-5, atol=1e-5)
+    other.prompts, other.default_prompt_name = {"web": "is the file "}, "web"
+    other.save_pretrained(str(tmp_path / "prompted"))
+    with pytest.raises(ConfigError, match=r"reads texts behind the prompt 'is the file ' .default_prompt_name"):
+        load_scorer(tmp_path / "prompted")
