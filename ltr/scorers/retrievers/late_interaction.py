@@ -112,6 +112,14 @@ class LateInteraction(EncodingRetriever):
         """How queries and documents are compared."""
         return "maxsim"
 
+    def usual_settings(self, max_length: int | None = None) -> TwinSettings:
+        """Lengths as the model says, which has one for queries and one for documents (``query_length``, ``document_length``)."""
+        usual = super().usual_settings(max_length)
+        said = {} if self.layout is None else self.layout.lengths
+        docs = usual.max_length if max_length is not None else said.get("document_length") or usual.max_length
+        queries = said.get("query_length") or usual.max_query_length
+        return TwinSettings(min(docs, usual.max_length), min(queries, usual.max_query_length))
+
     @cached_property
     def _skipped(self) -> Tensor:
         """Token ids of punctuation."""

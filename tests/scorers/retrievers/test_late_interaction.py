@@ -87,6 +87,23 @@ def test_the_documents_of_a_batch_are_scored_for_every_query(tiny_model):
     assert model.projection.weight.grad.any()
 
 
+def test_queries_and_documents_have_the_lengths_that_their_model_says(tiny_model, tmp_path):
+    """Of a folder of sentence-transformers, which cuts both at lengths of their own: the same vectors of long texts."""
+    theirs = pytest.importorskip("sentence_transformers")
+    LateInteraction(str(tiny_model), dim=8, query_length=0).save(tmp_path / "own", TwinSettings(9, 5))
+    (tmp_path / "own" / "ltr.json").unlink()
+    model = load_scorer(tmp_path / "own")
+    settings = model.usual_settings()
+    assert (settings.max_length, settings.max_query_length) == (9, 5)
+    assert model.usual_settings(7).max_length == 7
+    other = theirs.MultiVectorEncoder(str(tmp_path / "own"), device="cpu")
+    reader = model.reader(settings)
+    with torch.no_grad():
+        found = [model.encode_queries(reader.queries(DOCS[2:3]))[0], model.encode_docs(reader.docs(DOCS[2:3]))[0]]
+    for mine, wanted in zip(found, (other.encode_query(DOCS[2]), other.encode_document(DOCS[2])), strict=True):
+        torch.testing.assert_close(mine, torch.as_tensor(wanted), rtol=1e-4, atol=1e-5)
+
+
 def test_a_bi_encoder_is_a_backbone_to_start_from(tiny_model, tmp_path):
     BiEncoder(str(tiny_model), query_prompt="what is ").save(tmp_path / "bi", SETTINGS)
     torch.manual_seed(0)
