@@ -97,7 +97,7 @@ def _parquet(path: Path, columns: Sequence[str], size: int) -> Iterator[Rows]:
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """A Parquet file, some of which is read at a time."""
-    with opened_parquet(Source(path, "score"), memory_map=True) as file:
+    with opened_parquet(Source(path, "score"), in_parts=True) as file:
         yield file
 
 

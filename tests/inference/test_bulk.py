@@ -83,6 +83,25 @@ def test_memory_holds_one_shard(tmp_path):
     assert [len(next(ahead).places) for _ in range(3)] == [7, 7, 7]
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/maps"), reason="memory is told in /proc")
+def test_memory_does_not_hold_the_parquet_that_has_been_read(tmp_path):
+    import pyarrow as pa
+    from pyarrow.parquet import write_table
+
+    path, texts = tmp_path / "large.parquet", [os.urandom(500).hex() for _ in range(8000)]
+    write_table(pa.table({"query": texts, "text": texts}), path, row_group_size=200, compression="none")
+    before = pa.total_allocated_bytes()
+    rows = read_rows(path, ["query", "text"], 100)
+    held, mapped = [], False
+    for _ in rows:
+        held.append(pa.total_allocated_bytes() - before)
+        with open("/proc/self/maps") as maps:
+            mapped = mapped or str(path) in maps.read()
+    assert len(held) == 80
+    assert max(held) < path.stat().st_size / 4
+    assert not mapped
+
+
 def test_other_inputs_are_not_mixed_into_a_folder(tmp_path):
     path = write(tmp_path, "tsv")
     score_rows(path, tmp_path / "out", lengths, Columns(), {"model": "a"})

@@ -12,14 +12,17 @@ from typing import Any
 from ltr.errors import DataError, LtrError
 from ltr.io.sources import Source
 
+#: bytes of a column that are read at once
+BUFFER = 2**20
+
 
 @contextmanager
-def opened_parquet(source: Source, memory_map: bool = False) -> Iterator[Any]:
+def opened_parquet(source: Source, in_parts: bool = False) -> Iterator[Any]:
     """A ``pyarrow.parquet.ParquetFile``; what is read of it within the block is refused alike.
 
     Args:
         source: the file.
-        memory_map: of a regular file that is not packed: read what is asked for, when it is.
+        in_parts: of a regular file that is not packed: read what is asked for, when it is, and keep none of it.
 
     Raises:
         DataError: it is no Parquet file, or is damaged.
@@ -27,8 +30,10 @@ def opened_parquet(source: Source, memory_map: bool = False) -> Iterator[Any]:
     from pyarrow.parquet import ParquetFile
 
     try:
-        if memory_map and source.regular:
-            with ParquetFile(source.path, memory_map=True, page_checksum_verification=True) as parquet:
+        if in_parts and source.regular:
+            # a file that is mapped, or read ahead, stays in memory as far as it has been read
+            one = ParquetFile(source.path, pre_buffer=False, buffer_size=BUFFER, page_checksum_verification=True)
+            with one as parquet:
                 yield parquet
         else:
             with source.opened() as file, ParquetFile(file, page_checksum_verification=True) as parquet:
