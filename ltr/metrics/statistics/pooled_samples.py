@@ -12,7 +12,7 @@ from ltr.metrics.measures.label_measures import LabelMeasure
 from ltr.metrics.measures.labels import per_list
 from ltr.metrics.statistics.p_values import PERMUTATIONS, ROUNDING, PermutationTest, Test, sequential_test
 from ltr.metrics.statistics.permutation import EXACT, Permuted, exchanges
-from ltr.metrics.statistics.pooled import Resampled, drawn_lists
+from ltr.metrics.statistics.pooled import CELLS, Resampled, drawn_lists
 from ltr.metrics.statistics.samples import Paired, PerQuery, predictions_of
 
 #: bootstrap draws of pooled measures (each recomputes the measure), by the measure's name before ``_``
@@ -154,9 +154,11 @@ def draw_together(samples: Sequence[Pooled], resamples: int | None = None, seed:
     """
     one = samples[0]
     n, t = one._draws(resamples), one.truth
-    weights = np.repeat(drawn_lists(len(t), n, seed), np.diff(t.offsets), axis=1)
-    predictions = np.concatenate([s.predictions for s in samples])
-    drawn = Resampled(one.measure, predictions, t.labels, t.gains).values(weights)
+    lists, sizes = drawn_lists(len(t), n, seed), np.diff(t.offsets)
+    resampled = Resampled(one.measure, np.concatenate([s.predictions for s in samples]), t.labels, t.gains)
+    rows = max(1, CELLS // max(1, len(t.labels)))  # 2,000 draws of 240,000 documents at once would take 4 GB
+    parts = [lists[at : at + rows] for at in range(0, n, rows)]
+    drawn = np.concatenate([resampled.values(np.repeat(part, sizes, axis=1)) for part in parts])
     ends = np.cumsum([len(s.predictions) for s in samples])[:-1]
     for each, values in zip(samples, np.split(drawn, ends, axis=1), strict=True):
         each._drawn[n, seed] = values.mean(axis=1)

@@ -10,6 +10,7 @@ from ltr.io.labelled import LabelledLists
 from ltr.metrics.measures.labels import evaluate_labels
 from ltr.metrics.statistics.contrasts import contrast
 from ltr.metrics.statistics.p_values import fisher
+from ltr.metrics.statistics.pooled import Resampled
 from ltr.metrics.statistics.pooled_samples import Pooled, draw_together, sample
 from ltr.metrics.statistics.samples import PerQuery, detectable
 from ltr.metrics.statistics.seeds import summarise
@@ -75,6 +76,21 @@ def test_systems_that_draw_together_draw_what_each_draws_alone(text):
             patch.setattr("ltr.metrics.statistics.pooled_samples.Resampled", None)  # drawn already
             found = one.drawn(None, 0)
         np.testing.assert_allclose(found, pooled(predictions, measure=text).drawn(None, 0), rtol=1e-13)
+
+
+@pytest.mark.parametrize("text", ["rmse_top.2", "spearman"])
+def test_few_resamples_are_held_at_a_time(text, monkeypatch):
+    whole, held = pooled(GOOD, measure=text).drawn(None, 0), []
+    values = Resampled.values
+
+    def counted(self, weights):
+        held.append(weights.size)
+        return values(self, weights)
+
+    monkeypatch.setattr("ltr.metrics.statistics.pooled_samples.CELLS", 7 * len(LABELS))
+    monkeypatch.setattr(Resampled, "values", counted)
+    np.testing.assert_allclose(pooled(GOOD, measure=text).drawn(None, 0), whole, rtol=1e-13)
+    assert max(held) == 7 * len(LABELS)
 
 
 def test_a_pooled_contrast_is_paired():
