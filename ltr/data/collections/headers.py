@@ -26,7 +26,7 @@ TEXTS |= {"query", "question", "topic", "querytext", "passagetext", "doctext", "
 
 
 def refuse_header(fields: Sequence[str], where: str, what: str) -> None:
-    """Refuse a first line whose every field is a name of a column: as a record it would be measured and trained on.
+    """Refuse a first line that begins with the name of an id and names a text: as a record it would be measured and trained on.
 
     It is not left out without a word either: a collection may have a document of that id and text. On any other line
     nobody takes it for a header.
@@ -42,7 +42,7 @@ def refuse_header(fields: Sequence[str], where: str, what: str) -> None:
     >>> refuse_header(["d1", "text"], "docs.tsv:1", "documents")
     """
     first, *others = (field.strip().strip("\"'").lower().replace("_", "").replace("-", "") for field in fields)
-    if first in IDS and all(other in TEXTS for other in others):
+    if first in IDS and any(other in TEXTS for other in others):
         raise DataError(
             f"{where}: the line {' '.join(fields)!r} names columns, and a file of {what} has no such line; remove it (if it "
             "is a record all the same, let it stand on another line)"

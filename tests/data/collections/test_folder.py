@@ -122,7 +122,8 @@ def test_a_header_of_queries_is_no_query(tmp_path, line):
 
 
 @pytest.mark.parametrize(
-    "line", ["id\ttext", "doc_id\ttitle\ttext", "DocNo\tcontents", "pid\tpassage", "_id\turl\tbody"]
+    "line",
+    ["id\ttext", "doc_id\ttitle\ttext", "DocNo\tcontents", "pid\tpassage", "_id\turl\tbody", "doc_id\ttext\tlang"],
 )
 def test_a_header_of_documents_is_no_document(tmp_path, line):
     file = tmp_path / "docs.tsv"
