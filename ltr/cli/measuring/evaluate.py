@@ -101,7 +101,7 @@ def evaluate(
         columns = {"list_id": list_id, "item_id": item_id, "label": label}
         chosen_labels = None if measures == RANKINGS else measures
         check_outputs(outputs, [*model, dataset.partition("[")[0]])
-        found = _models(model, dataset, chosen_labels, columns, baseline, test, seed, device, allow or ())
+        found = _models(model, dataset, chosen_labels, columns, baseline, test, seed, intervals, device, allow or ())
         if per_query:
             _write(per_query, found.per_list().csv())
             print(f"per-query values: {per_query}", file=sys.stderr)
@@ -149,6 +149,7 @@ def _models(
     baseline: str | None,
     test: Sequence[Literal["student", "fisher"]],
     seed: int,
+    intervals: bool,
     device: str,
     allow: Sequence[str],
 ) -> Measured:
@@ -160,7 +161,8 @@ def _models(
 
     talk()
     rankers = rankers_of(names, device, allow)
-    return measured(rankers, dataset, chosen, reading_of(rankers, columns), baseline_of(baseline, names), test, seed)
+    reading = reading_of(rankers, columns)
+    return measured(rankers, dataset, chosen, reading, baseline_of(baseline, names), test, seed, intervals)
 
 
 def _preferences(

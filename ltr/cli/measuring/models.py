@@ -175,6 +175,7 @@ def measured(
     baseline: str | None,
     tests: Sequence[Test],
     seed: int,
+    intervals: bool,
 ) -> Measured:
     """Score a file by each model, and measure the scores against its labels as they were read.
 
@@ -186,6 +187,7 @@ def measured(
         baseline: the model that the others are compared with; the first by default.
         tests: paired tests.
         seed: of draws and permutations.
+        intervals: whether intervals are shown.
 
     Raises:
         ConfigError: measures that these labels do not allow.
@@ -226,8 +228,9 @@ def measured(
                 found.learnt = view.truth.unit
             rows = [evaluate_labels(p, view.truth, view.measures, name) for name, p in view.predictions.items()]
             setattr(found, view.kind, [*rows, *yardsticks(view.truth, view.measures, view.mean)])
-            compared = compare_labels(view.predictions, view.truth, view.measures, baseline, tests, seed=seed)
-            found.comparisons[view.kind] = compared
+            found.comparisons[view.kind] = compare_labels(
+                *(view.predictions, view.truth, view.measures, baseline, tests), seed=seed, intervals=intervals
+            )
     return found
 
 

@@ -98,6 +98,7 @@ def compare_labels(
     *,
     level: float = 0.95,
     seed: int = 0,
+    intervals: bool = True,
 ) -> Comparison:
     """Compare predictions of the same labels with those of one system.
 
@@ -109,6 +110,7 @@ def compare_labels(
         tests: see ``contrast``.
         level: coverage of the intervals, in (0, 1).
         seed: of permutations and draws; the same seed gives the same figures.
+        intervals: False draws nothing for a single system, whose intervals nobody asks for.
 
     Raises:
         ConfigError: for an unknown baseline or test.
@@ -122,12 +124,14 @@ def compare_labels(
     for measure in measures:
         own = [sample(name, measure, p[None], truth) for name, p in predictions.items()]
         samples += own
-        if pooled := [one for one in own if isinstance(one, Pooled)]:
+        pooled = [one for one in own if isinstance(one, Pooled)]
+        if pooled and (intervals or len(own) > 1):
             draw_together(pooled, None, seed)
-    intervals = {(one.system, str(one.measure)): one.interval(level, None, seed) for one in samples}
+    asked = samples if intervals or len(predictions) > 1 else []
+    of_means = {(one.system, str(one.measure)): one.interval(level, None, seed) for one in asked}
     samples.sort(key=lambda one: list(predictions).index(one.system))
     found = contrasts(samples, baseline, tests=tests, level=level, seed=seed)
-    return Comparison(baseline, tuple(tests), tuple(corrected(found)), intervals, level)
+    return Comparison(baseline, tuple(tests), tuple(corrected(found)), of_means, level)
 
 
 def _comparable(evaluations: Sequence[Evaluation], names: list[str]) -> None:

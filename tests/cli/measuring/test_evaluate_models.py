@@ -80,6 +80,10 @@ def test_figures_are_those_that_the_training_prints(here, ours, capsys):
     assert {row["run"] for row in rows} == {"ours", "constant (mean of train)", "random order"}
     low, high = (next(r for r in rows if r["measure"] == "rmse")["mean"][end] for end in ("low", "high"))
     assert low < rows[3]["mean"]["value"] < high
+    given = ["--model", ours, "--dataset", "log.csv[60%:]", "-m", *COMMON, "--no-intervals"]
+    with pytest.MonkeyPatch.context() as patch:  # nothing is drawn for what is not shown
+        patch.setattr("ltr.metrics.statistics.paired.draw_together", None)
+        assert [row["mean"] for row in rows_of(capsys, *given)] == [row["mean"]["value"] for row in rows]
 
 
 def test_gains_are_the_labels_as_read(here, ours, capsys):
