@@ -198,6 +198,11 @@ def measured(
     for name, ranker in rankers.items():
         read_as = ranker.settings.feature_names, _trained_part(ranker, dataset)
         if read_as not in files:
+            if files and not Source(_file(dataset), "data").regular:
+                raise ConfigError(
+                    f"--dataset {dataset} can be read once, and {name} reads other columns of it than the models before; "
+                    "write it to a file"
+                )
             files[read_as] = _data(ranker, dataset, reading)
         table = files[read_as].table("test")
         scores[name] = ranker.scores(table.features, np.diff(table.offsets).tolist()).astype(np.float64)

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -210,6 +212,21 @@ def test_mistakes_are_explained(here, ours, capsys, options, message):
     err = capsys.readouterr().err
     assert err.splitlines()[-1].startswith("ltr evaluate: ")
     assert message in err
+
+
+def test_a_pipe_is_read_once_or_not_at_all(here, ours, capsys):
+    other = saved(here / "fewer", data_of(features=["words"]), [0.5])
+    for models in ([ours], [ours, other]):
+        pipe = here / f"pipe{len(models)}.csv"
+        os.mkfifo(pipe)
+        writer = threading.Thread(target=pipe.write_bytes, args=((here / "log.csv").read_bytes(),))
+        writer.start()
+        status = main(["evaluate", "--model", *models, "--dataset", str(pipe), "-m", "mae"])
+        writer.join(10)
+        told = capsys.readouterr()
+        assert status == len(models) - 1
+        said = "ours " if len(models) == 1 else "can be read once, and fewer reads other columns of it"
+        assert said in told.out + told.err
 
 
 def test_scorers_of_texts_are_measured_by_their_runs(here, tiny_model, capsys):
