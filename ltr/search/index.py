@@ -223,7 +223,7 @@ class VectorPart(Part):
 
     def append(self, vectors: np.ndarray) -> None:
         with disk_errors(self.path):
-            appended(self.part("vectors"), np.ascontiguousarray(vectors, self.facts.dtype))
+            appended(self.part("vectors"), kept_as(self.facts.dtype, vectors))
 
 
 def head_of(dtype: str | np.dtype, shape: tuple[int, ...]) -> bytes:
@@ -241,6 +241,18 @@ def whole(rows: int, wanted: int, block: int) -> int:
     (6, 10)
     """
     return wanted if rows >= wanted else rows // block * block
+
+
+def kept_as(dtype: str | np.dtype, values: np.ndarray) -> np.ndarray:
+    """Numbers in the type that is kept. Raises DataError where they are too large for it."""
+    with np.errstate(over="ignore"):
+        kept = np.ascontiguousarray(values, dtype)
+    if not np.isfinite(kept).all():
+        raise DataError(
+            f"index: vectors have numbers up to {np.abs(values).max():g}, and {np.dtype(dtype).name} ends at "
+            f"{np.finfo(dtype).max:g}; encode with --dtype float32, or a model whose vectors have length 1"
+        )
+    return kept
 
 
 def appended(path: Path, values: np.ndarray) -> None:

@@ -18,7 +18,7 @@ from ltr.errors import DataError
 from ltr.io.disk import disk_errors
 from ltr.search import inverted
 from ltr.search.best import Best
-from ltr.search.index import Index, Part, appended, head_of, whole
+from ltr.search.index import Index, Part, appended, head_of, kept_as, whole
 
 #: what a row's end is kept in
 ENDS = np.dtype(np.int64)
@@ -54,7 +54,7 @@ class SparsePart(Part):
         ends = vectors.indptr[1:].astype(ENDS) + self._entries
         with disk_errors(self.path):
             appended(self.part("words"), vectors.indices.astype(WORDS))
-            appended(self.part("weights"), vectors.data.astype(self.facts.dtype))
+            appended(self.part("weights"), kept_as(self.facts.dtype, vectors.data))
             appended(self.part("ends"), ends)
         self._entries = int(ends[-1])
 

@@ -59,6 +59,18 @@ def test_shards_are_the_whole_in_parts(model, collection, tmp_path, dtype):
     assert np.concatenate(three.shards) == pytest.approx(one.shards[0], abs=1e-3 if dtype == "float16" else 1e-6)
 
 
+def test_vectors_beyond_float16_are_never_kept_as_infinite(tiny_model, collection, tmp_path):
+    scorer = BiEncoder(str(tiny_model), similarity="dot")
+    with torch.no_grad():
+        scorer.network.encoder.layer[-1].output.LayerNorm.weight.mul_(1e6)
+    large = TextEncoding(scorer, scorer.usual_settings(), precision="32")
+    with pytest.raises(
+        DataError, match=r"vectors have numbers up to .*, and float16 ends at 65504; encode with --dtype"
+    ):
+        encode(large, collection, tmp_path / "half", dtype="float16")
+    assert encode(large, collection, tmp_path / "whole") == len(DOCS)
+
+
 class Killed(BaseException):
     pass
 
