@@ -19,6 +19,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ltr.data.candidates.sources import candidates
 from ltr.data.collections.collection import Collection, load
 from ltr.inference.reranker import Reranker
@@ -39,6 +41,8 @@ COLLECTIONS = {
     "stackfaq": ("{data}/stackfaq/train[:90%]", "{data}/stackfaq/train[90%:]", "{data}/stackfaq/dev"),
 }
 MEASURE = "ndcg@10"
+#: random orders that a mean is taken of
+SHUFFLES = 20
 
 
 def fit(args: argparse.Namespace, name: str, folder: Path, *options: str) -> Path:
@@ -113,7 +117,9 @@ def measured(args: argparse.Namespace, name: str) -> list[dict[str, Any]]:
         evaluations.append(evaluate(run, collection.qrels, [MEASURE]))
         seconds[system] = cost["processor_seconds"] / cost["queries"]
     found = compare(evaluations, "BM25", ["fisher"])
-    rows = []
+    none = dict.fromkeys(("low", "high", "processor seconds a query", "difference", "detectable", "p_holm"))
+    chance = {"data": name, "system": "random order", MEASURE: by_chance(first, collection), "queries": len(first)}
+    rows: list[dict[str, Any]] = [{**chance, **none}]
     for one in evaluations:
         low, high = found.intervals[one.run, MEASURE]
         against = found.contrast(one.run, MEASURE)
@@ -128,16 +134,28 @@ def measured(args: argparse.Namespace, name: str) -> list[dict[str, Any]]:
     return rows
 
 
+def by_chance(first: Run, collection: Collection) -> float:
+    """The mean over random orders of the documents that are reordered."""
+    rng = np.random.default_rng(0)
+    means = []
+    for _ in range(SHUFFLES):
+        scores = rng.random(len(first.scores))
+        run = Run(list(first), first.offsets, first.doc_ids, scores, "random order")
+        means.append(evaluate(run, collection.qrels, [MEASURE]).means[MEASURE])
+    return float(np.mean(means))
+
+
 def text_of(rows: list[dict[str, Any]]) -> str:
     """Markdown."""
     lines = ["| data | system | nDCG@10 | against BM25 | p after Holm | seconds a query |", "|---|---|---|---|---|---|"]
     for row in rows:
         against = "" if row["difference"] is None else f"{row['difference']:+.3f}"
-        p = "" if row["p_holm"] is None else f"{row['p_holm']:.3f}"
+        p = "" if row["p_holm"] is None else "< .001" if row["p_holm"] < 0.001 else f"{row['p_holm']:.3f}"
+        interval = "" if row["low"] is None else f" [{row['low']:.3f}, {row['high']:.3f}]"
         cost = row["processor seconds a query"]
         lines.append(
-            f"| {row['data']} ({row['queries']} queries) | {row['system']} | {row[MEASURE]:.3f} [{row['low']:.3f}, "
-            f"{row['high']:.3f}] | {against} | {p} | {'' if cost is None else f'{cost:.3f}'} |"
+            f"| {row['data']} ({row['queries']} queries) | {row['system']} | {row[MEASURE]:.3f}{interval} | {against} | {p} "
+            f"| {'' if cost is None else f'{cost:.3f}'} |"
         )
     return "\n".join(lines)
 
