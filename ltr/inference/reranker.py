@@ -26,8 +26,8 @@ from ltr.scorers.causal.causal_scorer import CausalScorer
 from ltr.scorers.causal.prompts import prompt_for
 from ltr.scorers.cpu.quantised import FILE as QUANTISED
 from ltr.scorers.cpu.quantised import load_quantised
+from ltr.scorers.layout import MODULES
 from ltr.scorers.opening import load_scorer
-from ltr.scorers.retrievers.layout import MODULES
 from ltr.scorers.text.cross_encoder import CrossEncoder
 from ltr.settings import FILE, ModelSettings, Settings
 

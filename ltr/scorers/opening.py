@@ -20,10 +20,10 @@ from ltr.scorers.causal.policy_ratio import PolicyRatio
 from ltr.scorers.causal.token_student import TokenStudent
 from ltr.scorers.features.attention import AttentionScorer
 from ltr.scorers.features.scorers import LinearScorer, MLPScorer
+from ltr.scorers.layout import MODULES, is_cross_encoder, kinds_of
 from ltr.scorers.retrievers.bi_encoder import BiEncoder
 from ltr.scorers.retrievers.encoder import EncodingRetriever
 from ltr.scorers.retrievers.late_interaction import MASK, LateInteraction
-from ltr.scorers.retrievers.layout import MODULES, is_cross_encoder, kinds_of
 from ltr.scorers.retrievers.sparse import Sparse
 from ltr.scorers.text.cross_encoder import CrossEncoder
 from ltr.settings import FILE, Settings

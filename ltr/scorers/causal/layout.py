@@ -10,7 +10,7 @@ from typing import Any
 
 from ltr.errors import DataError
 from ltr.scorers.causal.prompts import Frame, Prompt, prompt_of, token_ids
-from ltr.scorers.retrievers.layout import FACTS, LENGTHS, MODULES, kinds_of
+from ltr.scorers.layout import FACTS, LENGTHS, MODULES, kinds_of
 from ltr.scorers.text.saving import write_tokenizer
 
 log = logging.getLogger(__name__)

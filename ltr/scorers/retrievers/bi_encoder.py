@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from ltr.batch import TokenRows
 from ltr.errors import ConfigError
 from ltr.io.files import building
+from ltr.scorers import layout
 from ltr.scorers.cpu.bi_encoder import fused
 from ltr.scorers.filing import Filing
-from ltr.scorers.retrievers import layout
 from ltr.scorers.retrievers.base import Retriever
 from ltr.scorers.retrievers.encoder import EncodingRetriever
 from ltr.scorers.retrievers.vectors import POOLINGS, SIMILARITIES, Pooling, Similarity, VectorScorer, pooled

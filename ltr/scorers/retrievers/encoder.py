@@ -16,9 +16,9 @@ from ltr.batch import TokenRows
 from ltr.errors import ConfigError
 from ltr.io.model_names import located
 from ltr.scorers import architectures
+from ltr.scorers.layout import Layout, layout_of
 from ltr.scorers.recomputing import computed
 from ltr.scorers.retrievers.base import Retriever
-from ltr.scorers.retrievers.layout import Layout, layout_of
 from ltr.scorers.text import loading, packed
 from ltr.scorers.text.heads import encoder_of
 from ltr.scorers.text.microbatches import Row, filled, plan, row

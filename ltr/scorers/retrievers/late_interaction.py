@@ -21,9 +21,9 @@ from torch.utils.checkpoint import checkpoint
 from ltr.batch import TokenRows
 from ltr.errors import ConfigError, DataError
 from ltr.io.files import building
+from ltr.scorers import layout
 from ltr.scorers.base import WEIGHTS
 from ltr.scorers.filing import Filing
-from ltr.scorers.retrievers import layout
 from ltr.scorers.retrievers.encoder import EncodingRetriever
 from ltr.settings import Settings, TwinSettings
 

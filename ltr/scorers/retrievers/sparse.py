@@ -14,8 +14,8 @@ from torch import Tensor
 from ltr.batch import TokenRows
 from ltr.errors import ConfigError
 from ltr.io.files import building
+from ltr.scorers import layout
 from ltr.scorers.filing import Filing
-from ltr.scorers.retrievers import layout
 from ltr.scorers.retrievers.encoder import EncodingRetriever
 from ltr.scorers.retrievers.vectors import VectorScorer
 from ltr.scorers.text import packed

@@ -21,8 +21,8 @@ from ltr.scorers.cpu import cross_encoder as fused
 from ltr.scorers.cpu.cross_encoder import FusedCrossEncoder
 from ltr.scorers.cpu.dealing import MOST, dealt, hands
 from ltr.scorers.filing import Filing
+from ltr.scorers.layout import refuse_prompt
 from ltr.scorers.recomputing import computed
-from ltr.scorers.retrievers.layout import refuse_prompt
 from ltr.scorers.text import loading, packed, saving
 from ltr.scorers.text import memory_budget as budget
 from ltr.scorers.text.heads import encoder_of, head_of, in_head
