@@ -104,7 +104,7 @@ def layout_of(source: str, revision: str | None, who: str) -> Layout | None:
         folders,
         Prompts(prompts.get(QUERY_PROMPT) or "", doc),
         tuple(name for name, text in prompts.items() if text and name not in (QUERY_PROMPT, *DOC_PROMPTS)),
-        SIMILARITIES.get(similarity, similarity),
+        SIMILARITIES.get(similarity, similarity) if similarity else None,
         facts.get(TRUNCATED),
         facts.get(MOST_WORDS),
         lengths.get("max_seq_length"),
