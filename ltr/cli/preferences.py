@@ -61,7 +61,7 @@ def measured(
         table.characters,
     )  # fmt: skip
     chosen = [LabelMeasure.parse(measure) for measure in measures]
-    check_measures(truth, chosen, "ltr evaluate")
+    check_measures(truth, chosen, path)
     predictions = {name: truth.predictions(run) for name, run in runs.items()}
     rows = [evaluate_labels(p, truth, chosen, name) for name, p in predictions.items()]
     pairs = {

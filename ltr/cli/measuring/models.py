@@ -208,7 +208,7 @@ def measured(
         scores[name] = ranker.scores(table.features, np.diff(table.offsets).tolist()).astype(np.float64)
     data = next(iter(files.values()))
     grades = data.part("test").qrels
-    asked = list(chosen) if chosen is not None else measures(LABELS if grades is None else RANKINGS)
+    asked = list(chosen) if chosen is not None else _suiting(data)
     judged = [measure for measure in asked if isinstance(measure, Measure)]
     if judged and grades is None:
         raise ConfigError(
@@ -225,7 +225,7 @@ def measured(
         found.comparisons["judged"] = compare(found.judged, baseline, tests, seed=seed)
     labelled = [measure for measure in asked if isinstance(measure, LabelMeasure)]
     read = LabelledLists(*ids, table.labels, unit=data.unit)
-    check_measures(read, labelled, "ltr evaluate")
+    check_measures(read, labelled, dataset)
     found.unit = read.unit or "the unit read"
     for view in _views(rankers, scores, read, labelled):
         if view.measures:
@@ -279,6 +279,14 @@ def _views(
         back = None if mean is None else float(target.back(np.array([mean]))[0])
         views.append(_View("read", amounts, read, exact, back))
     return views
+
+
+def _suiting(data: FeatureData) -> list[AnyMeasure]:
+    """What labels are measured by where nothing is asked for; negative ones are no gains."""
+    if data.has_grades:
+        return measures(RANKINGS)
+    negative = bool((data.table("test").labels < 0).any())
+    return measures([name for name in LABELS if not (negative and name.startswith("ndcg"))])
 
 
 def _data(ranker: FeatureRanker, dataset: str, reading: Mapping[str, Any]) -> FeatureData:

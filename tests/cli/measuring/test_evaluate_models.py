@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from ltr.cli.main import main
+from ltr.cli.measuring.models import LABELS
 from ltr.data import EngagementData, LetorData
 from ltr.inference import FeatureRanker
 from ltr.io.trec import Run
@@ -167,6 +168,17 @@ def test_grades_are_judgements_and_labels(here, capsys):
     assert main(["evaluate", "--model", model, "--dataset", "fold/test.txt", "--per-query", "values"]) == 0
     assert "ndcg@10" in capsys.readouterr().out  # rankings are what grades are for
     assert (here / "values").read_text().startswith("query_id,run,ndcg@10,mrr@10,map,recall@100\n0,letor,")
+
+
+def test_negative_labels_are_no_gains(here, capsys):
+    lines = [f"{label} qid:{q} 1:{q} 2:{label}" for q in range(3) for label in (-1.5, 2, 0.25)]
+    (here / "real.txt").write_text("\n".join(lines) + "\n")
+    model = saved(here / "real", LetorData("real.txt", labels="real"), [0.0, 1.0])
+    rows = rows_of(capsys, "--model", model, "--dataset", "real.txt", "--no-intervals")
+    assert [row["measure"] for row in rows if row["run"] == "real"] == LABELS[1:]
+    assert main(["evaluate", "--model", model, "--dataset", "real.txt", "-m", "ndcg_label@3"]) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("ltr evaluate: real.txt: ndcg_label@3 sums up labels as gains, which must be 0 or more")
 
 
 def test_other_names_of_columns_are_taken(here, ours, capsys):
