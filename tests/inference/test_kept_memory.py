@@ -40,13 +40,14 @@ def test_freed_memory_is_looked_after_when_scoring_ends(tiny_model, monkeypatch)
 @pytest.mark.parametrize(
     ("name", "value", "found"),
     [
-        ("OTHER", "7", ["256", None]),
-        ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "7", ["7", None]),
-        ("DNNL_PRIMITIVE_CACHE_CAPACITY", "7", [None, "7"]),
+        ("OTHER", "7", ["256", None, "64"]),
+        ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "7", ["7", None, "64"]),
+        ("DNNL_PRIMITIVE_CACHE_CAPACITY", "7", [None, "7", "64"]),
+        ("LRU_CACHE_CAPACITY", "7", ["256", None, "7"]),
     ],
 )
 def test_onednn_keeps_code_for_fewer_shapes_unless_it_is_told_otherwise(monkeypatch, name, value, found):
-    names = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "DNNL_PRIMITIVE_CACHE_CAPACITY")
+    names = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "DNNL_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
     for key in names:
         monkeypatch.setenv(key, "")  # so that what is set here ends with the test
         monkeypatch.delenv(key)

@@ -143,6 +143,18 @@ def test_only_the_guilty_request_fails(engine, model, reranker, error):
         np.testing.assert_allclose(job.future.result(20), expected(reranker, 3, seed), atol=1e-6)
 
 
+def test_freed_memory_is_looked_after_after_each_step(engine, model, monkeypatch):
+    asked = []
+    monkeypatch.setattr("ltr.serving.work.engine.settle", lambda: asked.append(1))
+    steps = []
+    engine.noted = steps.append
+    job = job_of(model, 40)
+    engine.submit(job)
+    job.future.result(20)
+    engine.close()
+    assert len(asked) == len(steps) > 1
+
+
 def test_a_worker_survives_whatever_fails(engine, model):
     own, _ = doubtful(model, SystemExit("out"))  # type: ignore[arg-type]
     for _ in range(4):
