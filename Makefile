@@ -65,7 +65,7 @@ $(INTEGRATIONS)/.ready: setup.cfg
 	$(INTEGRATIONS)/bin/python -m pip install --quiet --editable '.[test,integrations]'
 	@touch $@
 
-rivals:  ## make .venv-rivals: the packages that make bench measures against (gigabytes)
+rivals:  ## make .venv-rivals: the packages that make bench measures against and slow tests ask (gigabytes)
 	$(PYTHON) benchmarks/speed/common/rivals.py
 
 # QUICK=1 make bench runs everything in small
