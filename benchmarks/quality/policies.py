@@ -15,7 +15,7 @@ import argparse
 import csv
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -250,6 +250,18 @@ def differences(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Markdown: each run before its first step and after its last, of the rows of ``curves.csv``."""
+    names = {"pair_accuracy": "pairs", "margin": "margin", "kl": "log π − log π_ref", "spearman_length": "length"}
+    lines = [f"| loss | seed | {' | '.join(f'{name}, before → after' for name in names.values())} |"]
+    lines.append("|---" * (len(names) + 2) + "|")
+    for loss, seed in dict.fromkeys((row["loss"], row["seed"]) for row in rows):
+        own = [row for row in rows if (row["loss"], row["seed"]) == (loss, seed)]
+        ends = [f"{float(own[0][m]):.3f} → {float(own[-1][m]):.3f}" for m in names]
+        lines.append(f"| {loss} | {seed} | {' | '.join(ends)} |")
+    return "\n".join(lines)
+
+
 def draw(rows: list[dict[str, Any]]) -> Any:
     """A panel for each measure, a line for each run."""
     titles = {
@@ -301,9 +313,10 @@ def main(given: list[str] | None = None) -> None:
     runs = [run_of(args, name, seed, held) for seed in range(args.seeds) for name in args.losses]
     rows, folder = rows_of(runs), Path(args.results)
     with replacing(folder / "curves.csv") as file:
-        table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        table.writeheader()
-        table.writerows({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        kept = [{k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows]
+        writer.writerows(kept)
     result = {
         "command": "python -m benchmarks.quality.policies", "settings": {one: getattr(args, one) for one in SETTINGS},
         "seeds": args.seeds, "losses": {run["loss"]: [run["expression"], run["scores"]] for run in runs},
@@ -315,6 +328,7 @@ def main(given: list[str] | None = None) -> None:
         json.dump(result, file, indent=1)
         file.write("\n")
     save(draw(rows), folder / "curves.png")
+    print(table(kept))
     for one in result["against the untrained model"]:
         print(
             f"{one['loss']:18} pair accuracy {one['difference']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}], p after Holm "

@@ -66,8 +66,8 @@ def test_four_losses_start_alike_and_are_measured_every_few_steps(options, tmp_p
     for one in found["against the untrained model"]:
         assert one["difference"] == pytest.approx(last[one["loss"]] - start[one["loss"]], abs=1e-4)
         assert one["prompts"] == 5
+    assert policies.table(rows) in capsys.readouterr().out
     # finished runs are taken from the work folder, and only with the settings that they were made with
-    capsys.readouterr()
     policies.main([*options, "--seeds=1"])
     assert " s\n" not in capsys.readouterr().out
     with pytest.raises(SystemExit, match="made with other settings"):
