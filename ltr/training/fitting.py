@@ -15,6 +15,7 @@ from ltr.io.trec import Run, read_run, write_run
 from ltr.metrics import best_weight
 from ltr.settings import ModelSettings, TwinSettings
 from ltr.training.module import RankingModule
+from ltr.training.processes import check_launcher
 from ltr.training.run import records
 from ltr.training.run.results import Results
 from ltr.training.run.run_folder import RunFolder
@@ -32,6 +33,7 @@ def fit(trainer: pl.Trainer, module: RankingModule, data: RankingData, run: RunF
     A training that ended before its first validation is validated once at its end.
 
     Raises:
+        ConfigError: the training cannot be done so.
         Interrupted: a signal asked for the end; what ``--resume`` needs is saved.
 
     Returns:
@@ -39,6 +41,7 @@ def fit(trainer: pl.Trainer, module: RankingModule, data: RankingData, run: RunF
     """
     with run.interruption.listening():
         try:
+            check_launcher(trainer.strategy)
             return _fit(trainer, module, data, run)
         except SystemExit:
             if run.interruption.number is None:

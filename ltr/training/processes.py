@@ -11,6 +11,8 @@ from ltr.errors import ConfigError
 
 #: Lightning's strategies by which each process holds a part of the weights, or another package takes the steps
 PARTED = ("FSDPStrategy", "ModelParallelStrategy", "DeepSpeedStrategy")
+#: Lightning's launchers whose processes end with the training, and what they know with them
+PASSING = ("_MultiProcessingLauncher",)
 
 
 def distributed() -> bool:
@@ -48,4 +50,17 @@ def check_strategy(strategy: object) -> None:
             f"RankingModule: trainer.strategy {name} parts the weights between processes, and ltr clips, divides and saves "
             "them whole; take ddp, and for a model that is too large for it adapters (lora), checkpointing or fewer "
             "batch_tokens"
+        )
+
+
+def check_launcher(strategy: object) -> None:
+    """Raise ConfigError for a strategy of Lightning that trains in processes which are made for the training alone.
+
+    Which validation was the best, and what it measured, would end with them: nothing could be reported of the training.
+    """
+    launcher = getattr(strategy, "launcher", None)
+    if launcher is not None and any(one.__name__ in PASSING for one in type(launcher).__mro__):
+        raise ConfigError(
+            "RankingModule: trainer.strategy starts processes that end with the training (ddp_spawn, ddp_fork, "
+            "ddp_notebook), and the results end with them; take ddp, from a script or ltr fit"
         )

@@ -308,6 +308,14 @@ def test_no_validation_at_all_is_refused_before_step_one(tiny_model, tmp_path):
 
 
 class Shadow(pl.Callback):
+@pytest.mark.parametrize("strategy", ["ddp_spawn", "ddp_fork"])
+def test_processes_that_take_the_results_with_them_are_refused(tiny_model, tmp_path, strategy):
+    callback = RunFolder(str(tmp_path / "run"), monitor="mrr@10")
+    loop = trainer(callbacks=[callback], strategy=strategy)
+    with pytest.raises(ConfigError, match=r"starts processes that end with the training .* take ddp"):
+        fit(loop, module(tiny_model), Fixed(BATCHES, DEV), callback)
+
+
     """A mean of weights in the place of the model's during validations, as many write it for themselves."""
 
     def on_validation_epoch_start(self, trainer, pl_module):
