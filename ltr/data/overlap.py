@@ -14,7 +14,6 @@ from itertools import combinations
 import numpy as np
 
 from ltr.data.base import PartName, RankingData
-from ltr.data.collections.check import same_text
 from ltr.data.collections.collection import Collection, is_published, load
 from ltr.data.collections.ids import Ids
 from ltr.data.collections.shares import sliced
@@ -24,6 +23,7 @@ from ltr.data.features.table import FeatureTable
 from ltr.data.preferences.preference_data import PreferenceData
 from ltr.data.preferences.table import prompt_key, text_of
 from ltr.data.text.text_data import TextData
+from ltr.data.wording import same_text
 from ltr.errors import DataError, LtrError
 from ltr.io.ids import shown
 from ltr.io.runs import keys

@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 
 from ltr.data.candidates.selves import selves
-from ltr.data.collections.check import same_text
 from ltr.data.collections.collection import Collection
 from ltr.data.lists.sampling import keys_of, mixed
+from ltr.data.wording import same_text
 from ltr.errors import ConfigError, DataError
 from ltr.io.runs import Run
 

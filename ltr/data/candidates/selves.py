@@ -8,8 +8,8 @@ from itertools import islice
 
 import numpy as np
 
-from ltr.data.collections.check import same_text
 from ltr.data.collections.collection import Collection
+from ltr.data.wording import same_text
 from ltr.io.offsets import offsets_of
 from ltr.io.runs import Run
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,9 +12,11 @@ import numpy as np
 from tqdm import tqdm
 
 from ltr.data.candidates.bm25_tokenizer import unspaced
+from ltr.data.candidates.selves import selves
 from ltr.data.collections.collection import Collection
 from ltr.data.collections.folder import FolderQrels
 from ltr.data.readable import BROKEN
+from ltr.data.wording import same_text
 from ltr.io.trec import opened, read_run
 
 
@@ -123,6 +124,12 @@ def _queries(report: Report, collection: Collection, count_tokens: Any, longest:
     again = sum(n - 1 for n in times.values())
     if again:
         report.add("  asked again", f"{again:,} repeat the text of another query")
+    if own := sorted(selves(collection)):
+        report.add(
+            "  documents too",
+            f"{len(own):,} ({_first(own)}) are documents of the collection: what retrieve, mine and fit find for them leaves "
+            "them out, as published figures do",
+        )
 
 
 def _cut(report: Report, ids: list[str], longest: int, exact: bool) -> None:
@@ -220,15 +227,6 @@ def _line(path: Path, column: int, name: str) -> int:
 
 def _first(ids: list[str]) -> str:
     return ", ".join(ids[:3]) + (", …" if len(ids) > 3 else "")
-
-
-def same_text(text: str) -> str:
-    """What texts have in common that differ in case, spaces and punctuation alone.
-
-    >>> same_text("Join two   paths?")
-    'join two paths'
-    """
-    return " ".join(re.findall(r"\w+", text.lower()))
 
 
 def _batches(items: Iterable, size: int) -> Iterator[list]:

@@ -8,6 +8,7 @@ import pytest
 from ltr.data.candidates.mining import Mining, mine
 from ltr.data.candidates.selves import selves, without_selves
 from ltr.data.candidates.sources import candidates, retrieve
+from ltr.data.collections.check import check
 from ltr.data.collections.collection import load
 from ltr.data.lists.sampling import Sampling
 from ltr.data.text.train_parts import train_part
@@ -34,6 +35,13 @@ def test_ids_alone_say_nothing(questions, tiny_folder):
     assert selves(questions) == {f"t{i}" for i in range(6)}
     assert selves(questions, {"t1": "other words", "x": "alpha"}) == frozenset()
     assert selves(load(tiny_folder)) == frozenset()
+
+
+def test_a_check_tells_of_them(questions, tiny_folder):
+    assert ("  documents too", "6 (t0, t1, t2, …) are documents of the collection") in [
+        (what, said.partition(":")[0]) for what, said in check(questions).lines
+    ]
+    assert "documents too" not in str(check(load(tiny_folder)))
 
 
 def test_what_is_found_is_never_the_query_itself(questions, caplog):
