@@ -189,6 +189,8 @@ def _one_query(
 
     collection = load(dataset)
     candidates = retrieve(collection, {"query": query}, k=depth, progress=shows_bars())
+    if mixing is True:
+        reranker.check_first_stage("bm25")
     if "query" not in candidates or not len(candidates["query"][0]):
         raise DataError(f"no document of {dataset} has a word in common with {query!r}")
     ids, first = candidates["query"][0].tolist(), candidates["query"][1].tolist()
@@ -228,6 +230,8 @@ def _whole_run(
     collection = load(dataset)
     check_outputs({"--output": output}, [collection.runs.get(source)])
     first = candidates(collection, source, depth, progress=show)
+    if mixing is True:
+        reranker.check_first_stage(first.name)
     if judged:
         first = with_relevant(first, collection)
     ranking = None if cluster is None else cluster.ranking(reranker, dataset, first, top_k, mixing, probable)

@@ -138,6 +138,16 @@ class Reranker(TextRanker, Picklable):
             )
         return self.settings.interpolation
 
+    def check_first_stage(self, name: str) -> None:
+        """Warn where the stored weight was chosen for another first stage than the one of this name."""
+        chosen = self.settings.interpolated_with
+        if self.settings.interpolation is not None and chosen not in ("", name):
+            log.warning(
+                "the weight %.2f was chosen on dev with the first stage %s, and here %s is mixed in: if that is more than "
+                "another name, choose a weight of its own (--weight, or fit with it)",
+                *(self.settings.interpolation, chosen, name),
+            )
+
     def score(self, pairs: Sequence[tuple[str, Document]], progress: bool = False) -> np.ndarray:
         """Raw scores [pairs] float32 of (query, document) pairs, in their order."""
         names = list(map(str, range(len(self.checked_pairs(pairs)))))

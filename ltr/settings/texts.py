@@ -33,6 +33,8 @@ class ModelSettings(Settings):
             queries and documents.
         calibration: the kind and the numbers of the map from scores to probabilities (``ltr.inference.probability``);
             empty where none was fitted.
+        interpolated_with: the name of the first stage of which ``interpolation`` is the weight; another's scores are spread
+            otherwise, and want another weight. Empty where it is not known.
 
     Raises:
         ConfigError: a length below 1, a query as long as the whole, a weight outside [0, 1], an unknown way to score
@@ -47,6 +49,7 @@ class ModelSettings(Settings):
     max_passages: int | None = None
     form: str = field(default="", kw_only=True)
     calibration: Mapping[str, object] = field(default_factory=dict, kw_only=True)
+    interpolated_with: str = field(default="", kw_only=True)
 
     batch: ClassVar[type[Lists]] = TextLists
     packages: ClassVar[tuple[str, ...]] = ("torch", "transformers")

@@ -124,8 +124,10 @@ def _choose_interpolation(module: RankingModule, data: RankingData, run: RunFold
     weight, value = best_weight(first, dev, qrels, run.monitor)
     best = run.folder / "best"
     kind = ModelSettings if data.apart is None else TwinSettings
-    replace(kind.read(best), interpolation=weight).write(best)
-    log.info("interpolation: first stage's weight %.2f gives dev/%s %.4f", weight, run.monitor, value)
+    replace(kind.read(best), interpolation=weight, interpolated_with=first.name).write(best)
+    log.info(
+        "interpolation: weight %.2f of the first stage (%s) gives dev/%s %.4f", weight, first.name, run.monitor, value
+    )
     return weight
 
 

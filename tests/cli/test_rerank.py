@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ import torch
 from ltr.cli.main import main
 from ltr.inference import run_reranking
 from ltr.inference.reranker import Reranker
-from ltr.io.trec import read_run
+from ltr.io.trec import read_run, write_run
 from ltr.scorers.text.cross_encoder import CrossEncoder
 from ltr.settings.texts import ModelSettings
 from tests.conftest import DOCS, QUERIES
@@ -50,6 +51,20 @@ def test_depth_and_top_k(model, tiny_folder, tmp_path):
     assert main(["rerank", "--model", model, *arguments]) == 0
     first, run = read_run(tiny_folder / "run.first.trec"), read_run(out)
     assert all(len(run[q][0]) == 1 and run[q][0][0] in first[q][0][:2] for q in first)
+
+
+def test_a_weight_that_was_chosen_with_another_first_stage_is_told(model, tiny_folder, tmp_path, caplog):
+    settings = replace(ModelSettings.read(model), interpolation=0.4, interpolated_with="first")
+    CrossEncoder(model).save(tmp_path / "mixed", settings)
+    write_run(tmp_path / "run.dense.trec", read_run(tiny_folder / "run.first.trec"))
+    told = {}
+    for run in ("first", str(tmp_path / "run.dense.trec")):
+        arguments = ["--dataset", str(tiny_folder), "--run", run, "-o", str(tmp_path / "out.trec"), "--interpolate"]
+        caplog.clear()
+        assert main(["rerank", "--model", str(tmp_path / "mixed"), *arguments]) == 0
+        told[run == "first"] = caplog.text
+    assert "weight 0.40 was chosen on dev with the first stage first, and here dense is mixed in" in told[False]
+    assert "was chosen on dev" not in told[True]
 
 
 def test_the_first_stages_weight(model, tiny_folder, tmp_path):

@@ -133,8 +133,10 @@ class ModelCard:
             if settings.passages != "first":
                 lines.append(f"Longer documents are read in passages; their score is the {settings.passages}.")
             if settings.interpolation is not None:
+                which = f" ({settings.interpolated_with})" if settings.interpolated_with else ""
                 lines.append(
-                    f"Mixed with a first stage's scores, the first stage's weight {settings.interpolation:.2f} was best on dev."
+                    f"Mixed with a first stage's scores{which}, the first stage's weight {settings.interpolation:.2f} was best on "
+                    "dev."
                 )
             if kind := settings.calibration.get("kind"):
                 lines.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from ltr.scorers.base import Scorer
 from ltr.serving.problems import Problem
 from ltr.serving.work.reading import PromptReading, Reading
 from ltr.settings import ModelSettings
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +66,11 @@ class Model:
             )
         scorers = tuple(reranker.scorer for reranker in rerankers)
         probability = probability_of(first.settings)
+        if first.settings.interpolation is not None and first.settings.interpolated_with:
+            log.info(
+                "%s: interpolate true mixes at the weight %.2f, chosen for first_scores of %s; others want a number of their own",
+                *(name, first.settings.interpolation, first.settings.interpolated_with),
+            )
         return cls(name, folder, scorers, first.settings, reading, probability, first.precision)
 
     @property

@@ -102,9 +102,15 @@ def test_no_folder_of_the_trainers_disk_is_published(base):
 
 
 def test_what_settings_say_of_scores_is_said():
-    settings = ModelSettings(interpolation=0.35, passages="max", calibration={"kind": "isotonic"})
+    settings = ModelSettings(
+        interpolation=0.35, interpolated_with="bm25", passages="max", calibration={"kind": "isotonic"}
+    )
     text = card(settings=settings)
-    for said in ("first stage's weight 0.35", "score is the max", "map to probabilities of relevance (isotonic)"):
+    for said in (
+        "first stage's scores (bm25), the first stage's weight 0.35",
+        "score is the max",
+        "map to probabilities of relevance (isotonic)",
+    ):
         assert said in text
 
 

@@ -289,6 +289,7 @@ def test_the_interpolation_weight_is_stored_with_the_model(tiny_model, tmp_path)
     results, _, _, _ = run(tiny_model, tmp_path / "run", interpolate="dev", max_epochs=1)
     stored = json.loads((tmp_path / "run" / "best" / "ltr.json").read_text())
     assert 0 <= stored["interpolation"] <= 1
+    assert stored["interpolated_with"] == "first"
     assert [r.name for r in results[0].runs][2].startswith("interpolated")
 
 
@@ -307,7 +308,6 @@ def test_no_validation_at_all_is_refused_before_step_one(tiny_model, tmp_path):
     assert loop.global_step == 0
 
 
-class Shadow(pl.Callback):
 @pytest.mark.parametrize("strategy", ["ddp_spawn", "ddp_fork"])
 def test_processes_that_take_the_results_with_them_are_refused(tiny_model, tmp_path, strategy):
     callback = RunFolder(str(tmp_path / "run"), monitor="mrr@10")
@@ -316,6 +316,7 @@ def test_processes_that_take_the_results_with_them_are_refused(tiny_model, tmp_p
         fit(loop, module(tiny_model), Fixed(BATCHES, DEV), callback)
 
 
+class Shadow(pl.Callback):
     """A mean of weights in the place of the model's during validations, as many write it for themselves."""
 
     def on_validation_epoch_start(self, trainer, pl_module):
