@@ -24,6 +24,19 @@ PAIR_LABELS = tuple(
     for names in ((f"{what}_chosen", f"{what}_rejected"), (f"chosen_{what}", f"rejected_{what}"),
                   (f"chosen-{what}", f"rejected-{what}"))
 )  # fmt: skip
+#: what stands beside a prompt, or in a message, and says what the model shall read too: it is refused rather than left out
+BESIDE = (
+    "system",
+    "system_prompt",
+    "input",
+    "context",
+    "history",
+    "tools",
+    "documents",
+    "images",
+    "chat_template_kwargs",
+)
+WITHIN = ("tool_calls", "function_call", "tool_call_id", "reasoning_content", "thinking", "images")
 FORMS = (
     'a record needs "prompt" and "responses" (a list of {"text", "score"}), or "chosen" and "rejected", or "a", "b" and '
     '"strength", or "completion" and "label"'
@@ -71,6 +84,7 @@ def judged(record: Any, where: str, label: str | None = None, gain: str | None =
     held = {key: value for key, value in record.items() if value is not None}
     if "responses" in held:
         return _list(held, where, label, gain)
+    _check_read(held, BESIDE, where, "the record")
     if "chosen" in held and "rejected" in held:
         return _pair(held, where)
     if "a" in held and "b" in held:
@@ -82,6 +96,17 @@ def judged(record: Any, where: str, label: str | None = None, gain: str | None =
 
 def _list(held: Mapping[str, Any], where: str, label: str | None, gain: str | None) -> Judged:
     responses = held["responses"]
+def _check_read(held: Mapping[str, Any], names: Sequence[str], where: str, what: str) -> None:
+    """Raise DataError where something stands beside the texts that belongs to them, and would not be read."""
+    left = next((name for name in names if held.get(name)), None)
+    if left is not None:
+        raise DataError(
+            f"{where}: {what} has {left} ({str(held[left])!r:.60}), which belongs to what is asked or answered, and ltr does not "
+            "read it; write it into the text, or as a message of the prompt (a system message may stand first), or take it out "
+            "of the file"
+        )
+
+
     if not isinstance(responses, Sequence) or isinstance(responses, str) or not responses:
         raise DataError(f"{where}: responses must be a list of objects with a text and a score, got {responses!r:.60}")
     for one in responses:
@@ -233,6 +258,7 @@ def messages_of(found: Any, where: str, what: str, first: str = "user") -> tuple
             f"{', '.join(roles)}"
         )
     return tuple({"role": one["role"], "content": one["content"]} for one in found)
+        _check_read(one, WITHIN, where, f"a message of the {what}")
 
 
 def _without(prompt: Said, response: Any) -> Any:

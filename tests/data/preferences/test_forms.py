@@ -231,6 +231,24 @@ def test_parquet_says_the_same_as_json_lines(tmp_path):
     import fastparquet
     import pandas as pd
     import pyarrow as pa
+        (
+            {**PAIR, "system": "Be brief."},
+            r"f:1: the record has system \('Be brief.'\), which belongs to what is asked",
+        ),
+        ({**PAIR, "instruction": "p", "input": "bonjour"}, r"the record has input \('bonjour'\)"),
+        ({**PAIR, "tools": [{"name": "search"}]}, "the record has tools"),
+        (
+            {"prompt": [USER], "chosen": [{**ANSWER, "tool_calls": [{"id": 1}]}], "rejected": [OTHER]},
+            "a message of the response has tool_calls",
+        ),
+        (
+            {"prompt": [USER], "chosen": [{**ANSWER, "reasoning_content": "hm"}], "rejected": [OTHER]},
+            "a message of the response has reasoning_content",
+        ),
+        (
+            {"prompt": "p", "chosen": [USER, ANSWER], "rejected": [USER, OTHER]},
+            "begin with another prompt than prompt says",
+        ),
 
     records = [
         {"prompt": "p", "chosen": "x", "rejected": "y", "margin": 0.5},
