@@ -55,6 +55,7 @@ class Judged:
         labels: larger is better.
         gains: what best-of-n measures report; None for the labels.
         same: the record prefers a response to one of the same text; they are a tie here.
+        unit: what its labels are called in the record; empty where it only says which response is preferred.
     """
 
     id: str
@@ -64,6 +65,7 @@ class Judged:
     labels: tuple[float, ...]
     gains: tuple[float, ...] | None = None
     same: bool = False
+    unit: str = ""
 
 
 def judged(record: Any, where: str, label: str | None = None, gain: str | None = None) -> Judged:
@@ -82,9 +84,9 @@ def judged(record: Any, where: str, label: str | None = None, gain: str | None =
     if not isinstance(record, Mapping):
         raise DataError(f"{where}: a preference is a JSON object, got {type(record).__name__}; {FORMS}")
     held = {key: value for key, value in record.items() if value is not None}
+    _check_read(held, BESIDE, where, "the record")
     if "responses" in held:
         return _list(held, where, label, gain)
-    _check_read(held, BESIDE, where, "the record")
     if "chosen" in held and "rejected" in held:
         return _pair(held, where)
     if "a" in held and "b" in held:
@@ -94,8 +96,6 @@ def judged(record: Any, where: str, label: str | None = None, gain: str | None =
     raise DataError(f"{where}: no form of a preference is known with the names {', '.join(map(str, held))}; {FORMS}")
 
 
-def _list(held: Mapping[str, Any], where: str, label: str | None, gain: str | None) -> Judged:
-    responses = held["responses"]
 def _check_read(held: Mapping[str, Any], names: Sequence[str], where: str, what: str) -> None:
     """Raise DataError where something stands beside the texts that belongs to them, and would not be read."""
     left = next((name for name in names if held.get(name)), None)
@@ -107,6 +107,8 @@ def _check_read(held: Mapping[str, Any], names: Sequence[str], where: str, what:
         )
 
 
+def _list(held: Mapping[str, Any], where: str, label: str | None, gain: str | None) -> Judged:
+    responses = held["responses"]
     if not isinstance(responses, Sequence) or isinstance(responses, str) or not responses:
         raise DataError(f"{where}: responses must be a list of objects with a text and a score, got {responses!r:.60}")
     for one in responses:
@@ -127,7 +129,7 @@ def _check_read(held: Mapping[str, Any], names: Sequence[str], where: str, what:
     if len(set(names)) < len(names):
         raise DataError(f"{where}: ids of responses must differ, got {sorted(names)!s:.80}")
     said = tuple(_response(next((one[n] for n in TEXTS if n in one), None), where) for one in responses)
-    return Judged(_id(held), _prompt(held, where), said, names, labels, gains or None)
+    return Judged(_id(held), _prompt(held, where), said, names, labels, gains or None, unit=name)
 
 
 def _pair(held: Mapping[str, Any], where: str) -> Judged:
@@ -136,20 +138,30 @@ def _pair(held: Mapping[str, Any], where: str) -> Judged:
         prompt, chosen, rejected = _split(chosen, rejected, where)
     else:
         prompt = _prompt(held, where)
+        if isinstance(prompt, str) and _holds_prompt(chosen) and _holds_prompt(rejected):
+            inside, chosen, rejected = _split(chosen, rejected, where)
+            if not (isinstance(inside, tuple) and any(one["content"].strip() == prompt.strip() for one in inside)):
+                raise DataError(
+                    f"{where}: the messages of chosen and rejected begin with another prompt than prompt says; take one of the "
+                    "two out"
+                )
+            prompt = inside
         chosen, rejected = (_without(prompt, one) for one in (chosen, rejected))
     said = (_response(chosen, where), _response(rejected, where))
-    labels = 1.0, 0.0
+    labels, unit = (1.0, 0.0), ""
     if names := _labels_of_pair(held, where):
+        unit = names[0]
         labels = tuple(_number(held[n], n, where) for n in names)  # type: ignore[assignment]
     elif "margin" in held:
-        labels = _number(held["margin"], "margin", where), 0.0
+        labels, unit = (_number(held["margin"], "margin", where), 0.0), "margin"
     if labels[0] < labels[1]:
         raise DataError(
             f"{where}: the chosen response must not be worse than the rejected one, got {labels[0]:g} and {labels[1]:g}; mend "
             "the record, or take the labels out of the file"
         )
     same = said[0] == said[1] and labels[0] > labels[1]
-    return Judged(_id(held), prompt, said, ("chosen", "rejected"), (labels[1],) * 2 if same else labels, None, same)
+    labels = (labels[1],) * 2 if same else labels
+    return Judged(_id(held), prompt, said, ("chosen", "rejected"), labels, None, same, unit)
 
 
 def _labels_of_pair(held: Mapping[str, Any], where: str) -> tuple[str, str] | None:
@@ -246,6 +258,7 @@ def messages_of(found: Any, where: str, what: str, first: str = "user") -> tuple
             or not isinstance(one.get("role"), str)
         ):
             raise DataError(f'{where}: a message is {{"role": …, "content": …}} with texts, got {one!r:.60}')
+        _check_read(one, WITHIN, where, f"a message of the {what}")
         if not one["content"].strip():
             raise DataError(f"{where}: a message of the {what} is empty (role {one['role']!r})")
     roles = [one["role"] for one in found]
@@ -258,7 +271,12 @@ def messages_of(found: Any, where: str, what: str, first: str = "user") -> tuple
             f"{', '.join(roles)}"
         )
     return tuple({"role": one["role"], "content": one["content"]} for one in found)
-        _check_read(one, WITHIN, where, f"a message of the {what}")
+
+
+def _holds_prompt(response: Any) -> bool:
+    """Whether a response is messages that begin with the prompt's."""
+    several = isinstance(response, Sequence) and not isinstance(response, str) and len(response) > 1
+    return several and isinstance(response[0], Mapping) and response[0].get("role") in ("system", "user")
 
 
 def _without(prompt: Said, response: Any) -> Any:

@@ -93,7 +93,8 @@ def read_preferences(name: str, label: str | None = None, gain: str | None = Non
     share = sliced(name)
     source = Source(share[0] if share else name, "preferences")
     groups: dict[tuple[bool, str], list[Judged]] = {}
-    same = 0
+    same = repeated = 0
+    units: dict[bool, tuple[str, str]] = {}
     for where, record in _records(source):
         if not groups and (left := unused(record)):
             log.warning(
@@ -102,14 +103,35 @@ def read_preferences(name: str, label: str | None = None, gain: str | None = Non
             )
         one = judged(record, where, label, gain)
         same += one.same
+        repeated += _repeats(one)
+        form = bool(isinstance(record, dict) and "responses" in record)
+        unit, before = units.setdefault(form, (one.unit, where))
+        if one.unit != unit:
+            called = [repr(own) if own else "only which response is preferred" for own in (one.unit, unit)]
+            raise DataError(
+                f"{where}: labels are {called[0]} here, and {called[1]} at {before}: they would be taken for one scale; give all "
+                "records the same, or name the label"
+            )
         key = prompt_key(one.prompt)
         held = groups.setdefault((bool(one.id), one.id or key), [])
         if held and prompt_key(held[0].prompt) != key:
             raise DataError(f"{where}: id {one.id!r} stands for another prompt before")
         held.append(one)
+    if 2 * repeated > sum(map(len, groups.values())) > 1:
+        log.warning(
+            "%s: in %d records all responses begin with the text of the prompt, which is read before them anyhow: the model "
+            "meets it twice, unless it is part of the answer; cut it off",
+            *(source, repeated),
+        )
     if not groups:
         raise DataError(f"{source}: there is no preference in it")
     return _joined(name, source.digest(), list(groups.values()), share, same)
+
+
+def _repeats(one: Judged) -> bool:
+    """Whether all responses of a record begin with the text of its prompt."""
+    prompt = one.prompt.strip() if isinstance(one.prompt, str) else ""
+    return bool(prompt) and all(isinstance(said, str) and said.strip().startswith(prompt) for said in one.responses)
 
 
 def _joined(
@@ -178,7 +200,7 @@ def _records(source: Source) -> Iterator[tuple[str, Any]]:
         for batch in whole_table(source).to_batches():
             for record in batch.to_pylist():
                 row += 1
-                yield f"{source}, row {row}", {key: _plain(value) for key, value in record.items()}
+                yield f"{source}, row {row}", {key: _plain(value, key) for key, value in record.items()}
         return
     for number, line in enumerate(_lines(source), 1):
         if line.strip():
@@ -197,7 +219,7 @@ def _lines(source: Source) -> Iterator[bytes]:
         raise DataError(f"{source}: the packed file is not whole ({error}); fetch or pack it again") from error
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, key: str) -> Any:
     """A field of a table as JSON has it: nested ones may be JSON texts, numbers may be numpy's."""
     if isinstance(value, bytes):
         value = value.decode()
@@ -207,7 +229,9 @@ def _plain(value: Any) -> Any:
         return None
     if isinstance(value, str) and value[:1] in "[{" and value[-1:] in "]}":
         try:
-            return from_json(value)
+            found = from_json(value)
         except ValueError:
             return value
+        messages = isinstance(found, list) and len(found) > 0 and all(isinstance(one, dict) for one in found)
+        return found if messages or key in ("responses", "votes") else value  # a text may be a list of numbers, or code
     return value

@@ -38,6 +38,9 @@ OTHER = {"role": "assistant", "content": "go away"}
         ({"chosen": "\n\nHuman: a\n\nAssistant: x", "rejected": "\n\nHuman: a\n\nAssistant: y"}, (1, 0)),
         ({"prompt": [USER], "chosen": [USER, ANSWER], "rejected": [USER, OTHER]}, (1, 0)),
         ({"prompt": "p", "chosen": "x", "rejected": "y", "score": None}, (1, 0)),
+        # as text and inside both: UltraFeedback
+        ({"prompt": "hi", "chosen": [USER, ANSWER], "rejected": [USER, OTHER]}, (1, 0)),
+        ({"prompt": "p", "system": "", "tools": [], "chosen": "x", "rejected": "y"}, (1, 0)),
     ],
 )
 def test_forms(record, labels):
@@ -59,6 +62,49 @@ def test_numbers_of_a_pair_that_nobody_reads_are_told(tmp_path, caplog):
     for known in ({"margin": 1.5}, {"chosen_score": 2, "rejected_score": 1}, {}):
         file.write_text(json.dumps({**pair, **known}))
         read_preferences(str(file))
+    assert not caplog.text
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        ({"score_chosen": 8, "score_rejected": 5}, {}, "only which response is preferred here, and 'score_chosen' at"),
+        ({"margin": 2.5}, {"margin": None}, "only which response is preferred here, and 'margin' at"),
+        (
+            {},
+            {"rating_chosen": 8, "rating_rejected": 5},
+            "'rating_chosen' here, and only which response is preferred at",
+        ),
+    ],
+)
+def test_labels_of_several_scales_are_refused(tmp_path, first, second, said):
+    file = tmp_path / "p.jsonl"
+    file.write_text(
+        "".join(json.dumps({**PAIR, "prompt": f"p{i}", **own}) + "\n" for i, own in enumerate((first, second)))
+    )
+    with pytest.raises(DataError, match=f"p.jsonl:2: labels are {said} .*p.jsonl:1: they would be taken for one scale"):
+        read_preferences(str(file))
+
+
+def test_responses_whose_labels_have_several_names_are_refused(tmp_path):
+    file = tmp_path / "p.jsonl"
+    lists = [[{"text": t, name: 1, "votes": 2} for t in "xy"] for name in ("score", "rating")]
+    file.write_text("".join(json.dumps({"prompt": f"p{i}", "responses": own}) + "\n" for i, own in enumerate(lists)))
+    with pytest.raises(DataError, match=r"p\.jsonl:2: labels are 'rating' here, and 'score' at"):
+        read_preferences(str(file))
+    assert read_preferences(str(file), "votes").labels.tolist() == [0.5] * 4
+
+
+def test_prompts_that_responses_begin_with_are_told(tmp_path, caplog):
+    file = tmp_path / "p.jsonl"
+    prompts = [f"\n\nHuman: {i}\n\nAssistant:" for i in range(4)]
+    doubled = [{"prompt": p, "chosen": f"{p} yes", "rejected": f"{p} no"} for p in prompts]
+    file.write_text("".join(json.dumps(one) + "\n" for one in doubled))
+    read_preferences(str(file))
+    assert "in 4 records all responses begin with the text of the prompt" in caplog.text
+    caplog.clear()
+    file.write_text("".join(json.dumps({**one, "chosen": "yes"}) + "\n" for one in doubled))
+    read_preferences(str(file))
     assert not caplog.text
 
 
@@ -185,6 +231,24 @@ PAIR = {"prompt": "p", "chosen": "x", "rejected": "y"}
             {"prompt": [{"role": "user", "content": " "}], "chosen": "x", "rejected": "y"},
             "a message of the prompt is empty",
         ),
+        (
+            {**PAIR, "system": "Be brief."},
+            r"f:1: the record has system \('Be brief.'\), which belongs to what is asked",
+        ),
+        ({**PAIR, "instruction": "p", "input": "bonjour"}, r"the record has input \('bonjour'\)"),
+        ({**PAIR, "tools": [{"name": "search"}]}, "the record has tools"),
+        (
+            {"prompt": [USER], "chosen": [{**ANSWER, "tool_calls": [{"id": 1}]}], "rejected": [OTHER]},
+            "a message of the response has tool_calls",
+        ),
+        (
+            {"prompt": [USER], "chosen": [{**ANSWER, "reasoning_content": "hm"}], "rejected": [OTHER]},
+            "a message of the response has reasoning_content",
+        ),
+        (
+            {"prompt": "p", "chosen": [USER, ANSWER], "rejected": [USER, OTHER]},
+            "begin with another prompt than prompt says",
+        ),
         ({"chosen": "x", "rejected": "y"}, "share no dialogue up to .Assistant:."),
         ({"chosen": "x", "rejected": [OTHER]}, "must both be texts or both lists of messages"),
         ({"chosen": [ANSWER], "rejected": [OTHER]}, "share no messages before the responses"),
@@ -231,33 +295,16 @@ def test_parquet_says_the_same_as_json_lines(tmp_path):
     import fastparquet
     import pandas as pd
     import pyarrow as pa
-        (
-            {**PAIR, "system": "Be brief."},
-            r"f:1: the record has system \('Be brief.'\), which belongs to what is asked",
-        ),
-        ({**PAIR, "instruction": "p", "input": "bonjour"}, r"the record has input \('bonjour'\)"),
-        ({**PAIR, "tools": [{"name": "search"}]}, "the record has tools"),
-        (
-            {"prompt": [USER], "chosen": [{**ANSWER, "tool_calls": [{"id": 1}]}], "rejected": [OTHER]},
-            "a message of the response has tool_calls",
-        ),
-        (
-            {"prompt": [USER], "chosen": [{**ANSWER, "reasoning_content": "hm"}], "rejected": [OTHER]},
-            "a message of the response has reasoning_content",
-        ),
-        (
-            {"prompt": "p", "chosen": [USER, ANSWER], "rejected": [USER, OTHER]},
-            "begin with another prompt than prompt says",
-        ),
 
     records = [
         {"prompt": "p", "chosen": "x", "rejected": "y", "margin": 0.5},
-        {"prompt": "q", "chosen": json.dumps([ANSWER]), "rejected": "[not json]", "margin": None},
+        {"prompt": "q", "chosen": json.dumps([ANSWER]), "rejected": "[not json]", "margin": 2.0},
+        {"prompt": "r", "chosen": "[1, 2, 3]", "rejected": '{"role": "user"}', "margin": 3.0},
     ]
     fastparquet.write(str(tmp_path / "p.parquet"), pd.DataFrame(records))
     found = read_preferences(str(tmp_path / "p.parquet"))
-    assert found.labels.tolist() == [0.5, 0, 1, 0]
-    assert found.responses[2:] == [(ANSWER,), "[not json]"]
+    assert found.labels.tolist() == [0.5, 0, 2, 0, 3, 0]
+    assert found.responses[2:] == [(ANSWER,), "[not json]", "[1, 2, 3]", '{"role": "user"}']
 
     from pyarrow.parquet import write_table  # as the hub holds conversations: lists of records
 
