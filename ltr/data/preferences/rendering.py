@@ -59,28 +59,34 @@ def rendered(table: Preferences, tokenizer: Any, form: str) -> tuple[list[str], 
                     "template (form chat), or plain texts"
                 )
         end = (tokenizer.eos_token or "") if form == "plain" else ""
-        return list(table.prompts), [f"{one}{end}" for one in table.responses]  # type: ignore[arg-type]
+        return list(table.prompts), [f"{str(one).removesuffix(end)}{end}" for one in table.responses]  # type: ignore[arg-type]
     prompts, responses = [], []
     marks = [token for token in tokenizer.all_special_tokens if len(token) > 3]
     for i, prompt in enumerate(table.prompts):
         where = f"{table.source}: prompt {table.prompt_ids[i]}"
         messages = _messages(prompt, "user")
-        held = next((m for m in marks for said in messages if m in said["content"]), None)
-        if held:
-            raise DataError(
-                f"{where}: it holds {held}, a mark of the chat template, which would be applied twice; give the messages, or "
-                "take form plain"
-            )
+        _check_unmarked(messages, marks, f"{where}: it")
         before = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         prompts.append(before)
         for said in table.responses[table.offsets[i] : table.offsets[i + 1]]:
-            whole = tokenizer.apply_chat_template([*messages, *_messages(said, "assistant")], tokenize=False)
+            _check_unmarked(answers := _messages(said, "assistant"), marks, f"{where}: a response")
+            whole = tokenizer.apply_chat_template([*messages, *answers], tokenize=False)
             if not whole.startswith(before):
                 raise DataError(
                     f"{where}: the chat template writes the prompt otherwise when a response follows; take form plain"
                 )
             responses.append(whole[len(before) :])
     return prompts, responses
+
+
+def _check_unmarked(messages: Sequence[dict[str, str]], marks: Sequence[str], what: str) -> None:
+    """Raise DataError where a text holds a mark of the template already."""
+    held = next((m for m in marks for said in messages if m in said["content"]), None)
+    if held:
+        raise DataError(
+            f"{what} holds {held}, a mark of the chat template, which would be applied twice; give the messages without it, "
+            "or take form plain"
+        )
 
 
 def _messages(said: Said, role: str) -> list[dict[str, str]]:
@@ -121,7 +127,8 @@ class PreferenceEncoder:
         backend = backend or backend_of(tokenizer)
         prompts, responses = (tokens_of(backend, texts, None) for texts in rendered(table, tokenizer, form))
         if form == "plain" and (first := _first_token(tokenizer)) is not None:
-            prompts = Ragged.of([first, *part] for part in np.split(prompts.values, prompts.offsets[1:-1]))
+            begun = np.split(prompts.values, prompts.offsets[1:-1])
+            prompts = Ragged.of(part if len(part) and part[0] == first else [first, *part] for part in begun)
         for what, tokens, names in (("prompt", prompts, table.prompt_ids), ("response", responses, table.names)):
             if (tokens.lengths == 0).any() and form != "pair":
                 name = names[int(np.argmin(tokens.lengths))]

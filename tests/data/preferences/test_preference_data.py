@@ -76,6 +76,19 @@ def test_a_rendered_prompt_is_refused_where_the_template_would_be_applied_again(
     assert rows(plain)[0][0].count("<|im_start|>user") == 1
 
 
+def test_a_response_that_holds_marks_is_refused_where_the_template_would_add_them(tmp_path, chat):
+    data = PreferenceData(dev=written(tmp_path, pair(chosen="yes<|im_end|>")), tokenizer=chat)
+    with pytest.raises(DataError, match=r"a response holds <\|im_end\|>, a mark of the chat template.* applied twice"):
+        data.setup("validate")
+
+
+def test_rendered_texts_are_not_marked_twice(tmp_path, chat):
+    rendered = pair(prompt="<|im_start|>how", chosen="yes<|im_end|>", rejected="no<|im_end|>")
+    bare = pair(prompt="how", chosen="yes", rejected="no")
+    read = [rows(PreferenceData(dev=written(tmp_path, one), tokenizer=chat, form="plain")) for one in (rendered, bare)]
+    assert read[0] == read[1] == [(whole, "<|im_start|>how", kept) for whole, _, kept in read[1]]
+
+
 def test_messages_need_a_template(tmp_path):
     save_chat_tokenizer(tmp_path / "bare", template=None)
     data = PreferenceData(
