@@ -13,8 +13,10 @@ from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
+import fastparquet
 import ir_datasets
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -42,7 +44,16 @@ def collections(tmp_path_factory) -> Path:
     """What LTR_DATA names: small data in the forms of the real ones."""
     root = tmp_path_factory.mktemp("collections")
     rng = np.random.default_rng(0)
-    for name in ("wikiqa", "stackfaq", "medquad", "scifact", "trec-dl-2021", "trec-dl-2022-unjudged", "ukpconvarg"):
+    for name in (
+        "wikiqa",
+        "stackfaq",
+        "medquad",
+        "scifact",
+        "cosqa",
+        "trec-dl-2021",
+        "trec-dl-2022-unjudged",
+        "ukpconvarg",
+    ):
         text_folder(root / name, rng)
     for path in ("letor-mq2008/train.txt", "letor-mq2008/vali.txt", "lightgbm-rank/train.txt"):
         svmlight(root / path, rng, lambda: rng.integers(0, 3))
@@ -51,6 +62,12 @@ def collections(tmp_path_factory) -> Path:
     for name in ("alpacaeval-graded", "hh-harmless", "pandalm-votes", "topicalchat-rated"):
         for part in ("train", "dev"):
             preferences(root / name / f"{part}.jsonl.gz", rng, *((1, 5) if name == "topicalchat-rated" else (0, 1)))
+    for i, part in enumerate(("train", "dev", "test")):
+        students(
+            root / "medquad-students" / f"{part}.parquet",
+            rng,
+            range(QUERIES // 2 + 20 * i, QUERIES // 2 + 20 * (i + 1)),
+        )
     return root
 
 
@@ -83,7 +100,7 @@ def text_folder(folder: Path, rng: np.random.Generator) -> None:
     half = QUERIES // 2
     for suffix, members in (("", ids), (".train", ids), (".dev", ids[half:])):
         (folder / f"qrels{suffix}.trec").write_text("".join(qrels[q] for q in members))
-    for run in ("bm25", "splade", "labels", "first"):
+    for run in ("bm25", "splade", "labels", "first", "minilm", "mined"):
         rows = [f"{q} Q0 {d} 1 {rng.gamma(1.0):.3f} {run}\n" for q in ids for d in chosen[q]]
         (folder / f"run.{run}.trec").write_text("".join(rows))
 
@@ -98,6 +115,15 @@ def svmlight(path: Path, rng: np.random.Generator, label) -> None:
             rows.append(f"{label()} qid:{q} {features} # {path.stem}{q}-{d}\n")
     with gzip.open(f"{path}.gz", "wt") as file:
         file.write("".join(rows))
+
+
+def students(path: Path, rng: np.random.Generator, queries: range) -> None:
+    """Lists of three documents with four features and a teacher's amounts."""
+    path.parent.mkdir(exist_ok=True)
+    n = 3 * len(queries)
+    facts = {"list_id": np.repeat([f"q{i}" for i in queries], 3), "item_id": [f"d{i}" for i in range(n)]}
+    features = {f"p{i}": rng.normal(size=n) for i in range(1, 5)}
+    fastparquet.write(str(path), pd.DataFrame({**facts, "teacher": rng.gamma(1.0, 9.0, n), **features}))
 
 
 def here(name: str, home: str) -> list[str]:

@@ -1,0 +1,80 @@
+"""The lists of students of a retriever: what they hold, which queries, and what is told of them."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastparquet import ParquetFile
+
+from tests.tiny_model import WORDS, tiny_model  # noqa: F401
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def script():
+    """The benchmark as a module."""
+    spec = importlib.util.spec_from_file_location(
+        "retrieval_distillation", ROOT / "benchmarks/quality/retrieval_distillation.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("col") / "small"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    words = [word for word in WORDS if len(word) > 2]
+    docs = [{"doc_id": f"d{i}", "title": "", "text": " ".join(rng.choice(words, 5))} for i in range(30)]
+    (folder / "docs.jsonl").write_text("".join(json.dumps(one) + "\n" for one in docs))
+    ids = [f"q{i}" for i in range(220)]
+    (folder / "queries.tsv").write_text("".join(f"{q}\t{' '.join(rng.choice(words, 3))}\n" for q in ids))
+    for name, own in (("train", ids[:200]), ("dev", ids[200:])):
+        (folder / f"qrels.{name}.trec").write_text("".join(f"{q} 0 d{rng.integers(30)} 1\n" for q in own))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def written(script, collection, tiny_model, tmp_path_factory):  # noqa: F811
+    output = tmp_path_factory.mktemp("students")
+    sizes = ["--queries=50", "--dev-queries=4", "--candidates=5", "--max-length=24"]
+    models = [f"--plain={tiny_model}", f"--teacher={tiny_model}"]
+    script.main([f"--data={collection}", *models, *sizes, f"--output={output}", f"--results={output}/lists.json"])
+    tables = {}
+    for part in script.PARTS:
+        with open(output / f"{part}.parquet", "rb") as file:
+            tables[part] = ParquetFile(file).to_pandas()
+    return tables, json.loads((output / "lists.json").read_text())
+
+
+def test_parts_share_no_query_and_lists_are_whole(written):
+    tables, _ = written
+    held = {part: list(table["list_id"]) for part, table in tables.items()}
+    assert [len(set(ids)) for ids in held.values()] == [50, 4, 20]
+    assert len(set().union(*held.values())) == 74
+    for table in tables.values():
+        assert (table.groupby("list_id")["item_id"].nunique() == 5).all()
+
+
+def test_a_teacher_that_is_the_student_says_what_its_products_sum_to(script, written):
+    tables, _ = written
+    for table in tables.values():
+        cosines = table.filter(regex=r"^p\d+$").to_numpy().sum(1)
+        np.testing.assert_allclose(np.log1p(table["teacher"]) / script.SCALE, np.maximum(cosines, 0), atol=2e-3)
+
+
+def test_what_the_lists_allow_is_told(written):
+    _, told = written
+    means = told["yardsticks"]["means"]
+    assert means["teacher, on the lists"] == means["zero-shot, on the lists"]
+    assert means["teacher"]["recall@1"] <= means["teacher"]["ndcg@10"] <= 1
+    assert told["yardsticks"]["power"]["queries"] == 20
+    assert told["test"]["documents"] == 100
+    assert told["queries"] == 50
