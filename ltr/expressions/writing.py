@@ -107,13 +107,11 @@ def as_call(value: Any, explicit: bool = False) -> Any:
         )
     made = type(value)
     arguments: dict[str, Any] = {}
-    try:
-        parameters = inspect.signature(made).parameters.values()
-    except ValueError as error:  # of Python's own types
+    if made.__module__ == "builtins":  # whether these have signatures differs between versions of Python
         raise ConfigError(
             f"a {made.__name__} cannot be written down; take numbers, texts, lists, or classes that keep their arguments"
-        ) from error
-    for p in parameters:
+        )
+    for p in inspect.signature(made).parameters.values():
         if p.kind is p.VAR_POSITIONAL:
             if getattr(value, p.name, ()):
                 raise ConfigError(

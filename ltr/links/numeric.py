@@ -47,7 +47,8 @@ class Numeric(Link):
     0.46716
     """
 
-    function: Callable[[Tensor], Tensor] | str
+    # text comes first: jsonargparse under Python 3.13 writes it as an object that it does not know otherwise
+    function: str | Callable[[Tensor], Tensor]
     convex: bool = False
     low: float = -math.inf
     high: float = math.inf

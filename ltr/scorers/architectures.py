@@ -92,7 +92,8 @@ IN_FLOAT32_ALONE = {
 def check(config: Any, model: Any, source: str) -> None:
     """Raise ConfigError for a model that cannot score documents of any length together with others."""
     takes = inspect.signature(model.forward).parameters
-    if config.pad_token_id is None and "past_key_values" in takes:
+    # what a decoder keeps of the tokens before; transformers 5.24 renamed it
+    if config.pad_token_id is None and not {"past_key_values", "cache"}.isdisjoint(takes):
         raise ConfigError(
             f"CrossEncoder: {source} is a decoder ({config.model_type}), which reads its score from the last token that is "
             "no padding, and its config.json names no padding: set pad_token_id there to the id of a token that no text ends "

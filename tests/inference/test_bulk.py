@@ -159,7 +159,7 @@ def test_a_folder_that_does_not_tell_what_it_was_made_of_is_refused(tmp_path, co
             '{"query": "a", "text": "b", "text": "c"}\n',
             r"a.jsonl:1: a line must be JSON .*'text' stands there twice",
         ),
-        ("a.jsonl", "[" * 9000, r"a.jsonl:1: a line must be JSON .it nests too deeply"),
+        ("a.jsonl", "[" * 100_000, r"a.jsonl:1: a line must be JSON .it nests too deeply"),
         ("a.tsv", "query\tbody\na\tb\n", r"a.tsv has no column 'text'"),
         ("a.tsv", b"query\ttext\na\t\xff\n", r"a.tsv:2: a line must be UTF-8 text"),
     ],

@@ -66,7 +66,7 @@ BAD_DOCS = {
         DOC + '{"doc_id": "b", "text": "x", "text": "y"}\n',
         r"docs.jsonl:2: a document line must be JSON, got .*the key 'text' stands there twice",
     ),
-    "depth": (DOC + '{"a":' * 9000 + "\n", r"docs.jsonl:2: a document line must be JSON, got .*it nests too deeply"),
+    "depth": (DOC + '{"a":' * 100_000 + "\n", r"docs.jsonl:2: a document line must be JSON, got .*it nests too deeply"),
     "list": ("[1]\n", r"docs.jsonl:1: a document is an object .* got list"),
     "type": ('{"doc_id": 7, "text": "x"}\n', r"docs.jsonl:1: doc_id must be a string, got 7"),
     "spaces": ('{"doc_id": "a b", "text": "x"}\n', r"docs.jsonl:1: doc_id must be one word, got 'a b'"),

@@ -264,7 +264,7 @@ def test_refuses(record, said):
     [
         ("", "there is no preference in it"),
         ('{"prompt": 1,}\n', ":1: a line must be JSON"),
-        ("[" * 9000, ":1: a line must be JSON, got .*it nests too deeply"),
+        ("[" * 100_000, ":1: a line must be JSON, got .*it nests too deeply"),
         (
             '{"prompt": "p", "chosen": "x", "rejected": "y", "chosen": "z"}',
             ":1: a line must be JSON, .*'chosen' stands there twice",
