@@ -86,3 +86,15 @@ def test_margins_and_divergence_are_those_of_the_definition():
     assert dpo["pair_accuracy"].tolist() == [1.0]
     simpo = policies.measured(policies.METHODS["SimPO"], held, now)
     assert simpo["margin"] == pytest.approx([2 * ((-1.5 + 7 / 3) + (-1.5 + 2) + (-2 + 7 / 3)) / 3])
+
+
+def test_the_readme_shows_the_curves_that_are_kept():
+    with open(policies.RESULTS / "curves.csv") as file:
+        rows = list(csv.DictReader(file))
+    found = json.loads((policies.RESULTS / "results.json").read_text())
+    assert {row["loss"] for row in rows} == set(policies.METHODS) == set(found["losses"])
+    assert {int(row["seed"]) for row in rows} == set(range(found["seeds"]))
+    assert max(int(row["step"]) for row in rows) == found["settings"]["steps"]
+    text = (policies.RESULTS / "README.md").read_text()
+    assert f" --seeds {found['seeds']}`" in text
+    assert text.endswith(f"\n\n{policies.table(rows)}\n")
