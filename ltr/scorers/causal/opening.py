@@ -19,6 +19,8 @@ from ltr.errors import ConfigError, DataError, MissingExtra
 from ltr.io.files import existing
 from ltr.scorers.text.loading import ADAPTER, quiet, refuse_adapter
 
+#: in names of tensors that make a score of a model's last state
+HEADS = ("head", "score", "value", "reward", "regress", "classif", "gating")
 #: encoders that transformers can also turn into decoders
 ENCODERS = (
     "bert",
@@ -77,7 +79,29 @@ def open_model(who: str, source: str, head: bool, revision: str | None = None) -
         offline = " (the hub is switched off by HF_HUB_OFFLINE)" if os.environ.get("HF_HUB_OFFLINE") else ""
         if isinstance(error, ConfigError):
             raise
+        if head and "mismatched" in str(error):
+            raise ConfigError(
+                f"{who}: the head in {source} has another shape than that of one score; start from its backbone, or from a model "
+                "with one label"
+            ) from error
         raise ConfigError(f"{who}: cannot open {source}{offline}: {str(error).strip().splitlines()[0]}") from error
+    if not head and any(name.startswith("lm_head.") for name in report["missing_keys"]):
+        raise ConfigError(
+            f"{who}: the weights in {source} have no vocabulary head (lm_head), so that its words would be random: it is a reward "
+            "model, or a bare body; take a causal language model, or CausalScorer(prompt=None) for its reward"
+        )
+    other = [
+        name
+        for name in report["unexpected_keys"]
+        if head
+        and not name.startswith(("lm_head.", f"{model.base_model_prefix}."))
+        and any(word in name for word in HEADS)
+    ]
+    if other:
+        raise ConfigError(
+            f"{who}: {source} holds {other[0]}, a head of another make, in whose place one of transformers would be read or begin "
+            "anew; save it as score.weight of one row, or take it out of the weights to train a new one"
+        )
     lost = sorted(name for name in report["missing_keys"] if not name.startswith(("score.", "lm_head.")))
     if lost:
         raise ConfigError(f"{who}: the weights in {source} lack {len(lost)} tensors, such as {lost[0]}")

@@ -13,7 +13,7 @@ from ltr.data import PreferenceData
 from ltr.data.tokens.reader import Texts
 from ltr.errors import ConfigError
 from ltr.inference import Reranker
-from ltr.scorers import CausalScorer, ModelSettings, load_scorer
+from ltr.scorers import CausalScorer, ModelSettings, PolicyRatio, load_scorer
 from ltr.scorers.causal import branches
 from ltr.scorers.causal.prompts import FRAME, PROMPTS, Frame, Prompt, prompt_for, prompt_of
 from tests.data.preferences.chat import chat_tokenizer
@@ -206,3 +206,42 @@ def test_settings_take_the_place_of_a_prompts_own():
     made = prompt_of("qwen3-reranker", None, "never", "Find code")
     assert (made.yes, made.no, made.instruction) == ("yes", "never", "Find code")
     assert "<Instruct>: Find code\n" in made.pieces[0]
+
+
+def reward_model(folder, tensors=None, **settings):
+    """A tiny reward model, saved; ``tensors`` makes other weights of its own."""
+    from safetensors.torch import load_file, save_file
+    from transformers import LlamaConfig, LlamaForSequenceClassification
+
+    from tests.data.preferences.chat import chat_tokenizer
+
+    tokenizer = chat_tokenizer()
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4}
+    config = LlamaConfig(vocab_size=len(tokenizer), pad_token_id=1, **{"num_labels": 1, **sizes, **settings})
+    LlamaForSequenceClassification(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    if tensors is not None:
+        weights = load_file(folder / "model.safetensors")
+        save_file(tensors(weights), folder / "model.safetensors", {"format": "pt"})
+    return str(folder)
+
+
+@pytest.mark.parametrize("opened", [PolicyRatio, lambda source: CausalScorer(source, yes="yes", no="no")])
+def test_a_model_without_a_vocabulary_head_has_no_words(tmp_path, opened):
+    with pytest.raises(ConfigError, match=r"have no vocabulary head \(lm_head\), so that its words would be random"):
+        opened(reward_model(tmp_path / "reward"))
+
+
+@pytest.mark.parametrize("name", ["value_head.weight", "v_head.summary.weight", "score.2.weight"])
+def test_a_reward_head_of_another_make_does_not_begin_anew(tmp_path, name):
+    source = reward_model(
+        tmp_path / "reward", lambda held: {name if k == "score.weight" else k: v for k, v in held.items()}
+    )
+    with pytest.raises(ConfigError, match=rf"holds {name}, a head of another make"):
+        CausalScorer(source, prompt=None)
+    assert CausalScorer(reward_model(tmp_path / "plain"), prompt=None).network.score.weight.shape == (1, 32)
+
+
+def test_a_head_of_several_scores_is_told(tmp_path):
+    with pytest.raises(ConfigError, match=r"the head in .* has another shape than that of one score"):
+        CausalScorer(reward_model(tmp_path / "two", num_labels=2), prompt=None)
