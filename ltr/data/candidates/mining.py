@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from ltr.data.candidates.repeated import relevant_to_others
 from ltr.data.candidates.selves import selves
 from ltr.data.collections.collection import Collection
 from ltr.data.lists.sampling import keys_of, mixed
@@ -23,6 +24,7 @@ TEXTS = 10_000
 FILTERS = (
     "judged relevant",
     "the query itself",
+    "relevant to a repeated query",
     "text of a relevant one",
     "rank",
     "no teacher's score",
@@ -121,7 +123,7 @@ def mine(collection: Collection, run: Run, settings: Mining, teacher: Run | None
     """Negatives of each judged query from a run.
 
     Documents of grade 1 and more are known by their ids, and by their texts: another document with the same words is no
-    negative either. What is chosen depends on seed, query and document alone: the same settings give the same bytes.
+    negative either. Nor is what is relevant to another query of the same text. What is chosen depends on seed, query and document alone: the same settings give the same bytes.
 
     Args:
         collection: queries, judgements and texts.
@@ -147,6 +149,8 @@ def mine(collection: Collection, run: Run, settings: Mining, teacher: Run | None
     asked = [query_id for query_id, found in positives.items() if found]
     # of lower grades too: what has the words of a document that is no negative is none either
     judged = {q: [doc_id for doc_id, grade in collection.qrels[q].items() if grade >= 1] for q in asked}
+    again = relevant_to_others(collection)
+    judged = {q: [*found, *sorted(again.get(q, ()))] for q, found in judged.items()}
     texts, own = _Texts(collection, run, judged, settings), selves(collection)
     mined = Mined(run, {}, dict.fromkeys(FILTERS, 0), 0, 0, unasked=[q for q, found in positives.items() if not found])
     kept: dict[str, dict[str, float]] = {}
@@ -163,7 +167,15 @@ def mine(collection: Collection, run: Run, settings: Mining, teacher: Run | None
             mined.untaught.append(query_id)
         itself = query_id if query_id in own else None
         reasons = _reasons(
-            collection, query_id, docs.tolist(), settings, texts, taught if teacher else None, limit, itself
+            collection,
+            query_id,
+            docs.tolist(),
+            settings,
+            texts,
+            taught if teacher else None,
+            limit,
+            itself,
+            again.get(query_id, frozenset()),
         )
         for reason in reasons:
             if reason is not None:
@@ -229,8 +241,12 @@ def _reasons(
     taught: Mapping[str, float] | None,
     limit: float | None,
     itself: str | None,
+    again: frozenset[str],
 ) -> list[str | None]:
-    """[candidates] the filter that each falls to, or None; ``itself``: the document that the query is."""
+    """[candidates] the filter that each falls to, or None.
+
+    ``itself``: the document that the query is; ``again``: what is relevant to other queries of its text.
+    """
     judged = collection.qrels[query_id]
     known = texts.of_relevant(query_id)
     most = float("inf") if settings.max_score is None else settings.max_score
@@ -240,6 +256,8 @@ def _reasons(
             return "judged relevant"
         if doc_id == itself:
             return "the query itself"
+        if doc_id in again:
+            return "relevant to a repeated query"
         if not settings.skip < rank <= settings.depth:
             return "rank"
         if texts[doc_id] in known:

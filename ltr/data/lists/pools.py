@@ -6,7 +6,8 @@ import heapq
 import logging
 from array import array
 from collections.abc import Collection as Sized
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 
 import numpy as np
 
@@ -68,7 +69,7 @@ def judged_pool(
     run: Run,
     sampling: Sampling,
     random_docs: Iterable[str] = (),
-    own: Sized[str] = frozenset(),
+    spared: Mapping[str, Iterable[str]] = MappingProxyType({}),
 ) -> Pool:
     """Relevant documents and candidates for negatives.
 
@@ -79,7 +80,8 @@ def judged_pool(
         run: candidates; their order decides what ``sampling.top`` and ``skip`` mean.
         sampling: how lists are made.
         random_docs: documents for random negatives.
-        own: queries that are documents, which are no negatives of themselves.
+        spared: query id -> documents that are no negatives of it beside those judged: itself, where it is a document, or what is
+            relevant to the same question under another id.
 
     Raises:
         DataError: no query is left.
@@ -95,7 +97,7 @@ def judged_pool(
             without["relevant documents"] += 1
             continue
         no_negatives = [doc_id for doc_id, grade in judged.items() if grade >= 1]
-        no_negatives += [query_id] if query_id in own and query_id not in no_negatives else []
+        no_negatives += [doc_id for doc_id in spared.get(query_id, ()) if doc_id not in judged or judged[doc_id] < 1]
         known = {doc_id.encode() for doc_id in no_negatives}
         negatives = _without(known, run.doc_bytes[run.span(query_id)][window] if query_id in run else run.doc_bytes[:0])
         if not len(negatives) and not sampling.random and not sampling.in_batch:

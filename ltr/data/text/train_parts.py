@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from ltr.data.candidates.bm25_tokenizer import ANALYSIS
+from ltr.data.candidates.repeated import relevant_to_others
 from ltr.data.candidates.selves import selves
 from ltr.data.candidates.sources import candidates
 from ltr.data.collections.collection import Collection
@@ -104,6 +105,14 @@ def _teacher_pool(
     return replace(pool, notes=[*said([told]), *pool.notes])
 
 
+def _spared(collection: Collection) -> dict[str, list[str]]:
+    """Query id -> documents that are no negatives of it, whatever its own judgements say."""
+    spared = {query_id: sorted(found) for query_id, found in relevant_to_others(collection).items()}
+    for query_id in selves(collection):
+        spared.setdefault(query_id, []).append(query_id)
+    return spared
+
+
 def _judged_pool(
     collection: Collection, source: str, sampling: Sampling, n_queries: int | None, seed: int, progress: bool
 ) -> Pool:
@@ -117,5 +126,5 @@ def _judged_pool(
     nothing = Run.from_dict({}, name=source)
     run = first_stage(collection, source, asked, sampling.top, progress) if asked else nothing
     drawn = random_subset(collection.doc_ids(), sampling.random_pool, seed) if sampling.random else []
-    pool = judged_pool(collection.name, query_ids, collection.qrels, run, sampling, drawn, selves(collection))
+    pool = judged_pool(collection.name, query_ids, collection.qrels, run, sampling, drawn, _spared(collection))
     return replace(pool, notes=[*notes, *pool.notes])

@@ -8,8 +8,10 @@ import pytest
 
 from ltr.data.candidates.mining import Mined, Mining, mine, told
 from ltr.data.collections.collection import load
+from ltr.data.lists.sampling import Sampling
+from ltr.data.text.train_parts import train_part
 from ltr.errors import ConfigError, DataError
-from ltr.io.trec import Run, write_qrels
+from ltr.io.trec import Run, write_qrels, write_run
 
 N = 40
 
@@ -45,6 +47,35 @@ def test_what_is_judged_relevant_is_no_negative_nor_is_what_has_its_words(small,
     assert mined.fell == {**dict.fromkeys(mined.fell, 0), "judged relevant": 1, "text of a relevant one": 1, "rank": 28}
     assert (mined.candidates, mined.spared) == (N, 0)
     assert mined.unasked == ["z"]
+
+
+def test_what_is_relevant_to_the_same_question_is_no_negative(tmp_path, run):
+    """q is asked again as p, with another answer, whose copy d7 is none either; r is another question."""
+    texts = {f"d{i}": f"text number {i}" for i in range(N)} | {"d7": "Text   number 5!"}
+    queries, qrels = (
+        {"q": "Why so?", "p": "why  SO?", "r": "why not?"},
+        {"q": {"d1": 1}, "p": {"d5": 1}, "r": {"d2": 1}},
+    )
+    collection = folder_of(tmp_path / "c", texts, queries, qrels)
+    both = Run.from_dict({q: run.to_dict()["q"] for q in "qpr"}, "r")
+    mined = mine(collection, both, Mining(skip=0, depth=8))
+    assert names(mined) == names(mined, "p") == ["d0", "d2", "d3", "d4", "d6"]
+    assert names(mined, "r") == ["d0", "d1", "d3", "d4", "d5", "d6", "d7"]
+    assert mined.fell["relevant to a repeated query"] == 2
+
+
+@pytest.mark.parametrize("in_batch", [False, True])
+def test_no_training_list_takes_an_answer_to_the_same_question_for_a_negative(tmp_path, run, in_batch):
+    texts = {f"d{i}": f"text number {i}" for i in range(N)}
+    collection = folder_of(tmp_path / "c", texts, {"q": "Why so?", "p": "why so?"}, {"q": {"d1": 1}, "p": {"d5": 1}})
+    write_run(tmp_path / "run.trec", run)
+    sampling = Sampling(docs_per_list=3, top=10, in_batch=in_batch)
+    pool = train_part(collection, str(tmp_path / "run.trec"), None, sampling, None, 0, False).pool
+    rest = [{pool.doc_ids[i] for i in pool.rest.take(np.array([at])).values.tolist()} for at in range(2)]
+    assert [{"d1", "d5"} & own for own in rest] == [set(), set()]
+    if in_batch:
+        relevant = [{pool.doc_ids[i] for i in pool.relevant.take(np.array([at])).values.tolist()} for at in range(2)]
+        assert relevant == [{"d1", "d5"}, {"d1", "d5"}]
 
 
 def test_words_of_what_is_somewhat_relevant_are_no_negative(tmp_path, run):
