@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 import time
@@ -18,6 +19,8 @@ from ltr.errors import ConfigError, MissingExtra, ServerError
 from ltr.inference.documents import Document, check_query, text_of
 from ltr.inference.ranking import Lists, TextRanker
 from ltr.inference.remote_answers import Waiting, batch_limit, scores_of, told
+
+log = logging.getLogger(__name__)
 
 #: documents a request where the server does not say how many it takes: what the servers of this form take at least
 USUAL_BATCH = 32
@@ -48,10 +51,11 @@ class RemoteReranker(TextRanker):
 
     Documents go out in requests as large as the server takes (``/info``), several at a time. A server that is busy (429,
     503) is asked again when it says so (``Retry-After``), as long as patience lasts; a request that is too large (413) is
-    halved. Threads may share one; it can be sent to other processes.
+    halved. What the server warns of (``x-warnings``), such as queries that it cut, is logged once. Threads may share one; it
+    can be sent to other processes.
 
     Args:
-        url: of the server, such as ``http://127.0.0.1:8000``.
+        url: of the server, such as ``http://127.0.0.1:8080``.
         api_key: its key; by default what ``$LTR_API_KEY`` holds, if anything.
         concurrency: requests on their way at once, within one call.
         patience: seconds that one request may wait for a busy server, in all.
@@ -81,6 +85,8 @@ class RemoteReranker(TextRanker):
         self.concurrency, self.patience, self.timeout = concurrency, patience, timeout
         self._key = os.environ.get(KEY) if api_key is None else api_key
         self._limit: int | None = None
+        #: what the server warned of: each is told once
+        self._warned: set[str] = set()
         self._client: Any = None
         _httpx()
 
@@ -209,6 +215,9 @@ class RemoteReranker(TextRanker):
 
     def _checked(self, answer: Any) -> Any:
         if answer.status_code == 200:
+            if (warning := answer.headers.get("x-warnings")) and warning not in self._warned:
+                self._warned.add(warning)
+                log.warning("RemoteReranker: %s warns: %s", self.url, warning)
             return answer
         hint = f"; give api_key, or set {KEY}" if answer.status_code in (401, 403) else ""
         raise ServerError(f"RemoteReranker: {self.url} answers {answer.status_code}: {told(answer)}{hint}")

@@ -46,6 +46,17 @@ def test_probabilities_are_those_of_the_server(remote, server):  # noqa: F811
     assert not any(body["raw_scores"] for body in server.seen)
 
 
+def test_what_the_server_warns_of_is_told_once(remote, server, caplog):  # noqa: F811
+    answer = [{"index": 0, "score": 1.0}]
+    server.first = [(200, {"x-warnings": text}, answer) for text in ("the query was cut", "the query was cut", "other")]
+    with caplog.at_level("WARNING", logger="ltr"):
+        for _ in range(3):
+            remote.rank(QUERY, ["join"])
+    assert [record.getMessage() for record in caplog.records] == [
+        f"RemoteReranker: {server.url} warns: {text}" for text in ("the query was cut", "other")
+    ]
+
+
 def test_many_queries_and_empty_lists(remote, server):  # noqa: F811
     found = remote.rank_many(["join", "sort"], [["a", "join"], []], ids=[["x", "y"], []])
     assert [[r.id for r in own] for own in found] == [["y", "x"], []]

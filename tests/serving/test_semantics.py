@@ -313,6 +313,12 @@ def test_pairs_of_vllm(client, reranker):
     assert both.headers["x-warnings"] == "ignored, since this dialect does not know it: queries, items"
 
 
+def test_bodies_of_others_at_the_base_address_are_told_where_to_go(client):
+    answer = client.post("/", json={"query": "join", "documents": ["a"]})
+    assert answer.status_code == 422
+    assert "send bodies with documents to /v1/rerank, /v2/rerank or /rerank" in answer.json()["error"]
+
+
 def test_teis_own_words(client):
     long = ["join " + "read the text " * 50 + "sort", "open"]
     body = {"query": QUERY, "texts": long}

@@ -42,6 +42,12 @@ class Tei(Dialect):
 
     def read(self, body: Body) -> Asked:
         own = {OWN.get(name, name): value for name, value in body.items() if name in self.known}
+        if "documents" in body and "texts" not in body:
+            raise Problem(
+                "invalid",
+                "texts is missing, which this address takes; send bodies with documents to /v1/rerank, /v2/rerank or /rerank",
+                "texts",
+            )
         asked = fields.reranking(own, {*self.known, *OWN.values()}, "texts")
         if not asked.request.n_docs:
             raise Problem("empty", "texts must not be empty; give at least one", "texts")
