@@ -157,6 +157,7 @@ class RankingModule(pl.LightningModule):
         groups = self._groups()
         if not groups:
             raise ConfigError("RankingModule: the scorer has no trainable parameter; freeze fewer layers")
+        self._warn_of_rounded_steps(groups)
         # the fused step is much faster; with fp16 it would take scaled gradients out of reach of clipping
         optimizer = torch.optim.AdamW(groups, fused=self.trainer.precision != "16-mixed")
         total = self._steps = self._total_steps()
@@ -164,6 +165,17 @@ class RankingModule(pl.LightningModule):
             optimizer, lambda step: schedules.factor(step, total, self.warmup, self.schedule)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _warn_of_rounded_steps(self, groups: list[dict[str, Any]]) -> None:
+        """Weights that are kept in few digits stay where they are when a step is smaller than half of the last one."""
+        kinds = {p.dtype for group in groups for p in group["params"]} & {torch.bfloat16, torch.float16}
+        if kinds:
+            kind = str(min(kinds, key=str)).removeprefix("torch.")
+            log.warning(
+                "trainer.precision=%s: weights are kept in %s, where steps smaller than 1/%d of a weight are rounded away, so that at "
+                "usual learning rates most of them do not learn; bf16-mixed computes as fast and keeps them whole",
+                *(self.trainer.precision, kind, 512 if kind == "bfloat16" else 4096),
+            )
 
     def _groups(self) -> list[dict[str, Any]]:
         """The optimiser's parameters, by learning rate and weight decay."""

@@ -186,6 +186,14 @@ def test_nothing_to_train_is_an_error():
         trainer().fit(made, datamodule=Fixed([lists([2], [1, 0])], DEV))
 
 
+@pytest.mark.parametrize(("precision", "told"), [("bf16-true", True), ("bf16-mixed", False), ("32-true", False)])
+def test_weights_that_round_their_steps_away_are_told(caplog, precision, told):
+    fitted([lists([2], [1, 0])], precision=precision)
+    assert (
+        "weights are kept in bfloat16, where steps smaller than 1/512 of a weight are rounded" in caplog.text
+    ) is told
+
+
 def test_the_schedule_needs_an_end():
     with pytest.raises(ConfigError, match=r"the schedule needs an end; give trainer.max_epochs or trainer.max_steps"):
         trainer(max_epochs=-1).fit(module(), datamodule=Fixed([lists([2], [1, 0])], DEV))
