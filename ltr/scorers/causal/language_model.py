@@ -69,6 +69,8 @@ class LanguageModel(TextScorer):
         self.checkpointing, self.batch_tokens = checkpointing, batch_tokens
         self._layers_told = False  # that they keep their input alone
         plain, self.new_head = opening.open_model(who, self.source, head, revision)
+        if head and self.new_head:
+            log.info("%s has no scoring head: score.weight starts from random values", self.source)
         reason = branches.obstacle(plain.config)
         if reason is None:
             branches.enable(plain)

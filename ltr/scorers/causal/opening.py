@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from ltr.errors import ConfigError, DataError, MissingExtra
@@ -120,7 +120,10 @@ def _with_adapter(who: str, folder: Path, head: bool) -> tuple[Any, bool]:
             "or save the model merged"
         ) from error
     with _unheard():
-        return peft(who).PeftModel.from_pretrained(model, str(folder)).merge_and_unload(), new
+        merged_in = peft(who).PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
+    weights = folder / "adapter_model.safetensors"
+    with safe_open(existing(weights, f"{folder} holds no adapters"), "pt") as held:
+        return merged_in, new and not any(".score." in name for name in held.keys())  # noqa: SIM118 (no mapping)
 
 
 def peft(who: str) -> Any:

@@ -245,3 +245,25 @@ def test_a_reward_head_of_another_make_does_not_begin_anew(tmp_path, name):
 def test_a_head_of_several_scores_is_told(tmp_path):
     with pytest.raises(ConfigError, match=r"the head in .* has another shape than that of one score"):
         CausalScorer(reward_model(tmp_path / "two", num_labels=2), prompt=None)
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+@pytest.mark.parametrize("kept", [["score"], None])
+def test_an_adapter_brings_its_head_or_a_new_one_is_told(tmp_path, tiny_causal, caplog, kept):
+    peft = pytest.importorskip("peft")
+    from transformers import AutoModelForSequenceClassification
+
+    model = AutoModelForSequenceClassification.from_pretrained(tiny_causal, num_labels=1)
+    # without a kind of task peft does not know of the head
+    config = peft.LoraConfig(
+        task_type="SEQ_CLS" if kept else None, r=2, target_modules=["q_proj"], modules_to_save=kept
+    )
+    adapted = peft.get_peft_model(model, config)
+    head = model.score.weight.detach() if kept is None else model.score.modules_to_save["default"].weight.detach()
+    adapted.save_pretrained(tmp_path / "adapter")
+    chat_tokenizer().save_pretrained(tmp_path / "adapter")
+    caplog.set_level("INFO")
+    opened = CausalScorer(str(tmp_path / "adapter"), prompt=None)
+    assert opened.new_head is (kept is None)
+    assert torch.equal(opened.network.score.weight, head) is (kept is not None)
+    assert ("has no scoring head: score.weight starts from random values" in caplog.text) is (kept is None)
