@@ -292,7 +292,8 @@ class RankingModule(pl.LightningModule):
         for at, (group, own) in enumerate(zip(optimizer.param_groups, self._groups(), strict=True)):
             if own["lr"] != scheduler.base_lrs[at]:
                 scheduler.base_lrs[at] = group["initial_lr"] = own["lr"]
-                group["lr"] = own["lr"] * scheduler.lr_lambdas[at](scheduler.last_epoch)
+            # the checkpoint's is that of the schedule which it was saved in, and steps may be more or fewer now
+            group["lr"] = own["lr"] * scheduler.lr_lambdas[at](scheduler.last_epoch)
             group["weight_decay"] = own["weight_decay"]
 
     def training_step(self, batch: Lists, batch_idx: int) -> Tensor:

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import pytorch_lightning as pl
 import torch
 
 from ltr.errors import ConfigError, DataError, Interrupted
@@ -10,6 +11,7 @@ from ltr.losses import CompositeSoftmax
 from ltr.scorers import MLPScorer
 from ltr.training.run import records
 from ltr.training.run.resuming import check_changes, check_resumable
+from ltr.training.schedules import factor
 from tests.training.run.short_runs import Signal, run
 
 
@@ -20,6 +22,26 @@ def test_a_learning_rate_that_is_changed_on_resuming_takes_effect(fold, tmp_path
     state = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
     assert {group["initial_lr"] for group in state["optimizer_states"][0]["param_groups"]} == {0.0125}
     assert state["lr_schedulers"][0]["base_lrs"] == [0.0125] * 4
+
+
+class Rates(pl.Callback):
+    """The learning rate of each step."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_before_optimizer_step(self, trainer, module, optimizer):
+        self.seen.append(optimizer.param_groups[0]["lr"])
+
+
+def test_a_training_that_is_made_longer_goes_on_at_the_rate_of_its_new_schedule(fold, tmp_path):
+    """The checkpoint's rate is the old schedule's: 0 at the end of a line."""
+    run(tmp_path / "run", fold)
+    rates = Rates()
+    _, module, _ = run(tmp_path / "run", fold, resumed=True, stop=rates, max_epochs=4)
+    expected = [0.05 * factor(step, 16, module.warmup, module.schedule) for step in range(8, 16)]
+    assert rates.seen == pytest.approx(expected)
+    assert rates.seen[0] > 0
 
 
 def test_a_checkpoint_of_another_model_is_refused(fold, tmp_path):
