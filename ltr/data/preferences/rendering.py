@@ -127,8 +127,8 @@ class PreferenceEncoder:
         backend = backend or backend_of(tokenizer)
         prompts, responses = (tokens_of(backend, texts, None) for texts in rendered(table, tokenizer, form))
         if form == "plain" and (first := _first_token(tokenizer)) is not None:
-            begun = np.split(prompts.values, prompts.offsets[1:-1])
-            prompts = Ragged.of(part if len(part) and part[0] == first else [first, *part] for part in begun)
+            begun = [part.tolist() for part in np.split(prompts.values, prompts.offsets[1:-1])]
+            prompts = Ragged.of(part if part[:1] == [first] else [first, *part] for part in begun)
         for what, tokens, names in (("prompt", prompts, table.prompt_ids), ("response", responses, table.names)):
             if (tokens.lengths == 0).any() and form != "pair":
                 name = names[int(np.argmin(tokens.lengths))]
