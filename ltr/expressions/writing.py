@@ -107,11 +107,7 @@ def as_call(value: Any, explicit: bool = False) -> Any:
         )
     made = type(value)
     arguments: dict[str, Any] = {}
-    if made.__module__ == "builtins":  # whether these have signatures differs between versions of Python
-        raise ConfigError(
-            f"a {made.__name__} cannot be written down; take numbers, texts, lists, or classes that keep their arguments"
-        )
-    for p in inspect.signature(made).parameters.values():
+    for p in _parameters(made):
         if p.kind is p.VAR_POSITIONAL:
             if getattr(value, p.name, ()):
                 raise ConfigError(
@@ -132,6 +128,18 @@ def as_call(value: Any, explicit: bool = False) -> Any:
         if shown or p.default is p.empty or kept != as_call(p.default, explicit):
             arguments[p.name] = kept
     return Call(made, arguments)
+
+
+def _parameters(made: type) -> list[inspect.Parameter]:
+    """What a class is made from; Python's own types have a signature in some of its versions alone, and keep nothing."""
+    try:
+        if made.__module__ != "builtins":
+            return list(inspect.signature(made).parameters.values())
+    except ValueError:
+        pass
+    raise ConfigError(
+        f"a {made.__name__} cannot be written down; take numbers, texts, lists, or classes that keep their arguments"
+    )
 
 
 def completed(value: Any) -> Any:
