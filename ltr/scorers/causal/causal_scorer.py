@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +14,12 @@ from torch import Tensor
 from ltr.batch import TextLists, TokenRows
 from ltr.errors import ConfigError
 from ltr.scorers.causal.language_model import LanguageModel
-from ltr.scorers.causal.layout import is_causal, read_layout, write_layout
-from ltr.scorers.causal.prompts import Frame, prompt_of
+from ltr.scorers.causal.layout import is_causal, read_layout, same_tokens, write_layout
+from ltr.scorers.causal.prompts import PUBLISHED, Frame, prompt_of
 from ltr.scorers.text import loading
 from ltr.settings import FILE, ModelSettings
+
+log = logging.getLogger(__name__)
 
 
 class CausalScorer(LanguageModel):
@@ -68,7 +71,15 @@ class CausalScorer(LanguageModel):
             batch_tokens=batch_tokens, revision=revision,
         )  # fmt: skip
         self.prompt, self.instruction, self.yes, self.no = prompt, instruction, yes, no
-        self.frame  # noqa: B018 (answers that are several tokens are told now)
+        made = None if prompt is None else prompt_of(prompt, yes, no, instruction)
+        known = self.frame is not None and made is not None and prompt in PUBLISHED
+        if known and not same_tokens(self.frame, made, self.tokenizer):  # type: ignore[arg-type]
+            log.warning(
+                "%s: the prompt %s and the texts are put together token by token here, and as one text where it was published, "
+                "which makes other tokens at the joints (a space before a word): scores differ a little from published ones, "
+                "and training takes them up",
+                *(self.source, prompt),
+            )
 
     @cached_property
     def frame(self) -> Frame | None:

@@ -79,6 +79,9 @@ PROMPTS = {
     ),
 }
 
+#: those whose models were published with scores of their own
+PUBLISHED = frozenset(PROMPTS) - {"plain"}
+
 
 def prompt_of(prompt: str, yes: str | None, no: str | None, instruction: str | None) -> Prompt:
     """A prompt by its name, or a text of one's own; what else is given takes the place of its own."""

@@ -267,3 +267,11 @@ def test_an_adapter_brings_its_head_or_a_new_one_is_told(tmp_path, tiny_causal, 
     assert opened.new_head is (kept is None)
     assert torch.equal(opened.network.score.weight, head) is (kept is not None)
     assert ("has no scoring head: score.weight starts from random values" in caplog.text) is (kept is None)
+
+
+def test_joints_that_are_other_tokens_than_published_are_told(tiny_causal, caplog, monkeypatch):
+    CausalScorer(str(tiny_causal), prompt="qwen3-reranker", yes="yes", no="no")
+    assert not caplog.text  # this tokenizer never joins a space to a word
+    monkeypatch.setitem(PROMPTS, "qwen3-reranker", Prompt("file:\nho{query}\n{document} is", "yes", "no"))
+    CausalScorer(str(tiny_causal), prompt="qwen3-reranker")
+    assert "the prompt qwen3-reranker and the texts are put together token by token" in caplog.text
