@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,7 @@ def rendered(table: Preferences, tokenizer: Any, form: str) -> tuple[list[str], 
                 )
         end = (tokenizer.eos_token or "") if form == "plain" else ""
         return list(table.prompts), [f"{str(one).removesuffix(end)}{end}" for one in table.responses]  # type: ignore[arg-type]
+    _tell_of_dates(str(tokenizer.chat_template))
     prompts, responses = [], []
     marks = [token for token in tokenizer.all_special_tokens if len(token) > 3]
     for i, prompt in enumerate(table.prompts):
@@ -77,6 +79,16 @@ def rendered(table: Preferences, tokenizer: Any, form: str) -> tuple[list[str], 
                 )
             responses.append(whole[len(before) :])
     return prompts, responses
+
+
+@lru_cache(8)
+def _tell_of_dates(template: str) -> None:
+    """Warn, once, of a template that writes today's date, as those of some Llamas and Granites do."""
+    if "strftime_now" in template:
+        log.warning(
+            "the chat template writes the date of the day, so that prompts, and scores with them, are others tomorrow; write a "
+            "fixed date into chat_template in the model's folder"
+        )
 
 
 def _check_unmarked(messages: Sequence[dict[str, str]], marks: Sequence[str], what: str) -> None:

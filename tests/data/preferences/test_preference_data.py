@@ -76,6 +76,15 @@ def test_a_rendered_prompt_is_refused_where_the_template_would_be_applied_again(
     assert rows(plain)[0][0].count("<|im_start|>user") == 1
 
 
+def test_a_template_that_writes_the_date_is_told(tmp_path, chat, caplog):
+    save_chat_tokenizer(tmp_path / "dated", template="{{ strftime_now('%d %b %Y') }}" + TEMPLATE)
+    file = written(tmp_path, pair())
+    for tokenizer, told in ((chat, False), (str(tmp_path / "dated"), True)):
+        caplog.clear()
+        PreferenceData(dev=file, tokenizer=tokenizer).setup("validate")
+        assert ("writes the date of the day" in caplog.text) is told
+
+
 def test_a_response_that_holds_marks_is_refused_where_the_template_would_add_them(tmp_path, chat):
     data = PreferenceData(dev=written(tmp_path, pair(chosen="yes<|im_end|>")), tokenizer=chat)
     with pytest.raises(DataError, match=r"a response holds <\|im_end\|>, a mark of the chat template.* applied twice"):
