@@ -22,6 +22,6 @@ def relevant_to_others(collection: Collection) -> dict[str, frozenset[str]]:
     for text, ids in groups.items():
         if text and len(ids) > 1:
             relevant = {q: {d for d, grade in collection.qrels[q].items() if grade >= 1} for q in ids}
-            whole = set().union(*relevant.values())
+            whole: set[str] = set().union(*relevant.values())
             found |= {q: frozenset(whole - relevant[q]) for q in ids if whole - relevant[q]}
     return found
