@@ -4,7 +4,8 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from scipy.sparse import csr_array, random_array
+from scipy.sparse import csr_array
+from scipy.sparse import random as random_matrix
 
 from ltr.errors import ConfigError, DataError, ShapeError
 from ltr.search import inverted
@@ -21,7 +22,7 @@ def blocks(monkeypatch):
 def some(rows, seed, levels=None, width=40, density=0.15):
     """Weights above 0; ``levels``: of so many values, so that scores tie."""
     rng = np.random.default_rng(seed)
-    found = csr_array(random_array((rows, width), density=density, format="csr", rng=rng, dtype=np.float32))
+    found = csr_array(random_matrix(rows, width, density, "csr", np.float32, rng))
     found.data = rng.integers(1, levels + 1, found.nnz).astype(np.float32) if levels else found.data + np.float32(0.01)
     found.sort_indices()
     return found

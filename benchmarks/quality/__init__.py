@@ -1,0 +1,1 @@
+"""Scripts that measure how well losses and models rank."""
