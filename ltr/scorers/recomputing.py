@@ -29,5 +29,29 @@ def computed(
     if not (again and torch.is_grad_enabled()):
         return [compute(piece) for piece in pieces]
     first, last = pieces[:-1], pieces[-1:]
-    found = [checkpoint(compute, piece, use_reentrant=False, preserve_rng_state=not own_numbers) for piece in first]
-    return [*found, *(compute(piece) for piece in last)]
+    return [*(_again(compute, piece, own_numbers) for piece in first), *(compute(piece) for piece in last)]
+
+
+def _again(compute: Callable[[Piece], Tensor], piece: Piece, own_numbers: bool) -> Tensor:
+    """What ``compute`` gives, without its activations.
+
+    An error of the first pass is raised behind torch's ``checkpoint``: inside, torch 2.10 would go on recording everything
+    that this thread computes, for as long as anybody holds the error (a notebook does), and raise it again in backward passes.
+    """
+    failed: list[BaseException] = []
+    recomputes = False
+
+    def run(piece: Piece) -> Tensor:
+        try:
+            return compute(piece)
+        except BaseException as error:
+            if recomputes:
+                raise
+            failed.append(error)
+            return torch.zeros(0)
+
+    found: Tensor = checkpoint(run, piece, use_reentrant=False, preserve_rng_state=not own_numbers)
+    recomputes = True
+    if failed:
+        raise failed.pop()  # and hold it no longer: its frames hold tensors
+    return found

@@ -1,5 +1,6 @@
 """Which micro-batches are computed again for the gradient, and in which order."""
 
+import pytest
 import torch
 
 from ltr.scorers.recomputing import computed
@@ -31,6 +32,36 @@ def test_all_pieces_but_the_last_are_computed_again_with_the_same_numbers():
 
 def test_without_a_gradient_nothing_is_computed_again():
     assert counted(True, grad=False)[0] == [1, 2, 5]
+
+
+def test_an_error_that_somebody_holds_has_no_part_in_later_passes():
+    def fails(piece):
+        if len(piece) == 2:
+            raise ValueError("this one")
+        return piece * weight[0]
+
+    weight = torch.ones(3, requires_grad=True)
+    with pytest.raises(ValueError, match="this one") as held:
+        computed(fails, [torch.ones(1), torch.ones(2), torch.ones(5)], True)
+    other = torch.full((2,), 3.0, requires_grad=True)
+    (other * other).sum().backward()
+    assert torch.equal(other.grad, torch.full((2,), 6.0))
+    assert held.value.__traceback__ is not None
+
+
+def test_an_error_of_the_second_pass_comes_through():
+    passes = []
+
+    def fails(piece):
+        passes.append(piece)
+        if len(passes) == 3:
+            raise ValueError("again")
+        return piece * weight[0]
+
+    weight = torch.ones(3, requires_grad=True)
+    values = torch.cat(computed(fails, [torch.ones(1), torch.ones(2)], True))
+    with pytest.raises(ValueError, match="again"):
+        values.sum().backward()
 
 
 def test_retrievers_keep_their_longest_micro_batch(tiny_model):
