@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import logging
 from collections.abc import Sequence
 from functools import cached_property, partial
@@ -178,7 +179,12 @@ def query_rows(line: Row, separator: int) -> Tensor:
 def embedded(model: Any, line: Row) -> Tensor:
     """What the first layer reads: states [tokens, hidden] of a row of documents."""
     base = model.base_model
-    states = base.embeddings(**inputs_of(model.config, line, takes_segments(model)))
+    inputs, table = inputs_of(model.config, line, takes_segments(model)), base.embeddings
+    if "position_ids" in inspect.signature(table.forward).parameters:
+        states = table(**inputs)
+    else:  # DistilBERT's in transformers 4, which counts the places of a row through
+        places = table.position_embeddings(inputs["position_ids"])
+        states = table.LayerNorm(table.word_embeddings(inputs["input_ids"]) + places)
     projection = getattr(base, "embeddings_project", None)  # ELECTRA's small embeddings
     return (states if projection is None else projection(states))[0].float()
 
