@@ -187,6 +187,8 @@ class ColumnFile:
                 self._refuse(name, wrong, rule)
             column = column.astype(np.int64)
         values = column.to_numpy(object).tolist()
+        if values and isinstance(values[0], NESTED):
+            self._refuse(name, ~missing, f"an id must be one word, got {values[0]}")
         texts = [value if isinstance(value, str) else _text(value) for value in values]
         distinct = list(dict.fromkeys(texts))
         for text in () if _good(distinct) else distinct:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ltr.errors import DataError
-from ltr.io.parsing.parquet import whole_table
+from ltr.io.parsing.parquet import refuse_twice, refusing, whole_table
 from ltr.io.sources import BROKEN, Source
 
 #: what may part the fields of a CSV file; the header tells
@@ -76,21 +76,23 @@ def read_parquet(source: Source) -> Any:
     """All columns of a Parquet file, those of an index and the fields of records (``record.field``) included.
 
     Raises:
-        DataError: it is none, or is damaged; see ``ltr.io.parsing.parquet``.
+        DataError: it is none, or is damaged, or two columns have one name; see ``ltr.io.parsing.parquet``.
     """
     table = whole_table(source)
     import pyarrow as pa
 
     while any(pa.types.is_struct(field.type) for field in table.schema):
         table = table.flatten()
+    refuse_twice(source, table.column_names)
     for at, field in enumerate(table.schema):
         if pa.types.is_decimal(field.type):
             table = table.set_column(at, field.name, table.column(at).cast(pa.float64()))
         elif pa.types.is_time(field.type):  # so are durations written where there is no type for them
             ticks = table.column(at).cast(pa.int32() if pa.types.is_time32(field.type) else pa.int64())
             table = table.set_column(at, field.name, ticks.cast(pa.int64()).cast(pa.duration(field.type.unit)))
-    # a block for each column: joined ones are copies
-    return table.to_pandas(ignore_metadata=True, date_as_object=False, use_threads=False, split_blocks=True)
+    with refusing(source):
+        # a block for each column: joined ones are copies
+        return table.to_pandas(ignore_metadata=True, date_as_object=False, use_threads=False, split_blocks=True)
 
 
 def _read(source: Source) -> bytes:

@@ -249,7 +249,7 @@ def messages_of(found: Any, where: str, what: str, first: str = "user") -> tuple
     Raises:
         DataError: no list of messages, an empty one, roles out of order.
     """
-    if not isinstance(found, Sequence) or isinstance(found, str) or not len(found):
+    if not isinstance(found, Sequence) or isinstance(found, (str, bytes)) or not len(found):
         raise DataError(f"{where}: the {what} must be a text or a list of messages, got {found!r:.60}")
     for one in found:
         if (

@@ -14,7 +14,7 @@ from ltr.data.collections.shares import share_of, sliced
 from ltr.data.lists.ragged import offsets_of
 from ltr.data.preferences.forms import PAIR_LABELS, Judged, Said, judged, unused
 from ltr.errors import DataError
-from ltr.io.parsing.parquet import whole_table
+from ltr.io.parsing.parquet import refusing, whole_table
 from ltr.io.parsing.strict_json import from_json
 from ltr.io.sources import BROKEN, Source
 
@@ -198,7 +198,9 @@ def _records(source: Source) -> Iterator[tuple[str, Any]]:
     if source.stem.endswith((".parquet", ".pq")):
         row = 0
         for batch in whole_table(source).to_batches():
-            for record in batch.to_pylist():
+            with refusing(source):
+                records = batch.to_pylist()
+            for record in records:
                 row += 1
                 yield f"{source}, row {row}", {key: _plain(value, key) for key, value in record.items()}
         return
@@ -222,7 +224,10 @@ def _lines(source: Source) -> Iterator[bytes]:
 def _plain(value: Any, key: str) -> Any:
     """A field of a table as JSON has it: nested ones may be JSON texts, numbers may be numpy's."""
     if isinstance(value, bytes):
-        value = value.decode()
+        try:
+            value = value.decode()
+        except UnicodeDecodeError:  # a picture beside the texts; as a text it is refused
+            return value
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and np.isnan(value):

@@ -5,7 +5,7 @@ Readers that do not check end the interpreter, or give what lies elsewhere in me
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,28 @@ from ltr.io.sources import Source
 
 #: bytes of a column that are read at once
 BUFFER = 2**20
+
+
+@contextmanager
+def refusing(source: Source) -> Iterator[None]:
+    """Whatever pyarrow, or Python, stumbles over among the values of a file is refused.
+
+    Raises:
+        DataError: the file is no Parquet file, is damaged, or holds what neither can.
+    """
+    try:
+        yield
+    except LtrError:
+        raise
+    except MemoryError as error:
+        raise DataError(
+            f"{source}: it holds more than memory does, or is damaged ({error}); write it in parts"
+        ) from error
+    except Exception as error:  # arrow's errors are of many kinds, those of files and values among them
+        said = " ".join(str(error).split())
+        raise DataError(
+            f"{source}: not a Parquet file that can be read ({type(error).__name__}: {said:.200}); fetch or write it anew"
+        ) from error
 
 
 @contextmanager
@@ -29,7 +51,7 @@ def opened_parquet(source: Source, in_parts: bool = False) -> Iterator[Any]:
     """
     from pyarrow.parquet import ParquetFile
 
-    try:
+    with refusing(source):
         if in_parts and source.regular:
             # a file that is mapped, or read ahead, stays in memory as far as it has been read
             one = ParquetFile(source.path, pre_buffer=False, buffer_size=BUFFER, page_checksum_verification=True)
@@ -38,17 +60,6 @@ def opened_parquet(source: Source, in_parts: bool = False) -> Iterator[Any]:
         else:
             with source.opened() as file, ParquetFile(file, page_checksum_verification=True) as parquet:
                 yield parquet
-    except LtrError:
-        raise
-    except MemoryError as error:
-        raise DataError(
-            f"{source}: it holds more than memory does, or is damaged ({error}); write it in parts"
-        ) from error
-    except Exception as error:  # arrow's errors are of many kinds, those of files and values among them
-        said = " ".join(str(error).split())
-        raise DataError(
-            f"{source}: not a Parquet file that can be read ({type(error).__name__}: {said:.200}); fetch or write it anew"
-        ) from error
 
 
 def whole_table(source: Source) -> Any:
@@ -60,7 +71,11 @@ def whole_table(source: Source) -> Any:
     with opened_parquet(source) as parquet:
         table = parquet.read(use_threads=False)
         table.validate(full=True)  # text that is no UTF-8 among others
-    names = table.column_names
+    refuse_twice(source, table.column_names)
+    return table
+
+
+def refuse_twice(source: Source, names: Sequence[str]) -> None:
+    """Raise DataError where two columns have one name."""
     if twice := next((name for i, name in enumerate(names) if name in names[:i]), None):
         raise DataError(f"{source}: two columns have the name {twice!r}; rename or remove one")
-    return table

@@ -274,6 +274,15 @@ def test_columns_of_all_kinds_of_parquet(tmp_path):
     write_table(pa.table([pa.array([1.0])] * 2, names=["s", "s"]), path)
     with pytest.raises(DataError, match=r"t.parquet: two columns have the name 's'"):
         read_columns(str(path), PLAIN)
+    write_table(pa.table({**columns, "inside.x": columns["s"]}), path)
+    with pytest.raises(DataError, match=r"t.parquet: two columns have the name 'inside.x'"):
+        read_columns(str(path), PLAIN)
+    write_table(pa.table({**columns, "q": columns["vector"]}), path)
+    with pytest.raises(DataError, match=r"t.parquet: row 1: column 'q': an id must be one word, got \[1.\]"):
+        read_columns(str(path), PLAIN)
+    write_table(pa.table({**columns, "day": pa.array([0, 1, 2], pa.timestamp("s", tz="Nowhere/Else"))}), path)
+    with pytest.raises(DataError, match=r"t.parquet: not a Parquet file that can be read \(ArrowInvalid: "):
+        read_columns(str(path), PLAIN)
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.parquet"])

@@ -313,3 +313,21 @@ def test_parquet_says_the_same_as_json_lines(tmp_path):
     records = [{"prompt": [{"role": "user", "content": "p"}], "chosen": [ANSWER], "rejected": [other]}]
     write_table(pa.Table.from_pylist(records), tmp_path / "nested.parquet")
     assert read_preferences(str(tmp_path / "nested.parquet")).responses == [(ANSWER,), (other,)]
+
+
+def test_what_stands_beside_the_texts_of_parquet(tmp_path):
+    import pyarrow as pa
+    from pyarrow.parquet import write_table
+
+    path = tmp_path / "p.parquet"
+    plain = {"prompt": ["p", "q"], "chosen": ["x", "x"], "rejected": ["y", "y"]}
+    write_table(pa.table({**plain, "thumbnail": [b"\xff\xd8", b"\x89PNG"]}), path)  # bytes that are no text
+    assert read_preferences(str(path)).prompts == ["p", "q"]
+    write_table(pa.table({**plain, "chosen": [b"\xff", b"x"]}), path)
+    with pytest.raises(
+        DataError, match=r"p.parquet, row 1: the response must be a text or a list of messages, got b'.xff'"
+    ):
+        read_preferences(str(path))
+    write_table(pa.table({**plain, "day": pa.array([0, 2**31 - 1], pa.date32())}), path)
+    with pytest.raises(DataError, match=r"p.parquet: not a Parquet file that can be read \(OverflowError: "):
+        read_preferences(str(path))
