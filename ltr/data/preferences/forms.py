@@ -24,7 +24,7 @@ PAIR_LABELS = tuple(
     for names in ((f"{what}_chosen", f"{what}_rejected"), (f"chosen_{what}", f"rejected_{what}"),
                   (f"chosen-{what}", f"rejected-{what}"))
 )  # fmt: skip
-#: what stands beside a prompt, or in a message, and says what the model shall read too: it is refused rather than left out
+#: what stands beside a prompt, or in a message or a response, and says what the model shall read too: it is refused rather than left out
 BESIDE = (
     "system",
     "system_prompt",
@@ -33,10 +33,11 @@ BESIDE = (
     "history",
     "tools",
     "documents",
+    "image",
     "images",
     "chat_template_kwargs",
 )
-WITHIN = ("tool_calls", "function_call", "tool_call_id", "reasoning_content", "thinking", "images")
+WITHIN = ("tool_calls", "function_call", "tool_call_id", "reasoning_content", "thinking", "image", "images")
 FORMS = (
     'a record needs "prompt" and "responses" (a list of {"text", "score"}), or "chosen" and "rejected", or "a", "b" and '
     '"strength", or "completion" and "label"'
@@ -83,7 +84,7 @@ def judged(record: Any, where: str, label: str | None = None, gain: str | None =
     """
     if not isinstance(record, Mapping):
         raise DataError(f"{where}: a preference is a JSON object, got {type(record).__name__}; {FORMS}")
-    held = {key: value for key, value in record.items() if value is not None}
+    held = _held(record)
     _check_read(held, BESIDE, where, "the record")
     if "responses" in held:
         return _list(held, where, label, gain)
@@ -94,6 +95,11 @@ def judged(record: Any, where: str, label: str | None = None, gain: str | None =
     if "completion" in held and "label" in held:
         return _one(held, where)
     raise DataError(f"{where}: no form of a preference is known with the names {', '.join(map(str, held))}; {FORMS}")
+
+
+def _held(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What a record says: tables have a field for each of their columns."""
+    return {key: value for key, value in record.items() if value is not None}
 
 
 def _check_read(held: Mapping[str, Any], names: Sequence[str], where: str, what: str) -> None:
@@ -114,6 +120,7 @@ def _list(held: Mapping[str, Any], where: str, label: str | None, gain: str | No
     for one in responses:
         if not isinstance(one, Mapping):
             raise DataError(f"{where}: each response is an object with a text and a score, got {one!r:.60}")
+        _check_read(one, WITHIN, where, "a response")
     name = label or next((n for n in LABELS if n in responses[0]), None)
     if name is None:
         raise DataError(
@@ -182,12 +189,13 @@ def unused(record: Any) -> list[str]:
     >>> unused({"prompt": "p", "chosen": "x", "rejected": "y", "score_chosen": 2, "score_rejected": 1, "chosen_logp": -3.5})
     ['chosen_logp']
     """
-    if not isinstance(record, Mapping) or not {"chosen", "rejected"} <= record.keys() or "responses" in record:
+    held = _held(record) if isinstance(record, Mapping) else {}
+    if not {"chosen", "rejected"} <= held.keys() or "responses" in held:
         return []
-    read = next((names for names in PAIR_LABELS if names[0] in record), ())
+    read = next((names for names in PAIR_LABELS if names[0] in held), ())
     return [
         name
-        for name, value in record.items()
+        for name, value in held.items()
         if isinstance(name, str) and name not in read and isinstance(value, (int, float)) and not isinstance(value, bool)
         and any(word in name.lower() for word in ("chosen", "rejected", "margin", "strength", "difference", "delta"))
         and not (name == "margin" and not read)

@@ -104,7 +104,7 @@ def read_preferences(name: str, label: str | None = None, gain: str | None = Non
         one = judged(record, where, label, gain)
         same += one.same
         repeated += _repeats(one)
-        form = bool(isinstance(record, dict) and "responses" in record)
+        form = isinstance(record, dict) and record.get("responses") is not None
         unit, before = units.setdefault(form, (one.unit, where))
         if one.unit != unit:
             called = [repr(own) if own else "only which response is preferred" for own in (one.unit, unit)]

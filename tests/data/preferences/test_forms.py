@@ -242,6 +242,10 @@ PAIR = {"prompt": "p", "chosen": "x", "rejected": "y"}
             "a message of the response has tool_calls",
         ),
         (
+            {"prompt": "p", "responses": [{"text": "x", "score": 1}, {"text": "y", "score": 0, "thinking": "so"}]},
+            "a response has thinking",
+        ),
+        (
             {"prompt": [USER], "chosen": [{**ANSWER, "reasoning_content": "hm"}], "rejected": [OTHER]},
             "a message of the response has reasoning_content",
         ),
@@ -289,6 +293,24 @@ def test_a_packed_file_that_is_not_whole_is_told(tmp_path):
     file.write_bytes(gzip.compress(json.dumps(PAIR).encode() * 50)[:-9])
     with pytest.raises(DataError, match="the packed file is not whole"):
         read_preferences(str(file))
+
+
+def test_fields_that_are_empty_say_nothing(tmp_path, caplog):
+    responses = [{"text": "x", "score": 3}, {"text": "y", "score": 2}]
+    records = [
+        {
+            **PAIR,
+            "responses": None,
+            "score_chosen": None,
+            "chosen_score": 8,
+            "rejected_score": 6,
+        },  # as tables have them
+        {"prompt": "q", "chosen": None, "rejected": None, "responses": responses},
+    ]
+    file = tmp_path / "p.jsonl"
+    file.write_text("".join(json.dumps(record) + "\n" for record in records))
+    assert read_preferences(str(file)).labels.tolist() == [8, 6, 3, 2]
+    assert not caplog.records
 
 
 def test_parquet_says_the_same_as_json_lines(tmp_path):
