@@ -62,7 +62,9 @@ def names_of(paths: Sequence[str], who: str) -> dict[str, str]:
 
 def inputs_of(dataset: str | None) -> list[Path]:
     """Documents, queries and judgements of a plain folder, as far as the name of a data set tells; see ``check_outputs``."""
-    place = Path((dataset or "").partition("[")[0]).expanduser()
+    from ltr.data.collections.shares import unsliced
+
+    place = Path(unsliced(dataset or "")).expanduser()
     for folder in (place, place.parent) if dataset else ():
         files = [*folder.glob("docs.*"), *folder.glob("queries.*"), *folder.glob("qrels.*")]
         if any(file.name.startswith("docs.") for file in files):

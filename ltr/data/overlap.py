@@ -6,7 +6,6 @@ training queries take a second.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -16,7 +15,7 @@ import numpy as np
 from ltr.data.base import PartName, RankingData
 from ltr.data.collections.collection import Collection, is_published, load
 from ltr.data.collections.ids import Ids
-from ltr.data.collections.shares import sliced
+from ltr.data.collections.shares import unsliced
 from ltr.data.features.engagement import EngagementData
 from ltr.data.features.feature_data import FeatureData
 from ltr.data.features.table import FeatureTable
@@ -127,7 +126,7 @@ def learnt_queries(collection: Collection, trained_on: Sequence[str]) -> list[st
     judged = [query_id for query_id in collection.qrels if query_id in collection.queries]
     found: dict[str, None] = {}
     for name in trained_on:
-        if is_published(name) and (sliced(name) or (name,))[0] != (sliced(collection.name) or (collection.name,))[0]:
+        if is_published(name) and unsliced(name) != unsliced(collection.name):
             continue
         try:
             other = load(name)
@@ -148,7 +147,7 @@ def _queries(data: TextData, first: PartName, second: PartName) -> Overlap:
         a, b = one.collection.queries, other.collection.queries
         shared = [q for q in shared if same_text(a[q]) == same_text(b[q])]
     names = getattr(data, first), getattr(data, second)
-    whole = re.sub(r"\[.*\]$", "", names[0])
+    whole = unsliced(names[0])
     remedy = f"take shares that have no query in common, such as {whole}[:80%] and {whole}[80%:], or another collection"
     return Overlap(first, second, "queries", len(shared), len(asked), tuple(shared[:3]), remedy)
 
@@ -156,7 +155,7 @@ def _queries(data: TextData, first: PartName, second: PartName) -> Overlap:
 def _prompts(data: PreferenceData, first: PartName, second: PartName) -> Overlap:
     known, asked = ({prompt_key(one): one for one in data.table(part).prompts} for part in (first, second))
     shared = [text_of(prompt) for key, prompt in asked.items() if key in known]
-    file = re.sub(r"\[.*\]$", "", getattr(data, first))
+    file = unsliced(getattr(data, first))
     remedy = f"take shares that have no prompt in common, such as {file}[:80%] and {file}[80%:], or another file"
     return Overlap(first, second, "prompts", len(shared), len(asked), tuple(map(shown, shared[:3])), remedy)
 
@@ -167,7 +166,7 @@ def _documents(data: FeatureData, first: PartName, second: PartName) -> Overlap:
     ids = other.doc_ids(same[:3])
     lists = (np.searchsorted(other.offsets, same[:3], "right") - 1).tolist()
     examples = [f"{other.query_ids[i]} {doc_id}" for i, doc_id in zip(lists, ids, strict=True)]
-    file = re.sub(r"\[.*\]$", "", getattr(data, first))
+    file = unsliced(getattr(data, first))
     remedy = f"take shares that have none in common, such as {file}[:80%] and {file}[80%:], or another file"
     return Overlap(first, second, "documents", len(same), other.n_docs, tuple(examples), remedy)
 

@@ -86,6 +86,7 @@ def evaluate(
         device: with --model: auto, cpu, cuda, cuda:1 ...
         allow: with --model: packages, or classes by their import paths, that a model may name as its scorer.
     """
+    from ltr.data.collections.shares import unsliced
     from ltr.metrics.engine import evaluate as measured
     from ltr.metrics.measures.measure import of_rankings
     from ltr.metrics.statistics.paired import compare
@@ -100,7 +101,7 @@ def evaluate(
             )
         columns = {"list_id": list_id, "item_id": item_id, "label": label}
         chosen_labels = None if measures == RANKINGS else measures
-        check_outputs(outputs, [*model, dataset.partition("[")[0]])
+        check_outputs(outputs, [*model, unsliced(dataset)])
         found = _models(model, dataset, chosen_labels, columns, baseline, test, seed, intervals, device, allow or ())
         if per_query:
             _write(per_query, found.per_list().csv())

@@ -12,7 +12,7 @@ import numpy as np
 
 from ltr.cli.judged import RANKINGS
 from ltr.data import EngagementData, LetorData
-from ltr.data.collections.shares import sliced
+from ltr.data.collections.shares import sliced, unsliced
 from ltr.data.features.engagement import TABLES
 from ltr.data.features.feature_data import FeatureData
 from ltr.data.overlap import overlaps
@@ -198,7 +198,7 @@ def measured(
     for name, ranker in rankers.items():
         read_as = ranker.settings.feature_names, _trained_part(ranker, dataset)
         if read_as not in files:
-            if files and not Source(_file(dataset), "data").regular:
+            if files and not Source(unsliced(dataset), "data").regular:
                 raise ConfigError(
                     f"--dataset {dataset} can be read once, and {name} reads other columns of it than the models before; "
                     "write it to a file"
@@ -295,7 +295,7 @@ def _data(ranker: FeatureRanker, dataset: str, reading: Mapping[str, Any]) -> Fe
     names, n_features = ranker.settings.feature_names, ranker.settings.n_features
     data: FeatureData
     if ranker.target is None:
-        if Source(_file(dataset), "data").stem.endswith(TABLES):
+        if Source(unsliced(dataset), "data").stem.endswith(TABLES):
             raise ConfigError(
                 f"{dataset}: the model's {n_features} features have no names, so no columns are theirs; give SVMlight"
             )
@@ -314,11 +314,5 @@ def _data(ranker: FeatureRanker, dataset: str, reading: Mapping[str, Any]) -> Fe
 
 def _trained_part(ranker: FeatureRanker, dataset: str) -> str | None:
     """The part of the same file that the model was trained on; None where it is another file."""
-    place = os.path.realpath(_file(dataset))
-    return next((name for name in ranker.settings.trained_on if os.path.realpath(_file(name)) == place), None)
-
-
-def _file(name: str) -> str:
-    """The file that a name stands for, or for a share of which."""
-    share = sliced(name)
-    return share[0] if share else name
+    place = os.path.realpath(unsliced(dataset))
+    return next((name for name in ranker.settings.trained_on if os.path.realpath(unsliced(name)) == place), None)

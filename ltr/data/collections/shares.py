@@ -31,6 +31,15 @@ def sliced(name: str) -> tuple[str, float, float] | None:
     return match["name"], float(low), float(high)
 
 
+def unsliced(name: str) -> str:
+    """The name of a whole, from its own or from that of a share of it; nothing is refused, as ``sliced`` does.
+
+    >>> unsliced("logs/log[1].csv[:80%]"), unsliced("logs/log[1].csv")
+    ('logs/log[1].csv', 'logs/log[1].csv')
+    """
+    return re.sub(r"\[[^\[\]]*\]$", "", name)
+
+
 def share_of(query_ids: Iterable[str], low: float, high: float) -> set[str]:
     """The ids between two shares, in the order of a hash of the ids.
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ltr.data.collections.shares import unsliced
 from ltr.errors import ConfigError
 
 
@@ -36,7 +37,7 @@ def _named(value: Any) -> Iterator[str]:
     """Files and folders that exist, among all strings; ``NAME[:80%]`` and ``FOLDER/train`` name FOLDER, too."""
     if isinstance(value, (str, os.PathLike)):
         text = os.path.expanduser(os.fspath(value))
-        whole = text.partition("[")[0]
+        whole = unsliced(text)
         for name in (text, whole, os.path.dirname(whole)):
             if isinstance(name, str) and name and "\0" not in name and "\n" not in name and os.path.exists(name):
                 yield name

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import threading
 from dataclasses import replace
 
@@ -202,6 +203,7 @@ def test_other_names_of_columns_are_taken(here, ours, capsys):
         (["--model", "ours", "--dataset", "log.csv", "--label", "dwell"], "no column 'dwell'"),
         (["--model", "ours", "--dataset", "log.csv", "--baseline", "theirs"], "no model 'theirs' to be the baseline"),
         (["--model", "ours", "--dataset", "log.csv", "-o", "log.csv"], "--output log.csv would overwrite an input"),
+        (["--model", "ours", "--dataset", "log[1].csv[:80%]", "-o", "log[1].csv"], "--output log[1].csv would overwrite"),
         (["--model", "ours", "session", "--dataset", "log.csv"], "(list_id: 'list_id' and 'session'); say which with --list-id"),
         (["--model", "ours", "grades", "--dataset", "log.csv"], "ours and grades were trained on data that are read in two ways"),
         (["--model", "grades", "--dataset", "log.csv"], "the model's 3 features have no names, so no columns are theirs"),
@@ -212,6 +214,7 @@ def test_other_names_of_columns_are_taken(here, ours, capsys):
     ],
 )  # fmt: skip
 def test_mistakes_are_explained(here, ours, capsys, options, message):
+    shutil.copy("log.csv", "log[1].csv")
     if "session" in options:
         (here / "renamed.csv").write_text((here / "log.csv").read_text().replace("list_id", "session", 1))
         saved(here / "session", data_of("renamed.csv", None, list_id="session"), [0.1, 0.9])

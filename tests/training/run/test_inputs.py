@@ -38,6 +38,9 @@ def test_no_output_replaces_an_input_however_it_is_named(tmp_path, monkeypatch):
         "h": "",
     }
     check_inputs(tmp_path / "w" / "x1", records.PARTS, free)
+    (tmp_path / "w[1]" / "best").mkdir(parents=True)
+    with pytest.raises(ConfigError, match=r"w\[1\]/best is read by this training"):
+        check_inputs(tmp_path / "w[1]", records.PARTS, "w[1]/best[:80%]")
     shutil.rmtree(best)
     best.symlink_to(tmp_path / "away")  # a part that is a link
     (tmp_path / "away").mkdir()
