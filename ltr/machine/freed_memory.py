@@ -23,7 +23,8 @@ def settle() -> None:
     """Hand back freed memory where the process has grown by more than ``KEPT`` since this was last asked and done.
 
     Tensors of ever other sizes, as lists of other lengths have them, leave gaps that fit nothing that comes later; each
-    thread's grow by themselves. Does nothing where the C library is not that of Linux.
+    thread's grow by themselves. Does nothing where the C library is not that of Linux, or the system does not tell how large
+    the process is.
     """
     global _settled
     trim = _trim()
@@ -38,6 +39,8 @@ def settle() -> None:
             _settled = resident()
         else:
             _settled = min(_settled, now)
+    except OSError:  # no /proc, or no file can be opened just now: whoever computes goes on
+        pass
     finally:
         _lock.release()
 
@@ -48,7 +51,10 @@ def hand_back() -> None:
     if trim := _trim():
         with _lock:
             trim(0)
-            _settled = resident()
+            try:
+                _settled = resident()
+            except OSError:
+                _settled = None
 
 
 def resident() -> int:

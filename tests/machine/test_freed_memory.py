@@ -69,6 +69,23 @@ def test_other_c_libraries_are_left_alone(monkeypatch):
     freed_memory.settle()
 
 
+@pytest.mark.parametrize("ask", [freed_memory.settle, freed_memory.hand_back], ids=lambda ask: ask.__name__)
+def test_a_system_that_does_not_tell_of_memory_stops_nobody(ask, process, monkeypatch):
+    """No file can be opened while all of a server's are connections, and some sandboxes have no /proc."""
+
+    def resident():
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(freed_memory, "resident", resident)
+    ask()
+    monkeypatch.setattr(freed_memory, "resident", lambda: process[0])
+    freed_memory.settle()
+    process[0] += freed_memory.KEPT + 1
+    trimmed = process[1]
+    freed_memory.settle()
+    assert process[1] == trimmed + 1
+
+
 def test_a_platform_without_it_has_no_trim(monkeypatch):
     monkeypatch.setattr(sys, "platform", "win32")
     assert freed_memory._trim.__wrapped__() is None
