@@ -324,6 +324,28 @@ def test_the_pace_holds_what_passes_between_slices(model):
     assert engine.pace.seconds_per_token * tokens > computed + 0.7 * 0.02 * (len(slices) - 1)
 
 
+@pytest.mark.parametrize("error", [ValueError("bad"), SystemExit("out")], ids=repr)
+def test_time_that_failed_requests_took_is_not_put_on_the_next(error, model):
+    """Else a row of failures would make the server refuse requests that it has time for."""
+    engine = Engine("cpu", 1, slice_tokens=20)
+    own, scorer = doubtful(model, error)
+    scorer.register_forward_pre_hook(lambda *_: time.sleep(0.05))
+    steps = []
+    engine.noted = steps.append
+    engine.submit(first := job_of(own, 1))
+    first.future.result(20)
+    jobs = [guilty_of(own) for _ in range(10)]
+    fine = job_of(own, 1, priority=1)
+    with engine._changed:  # so that the worker never stands idle between them
+        for job in [*jobs, fine]:
+            engine._waiting.add(job)
+        engine._changed.notify_all()
+    fine.future.result(20)
+    engine.close()
+    assert all(job.future.exception() for job in jobs)
+    assert engine.pace._seconds < sum(step.seconds for step in steps) + 0.25
+
+
 def test_the_pace_follows_the_machine():
     pace = Pace()
     for _ in range(100):

@@ -83,7 +83,7 @@ class Engine:
         self._changed = threading.Condition()
         self._idle = self._computing = 0
         self._ends = False
-        #: for each worker, when it scored its last slice, or was woken since
+        #: for each worker, when it scored its last slice, or failed to, or was woken since
         self._since = [time.perf_counter()] * self.workers
         self._threads = [
             threading.Thread(target=self._work, args=(number,), name=f"ltr-serve-{number}", daemon=True)
@@ -146,6 +146,7 @@ class Engine:
                 self._step(parts, number)
             except BaseException as error:  # whatever it is, the worker goes on
                 log.exception("serve: a step failed in a way that nobody thought of")
+                self._since[number] = time.perf_counter()
                 for part in parts:
                     part.job.fail(_internal(error))
             finally:
@@ -175,6 +176,7 @@ class Engine:
         try:
             scores = self._scores(parts, number)
         except Exception as error:  # whatever a text or a model does: one request must not take the others along
+            self._since[number] = time.perf_counter()  # what failed does not tell how long a token takes
             if len(parts) == 1:
                 log.warning("serve: a request failed: %s: %.200s", type(error).__name__, error)
                 parts[0].job.fail(error if isinstance(error, Problem) else _internal(error))
