@@ -8,9 +8,10 @@ import logging
 import pytest
 from starlette.testclient import TestClient
 
-from ltr.serving.problems import Problem
-from ltr.serving.web.app import application
-from tests.serving.asked import BODY
+from ltr.serving.keys import Keys
+from ltr.serving.problems import STATUS, Problem
+from ltr.serving.web.app import READING, application
+from tests.serving.asked import BODY, every
 from tests.serving.wires import WIRES
 
 
@@ -123,6 +124,55 @@ def test_the_description_fits_what_is_served(client):
         jsonschema.validate(wire.fields("q", ["a"]), ours)
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({}, ours)
+
+
+@every
+def test_answers_and_refusals_are_those_that_are_described(wire, client):
+    """In a second; tests/serving/test_description.py tries all that schemathesis thinks of."""
+    import jsonschema
+
+    told = client.get("/openapi.json").json()["paths"][wire.path]["post"]["responses"]
+    long = {"unknown": 1, **wire.fields("q", ["read the text " * 60, "a"])}
+    for body, code in (
+        (wire.fields("q", ["a", "b"]), 200),
+        (long, 200),
+        (long | ({wire.shows: True} if wire.shows else {}), 200),
+        (wire.fields("q", ["a", 3]), 422),
+    ):
+        answer = client.post(wire.path, json=body)
+        assert answer.status_code == code
+        jsonschema.validate(answer.json(), told[str(code)]["content"]["application/json"]["schema"])
+    # nobody is there to read 499, and another method is another operation
+    assert {str(code) for code in STATUS.values()} - set(told) == {"405", "499"}
+
+
+def test_what_is_read_is_what_is_described(client, service, monkeypatch):
+    """With models, before there are any, and without a key."""
+    import jsonschema
+
+    described = client.get("/openapi.json").json()["paths"]
+    monkeypatch.setenv("LTR_API_KEYS", "secret")
+    seen = set()
+    for at, name, value in ((service, "draining", False), (service.models, "_held", {}), (service, "keys", Keys())):
+        monkeypatch.setattr(at, name, value)
+        for path in READING:
+            answer = client.get(path)
+            content = described[path]["get"]["responses"][str(answer.status_code)].get("content", {})
+            assert answer.headers.get("content-type", "").partition(";")[0] == "".join(content)
+            if "application/json" in content:
+                jsonschema.validate(answer.json(), content["application/json"]["schema"])
+            seen.add((path, answer.status_code))
+    assert {code for path, code in seen if path == "/info"} == {200, 401, 503}
+    assert {code for path, code in seen if path == "/ready"} == {200, 503}
+
+
+def test_the_description_is_the_same_in_every_process(client):
+    """Values are listed in an order of their own, not that of a set, which differs from one process to the next."""
+    told = client.get("/openapi.json").json()["paths"]["/rerank"]["post"]["responses"]["422"]
+    (tei,) = [
+        one for one in told["content"]["application/json"]["schema"]["anyOf"] if "error_type" in one["properties"]
+    ]
+    assert tei["properties"]["error_type"]["enum"] == ["Unhealthy", "Backend", "Overloaded", "Empty", "Validation"]
 
 
 def test_the_reference_loads_nothing(client):

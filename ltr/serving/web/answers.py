@@ -80,7 +80,7 @@ def _refusal(dialect: Dialect) -> Json:
     if isinstance(dialect, Cohere):
         return _COHERE_REFUSAL
     if isinstance(dialect, Tei):
-        return _object({"error": _STRING, "error_type": _one_of({*TYPES.values(), "Validation"})})
+        return _object({"error": _STRING, "error_type": _one_of(dict.fromkeys([*TYPES.values(), "Validation"]))})
     return _object({"error": _STRING}) if isinstance(dialect, Weaviate) else _OPENAI_REFUSAL
 
 
