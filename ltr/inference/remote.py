@@ -26,8 +26,8 @@ log = logging.getLogger(__name__)
 USUAL_BATCH = 32
 #: where a key is looked for that is not given
 KEY = "LTR_API_KEY"
-#: one client is opened, whichever thread comes first
-_connecting = threading.Lock()
+#: one client is opened, and a warning told, whichever thread comes first
+_changing = threading.Lock()
 
 
 class _Slice(NamedTuple):
@@ -201,7 +201,7 @@ class RemoteReranker(TextRanker):
             await asyncio.sleep(pause)
 
     def _connected(self) -> Any:
-        with _connecting:
+        with _changing:
             if self._client is None:
                 self._client = _httpx().Client(**self._options())
                 weakref.finalize(self, self._client.close)
@@ -215,12 +215,17 @@ class RemoteReranker(TextRanker):
 
     def _checked(self, answer: Any) -> Any:
         if answer.status_code == 200:
-            if (warning := answer.headers.get("x-warnings")) and warning not in self._warned:
-                self._warned.add(warning)
+            if (warning := answer.headers.get("x-warnings")) and self._is_new(warning):
                 log.warning("RemoteReranker: %s warns: %s", self.url, warning)
             return answer
         hint = f"; give api_key, or set {KEY}" if answer.status_code in (401, 403) else ""
         raise ServerError(f"RemoteReranker: {self.url} answers {answer.status_code}: {told(answer)}{hint}")
+
+    def _is_new(self, warning: str) -> bool:
+        with _changing:
+            known = warning in self._warned
+            self._warned.add(warning)
+        return not known
 
     def _unreached(self, error: Exception) -> ServerError:
         what = (

@@ -4,6 +4,7 @@ import asyncio
 import pickle
 import subprocess
 import sys
+import time
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 
@@ -55,6 +56,21 @@ def test_what_the_server_warns_of_is_told_once(remote, server, caplog):  # noqa:
     assert [record.getMessage() for record in caplog.records] == [
         f"RemoteReranker: {server.url} warns: {text}" for text in ("the query was cut", "other")
     ]
+
+
+def test_requests_at_once_tell_of_a_warning_once(remote, server, caplog):  # noqa: F811
+    class Slow(set):
+        def __contains__(self, one):
+            found = super().__contains__(one)
+            time.sleep(0.03)  # meanwhile the answers of the others come
+            return found
+
+    remote._warned = Slow()
+    rows = [{"index": i, "score": 1.0} for i in range(4)]
+    server.first = [(200, {"x-warnings": "the query was cut"}, rows)] * 4
+    with caplog.at_level("WARNING", logger="ltr"):
+        remote.rank(QUERY, ["join"] * 16)
+    assert len(caplog.records) == 1
 
 
 def test_many_queries_and_empty_lists(remote, server):  # noqa: F811
