@@ -138,6 +138,16 @@ def test_checkpoints_draw_again_what_they_drew(tiny_model, working):
     equal(gradients(scorer, seed=1), wanted)
 
 
+def test_checkpoints_of_threads_leave_the_generator_of_all_alone(tiny_model, working, monkeypatch):
+    """Set and put back by several threads at once, it would end as any of them found it."""
+    scorer = model(tiny_model, dropout=0.2, batch_tokens=40, checkpointing=True)
+    working(2)
+    touched = []
+    monkeypatch.setattr(torch, "set_rng_state", lambda state: touched.append(threading.get_ident()))
+    gradients(scorer)
+    assert touched == []
+
+
 def test_dropout_drops_its_share_and_keeps_the_mean():
     values = torch.ones(200, 200, requires_grad=True)
     with Drawing(5):
