@@ -33,6 +33,7 @@ class Server:
         answer: what ``/rerank`` always answers instead of scores.
         seen: the bodies of ``/rerank``.
         headers: the headers of the last request.
+        connections: the client's port of each request.
     """
 
     url: str = ""
@@ -42,6 +43,7 @@ class Server:
     answer: Any = None
     seen: list[dict[str, Any]] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
+    connections: list[int] = field(default_factory=list)
     lock: Any = field(default_factory=threading.Lock)
 
     def rerank(self, body: dict[str, Any]) -> tuple[int, dict[str, str], Any]:
@@ -76,6 +78,7 @@ def serving(server: Server) -> Iterator[Server]:
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             server.headers = dict(self.headers)
+            server.connections.append(self.client_address[1])
             self.send(server.rerank(body) if self.path == "/rerank" else (404, {}, {"error": "no such path"}))
 
         def send(self, answer: tuple[int, dict[str, str], Any]) -> None:

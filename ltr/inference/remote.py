@@ -19,6 +19,7 @@ from ltr.errors import ConfigError, MissingExtra, ServerError
 from ltr.inference.documents import Document, check_query, text_of
 from ltr.inference.ranking import Lists, TextRanker
 from ltr.inference.remote_answers import Waiting, batch_limit, scores_of, told
+from ltr.machine.forks import across_forks
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ USUAL_BATCH = 32
 #: where a key is looked for that is not given
 KEY = "LTR_API_KEY"
 #: one client is opened, and a warning told, whichever thread comes first
-_changing = threading.Lock()
+_changing = across_forks(threading.Lock())
 
 
 class _Slice(NamedTuple):
@@ -52,7 +53,7 @@ class RemoteReranker(TextRanker):
     Documents go out in requests as large as the server takes (``/info``), several at a time. A server that is busy (429,
     503) is asked again when it says so (``Retry-After``), as long as patience lasts; a request that is too large (413) is
     halved. What the server warns of (``x-warnings``), such as queries that it cut, is logged once. Threads may share one; it
-    can be sent to other processes.
+    can be sent to other processes, and goes on in forked ones with connections of their own.
 
     Args:
         url: of the server, such as ``http://127.0.0.1:8080``.
@@ -88,6 +89,8 @@ class RemoteReranker(TextRanker):
         #: what the server warned of: each is told once
         self._warned: set[str] = set()
         self._client: Any = None
+        #: the process that opened it
+        self._opener: int | None = None
         _httpx()
 
     def __repr__(self) -> str:
@@ -202,8 +205,9 @@ class RemoteReranker(TextRanker):
 
     def _connected(self) -> Any:
         with _changing:
-            if self._client is None:
-                self._client = _httpx().Client(**self._options())
+            # after a fork the connections are the other process's: answers to both would come to either
+            if self._client is None or self._opener != os.getpid():
+                self._client, self._opener = _httpx().Client(**self._options()), os.getpid()
                 weakref.finalize(self, self._client.close)
             return self._client
 

@@ -20,9 +20,10 @@ from torch import nn
 from ltr.batch import Lists
 from ltr.errors import ConfigError, DataError
 from ltr.io.trec import Run
+from ltr.machine.forks import across_forks
 from ltr.machine.freed_memory import settle
 from ltr.machine.loudness import shows_bars
-from ltr.machine.threads import across_forks, unforked
+from ltr.machine.threads import unforked
 from ltr.scorers.base import Scorer
 from ltr.scorers.cpu.cross_encoder import FusedCrossEncoder
 from ltr.scorers.out_of_memory import is_out_of_memory, released

@@ -9,12 +9,14 @@ import threading
 from collections.abc import Callable
 from functools import cache
 
+from ltr.machine.forks import across_forks
+
 #: bytes that may be kept: what fits into them is taken again without asking the system, which makes each page anew
 KEPT = 128 * 2**20
 #: glibc's number of the setting from which size on a block is taken from the system by itself
 M_MMAP_THRESHOLD = -3
 
-_lock = threading.Lock()
+_lock = across_forks(threading.Lock())
 #: resident bytes after memory was handed back the last time; None before that
 _settled: int | None = None
 

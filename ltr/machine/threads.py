@@ -103,13 +103,6 @@ def _after_fork() -> None:
     _forked = threading.get_ident()
 
 
-def across_forks(lock: threading.Lock) -> threading.Lock:  # type: ignore[valid-type]
-    """A lock that is free in every forked process: nobody holds it while the process forks."""
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
-    return lock
-
-
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 

@@ -8,16 +8,20 @@ import os
 import pickle
 import select
 import signal
+import threading
+import time
 import warnings
 
 import numpy as np
 import pytest
 import torch
 
-from ltr.inference import FeatureRanker, Reranker
+from ltr.inference import FeatureRanker, RemoteReranker, Reranker, remote
 from ltr.inference.exports.integers import Check, Tolerance, opened, quantise
+from ltr.machine import freed_memory
 from ltr.scorers import AttentionScorer, CrossEncoder, FeatureSettings, ModelSettings
 from ltr.scorers.cpu import quantised
+from tests.rerank_server import server  # noqa: F401
 from tests.tiny_model import WORDS, save_tiny
 
 #: enough for torch to share out single operations among threads
@@ -154,6 +158,36 @@ def test_a_model_makes_its_attention_known_where_it_arrives(rankers, monkeypatch
     monkeypatch.setattr(packed, "register", lambda: calls.append(1))
     pickle.loads(sent)
     assert calls == [1]
+
+
+@FORKS
+def test_a_forked_process_asks_a_server_over_connections_of_its_own(server):  # noqa: F811
+    """Answers to two processes over one connection would come to whichever reads first."""
+    pytest.importorskip("httpx", reason="httpx is not installed: pip install 'ltr[remote]'")
+    with contextlib.closing(RemoteReranker(server.url)) as asking:
+        wanted = asking.score([("join", "join")]).tolist()
+        assert forked(lambda: asking.score([("join", "join")]).tolist()) == wanted
+        asking.score([("join", "join")])
+    own, other, again = server.connections
+    assert own == again != other
+
+
+@FORKS
+@pytest.mark.parametrize("module", [freed_memory, remote], ids=lambda module: module.__name__)
+def test_what_a_thread_holds_while_the_process_forks_is_free_in_the_other(module):
+    (lock,) = (value for value in vars(module).values() if isinstance(value, type(threading.Lock())))
+    taken = threading.Event()
+
+    def hold():
+        with lock:
+            taken.set()
+            time.sleep(0.2)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    taken.wait()
+    assert forked(lambda: lock.acquire(timeout=1)) is True
+    thread.join()
 
 
 def _serve(rankers, results):

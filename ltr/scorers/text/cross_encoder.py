@@ -15,7 +15,8 @@ from torch import Tensor, distributed, nn
 from ltr.batch import TextLists, TokenRows
 from ltr.errors import ConfigError
 from ltr.io.model_names import located
-from ltr.machine.threads import across_forks, threads_for, workers
+from ltr.machine.forks import across_forks
+from ltr.machine.threads import threads_for, workers
 from ltr.scorers import architectures
 from ltr.scorers.cpu import cross_encoder as fused
 from ltr.scorers.cpu.cross_encoder import FusedCrossEncoder

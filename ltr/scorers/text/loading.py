@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from ltr.errors import ConfigError
-from ltr.machine.threads import across_forks
+from ltr.machine.forks import across_forks
 from ltr.scorers.text.heads import in_head
 from ltr.scorers.views import plain
 from ltr.settings.texts import FILE
