@@ -6,7 +6,16 @@ literal arguments, ``focus``, ``+`` and ``*``.
 """
 
 from ltr.expressions.classes import class_of, known_names
-from ltr.expressions.language import defaults_of, expanded, mapping_of, read, settled_mapping, text_of, value_of
+from ltr.expressions.language import (
+    defaults_of,
+    expanded,
+    mapping_of,
+    read,
+    sample_of,
+    settled_mapping,
+    text_of,
+    value_of,
+)
 from ltr.expressions.syntax import called_in, is_expression, is_mapping, packages_in
 
 __all__ = [
@@ -20,6 +29,7 @@ __all__ = [
     "mapping_of",
     "packages_in",
     "read",
+    "sample_of",
     "settled_mapping",
     "text_of",
     "value_of",

@@ -28,12 +28,13 @@ def waits(value: Any) -> bool:
     return isinstance(value, Call) and (value.made is FocusOnLabels or waits(value.arguments))
 
 
-def settled(value: Any, labels: Labels, owner: Call | None = None) -> Any:
+def settled(value: Any, labels: Labels | None, owner: Call | None = None) -> Any:
     """A call with links of known centre and width in the place of ``FocusOnLabels``; what was taken is told.
 
     Args:
         value: a call, or what stands among a call's arguments.
-        labels: gives the training labels as they are learnt.
+        labels: gives the training labels as they are learnt; None where nobody has them yet: links of a range from 0 to 1
+            stand in, to see whether labels could do at all.
         owner: the loss (or ``RunningCenter``) that the value belongs to.
 
     Raises:
@@ -55,13 +56,16 @@ def settled(value: Any, labels: Labels, owner: Call | None = None) -> Any:
     return Call(value.made, {key: settled(one, labels, own) for key, one in value.arguments.items()})
 
 
-def _focused(waiting: Call, labels: Labels, owner: Call | None) -> Call:
+def _focused(waiting: Call, labels: Labels | None, owner: Call | None) -> Call:
     from ltr.links.focus import region
 
     given = built(waiting.arguments)
     kind = class_of(given.pop("kind"), None)
     text = as_text(waiting)
-    scores = _as_scores(text, labels, owner)
+    targets = _targets(text, owner)
+    if labels is None:
+        return as_call(kind.focus(scores=[0.0, 1.0], **given))  # type: ignore[attr-defined]
+    scores = _as_scores(labels, targets)
     link = kind.focus(scores=scores, **given)  # type: ignore[attr-defined]
     low, high = region(text, None, scores, given.get("top"), given.get("bottom"))
     end, share = ("top", given["top"]) if given.get("top") is not None else ("bottom", given["bottom"])
@@ -72,17 +76,22 @@ def _focused(waiting: Call, labels: Labels, owner: Call | None) -> Call:
     return as_call(link)
 
 
-def _as_scores(text: str, labels: Labels, owner: Call | None) -> Any:
-    """[documents] the training labels as scores that the owner's link looks at."""
+def _as_scores(labels: Labels, targets: Any) -> Any:
+    """[documents] the training labels as the scores that they stand for."""
     import numpy as np
     import torch
 
+    read = torch.from_numpy(np.array(labels(), np.float64)).flatten()  # a copy: labels may lie in a file that is mapped
+    return read if targets is None else targets.scores(read)
+
+
+def _targets(text: str, owner: Call | None) -> Any:
+    """What labels mean to the owner, whose link looks at scores in their unit; None where they are these scores."""
     from ltr.losses.pair_loss import PairLoss
     from ltr.losses.running import RunningCenter
 
-    read = torch.from_numpy(np.array(labels(), np.float64)).flatten()  # a copy: labels may lie in a file that is mapped
     if owner is None:
-        return read
+        return None
     name = owner.made.__name__
     if issubclass(owner.made, RunningCenter):
         raise ConfigError(
@@ -91,18 +100,16 @@ def _as_scores(text: str, labels: Labels, owner: Call | None) -> Any:
         )
     if issubclass(owner.made, PairLoss):
         raise ConfigError(
-            f"{name}: {text} would be a range of the labels, and its link looks at differences of two scores; give "
-            "range=(low, high) of differences"
+            f"{name}: {text} would be a range of the labels, and a loss over pairs brings its scores to no unit of theirs; give "
+            "range=(low, high) of what its link looks at: scores, or differences of two in DifferenceMatching"
         )
     targets = built(owner.arguments["targets"]) if "targets" in owner.arguments else _default_targets(owner.made)
-    if targets is None:
-        return read
-    if "scores" not in targets.readings:
+    if targets is not None and "scores" not in targets.readings:
         raise ConfigError(
             f"{name}: {text} would be a range of the labels, which {type(targets).__name__} does not read as scores; give "
             "range=(low, high) of scores"
         )
-    return targets.scores(read)
+    return targets
 
 
 def _default_targets(made: type) -> Any:

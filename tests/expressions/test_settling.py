@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ltr.errors import ConfigError
-from ltr.expressions import mapping_of, settled_mapping, text_of, value_of
+from ltr.expressions import mapping_of, sample_of, settled_mapping, text_of, value_of
 from ltr.links import Exp, Identity, Piecewise, Sigmoid
 from ltr.links.from_labels import FocusOnLabels
 
@@ -73,7 +73,14 @@ def test_labels_are_asked_for_only_where_a_link_waits():
             "Matching(Exp.focus(top=0.2), targets=Dual())",
             r"Dual does not read as scores; give range=\(low, high\) of sc",
         ),
-        ("DifferenceMatching(Exp.focus(top=0.2))", "its link looks at differences of two scores"),
+        (
+            "DifferenceMatching(Exp.focus(top=0.2))",
+            "range=.low, high. of what its link looks at.* differences of two in Dif",
+        ),
+        (
+            "CompositeContrast(Exp.focus(top=0.2))",
+            "a loss over pairs brings its scores to no unit of theirs; .*: scores, or",
+        ),
         ("Matching(RunningCenter(Exp.focus(top=0.2)))", "its link stands beside a centre that moves"),
         ("Identity.focus(top=0.2)", "Identity.focus: Identity is equally steep everywhere"),
         ("Exp.focus(top=2)", "top and bottom are shares between 0 and 1, got 2"),
@@ -84,6 +91,15 @@ def test_labels_are_asked_for_only_where_a_link_waits():
 def test_what_cannot_be_is_refused(text, said):
     with pytest.raises(ConfigError, match=said):
         value_of(text, labels=known)
+    with pytest.raises(ConfigError, match=said):  # before any labels are there
+        sample_of(text)
+
+
+def test_before_labels_are_there_a_range_stands_in_and_nothing_is_told(caplog):
+    with caplog.at_level(logging.INFO, "ltr"):
+        loss = sample_of("Matching(Exp.focus(top=0.2), targets=Grades([0, 0, 5]))")  # two grades are worth the same
+    assert loss.link == Exp.focus(scores=[0.0, 1.0], top=0.2)
+    assert caplog.messages == []
 
 
 def test_without_labels_the_reason_is_told():

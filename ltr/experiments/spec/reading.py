@@ -13,7 +13,7 @@ from ltr.errors import ConfigError
 from ltr.experiments.spec.building import check_parts, settings_of, variables
 from ltr.experiments.spec.search import Range
 from ltr.experiments.spec.spec import MODEL, TESTS, Config, LossSpec, Spec, Tuning, folder_name
-from ltr.expressions import is_expression, is_mapping, mapping_of, text_of, value_of
+from ltr.expressions import is_expression, is_mapping, mapping_of, sample_of, text_of
 from ltr.io.lines import Lines
 from ltr.io.names import suggestion
 
@@ -245,8 +245,7 @@ class _Reader:
                     *place, "search", key,
                 )  # fmt: skip
         try:
-            # a cell's labels take the place of these two
-            made = value_of(loss.filled(starting(spec.space(name))), packages=None, labels=lambda: [0.0, 1.0])
+            made = sample_of(loss.filled(starting(spec.space(name))), packages=None)
             text_of(made)  # results keep it
         except ConfigError as error:
             raise self.fail(f"loss {name!r}: {error}", *place) from error
