@@ -57,3 +57,34 @@ def test_what_the_lists_allow_is_what_was_written_with_them():
                 assert cells == wanted, name
             return
     pytest.fail("a README without the table of rankings")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_the_prose_tells_of_spread_and_power_was_measured(name):
+    with open(RESULTS / name / "results.csv", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["measure"] == "ndcg@10" and int(row["seeds"]) > 1]
+    spread = {row["system"]: float(row["seed sd"]) for row in rows}
+    told = json.loads((RESULTS / name / "results.json").read_text())["contrasts"]["rows"]
+    contrasts = {row["system"]: row for row in told if row["measure"] == "ndcg@10"}
+    finds = [row["detectable"] for row in contrasts.values()]
+    prose = " ".join((RESULTS / name / "README.md").read_text().split())
+    if name == "retrieval":
+        assert f"The spread over seeds is {short(min(spread.values()))} to {short(max(spread.values()))}," in prose
+        power = [
+            short(contrasts[f"Composite{one}"]["detectable"]) for one in ("Softmax", "Contrast", "SoftmaxMatching")
+        ]
+        assert f"a true difference of {power[0]} nDCG@10 between" in prose
+        assert f"{power[1]} to composite contrast, {power[2]} to the matching form" in prose
+        least = min(row["p fisher (Holm)"] for row in told)
+        assert f"The smallest p of nine comparisons is {short(least, 2)} after Holm" in prose
+        assert len(told) == 9
+    else:
+        most = max(spread, key=spread.__getitem__)
+        assert most == "KLDistillation half · mlp"
+        assert f"and the largest spread over seeds, {short(spread[most])})" in prose
+        assert f"it turned out to be {short(min(finds))} to {short(max(finds))}." in prose
+        assert f"Holm's correction over {len(told)} comparisons" in prose
+
+
+def short(value: float, digits: int = 3) -> str:
+    return f"{value:.{digits}f}".removeprefix("0")
