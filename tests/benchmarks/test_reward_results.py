@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 
 from benchmarks.quality import reward_tables
+from ltr.data.preferences.table import read_preferences
 
 ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results" / "rewards"
 
 
 @pytest.mark.parametrize("name", ["rewards"])
@@ -33,3 +37,107 @@ def test_results_of_reward_models_are_those_of_the_spec(name):
     trials = {(one["data"], one["system"]): len(one["dev"]) for one in kept["chosen"]}
     assert set(trials.values()) == {spec["tuning"]["trials"]}  # tuned alike
     assert (folder / "README.md").read_text().endswith(f"\n\n{reward_tables.table(folder)}\n")
+
+
+@pytest.fixture(scope="module")
+def kept():
+    return json.loads((RESULTS / "results.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def prose():
+    return " ".join((RESULTS / "README.md").read_text().split())
+
+
+def rounded(value: float, digits: int = 3) -> str:
+    return f"{value:.{digits}f}".removeprefix("0")
+
+
+def test_how_much_trials_and_cells_differ_is_told_as_it_was(kept, prose):
+    apart: dict[str, list[float]] = {}
+    for one in kept["chosen"]:
+        apart.setdefault(one["data"], []).append(max(one["dev"].values()) - min(one["dev"].values()))
+    names = {
+        "alpacaeval": "apart on AlpacaEval",
+        "hh-harmless": "on HH",
+        "pandalm": "on PandaLM",
+        "topicalchat": "on T",
+    }
+    for data, words in names.items():
+        own = apart[data]
+        beside = " of the tuning part's pair accuracy" if data == "alpacaeval" else ""
+        assert f"{rounded(min(own))} to {rounded(max(own))}{beside} {words}" in prose
+    seconds = {row["seconds"]: row["data"] for row in kept["costs"]}
+    least, most = min(seconds), max(seconds)
+    assert f"a cell {rounded(least, 1)} (Topical-Chat) to {rounded(most, 1)} seconds (AlpacaEval)" in prose
+    assert (seconds[least], seconds[most]) == ("topicalchat", "alpacaeval")
+
+
+def test_differences_from_bradley_terry_are_told_as_they_are(kept, prose):
+    rows = {(row["data"], row["system"], row["measure"]): row for row in kept["contrasts"]["rows"]}
+    lost = {n: -rows["alpacaeval", n, "pair_accuracy"]["difference"]["value"] for n in ("smoothed BT", "Softmax")}
+    assert (
+        f"label smoothing {rounded(lost['smoothed BT'])}; plain composite Softmax {rounded(lost['Softmax'])}" in prose
+    )
+    differ = {key for key, row in rows.items() if row["p fisher (Holm)"] < 0.05}
+    accurate = ("pair_accuracy", "best_of@10")
+    assert not [key for key in differ if key[0] != "alpacaeval" and key[2] in accurate]
+    worse = {system for _, system, measure in differ if measure == "best_of@10"}
+    assert worse == {"Matching Softplus", "Matching Exp", "MSE"}
+    assert f"Holm's correction over {len(rows)} comparisons" in prose
+
+
+def test_what_is_told_of_calibration_holds_on_all_sets(prose):
+    with open(RESULTS / "calibration.csv") as file:
+        rows = [row for row in csv.DictReader(file) if row["measure"] == "calibration_error"]
+    found: dict[str, dict[str, float]] = {}
+    for row in rows:
+        found.setdefault(row["data"], {})[row["system"]] = float(row["mean"])
+    own = {data: values["BradleyTerry"] for data, values in found.items()}
+    others = found["pandalm"].values()
+    assert f"on AlpacaEval it is also among the best calibrated (ECE {rounded(own['alpacaeval'])})" in prose
+    assert sorted(found["alpacaeval"].values()).index(own["alpacaeval"]) <= 2
+    assert (
+        f"(PandaLM {rounded(own['pandalm'])}, where all losses lie from {rounded(min(others))} to {rounded(max(others))}"
+        in prose
+    )
+    assert f"Topical-Chat {rounded(own['topicalchat'])}, the worst)" in prose
+    assert own["topicalchat"] == max(found["topicalchat"].values())
+
+
+def test_the_longest_response_is_told_as_it_was_measured(prose):
+    with open(RESULTS / "longest.csv") as file:
+        rows = list(csv.DictReader(file))
+    told = [row for row in rows if float(row["p holm"]) < 0.05]
+    worse = {(r["data"], r["system"], r["measure"]) for r in told if float(r["difference"]) < 0}
+    assert len([one for one in worse if one[::2] == ("alpacaeval", "pair_accuracy")]) == 5
+    assert [one for one in worse if one[::2] == ("alpacaeval", "best_of@10")] == [
+        ("alpacaeval", "Matching Exp", "best_of@10")
+    ]
+    assert "five are significantly worse), and in best-of-10 (.397) it is level with all but `Matching Exp`" in prose
+    better = {(r["data"], r["measure"]) for r in told if float(r["difference"]) > 0}
+    assert better == {("hh-harmless", "pair_accuracy"), ("hh-harmless", "best_of@10")}
+
+
+def test_the_spec_says_how_files_are_prepared_so_that_they_are_read(tmp_path):
+    """What stands on top of the spec is typed on records like those that could not be read as they come."""
+    votes = {"prompt": "read", "a": "one text", "b": "two", "strength": 0.5}
+    said = [{"id": "r", "text": "one", "score": 1.0}, {"id": "s", "text": "two", "score": 2.0}]
+    chats = {"prompt_id": "p", "prompt": "read", "context": 'a "fact", of {two}: \\ \n', "responses": said}
+    for name, records in (("pandalm-votes", [votes, {**votes, "a": True}]), ("topicalchat-rated", [chats, chats])):
+        (tmp_path / name).mkdir()
+        for part, record in zip(("train", "dev"), records, strict=True):
+            with gzip.open(tmp_path / name / f"{part}.jsonl.gz", "wt") as file:
+                file.write(json.dumps(record) + "\n")
+    head = (ROOT / "configs" / "benchmarks" / "rewards.yaml").read_text().split("\nname:")[0].splitlines()
+    commands = [line[4:] for line in head if line.startswith("#   ") and "ltr benchmark" not in line]
+    typed = "\n".join(commands).replace("FOLDER", "made")
+    subprocess.run(["bash", "-ec", typed], cwd=tmp_path, check=True)
+    for part in ("train", "dev"):
+        read = read_preferences(str(tmp_path / "made" / "topicalchat-rated" / f"{part}.jsonl.gz"))
+        assert (read.prompts, read.responses) == (["read"], ["one", "two"])
+    assert read_preferences(str(tmp_path / "made" / "pandalm-votes" / "dev.jsonl.gz")).responses == ["True", "two"]
+    assert read_preferences(str(tmp_path / "made" / "pandalm-votes" / "train.jsonl.gz")).responses == [
+        "one text",
+        "two",
+    ]
