@@ -16,7 +16,7 @@ import yaml
 import ltr.cli.command
 from ltr.cli.main import COMMANDS, main
 from ltr.cli.reading.guide import ENTRY, contents, page, summaries
-from tests.guides import GUIDES, PAGES, ROOT, blocks, commands, name_of, printed
+from tests.guides import GUIDES, PAGES, ROOT, Block, blocks, commands, name_of, printed
 from tests.tiny_model import tiny_model  # noqa: F401
 
 #: commands that cost next to nothing; where a page shows what they print, they print it
@@ -95,6 +95,20 @@ def test_commands_are_parsed(path, reader, monkeypatch):
             assert (ROOT / words[1]).exists(), words
         else:
             assert words[0] == "pip", f"{name_of(path)}: no test knows {words}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "benchmarks").glob("*.yaml")), ids=lambda p: p.stem)
+def test_commands_on_top_of_benchmarks_are_parsed(path, reader, monkeypatch):
+    """What prepares a benchmark's files, and what runs it."""
+    stop_before_work(monkeypatch)
+    head = [line[4:] for line in path.read_text().splitlines() if line.startswith("#   ")]
+    typed = [words for words in commands(Block("sh", None, "\n".join(head), 1)) if words[0] in ("ltr", "python")]
+    assert ["ltr", "benchmark", f"configs/benchmarks/{path.name}"] in [words[:3] for words in typed]
+    for words in typed:
+        if words[0] == "ltr":
+            parse(words[1:])
+        else:
+            assert (ROOT / words[1]).exists(), words
 
 
 def stop_before_work(monkeypatch) -> None:
