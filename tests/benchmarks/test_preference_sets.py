@@ -53,7 +53,10 @@ def test_long_responses_leave_the_prompt_in_sight(file, tiny_model):  # noqa: F8
     assert responses.max() == 8
     assert prompts[1] == min(24 - data.encoder("test").template.overhead - 8, whole.prompts.lengths[0]) > 1
     long = int((whole.responses.lengths > 8).sum())
-    assert data.cut("test")["responses"] == long >= 20
+    cut = data.cut("test")
+    assert cut["responses"] == long >= 20
+    said = f"at 24 tokens {cut['prompts']} prompts lose their beginning and {long} responses their end"
+    assert said in data.describe()  # before training, of what is read
     shorter = OpeningPreferences(test=file, tokenizer=str(tiny_model), max_length=24, response_tokens=7)
     assert shorter.signature != data.signature
 

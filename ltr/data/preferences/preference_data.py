@@ -161,7 +161,7 @@ class PreferenceData(RankingData):
         """What the data are, a line for each part that is set up: to be read before training starts."""
         lines = []
         for name, encoder in self._encoders.items():
-            table, cut = encoder.table, encoder.cut()
+            table, cut = encoder.table, self.cut(name)
             tied, pairs = table.ties
             batches = f", {len(self.train_dataloader())} batches an epoch" if name == "train" else ""
             said = [
@@ -197,6 +197,10 @@ class PreferenceData(RankingData):
             made = PreferenceEncoder.of(self.table(part), self.loaded_tokenizer, form, self.max_length)
             self._encoders[part] = made
         return self._encoders[part]
+
+    def cut(self, part: str) -> dict[str, int]:
+        """How many prompts of a part lose their beginning, and how many responses their end: it is told before training."""
+        return self.encoder(part).cut()
 
     @property
     def loaded_tokenizer(self) -> Any:
