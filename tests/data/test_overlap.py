@@ -8,7 +8,8 @@ import pytest
 
 from ltr.data import EngagementData, LetorData, PreferenceData, TextData
 from ltr.data.base import RankingData
-from ltr.data.overlap import overlaps, refuse_overlap
+from ltr.data.collections.collection import load
+from ltr.data.overlap import learnt_queries, overlaps, refuse_overlap
 from ltr.errors import DataError
 from ltr.training.overlap import RefuseOverlap
 from tests.cli.feature_files import write_fold
@@ -179,3 +180,14 @@ def test_a_training_that_would_be_measured_on_what_it_learnt_is_refused(tiny_fol
     RefuseOverlap().setup(trainer, None, "test")
     RefuseOverlap(allowed=True).setup(trainer, None, "fit")
     assert "2 of dev's 2 queries (100.0%) are in train too" in caplog.text
+
+
+def test_queries_of_one_id_are_learnt_where_they_say_the_same(tmp_path):
+    for name, text in (("one", "What is it?"), ("again", "what is it"), ("other", "who is it?")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "docs.jsonl").write_text('{"doc_id": "d", "text": "it"}\n')
+        (tmp_path / name / "queries.tsv").write_text(f"1\t{text}\n")
+        (tmp_path / name / "qrels.trec").write_text("1 0 d 1\n")
+    one = load(tmp_path / "one")
+    assert learnt_queries(one, [str(tmp_path / "again"), str(tmp_path / "gone")]) == ["1"]
+    assert learnt_queries(one, [str(tmp_path / "other")]) == []

@@ -248,3 +248,16 @@ def test_scorers_of_texts_are_measured_by_their_runs(here, tiny_model, capsys):
     CrossEncoder(str(tiny_model)).save(here / "text", ModelSettings(64, 16))
     assert main(["evaluate", "--model", "text", "--dataset", "log.csv"]) == 1
     assert "rerank with it (ltr rerank) and measure the run" in capsys.readouterr().err
+
+
+def test_models_of_other_trainings_have_no_constant_in_common(here, ours, capsys):
+    models = []
+    for name, mean in (("one", 3.0), ("other", 4.0)):
+        saved(here / name, data_of(standardise_label=False), [0.1, 0.9])
+        settings = replace(FeatureSettings.read(here / name), mean_label=mean)
+        LinearScorer.load(here / name).save(here / name, settings)
+        models.append(str(here / name))
+    alone = {row["run"] for row in rows_of(capsys, "--model", models[0], "--dataset", "log.csv", "-m", "rmse")}
+    both = {row["run"] for row in rows_of(capsys, "--model", *models, "--dataset", "log.csv", "-m", "rmse")}
+    assert "constant" in " ".join(alone)
+    assert "constant" not in " ".join(both)

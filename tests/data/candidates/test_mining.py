@@ -54,7 +54,7 @@ def test_what_is_relevant_to_the_same_question_is_no_negative(tmp_path, run):
     texts = {f"d{i}": f"text number {i}" for i in range(N)} | {"d7": "Text   number 5!"}
     queries, qrels = (
         {"q": "Why so?", "p": "why  SO?", "r": "why not?"},
-        {"q": {"d1": 1}, "p": {"d5": 1}, "r": {"d2": 1}},
+        {"q": {"d1": 1}, "p": {"d5": 1, "d6": 0}, "r": {"d2": 1}},
     )
     collection = folder_of(tmp_path / "c", texts, queries, qrels)
     both = Run.from_dict({q: run.to_dict()["q"] for q in "qpr"}, "r")

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from ltr.cli.main import main
 from ltr.data.candidates.mining import Mining, mine
 from ltr.data.candidates.selves import selves, without_selves
 from ltr.data.candidates.sources import candidates, retrieve
@@ -12,8 +13,10 @@ from ltr.data.collections.check import check
 from ltr.data.collections.collection import load
 from ltr.data.lists.sampling import Sampling
 from ltr.data.text.train_parts import train_part
-from ltr.io.trec import Run, write_run
+from ltr.io.trec import Run, read_run, write_run
 from ltr.metrics import evaluate
+from tests.search.conftest import bi_encoder  # noqa: F401
+from tests.tiny_model import tiny_model  # noqa: F401
 
 WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"]
 
@@ -86,3 +89,15 @@ def test_a_run_that_holds_the_queries_is_told(questions):
     )
     without = {q: {"t8": 1.0} for q in questions.queries}
     assert "own id" not in evaluate(without, questions.qrels, ["mrr@10"]).conventions
+
+
+def test_a_retriever_does_not_find_the_query_itself_either(questions, bi_encoder, tmp_path, caplog):  # noqa: F811
+    out = str(tmp_path / "dense.trec")
+    given = ["--model", str(bi_encoder), "--dataset", questions.name, "--precision", "32", "-k", "11"]
+    assert main(["retrieve", *given, "-o", out]) == 0
+    found = read_run(out)
+    for query_id in questions.queries:
+        docs = found[query_id][0].tolist()
+        assert len(docs) == 11  # all of the 12 but itself
+        assert query_id not in docs or query_id == "t0"
+    assert "5 of 6 queries are documents of it" in caplog.text

@@ -283,6 +283,12 @@ def test_columns_of_all_kinds_of_parquet(tmp_path):
     write_table(pa.table({**columns, "day": pa.array([0, 1, 2], pa.timestamp("s", tz="Nowhere/Else"))}), path)
     with pytest.raises(DataError, match=r"t.parquet: not a Parquet file that can be read \(ArrowInvalid: "):
         read_columns(str(path), PLAIN)
+    no_text = pa.Array.from_buffers(
+        pa.string(), 3, [*pa.array(["ab", "b", "c"]).buffers()[:2], pa.py_buffer(b"\xff\xfebc")]
+    )
+    write_table(pa.table({**columns, "d": no_text}), path)
+    with pytest.raises(DataError, match=r"t.parquet: not a Parquet file that can be read \(ArrowInvalid: .*UTF8"):
+        read_columns(str(path), PLAIN)
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.parquet"])

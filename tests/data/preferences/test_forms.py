@@ -353,3 +353,17 @@ def test_what_stands_beside_the_texts_of_parquet(tmp_path):
     write_table(pa.table({**plain, "day": pa.array([0, 2**31 - 1], pa.date32())}), path)
     with pytest.raises(DataError, match=r"p.parquet: not a Parquet file that can be read \(OverflowError: "):
         read_preferences(str(path))
+
+
+def test_a_text_and_the_one_message_of_a_chat_are_one_prompt(tmp_path):
+    file = tmp_path / "p.jsonl"
+    records = [
+        {"id": 1, "prompt": "hi", "chosen": "x", "rejected": "y"},
+        {"id": 1, "prompt": [USER], "chosen": [ANSWER], "rejected": [OTHER]},
+    ]
+    file.write_text("".join(json.dumps(record) + "\n" for record in records))
+    assert len(read_preferences(str(file)).prompts) == 2
+    system = {"role": "system", "content": "be kind"}
+    file.write_text(json.dumps(records[0]) + "\n" + json.dumps({**records[1], "prompt": [system, USER]}) + "\n")
+    with pytest.raises(DataError, match=":2: id '1' stands for another prompt before"):
+        read_preferences(str(file))
