@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 
@@ -77,3 +78,13 @@ def test_the_readme_shows_the_results_that_are_kept():
     rows = json.loads((folder / "results.json").read_text())["rows"]
     assert {row["data"] for row in rows} == set(asked.COLLECTIONS)
     assert (folder / "README.md").read_text().endswith(f"\n\n{asked.text_of(rows)}\n")
+
+
+def test_chance_is_the_mean_over_orders_and_not_the_order_that_came():
+    ranked = {f"d{i}": 10.0 - i for i in range(10)}
+    collection = asked.argparse.Namespace(qrels={"1": {"d0": 1}})
+    found = asked.by_chance(asked.Run.from_dict({"1": ranked}), collection)
+    expected = (
+        sum(1 / math.log2(place + 1) for place in range(1, 11)) / 10
+    )  # .45, of which 20 orders have an error of .05
+    assert abs(found - expected) < 0.16

@@ -98,3 +98,14 @@ def test_the_readme_shows_the_curves_that_are_kept():
     text = (policies.RESULTS / "README.md").read_text()
     assert f" --seeds {found['seeds']}`" in text
     assert text.endswith(f"\n\n{policies.table(rows)}\n")
+
+
+def test_held_out_completions_are_those_of_their_prompts(options):
+    args = policies.arguments([*options, "--seeds=1"])
+    held = policies.held_out(args)
+    known = policies.data_of(args, policies.PolicyRatio(args.model, lora=args.rank), 0).table("test")
+    for i, (a, b) in enumerate(zip(known.offsets[:5], known.offsets[1:6], strict=True)):
+        own = {*zip(known.labels[a:b], known.characters[a:b], strict=True)}
+        taken = {*zip(held.labels[2 * i : 2 * i + 2], held.lengths[2 * i : 2 * i + 2], strict=True)}
+        assert len(taken) == 2
+        assert taken <= own

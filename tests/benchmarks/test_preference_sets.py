@@ -113,3 +113,39 @@ def test_labels_are_standardised_or_shares_of_votes(file, tiny_model):  # noqa: 
     assert sorted(set(shares.tolist())) == [0, 0.5, 1]
     halved = frozen(file, tiny_model, learn="shares", lowest=-1.0, highest=3.0).labels_of("train").labels
     assert sorted(set(halved.tolist())) == [0.25, 0.375, 0.5]
+
+
+def test_whatever_changes_the_numbers_changes_the_signature_and_the_cache(file, tiny_model, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setenv("LTR_CACHE", str(tmp_path))
+    preference_sets._encoded.cache_clear()
+    parts = {"train": f"{file}[:60%]", "dev": f"{file}[60%:]", "model": str(tiny_model), "max_length": 24}
+    usual = {"response_tokens": 8, "gain": "win", "learn": "shares", "lowest": 0.0, "highest": 1.0}
+    others = {
+        "response_tokens": 5,
+        "gain": "score",
+        "learn": "labels",
+        "lowest": -1.0,
+        "highest": 2.0,
+        "pooling": "first",
+    }
+    made = [FrozenPreferences(**parts, **usual | {name: value}) for name, value in others.items()]
+    assert len({one.signature for one in (FrozenPreferences(**parts, **usual), *made)}) == len(others) + 1
+    shorter, whole = made[0], FrozenPreferences(**parts, **usual)
+    assert not np.array_equal(whole.table("train").features, shorter.table("train").features)
+    changed = tmp_path / "train.jsonl.gz"
+    with gzip.open(file, "rt") as source, gzip.open(changed, "wt") as out:
+        out.write(source.read())
+    first = FrozenPreferences(
+        f"{changed}[:60%]", **{k: v for k, v in parts.items() if k not in ("train", "dev")}, **usual
+    )
+    before = first.table("train").features
+    with gzip.open(file, "rt") as source:
+        rows = [json.loads(line) for line in source]
+    for row in rows:
+        row["responses"] = row["responses"][::-1]
+    with gzip.open(changed, "wt") as out:
+        out.write("".join(json.dumps(row) + "\n" for row in rows))
+    again = FrozenPreferences(
+        f"{changed}[:60%]", **{k: v for k, v in parts.items() if k not in ("train", "dev")}, **usual
+    )
+    np.testing.assert_allclose(again.table("train").features[:3], before[:3][::-1], atol=1e-2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -78,3 +79,25 @@ def test_what_the_lists_allow_is_told(written):
     assert told["yardsticks"]["power"]["queries"] == 20
     assert told["test"]["documents"] == 100
     assert told["queries"] == 50
+
+
+def test_the_teacher_judges_with_its_own_vectors_what_the_student_found(script):
+    """Two queries, three documents of two numbers; teacher and student see them otherwise."""
+
+    def vectors(queries, docs):
+        encoding = SimpleNamespace(queries=lambda texts, ids: np.array(queries, np.float32))
+        rows = np.array([[2, 0], [1, 2]])  # what is found, whoever looks
+        return SimpleNamespace(
+            encoding=encoding,
+            docs=np.array(docs, np.float32),
+            ids=np.array(["a", "b", "c"]),
+            found=lambda q, k: (rows, None),
+        )
+
+    plain = vectors([[1, 0], [0, 1]], [[0.5, 0.1], [0.2, 0.3], [0.7, 0.4]])
+    teacher = vectors([[0.6, 0.8], [0.8, 0.6]], [[1, 0], [0, 1], [0.6, 0.8]])
+    table = script.lists(plain, teacher, SimpleNamespace(queries={"x": "", "y": ""}), ["x", "y"], 2)
+    assert table["list_id"].tolist() == ["x", "x", "y", "y"]
+    assert table["item_id"].tolist() == ["c", "a", "b", "c"]
+    np.testing.assert_allclose(table[["p1", "p2"]], [[0.7, 0], [0.5, 0], [0, 0.3], [0, 0.4]], atol=1e-6)
+    np.testing.assert_allclose(np.log1p(table["teacher"]), [20, 12, 12, 19.2], rtol=1e-5)

@@ -82,6 +82,9 @@ def test_tables_of_pairs_and_of_length_are_made_of_the_cells(spec, tmp_path, cap
     for row in longest:  # the longest is always the worst, so that what is gained is what the loss reaches
         value = np.mean(list(reached(groups, row["system"], row["measure"])))
         assert float(row["difference"]) == pytest.approx(value, abs=1e-3)
+    least, corrected = (min(float(row[name]) for row in longest) for name in ("p", "p holm"))
+    assert corrected == pytest.approx(min(1.0, len(longest) * least), rel=1e-2)  # over the whole table
+    assert least < 0.25
 
 
 def reached(groups, system, measure):

@@ -94,7 +94,7 @@ def test_a_focus_is_that_of_each_cells_training_labels(spec_of):
         {
             "A": {
                 "loss": "Matching(Sigmoid.focus(top={share}), targets=Grades([0, 0, 5]))",  # 0 and 1 are worth the same
-                "search": {"share": {"low": 0.4, "high": 0.6}},
+                "search": {"share": {"low": 0.3, "high": 0.32}},
             }
         },
         tuning={"trials": 1},
