@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +15,6 @@ from ltr.data.features.standardise import Target
 from ltr.data.features.svmlight import read_svmlight
 from ltr.data.features.table import FeatureTable
 from ltr.errors import ConfigError, DataError
-from ltr.io.caching.digests import digest
 from ltr.io.names import suggestion
 from ltr.io.sources import Source
 from ltr.io.trec import Qrels, read_qrels
@@ -167,14 +167,19 @@ class EngagementData(FeatureData):
             "standardise_label",
         )
         # what came later counts only where it is set: signatures stay
-        judged = {} if self.test_judgements is None else {"test_judgements": digest(self.test_judgements)}
+        judged = {} if self._judgements is None else {"test_judgements": self._judgements.digest()}
         return {**super().settings, **{name: getattr(self, name) for name in names}, **judged}
 
+    @cached_property
+    def _judgements(self) -> Source | None:
+        """The file that judges the test, of which a pipe is read once."""
+        return None if self.test_judgements is None else Source(self.test_judgements, "judgements")
+
     def _judged(self, part: str) -> Qrels | None:
-        if part != "test" or self.test_judgements is None:
+        if part != "test" or self._judgements is None:
             return None
         if part not in self._qrels:
-            known, lists = read_qrels(self.test_judgements), self._table(part).query_ids
+            known, lists = read_qrels(self._judgements), self._table(part).query_ids
             own = {query_id: known[query_id] for query_id in lists if query_id in known}
             if not own:
                 raise DataError(

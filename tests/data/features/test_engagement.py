@@ -1,6 +1,8 @@
 """EngagementData: tables with named columns and SVMlight files, amounts and what is learnt of them, weights, bad input."""
 
 import gzip
+import os
+import threading
 
 import fastparquet
 import numpy as np
@@ -335,6 +337,15 @@ def test_the_test_part_may_be_judged_beside_its_amounts(written, tmp_path):
     assert [name for name, digits in contents_of(after).items() if before[1][name] != digits] == ["test_judgements"]
 
 
+def test_judgements_from_a_pipe_are_read_once(written, tmp_path):
+    pipe = tmp_path / "qrels.trec"
+    os.mkfifo(pipe)
+    threading.Thread(target=pipe.write_text, args=("a 0 02 1\n",), daemon=True).start()
+    data = made(written(), test=written(), test_judgements=str(pipe))
+    assert data.signature == data.signature
+    assert data.part("test").qrels == {"a": {"02": 1}}
+
+
 def test_judgements_of_other_lists_or_of_no_test_are_refused(written, tmp_path):
     path = tmp_path / "qrels.trec"
     path.write_text("z 0 01 1\n")
@@ -342,6 +353,8 @@ def test_judgements_of_other_lists_or_of_no_test_are_refused(written, tmp_path):
         made(written(), test=written(), test_judgements=str(path)).part("test")
     with pytest.raises(ConfigError, match=r"test_judgements q\.trec judge the test, and no test is named"):
         made(written(), test_judgements="q.trec")
+    with pytest.raises(DataError, match=r"judgements: no file .*none\.trec"):
+        made(written(), test=written(), test_judgements=str(tmp_path / "none.trec")).signature  # noqa: B018
 
 
 def test_items_held_out_stand_in_no_training_list(written):
