@@ -10,6 +10,7 @@ from ltr.experiments.spec.reading import read_spec
 from ltr.expressions import value_of
 from ltr.links import Sigmoid
 from tests.cli.feature_files import write_fold
+from tests.experiments.here import Here
 from tests.own_classes import own  # noqa: F401
 
 pytestmark = [pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*")]
@@ -99,7 +100,8 @@ def test_a_focus_is_that_of_each_cells_training_labels(spec_of):
         },
         tuning={"trials": 1},
     )
-    cells = run(spec, Processes(0), lambda text: None)[0].cells
+    cells = run(spec, Here(), lambda text: None)[0].cells
+    assert len(cells) == 1
     assert all(cell.finished for cell in cells), [cell.record for cell in cells]
     for cell in cells:
         share = cell.record["params"]["share"]
