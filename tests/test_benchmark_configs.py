@@ -13,7 +13,6 @@ from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
-import fastparquet
 import ir_datasets
 import numpy as np
 import pandas as pd
@@ -123,7 +122,7 @@ def students(path: Path, rng: np.random.Generator, queries: range) -> None:
     n = 3 * len(queries)
     facts = {"list_id": np.repeat([f"q{i}" for i in queries], 3), "item_id": [f"d{i}" for i in range(n)]}
     features = {f"p{i}": rng.normal(size=n) for i in range(1, 5)}
-    fastparquet.write(str(path), pd.DataFrame({**facts, "teacher": rng.gamma(1.0, 9.0, n), **features}))
+    pd.DataFrame({**facts, "teacher": rng.gamma(1.0, 9.0, n), **features}).to_parquet(path, index=False)
 
 
 def here(name: str, home: str) -> list[str]:

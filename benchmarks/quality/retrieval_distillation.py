@@ -20,7 +20,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import fastparquet
 import numpy as np
 import pandas as pd
 
@@ -141,7 +140,7 @@ def main(arguments: list[str] | None = None) -> None:
         ids = subset(list(collection.qrels), sizes[part], seed=0)
         table = lists(plain, teacher, collection, ids, args.candidates)
         with beside(Path(args.output, f"{part}.parquet")) as path:
-            fastparquet.write(str(path), table)
+            table.to_parquet(path, index=False)
         logits = np.log1p(table["teacher"])
         found[part] = {
             "queries": len(ids), "documents": len(table), "teacher logit, mean": round(float(logits.mean()), 3),

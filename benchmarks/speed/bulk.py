@@ -104,7 +104,7 @@ def prepare(work: Path, rows: int, words: int) -> None:
     texts = {
         name: [" ".join(draw.choice(WORDS, n)) for _ in range(rows)] for name, n in (("query", 5), ("text", words))
     }
-    pd.DataFrame(texts).to_parquet(work / "rows.parquet", engine="fastparquet", index=False)
+    pd.DataFrame(texts).to_parquet(work / "rows.parquet", engine="pyarrow", index=False)
     CrossEncoder(MINILM).save(work / "model", ModelSettings(64, 16))
 
 
@@ -161,7 +161,7 @@ def memory(rows: int, output: str | None) -> None:
     )
     settings = {"rows": found["rows"], "score": "the text's length", "CPU s": found["CPU s"]}
     result = {"settings": settings, "rows": table, "growth_percent": growth}
-    report.write("bulk-memory", result, ("pyarrow", "fastparquet", "pandas"), output)
+    report.write("bulk-memory", result, ("pyarrow", "pandas"), output)
 
 
 def child(way: str, work: Path, shard: int) -> dict[str, Any]:

@@ -125,7 +125,6 @@ def _write(path: str, mined: Mined, collection: Collection) -> None:
 
 def _write_texts(path: str, mined: Mined, collection: Collection) -> None:
     import pandas as pd
-    from fastparquet import write
 
     from ltr.io.files import beside
 
@@ -135,7 +134,7 @@ def _write_texts(path: str, mined: Mined, collection: Collection) -> None:
     rows = [(collection.queries[q], texts[positive], texts[negative]) for q, positive, negative in triples]
     table = pd.DataFrame(rows, columns=["anchor", "positive", "negative"], dtype=object)
     with beside(path) as part:
-        write(str(part), table, compression="SNAPPY", object_encoding="utf8")
+        table.to_parquet(part, engine="pyarrow", index=False)
 
 
 def main(argv: Sequence[str]) -> None:

@@ -225,7 +225,6 @@ def _cut(part: Rows, start: int, stop: int | None) -> Rows:
 
 def _write(place: Path, columns: dict[str, Any]) -> None:
     import pandas as pd
-    from fastparquet import write
 
     with beside(place) as part:
-        write(os.fspath(part), pd.DataFrame(columns), write_index=False)
+        pd.DataFrame(columns).to_parquet(part, engine="pyarrow", index=False)

@@ -148,9 +148,10 @@ class Source:
 
 
 def _unpacked(data: bytes) -> bytes:
-    import cramjam  # comes with fastparquet, and costs 20 ms
+    import pyarrow as pa  # for the few files that need it
 
     try:
-        return bytes(cramjam.zstd.decompress(data))
-    except cramjam.DecompressionError as error:
+        with pa.CompressedInputStream(pa.BufferReader(data), "zstd") as unpacking:
+            return bytes(unpacking.read())
+    except OSError as error:
         raise EOFError(str(error)) from error

@@ -8,8 +8,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
-from fastparquet import ParquetFile
 
 from tests.tiny_model import WORDS, tiny_model  # noqa: F401
 
@@ -48,10 +48,7 @@ def written(script, collection, tiny_model, tmp_path_factory):  # noqa: F811
     sizes = ["--queries=50", "--dev-queries=4", "--candidates=5", "--max-length=24"]
     models = [f"--plain={tiny_model}", f"--teacher={tiny_model}"]
     script.main([f"--data={collection}", *models, *sizes, f"--output={output}", f"--results={output}/lists.json"])
-    tables = {}
-    for part in script.PARTS:
-        with open(output / f"{part}.parquet", "rb") as file:
-            tables[part] = ParquetFile(file).to_pandas()
+    tables = {part: pd.read_parquet(output / f"{part}.parquet") for part in script.PARTS}
     return tables, json.loads((output / "lists.json").read_text())
 
 

@@ -1,13 +1,11 @@
 """Rows of files are scored in their order, and what is finished stays."""
 
-import io
 import json
 import os
 
 import numpy as np
 import pandas as pd
 import pytest
-from fastparquet import ParquetFile
 
 from ltr.cli.main import main
 from ltr.errors import ConfigError, DataError
@@ -30,9 +28,7 @@ def write(folder, kind, pairs=PAIRS):
     frame = pd.DataFrame(pairs, columns=["query", "text"]).assign(n=[f"n{i}" for i in range(len(pairs))])
     path = folder / f"pairs.{kind}"
     if kind == "parquet":
-        from fastparquet import write as to_parquet
-
-        to_parquet(str(path), frame, row_group_offsets=4)
+        frame.to_parquet(path, index=False, row_group_size=4)
     elif kind == "tsv":
         frame.to_csv(path, sep="\t", index=False)
     else:
@@ -41,9 +37,7 @@ def write(folder, kind, pairs=PAIRS):
 
 
 def read(folder):
-    return pd.concat(
-        [ParquetFile(io.BytesIO(part.read_bytes())).to_pandas() for part in sorted(folder.glob("part-*.parquet"))]
-    )
+    return pd.concat([pd.read_parquet(part) for part in sorted(folder.glob("part-*.parquet"))])
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "tsv", "parquet"])

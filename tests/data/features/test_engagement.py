@@ -4,7 +4,6 @@ import gzip
 import os
 import threading
 
-import fastparquet
 import numpy as np
 import pandas as pd
 import pytest
@@ -32,7 +31,7 @@ NAMES = {"list_id": "topic", "item_id": "video"}
 def written(tmp_path):
     def write(table=TABLE, name="log.csv"):
         path = tmp_path / name
-        fastparquet.write(str(path), table) if name.endswith("parquet") else table.to_csv(path, index=False)
+        table.to_parquet(path, index=False) if name.endswith("parquet") else table.to_csv(path, index=False)
         return str(path)
 
     return write

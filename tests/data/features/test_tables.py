@@ -2,6 +2,7 @@
 
 import bz2
 import csv
+import functools
 import gzip
 import io
 import lzma
@@ -10,10 +11,9 @@ import os
 import random
 import threading
 
-import cramjam
-import fastparquet
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from ltr.data import EngagementData
@@ -33,7 +33,7 @@ def read(tmp_path):
     def reading(table, name="log.csv", columns=PLAIN):
         path = tmp_path / name
         if isinstance(table, pd.DataFrame):
-            fastparquet.write(str(path), table, object_encoding={"raw": "bytes", "q": "infer"})
+            table.to_parquet(path, index=False)
         else:
             path.write_bytes(table.encode() if isinstance(table, str) else table)
         return read_columns(str(path), columns)
@@ -124,7 +124,12 @@ def test_forms_of_csv(read, text, name):
 
 @pytest.mark.parametrize(
     ("ending", "pack"),
-    [(".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress), (".zst", cramjam.zstd.compress)],
+    [
+        (".gz", gzip.compress),
+        (".bz2", bz2.compress),
+        (".xz", lzma.compress),
+        (".zst", functools.partial(pa.compress, codec="zstd", asbytes=True)),
+    ],
 )
 def test_packed_tables(tmp_path, ending, pack):
     data = (HEAD + "".join(f"a,d{i},{i},{i % 3}\n" for i in range(300))).encode()
@@ -142,7 +147,7 @@ def test_a_pipe_is_read_once(tmp_path, name):
     pipe = tmp_path / name
     os.mkfifo(pipe)
     frame = pd.DataFrame({"q": ["a", "a"], "d": ["1", "2"], "x": [1.0, 2.0], "s": [3.0, 4.0]})
-    fastparquet.write(str(tmp_path / "t.parquet"), frame)
+    frame.to_parquet(tmp_path / "t.parquet", index=False)
     data = (tmp_path / "t.parquet").read_bytes() if "parquet" in name else frame.to_csv(index=False).encode()
     writer = threading.Thread(target=pipe.write_bytes, args=(data,))
     writer.start()
@@ -242,7 +247,6 @@ def test_durations_count_in_seconds(read):
 def test_columns_of_all_kinds_of_parquet(tmp_path):
     from decimal import Decimal
 
-    import pyarrow as pa
     from pyarrow.parquet import write_table
 
     columns = {

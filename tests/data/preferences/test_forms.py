@@ -314,7 +314,6 @@ def test_fields_that_are_empty_say_nothing(tmp_path, caplog):
 
 
 def test_parquet_says_the_same_as_json_lines(tmp_path):
-    import fastparquet
     import pandas as pd
     import pyarrow as pa
 
@@ -323,7 +322,7 @@ def test_parquet_says_the_same_as_json_lines(tmp_path):
         {"prompt": "q", "chosen": json.dumps([ANSWER]), "rejected": "[not json]", "margin": 2.0},
         {"prompt": "r", "chosen": "[1, 2, 3]", "rejected": '{"role": "user"}', "margin": 3.0},
     ]
-    fastparquet.write(str(tmp_path / "p.parquet"), pd.DataFrame(records))
+    pd.DataFrame(records).to_parquet(tmp_path / "p.parquet", index=False)
     found = read_preferences(str(tmp_path / "p.parquet"))
     assert found.labels.tolist() == [0.5, 0, 2, 0, 3, 0]
     assert found.responses[2:] == [(ANSWER,), "[not json]", "[1, 2, 3]", '{"role": "user"}']
