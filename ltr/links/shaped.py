@@ -134,8 +134,11 @@ class ShapedLink(Link):
         if not self.single_precision:
             return super().value_and_slope(z)
         x = z - self.center if self.center else z
-        value, slope = self.shape_and_slope(x if self.width == 1 else x / self.width)
+        if self.width != 1:
+            x = x / self.width if x is z else x.div_(self.width)
+        value, slope = self.shape_and_slope(x)
         factor = self.scale / self.width
+        # value, slope, x and z may be one tensor, so that only what is new is multiplied where it stands
         return (
             value if self.scale == 1 else value * self.scale,
             slope if factor == 1 else slope * factor,
