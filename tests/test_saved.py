@@ -12,6 +12,7 @@ from ltr.inference import FeatureRanker
 from ltr.io.trec import read_run
 from ltr.training.run.records import read_manifest, read_metrics
 from tests.conftest import DOCS, QUERIES
+from tests.packing import needs_new_tokenizers
 
 SAVED = Path(__file__).parent / "saved"
 VERSIONS = sorted(p.name for p in SAVED.iterdir() if p.is_dir())
@@ -29,6 +30,7 @@ def saved(request, tmp_path, monkeypatch) -> Path:
     return folder
 
 
+@needs_new_tokenizers
 def test_a_saved_reranker_gives_the_scores_that_it_gave_in_training(saved):
     # the run of the validation after which the model was kept (whole numbers of steps: no other touched it)
     run = read_run(saved / "interrupted/text/dev/best.trec")
@@ -51,7 +53,7 @@ def test_a_saved_feature_scorer_gives_the_scores_that_it_gave_in_training(saved)
         np.testing.assert_allclose(found, scores, atol=2e-6)
 
 
-@pytest.mark.parametrize("name", ["text", "features"])
+@pytest.mark.parametrize("name", [pytest.param("text", marks=needs_new_tokenizers), "features"])
 def test_an_interrupted_training_ends_as_if_nothing_had_stopped_it(saved, name, capsys):
     folder = saved / "interrupted" / name
     assert main(["fit", "--resume", str(folder)]) == 0

@@ -135,7 +135,7 @@ class Link:
         >>> round(float(Sigmoid().boundary(0.0, upper=True)), 4)    # log 2
         0.6931
         """
-        end = self.range[upper]
+        end = self.range[int(upper)]  # torch 2.10's compiler takes no bool for a place
         if math.isinf(end):
             raise ConfigError(
                 f"{self!r}: boundary needs a link that is bounded {'above' if upper else 'below'}, its range is {self.range}"

@@ -220,7 +220,7 @@ class ShapedLink(Link):
 
     def shape_boundary(self, x: Tensor, upper: bool) -> Tensor:
         """What lies between the shape and the end of its range, above x (``upper``) or below; only where that is finite."""
-        end = self.shape_range[upper]
+        end = self.shape_range[int(upper)]
         far = x.new_tensor(FAR if upper else -FAR)
         rest = abs(end - float(self.shape(far)))
         if rest * FAR > SLOWEST * max(1, abs(end)):

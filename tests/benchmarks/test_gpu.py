@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from tests.benchmarks.conftest import SPEED
-from tests.scorers.text.test_first_token import PACKS
+from tests.packing import needs_packing
 
 pytest.importorskip("sentence_transformers")
-pytestmark = pytest.mark.skipif(not PACKS, reason="transformers 4 does not pack")
+pytestmark = needs_packing
 
 
 def test_the_same_code_runs_without_a_gpu(measured):

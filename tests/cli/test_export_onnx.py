@@ -64,7 +64,7 @@ def test_the_figures_are_printed_and_stand_in_the_card(exported):
     card = (out / "README.md").read_text()
     assert "library_name: transformers.js" in card
     assert said.split("\n")[1] in card
-    assert {str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()} == {
+    assert {str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()} - {"special_tokens_map.json"} == {  # of transformers 4
         GRAPH, "README.md", "config.json", "ltr.json", "tokenizer.json", "tokenizer_config.json",
     }  # fmt: skip
     assert (

@@ -243,9 +243,11 @@ def test_a_data_module_of_another_kind_is_told():
         trainer().fit(module, datamodule=Foreign())
 
 
-def test_the_command_finds_the_package_of_the_current_folder(shop):
-    code = "import sys; from ltr.cli.main import main; sys.exit(main(['losses', 'bookshop.losses.Sold']))"
+def test_the_command_finds_the_package_of_the_current_folder(shop, tmp_path_factory):
+    # a script in another folder, as installed commands are: Python puts that folder on its path, and not the current one
+    script = tmp_path_factory.mktemp("bin") / "ltr"
+    script.write_text("import sys; from ltr.cli.main import main; sys.exit(main(['losses', 'bookshop.losses.Sold']))")
     where = {"PYTHONPATH": str(Path(ltr.__file__).parents[1]), "PATH": "/usr/bin:/bin"}
-    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, cwd=shop, env=where)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, cwd=shop, env=where)
     assert done.returncode == 0, done.stderr
     assert "area under the link" in done.stdout

@@ -21,6 +21,7 @@ from ltr.inference.exports.integers import Check, Tolerance, opened, quantise
 from ltr.machine import freed_memory
 from ltr.scorers import AttentionScorer, CrossEncoder, FeatureSettings, ModelSettings
 from ltr.scorers.cpu import quantised
+from tests.packing import needs_packing
 from tests.rerank_server import server  # noqa: F401
 from tests.tiny_model import WORDS, save_tiny
 
@@ -151,6 +152,7 @@ def test_an_8_bit_model_arrives_on_a_processor_without_8_bit_products(rankers, m
     assert scores(pickle.loads(pickle.dumps(arrived))) == scores(arrived), "floats stay floats"
 
 
+@needs_packing
 def test_a_model_makes_its_attention_known_where_it_arrives(rankers, monkeypatch):
     from ltr.scorers.text import packed
 

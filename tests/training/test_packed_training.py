@@ -4,15 +4,13 @@ import os
 
 import pytest
 import torch
-import transformers
 
 from ltr.losses import ListNet
 from ltr.scorers.text.cross_encoder import CrossEncoder
+from tests.packing import needs_packing
 from tests.scorers.text.test_cross_encoder import random_batch
 
-pytestmark = pytest.mark.skipif(
-    int(transformers.__version__.split(".")[0]) < 5, reason="transformers 4 has nothing to pack with"
-)
+pytestmark = needs_packing
 
 
 def losses(folder: str, packs: bool, rate: float, steps: int = 50, lists: int = 4) -> list[float]:

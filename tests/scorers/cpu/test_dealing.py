@@ -14,6 +14,7 @@ from ltr.scorers.cpu.dealing import added, dealt, hands
 from ltr.scorers.cpu.drawing import Drawing
 from ltr.scorers.text import cross_encoder
 from ltr.scorers.text.cross_encoder import CrossEncoder
+from tests.packing import PACKS
 from tests.scorers.text.test_cross_encoder import random_batch
 from tests.tiny_model import save_tiny
 
@@ -60,11 +61,12 @@ def model(folder, **settings):
 
 
 def equal(found, wanted):
-    """To 1e-6 of the largest."""
+    """To 1e-6 of the largest; where rows are padded, as widely as their batch is, sums stand in other orders."""
+    bound = 1e-6 if PACKS else 3e-6
     assert found.keys() == wanted.keys()
     largest = max(float(gradient.abs().max()) for gradient in wanted.values())
     for name, gradient in wanted.items():
-        assert float((found[name] - gradient).abs().max()) < 1e-6 * max(1.0, largest), name
+        assert float((found[name] - gradient).abs().max()) < bound * max(1.0, largest), name
 
 
 @pytest.mark.parametrize("loss", [ListNet(reduction="sum"), CompositeContrast(Sigmoid(), reduction="sum")])

@@ -18,6 +18,14 @@ DOCS = ["join, two paths.", "sort the list!", "read a file and write the list of
 SETTINGS = TwinSettings(40, 20)
 
 
+def their_encoder() -> type:
+    """sentence-transformers' own, which came with its version 6."""
+    theirs = pytest.importorskip("sentence_transformers")
+    if not hasattr(theirs, "MultiVectorEncoder"):
+        pytest.skip("this sentence-transformers has no MultiVectorEncoder")
+    return theirs.MultiVectorEncoder
+
+
 def alone(model, rows, i) -> torch.Tensor:
     ids = rows.ids[None, rows.offsets[i] : rows.offsets[i + 1]]
     return nn.functional.normalize(model.projection(model.network(input_ids=ids).last_hidden_state[0]), dim=-1)
@@ -45,13 +53,11 @@ def test_scores_are_the_best_cosines_of_each_query_token(tiny_model):
 
 
 def test_sentence_transformers_opens_what_is_saved_and_the_other_way_round(tiny_model, tmp_path):
-    theirs = pytest.importorskip("sentence_transformers")
-    if not hasattr(theirs, "MultiVectorEncoder"):
-        pytest.skip("this sentence-transformers has no MultiVectorEncoder")
+    encoder = their_encoder()
     torch.manual_seed(0)
     model = LateInteraction(str(tiny_model), dim=8, query_length=12, query_prompt="what is ").eval()
     model.save(tmp_path / "own", SETTINGS)
-    other = theirs.MultiVectorEncoder(str(tmp_path / "own"), device="cpu")
+    other = encoder(str(tmp_path / "own"), device="cpu")
     other.save(str(tmp_path / "theirs"))
     for folder in ("own", "theirs"):
         again = load_scorer(tmp_path / folder)
@@ -89,14 +95,14 @@ def test_the_documents_of_a_batch_are_scored_for_every_query(tiny_model):
 
 def test_queries_and_documents_have_the_lengths_that_their_model_says(tiny_model, tmp_path):
     """Of a folder of sentence-transformers, which cuts both at lengths of their own: the same vectors of long texts."""
-    theirs = pytest.importorskip("sentence_transformers")
+    encoder = their_encoder()
     LateInteraction(str(tiny_model), dim=8, query_length=0).save(tmp_path / "own", TwinSettings(9, 5))
     (tmp_path / "own" / "ltr.json").unlink()
     model = load_scorer(tmp_path / "own")
     settings = model.usual_settings()
     assert (settings.max_length, settings.max_query_length) == (9, 5)
     assert model.usual_settings(7).max_length == 7
-    other = theirs.MultiVectorEncoder(str(tmp_path / "own"), device="cpu")
+    other = encoder(str(tmp_path / "own"), device="cpu")
     reader = model.reader(settings)
     with torch.no_grad():
         found = [model.encode_queries(reader.queries(DOCS[2:3]))[0], model.encode_docs(reader.docs(DOCS[2:3]))[0]]

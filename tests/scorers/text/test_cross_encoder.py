@@ -4,7 +4,6 @@ import logging
 
 import pytest
 import torch
-import transformers
 from transformers import PretrainedConfig
 
 from ltr.batch import TextLists, TokenRows
@@ -12,6 +11,7 @@ from ltr.errors import ConfigError
 from ltr.scorers.text import loading
 from ltr.scorers.text.cross_encoder import CrossEncoder
 from ltr.scorers.text.microbatches import padded
+from tests.packing import PACKS, needs_packing
 from tests.tiny_model import save_tiny
 
 
@@ -62,10 +62,6 @@ def test_scores_and_gradients_are_those_of_transformers_one_by_one(scorer, token
         torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5 * float(theirs.abs().max().clamp(min=1)))
 
 
-#: with transformers 4 every architecture runs in length-sorted micro-batches
-PACKING = int(transformers.__version__.split(".")[0]) >= 5
-
-
 @pytest.mark.parametrize(
     ("kind", "packs"),
     [
@@ -84,7 +80,7 @@ PACKING = int(transformers.__version__.split(".")[0]) >= 5
 def test_architectures_score_as_transformers_does(tmp_path, kind, packs):
     torch.manual_seed(3)
     scorer = CrossEncoder(str(save_tiny(tmp_path / kind, kind)), batch_tokens=150).eval()
-    assert scorer._packs is (packs and PACKING), "a kind that silently stopped being packed would be slow"
+    assert scorer._packs is (packs and PACKS), "a kind that silently stopped being packed would be slow"
     batch = random_batch([5, 4], longest=40)
     expected = one_by_one(scorer.model, batch, segments=scorer._takes_segments)
     torch.testing.assert_close(scorer(batch), expected, rtol=1e-5, atol=1e-5)
@@ -101,7 +97,7 @@ def test_the_wrapped_model_keeps_its_usual_padded_forward(scorer):
     torch.testing.assert_close(scores[None], scorer(batch), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.skipif(not PACKING, reason="transformers 4 has no attention interface that packing could use")
+@needs_packing
 def test_no_token_is_computed_that_is_not_there(scorer):
     """The regression guard of packing: rows given to the first layer equal the real tokens."""
     seen = []

@@ -4,15 +4,14 @@ import copy
 
 import pytest
 import torch
-import transformers
 
 from ltr.scorers.text import loading
 from ltr.scorers.text.cross_encoder import CrossEncoder
+from tests.packing import needs_packing
 from tests.scorers.text.test_cross_encoder import one_by_one, random_batch
 from tests.tiny_model import save_tiny
 
-PACKS = int(transformers.__version__.split(".")[0]) >= 5
-pytestmark = pytest.mark.skipif(not PACKS, reason="transformers 4 does not pack")
+pytestmark = needs_packing
 
 KINDS = ("bert", "electra", "distilbert", "roberta", "xlm-roberta", "camembert")
 

@@ -9,6 +9,7 @@ import torch
 from ltr.scorers.text import memory_budget as budget
 from ltr.scorers.text.cross_encoder import CrossEncoder
 from ltr.scorers.text.memory_budget import SHARE, SIZES, Machine, fastest, largest, probe, token_bytes
+from tests.packing import needs_packing
 from tests.scorers.text.test_cross_encoder import random_batch
 
 CPU = torch.device("cpu")
@@ -120,6 +121,7 @@ def test_trying_draws_no_random_numbers():
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@needs_packing  # padding takes memory, too, and is counted elsewhere
 def test_what_a_token_takes_is_more_than_its_saved_activations(tiny_model):
     scorer = CrossEncoder(str(tiny_model), dropout=0.1).train()
     batch = random_batch([20])

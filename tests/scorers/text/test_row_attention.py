@@ -11,8 +11,9 @@ from torch.nn.functional import scaled_dot_product_attention
 from ltr.scorers.text import packed, row_attention, transformer
 from ltr.scorers.text.cross_encoder import CrossEncoder
 from ltr.scorers.text.row_attention import attend
+from tests.packing import needs_packing
 from tests.scorers.text.test_cross_encoder import one_by_one, random_batch
-from tests.scorers.text.test_first_token import PACKS, assert_same_gradients, gradients
+from tests.scorers.text.test_first_token import assert_same_gradients, gradients
 from tests.tiny_model import save_tiny
 
 RUNS = [(2, 9), (1, 5), (3, 2), (2, 1)]
@@ -154,7 +155,7 @@ def test_the_fused_kernel_agrees_on_a_gpu(single):
         torch.testing.assert_close(mine, theirs, rtol=5e-2, atol=5e-2)
 
 
-@pytest.mark.skipif(not PACKS, reason="transformers 4 does not pack")
+@needs_packing
 def test_modernbert_sees_no_farther_than_its_window(tmp_path):
     torch.manual_seed(3)
     folder = save_tiny(tmp_path / "m", "modernbert", local_attention=8, mlp_dropout=0.0)

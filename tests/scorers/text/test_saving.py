@@ -92,7 +92,7 @@ def test_tokenizers_are_written_in_words_of_transformers_4_too(scorer, tmp_path)
     held = json.loads((tmp_path / "tokenizer_config.json").read_text())
     assert held["tokenizer_class"] == "PreTrainedTokenizerFast"
     assert held["additional_special_tokens"] == ["[Q]", "[D]"]
-    assert "extra_special_tokens" not in held
+    assert not held.get("extra_special_tokens")  # transformers 4 writes {}
     from transformers import AutoTokenizer
 
     again = AutoTokenizer.from_pretrained(tmp_path)
