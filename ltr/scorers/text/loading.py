@@ -212,6 +212,11 @@ def takes_segments(model: Any) -> bool:
     return known and (getattr(model.config, "type_vocab_size", 0) or 0) > 1
 
 
+def takes_mask(model: Any) -> bool:
+    """Whether a model, compiled or not, wants to know which tokens are real: FNet, which mixes all, did not in transformers 4."""
+    return "attention_mask" in inspect.signature(plain(model).forward).parameters
+
+
 def max_positions(config: Any) -> int | None:
     """How many tokens a text may have, or None where positions are without bound."""
     positions = getattr(config, "max_position_embeddings", None)

@@ -34,6 +34,7 @@ class TransformerScorer(Sparing, TextScorer):
     model: Any
     _packs: bool
     _takes_segments: bool
+    _takes_mask: bool
 
     def _hold(self, model: Any, freeze_layers: int) -> None:
         """Take a model as one's own; embeddings and the first ``freeze_layers`` layers are not trained."""
@@ -41,7 +42,7 @@ class TransformerScorer(Sparing, TextScorer):
         self._freeze(freeze_layers)
         obstacle = packed.enable(model)
         self._packs = obstacle is None
-        self._takes_segments = loading.takes_segments(model)
+        self._takes_segments, self._takes_mask = loading.takes_segments(model), loading.takes_mask(model)
         if obstacle is not None:
             _tell(self.network.config.model_type, obstacle)
 
@@ -62,8 +63,12 @@ class TransformerScorer(Sparing, TextScorer):
     def padded_inputs(self, rows: TokenRows, piece: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """(what the model takes by name, [rows, longest] which tokens are real) of some rows, padded."""
         ids, segments, mask = padded(rows, piece, self.network.config.pad_token_id or 0)
-        inputs = {"input_ids": ids, "attention_mask": mask.long()}
-        return {**inputs, "token_type_ids": segments} if self._takes_segments else inputs, mask
+        inputs = {"input_ids": ids}
+        if self._takes_mask:
+            inputs["attention_mask"] = mask.long()
+        if self._takes_segments:
+            inputs["token_type_ids"] = segments
+        return inputs, mask
 
     @property
     def in_float32_alone(self) -> str | None:

@@ -149,6 +149,7 @@ def test_auto_is_tried_once_for_each_use_and_changes_nothing_else(tiny_model, mo
         return 100
 
     monkeypatch.setattr(budget, "probe", fake)
+    monkeypatch.setattr(CrossEncoder, "deals", False)  # several threads draw a number for each of them
     torch.manual_seed(3)
     scorer = CrossEncoder(str(tiny_model), dropout=0.0, batch_tokens="auto")
     plain = copy.deepcopy(scorer)
