@@ -15,6 +15,7 @@ from ltr.experiments.pipeline import HERE, Pipeline, Step
 from ltr.inference.run_reranking import model_signature
 from ltr.io.caching.digests import digest
 from ltr.io.files import existing_file
+from ltr.io.lines import plain
 from ltr.io.names import suggestion
 
 #: what a recipe says; the parts behind ``test`` are options of commands
@@ -44,7 +45,7 @@ def read_recipe(path: str | os.PathLike, folder: str | None = None) -> dict[str,
         DataError: a file that is no YAML mapping.
     """
     try:
-        recipe = yaml.safe_load(os.path.expandvars(existing_file(path, "recipe").read_text(encoding="utf-8")))
+        recipe = plain(os.path.expandvars(existing_file(path, "recipe").read_text(encoding="utf-8")))
     except yaml.YAMLError as error:
         raise DataError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(recipe, dict):

@@ -13,6 +13,7 @@ from ltr.expressions.reading import Reader
 from ltr.expressions.settling import Labels, settled, waits
 from ltr.expressions.syntax import is_expression
 from ltr.expressions.writing import as_call, as_mapping, as_text, built, completed
+from ltr.io.lines import plain
 
 
 def value_of(
@@ -139,7 +140,7 @@ def read(text: str) -> str | Mapping[str, Any]:
     ({'class_path': 'Exp'}, 'Exp()')
     """
     try:
-        value = yaml.safe_load(text) if text.lstrip().startswith("{") else text
+        value = plain(text) if text.lstrip().startswith("{") else text
     except yaml.YAMLError as error:
         raise ConfigError(
             f"{text!r} starts as a mapping and is none in YAML: {' '.join(str(error).split())}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,27 @@ Place = tuple[str, ...]
 
 #: entries of a file that is written by hand or by a program for hands
 MOST = 100_000
+
+
+class Loader(yaml.SafeLoader):
+    """YAML without objects, in which ``3e-4`` is a number: YAML 1.1 asks for a point and a sign, and else takes a text."""
+
+
+Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"), list("-+.0123456789")
+)
+
+
+def plain(text: str) -> Any:
+    """What YAML says, as plain Python.
+
+    Raises:
+        yaml.YAMLError: it is none.
+
+    >>> plain("{lr: 3e-4, name: e4}")
+    {'lr': 0.0003, 'name': 'e4'}
+    """
+    return yaml.load(text, Loader)
 
 
 class Lines:
@@ -30,8 +52,8 @@ class Lines:
         self._lines: dict[Place, int] = {(): 1}
         try:
             text = Path(self.path).read_text(encoding="utf-8")
-            node = yaml.compose(text, Loader=yaml.SafeLoader)
-            self.content: Any = yaml.safe_load(text)
+            node = yaml.compose(text, Loader=Loader)
+            self.content: Any = plain(text)
         except UnicodeDecodeError as error:
             raise ConfigError(f"{self.path}: this is no YAML: it is not written in UTF-8 ({error})") from error
         except yaml.reader.ReaderError as error:  # a character that YAML forbids

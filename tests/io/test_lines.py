@@ -3,7 +3,7 @@
 import pytest
 
 from ltr.errors import ConfigError, DataError
-from ltr.io.lines import Lines
+from ltr.io.lines import Lines, plain
 
 TEXT = """# a comment
 name: toy
@@ -54,6 +54,20 @@ def test_the_content_is_plain_python(written):
     assert content["losses"] == ["ListNet()", {"loss": "MSE()", "search": {"lr": {"low": 1, "high": 2}}}]
     assert content["again"] == {"lr": {"low": 1, "high": 2}}
     assert Lines(written("naïve: ‘yes’"), "spec").content == {"naïve": "‘yes’"}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("3e-4", 3e-4), ("1E6", 1e6), ("-2e+3", -2e3), ("1.5e3", 1.5e3), (".5e1", 5.0), ("2.e-1", 0.2), ("1.0e-4", 1e-4),
+        ("e4", "e4"), ("3e", "3e"), ("3e-4x", "3e-4x"), ("1e2e3", "1e2e3"), ("'3e-4'", "3e-4"), ("- 3e-4", [3e-4]), ("12", 12),
+    ],
+)  # fmt: skip
+def test_numbers_with_exponents_are_numbers(written, text, value):
+    made = plain(text)
+    assert made == value
+    assert type(made) is type(value)
+    assert Lines(written(f"a:\n  {text}\n"), "spec").content == {"a": value}
 
 
 def test_an_empty_file_has_a_first_line(written):

@@ -21,7 +21,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from ltr.errors import ConfigError
 from ltr.expressions import class_of, defaults_of, expanded, is_expression, is_mapping
 from ltr.expressions.classes import BASES
-from ltr.io.lines import Lines
+from ltr.io.lines import Lines, plain
 from ltr.io.names import is_class_name
 
 
@@ -188,7 +188,7 @@ def _content(value: str) -> Any:
     """What an argument says: a mapping on one line, that of a file, or its text."""
     try:
         if value.lstrip().startswith(("{", "[")):
-            return yaml.safe_load(value)
+            return plain(value)
         if value.endswith((".yaml", ".yml")) and Path(value).is_file():
             return Lines(value, "configuration").content
     except yaml.YAMLError:  # the parser tells

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from ltr.errors import ConfigError
 from ltr.experiments.cells.cell import Task
 from ltr.experiments.cells.store import Done, Store
 from ltr.experiments.contents import Contents
@@ -203,10 +204,18 @@ def groups(spec: Spec) -> list[Group]:
 
 
 def model_settings(spec: Spec, loss: LossSpec, params: Params) -> dict[str, Any]:
-    """Settings of the training module: the spec's, the loss's own, what the trial chose; ``10x`` is ten times ``lr``."""
+    """Settings of the training module: the spec's, the loss's own, what the trial chose; ``10x`` is ten times ``lr``.
+
+    Raises:
+        ConfigError: a multiple of a rate that is not given.
+    """
     settings = {**spec.model, **loss.model, **{k: v for k, v in params.items() if k in MODEL}}
     rate = settings.get("head_lr")
     if isinstance(rate, str):
+        if "lr" not in settings:
+            raise ConfigError(
+                f"model.head_lr {rate} is a multiple of lr, and there is none; give model.lr, or search it"
+            )
         settings["head_lr"] = float(rate.rstrip("x")) * settings["lr"]
     return settings
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
@@ -14,7 +15,7 @@ from ltr.experiments.spec.building import check_parts, settings_of, variables
 from ltr.experiments.spec.search import Range
 from ltr.experiments.spec.spec import MODEL, TESTS, Config, LossSpec, Spec, Tuning, folder_name
 from ltr.expressions import is_expression, is_mapping, mapping_of, sample_of, text_of
-from ltr.io.lines import Lines
+from ltr.io.lines import Lines, plain
 from ltr.io.names import suggestion
 
 
@@ -216,6 +217,21 @@ class _Reader:
                     raise self.fail(
                         f"{'.'.join(place)}: {key} is a number or a word in a benchmark, got {value!r:.80}", *place, key
                     )
+                if kind == "model" and key in MODEL:
+                    self._check_rate(key, value, *place)
+
+    def _check_rate(self, key: str, value: Any, *place: Any) -> None:
+        """Settings that can be searched are numbers; that of heads may be a multiple."""
+        if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
+            return
+        if key != "head_lr":
+            raise self.fail(f"{'.'.join(place)}: {key} is a number, got {value!r:.80}", *place, key)
+        if not (isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?x", value)):
+            raise self.fail(
+                f"{'.'.join(place)}: head_lr is a number, or a multiple of lr such as 10x, got {value!r:.80}",
+                *place,
+                key,
+            )
 
     def _check_folders(self, key: str, names: list[str]) -> None:
         """Each name becomes a folder; two that would be one and the same are refused."""
@@ -260,7 +276,8 @@ class _Reader:
         at = self.content
         for depth, part in enumerate(parts[:-1]):
             if not isinstance(at, dict) or part not in at:
-                if isinstance(at, dict) and depth > 0 and part in ("init_args", "search", "model"):
+                absent = ("init_args", "search", "model") if depth else ("model", "trainer", "tuning")
+                if isinstance(at, dict) and part in absent:
                     at[part] = {}
                 else:
                     known = list(at) if isinstance(at, dict) else []
@@ -273,6 +290,6 @@ class _Reader:
         if not isinstance(at, dict):
             raise ConfigError(f"--{text}: {'.'.join(parts[:-1])} holds no settings, but {at!r}")
         try:
-            at[parts[-1]] = yaml.safe_load(value)
+            at[parts[-1]] = plain(value)
         except yaml.YAMLError as error:
             raise ConfigError(f"--{text}: {value!r} is no YAML value") from error

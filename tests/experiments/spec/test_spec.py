@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from ltr.errors import ConfigError, DataError
+from ltr.experiments.spec.plan import groups
 from ltr.experiments.spec.reading import read_spec
 from ltr.experiments.spec.spec import folder_name
 from tests.experiments.specs import write
@@ -22,6 +23,33 @@ def test_overrides_change_what_they_name(read):
     spec = read("seeds=[4, 5]", "trainer.max_epochs=7", "data.toy.init_args.max_length=48", "tuning.trials=1")
     assert (spec.seeds, spec.trainer["max_epochs"], spec.tuning.trials) == ([4, 5], 7, 1)
     assert spec.data["toy"]["init_args"]["max_length"] == 48
+
+
+def test_numbers_may_be_written_with_an_exponent_alone(read):
+    spec = read("model.lr=3e-4", "model.head_lr=10x", "losses.Selective.search.center.high=1e1")
+    assert spec.model["lr"] == 3e-4
+    assert spec.losses["Selective"].search["center"].high == 10
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("model.lr=fast", "model: lr is a number, got 'fast'"),
+        ("model.warmup=[1]", r"model: warmup is a number, got \[1\]"),
+        ("model.weight_decay=true", "model: weight_decay is a number, got True"),
+        ("model.head_lr=10y", "head_lr is a number, or a multiple of lr such as 10x, got '10y'"),
+        ("model.head_lr=x", "head_lr is a number, or a multiple of lr such as 10x, got 'x'"),
+    ],
+)
+def test_rates_that_are_no_numbers(read, text, said):
+    with pytest.raises(ConfigError, match=said):
+        read(text)
+
+
+def test_a_multiple_needs_the_rate_that_it_multiplies(read):
+    with pytest.raises(ConfigError, match="head_lr 10x is a multiple of lr, and there is none"):
+        groups(read("model={head_lr: 10x}", "tuning.search={}"))[0].example()
+    assert groups(read("model={head_lr: 10x, lr: 2e-3}", "tuning.search={}"))[0].example().model["head_lr"] == 0.02
 
 
 def test_placeholders_are_filled():
