@@ -6,7 +6,8 @@
 Lists of graded completions of a prompt, cut at some tokens. All losses see the same lists in the same order, in steps of the
 same size with adapters of the same rank; none is tuned. Held-out prompts are measured before training and every few steps.
 A run (loss, seed) is a file in the work folder: what is finished is not done again. Figures: ``curves.csv`` (a row for each
-measurement), ``results.json`` (differences from the untrained model over held-out prompts) and ``curves.png``.
+measurement), ``results.json`` (differences from the untrained model and from the order by length, over held-out prompts)
+and ``curves.png``.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ import torch
 
 from benchmarks.quality.preference_sets import OpeningPreferences
 from ltr.batch import TextLists
+from ltr.data.lists.sampling import Drawn
 from ltr.io.files import replacing
+from ltr.io.model_names import located
 from ltr.links import Identity, Softplus
 from ltr.losses import DPO, IPO, CompositeSoftmax, LabelSoftmax, Loss, SimPO
 from ltr.metrics.measures.preferences import length_correlation, pair_accuracy
@@ -84,10 +87,10 @@ class HeldOut:
         return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
 
 
-def data_of(args: argparse.Namespace, model: PolicyRatio, seed: int) -> OpeningPreferences:
+def data_of(args: argparse.Namespace, seed: int) -> OpeningPreferences:
     """Training lists in the order of a seed, and held-out ones: the first prompts of dev."""
     return OpeningPreferences(
-        f"{args.data}/train.jsonl.gz", test=f"{args.data}/dev.jsonl.gz", tokenizer=model.source,
+        f"{args.data}/train.jsonl.gz", test=f"{args.data}/dev.jsonl.gz", tokenizer=located(args.model),
         max_length=args.tokens + args.prompt_tokens, response_tokens=args.tokens, docs_per_list=args.docs,
         lists_per_batch=args.lists, seed=seed,
     )  # fmt: skip
@@ -107,22 +110,40 @@ def autocast() -> torch.autocast:
     return torch.autocast("cpu", torch.bfloat16)
 
 
-def held_out(args: argparse.Namespace) -> HeldOut:
-    """Some completions of each held-out prompt, the same for all losses and seeds, under the untrained policy."""
-    model = PolicyRatio(args.model, lora=args.rank)  # fresh adapters change nothing
-    data = data_of(args, model, 0)
-    encoder, known = data.encoder("test"), data.table("test")
-    drawn = encoder.drawn()
-    rng = np.random.default_rng(0)
+def chosen(args: argparse.Namespace, data: OpeningPreferences) -> Drawn:
+    """Some completions of each held-out prompt, the same for all losses and seeds."""
+    drawn = data.encoder("test").drawn()
+    known, rng = data.table("test"), np.random.default_rng(0)
     places = [np.sort(a + rng.permutation(b - a)[: args.docs]) for a, b in _spans(known.offsets[: args.held_out + 1])]
     offsets = np.arange(len(places) + 1) * args.docs
     docs = np.concatenate(places)
-    chosen = type(drawn)(drawn.entries[: len(places)], offsets, drawn.docs[docs], drawn.labels[docs])
-    batches = [encoder[chosen.take(np.arange(i, min(i + 4, len(places))))] for i in range(0, len(places), 4)]
+    return Drawn(drawn.entries[: len(places)], offsets, drawn.docs[docs], drawn.labels[docs])
+
+
+def held_out(args: argparse.Namespace) -> HeldOut:
+    """The held-out completions under the untrained policy."""
+    model = PolicyRatio(args.model, lora=args.rank)  # fresh adapters change nothing
+    data = data_of(args, 0)
+    encoder, lists = data.encoder("test"), chosen(args, data)
+    n = len(lists.entries)
+    batches = [encoder[lists.take(np.arange(i, min(i + 4, n)))] for i in range(0, n, 4)]
     tokens = torch.cat([completion_tokens(batch.tokens) for batch in batches]).numpy()
-    return HeldOut(
-        batches, log_probs(model, batches), tokens, known.labels[docs], known.characters[docs].astype(float), offsets
-    )
+    labels, lengths = told(data, lists)
+    return HeldOut(batches, log_probs(model, batches), tokens, labels, lengths, lists.offsets)
+
+
+def told(data: OpeningPreferences, lists: Drawn) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and lengths of whole completions, in characters."""
+    known = data.table("test")
+    return known.labels[lists.docs], known.characters[lists.docs].astype(float)
+
+
+def longest(args: argparse.Namespace) -> np.ndarray:
+    """[lists] pair accuracy of the order by length on the held-out completions; no model is needed."""
+    data = data_of(args, 0)
+    lists = chosen(args, data)
+    labels, lengths = told(data, lists)
+    return pair_accuracy(lengths, labels, lists.offsets)
 
 
 def _spans(offsets: np.ndarray) -> Iterator[tuple[int, int]]:
@@ -161,7 +182,7 @@ def train(args: argparse.Namespace, name: str, seed: int, held: HeldOut) -> dict
     adam = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=args.lr, weight_decay=0.0)
     course = [{"step": 0, "loss": None, **_listed(measured(method, held, held.reference))}]
     losses = []
-    for step, batch in enumerate(_batches(data_of(args, model, seed)), 1):
+    for step, batch in enumerate(_batches(data_of(args, seed)), 1):
         with autocast():
             scores = model(batch)
         loss = method.loss(scores, batch.pad(batch.labels), batch.mask)
@@ -232,14 +253,19 @@ def rows_of(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def differences(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What each loss changed in pair accuracy from the first measurement to the last, prompt by prompt, Holm-corrected."""
+def differences(runs: list[dict[str, Any]], base: np.ndarray | None = None) -> list[dict[str, Any]]:
+    """How each loss's last pair accuracy differs from its first, prompt by prompt, Holm-corrected.
+
+    Args:
+        base: [lists] pair accuracy of something else, in place of the first measurement.
+    """
     found = []
     for name in dict.fromkeys(run["loss"] for run in runs):
         own = [run for run in runs if run["loss"] == name]
         first, last = (np.array([run["course"][at]["pair_accuracy"] for run in own]) for at in (0, -1))
         ids = [str(i) for i in range(first.shape[1])]
-        samples = [PerQuery(text, "pair_accuracy", values, ids) for text, values in ((name, last), ("before", first))]
+        other = first if base is None else base[None]
+        samples = [PerQuery(text, "pair_accuracy", values, ids) for text, values in ((name, last), ("base", other))]
         found.append(contrast(*samples))
     return [
         {
@@ -250,8 +276,8 @@ def differences(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Markdown: each run before its first step and after its last, of the rows of ``curves.csv``."""
+def table(rows: Sequence[Mapping[str, Any]], longest: float) -> str:
+    """Markdown: each run before its first step and after its last, of the rows of ``curves.csv``, and the order by length."""
     names = {"pair_accuracy": "pairs", "margin": "margin", "kl": "log π − log π_ref", "spearman_length": "length"}
     lines = [f"| loss | seed | {' | '.join(f'{name}, before → after' for name in names.values())} |"]
     lines.append("|---" * (len(names) + 2) + "|")
@@ -259,11 +285,12 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
         own = [row for row in rows if (row["loss"], row["seed"]) == (loss, seed)]
         ends = [f"{float(own[0][m]):.3f} → {float(own[-1][m]):.3f}" for m in names]
         lines.append(f"| {loss} | {seed} | {' | '.join(ends)} |")
+    lines.append(f"| longest response | | {longest:.3f} | | | 1.000 |")
     return "\n".join(lines)
 
 
-def draw(rows: list[dict[str, Any]]) -> Any:
-    """A panel for each measure, a line for each run."""
+def draw(rows: list[dict[str, Any]], longest: float) -> Any:
+    """A panel for each measure, a line for each run; dotted what the order by length has."""
     titles = {
         "pair_accuracy": "pair accuracy, held out", "margin": "margin of scores, held out",
         "kl": "mean log π − log π_ref (nats)", "spearman_length": "correlation of score and length",
@@ -280,9 +307,11 @@ def draw(rows: list[dict[str, Any]]) -> Any:
                     [row["step"] for row in own], [row[measure] for row in own], color=colors[name], marker="o",
                     markersize=3, label=name if seed == min(r["seed"] for r in rows if r["loss"] == name) else None,
                 )  # fmt: skip
+            if measure == "pair_accuracy":
+                axis.axhline(longest, color="0.3", linestyle=":", label="longest response")
             axis.set(title=titles[measure], xlabel="step")
         handles, labels = figure.axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=4)
+        figure.legend(handles, labels, loc="outside lower center", ncols=5)
     return figure
 
 
@@ -311,7 +340,8 @@ def main(given: list[str] | None = None) -> None:
     args = arguments(given)
     held = cache(lambda: held_out(args))
     runs = [run_of(args, name, seed, held) for seed in range(args.seeds) for name in args.losses]
-    rows, folder = rows_of(runs), Path(args.results)
+    rows, folder, by_length = rows_of(runs), Path(args.results), longest(args)
+    mean = float(by_length.mean())
     with replacing(folder / "curves.csv") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
@@ -320,20 +350,23 @@ def main(given: list[str] | None = None) -> None:
     result = {
         "command": "python -m benchmarks.quality.policies", "settings": {one: getattr(args, one) for one in SETTINGS},
         "seeds": args.seeds, "losses": {run["loss"]: [run["expression"], run["scores"]] for run in runs},
-        "against the untrained model": differences(runs),
+        "against the untrained model": differences(runs), "longest response": mean,
+        "against the longest response": differences(runs, by_length),
         "processor_seconds": {f"{run['loss']} {run['seed']}": run["processor_seconds"] for run in runs},
         "versions": versions(),
     }  # fmt: skip
     with replacing(folder / "results.json") as file:
         json.dump(result, file, indent=1)
         file.write("\n")
-    save(draw(rows), folder / "curves.png")
-    print(table(kept))
-    for one in result["against the untrained model"]:
-        print(
-            f"{one['loss']:18} pair accuracy {one['difference']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}], p after Holm "
-            f"{one['p_holm']:.3f}, {one['prompts']} prompts find {one['detectable']:.3f}"
-        )
+    save(draw(rows, mean), folder / "curves.png")
+    print(table(kept, mean))
+    for against in ("against the untrained model", "against the longest response"):
+        print(f"\npair accuracy {against}")
+        for one in result[against]:
+            print(
+                f"{one['loss']:18} {one['difference']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}], p after Holm "
+                f"{one['p_holm']:.3f}, {one['prompts']} prompts find {one['detectable']:.3f}"
+            )
 
 
 if __name__ == "__main__":

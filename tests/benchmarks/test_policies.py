@@ -66,7 +66,9 @@ def test_four_losses_start_alike_and_are_measured_every_few_steps(options, tmp_p
     for one in found["against the untrained model"]:
         assert one["difference"] == pytest.approx(last[one["loss"]] - start[one["loss"]], abs=1e-4)
         assert one["prompts"] == 5
-    assert policies.table(rows) in capsys.readouterr().out
+    assert policies.table(rows, found["longest response"]) in capsys.readouterr().out
+    for one in found["against the longest response"]:
+        assert one["difference"] == pytest.approx(last[one["loss"]] - found["longest response"], abs=1e-4)
     # finished runs are taken from the work folder, and only with the settings that they were made with
     policies.main([*options, "--seeds=1"])
     assert " s\n" not in capsys.readouterr().out
@@ -97,15 +99,16 @@ def test_the_readme_shows_the_curves_that_are_kept():
     assert max(int(row["step"]) for row in rows) == found["settings"]["steps"]
     text = (policies.RESULTS / "README.md").read_text()
     assert f" --seeds {found['seeds']}`" in text
-    assert text.endswith(f"\n\n{policies.table(rows)}\n")
+    assert text.endswith(f"\n\n{policies.table(rows, found['longest response'])}\n")
 
 
 def test_held_out_completions_are_those_of_their_prompts(options):
     args = policies.arguments([*options, "--seeds=1"])
     held = policies.held_out(args)
-    known = policies.data_of(args, policies.PolicyRatio(args.model, lora=args.rank), 0).table("test")
+    known = policies.data_of(args, 0).table("test")
     for i, (a, b) in enumerate(zip(known.offsets[:5], known.offsets[1:6], strict=True)):
         own = {*zip(known.labels[a:b], known.characters[a:b], strict=True)}
         taken = {*zip(held.labels[2 * i : 2 * i + 2], held.lengths[2 * i : 2 * i + 2], strict=True)}
         assert len(taken) == 2
         assert taken <= own
+    assert policies.longest(args).tolist() == [1.0] * 5  # longer completions have larger scores in this file
