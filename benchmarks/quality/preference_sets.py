@@ -7,13 +7,16 @@ Specs name these classes, so that ``ltr benchmark`` is run in the repository's f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from ltr.batch import TextLists, TokenRows
 from ltr.data import PreferenceData
 from ltr.data.collections.shares import sliced
 from ltr.data.contents import contents_of_paths
@@ -23,6 +26,8 @@ from ltr.data.features.table import FeatureTable
 from ltr.data.lists.ragged import Ragged
 from ltr.data.preferences.rendering import PreferenceEncoder
 from ltr.data.preferences.table import Preferences, read_preferences
+from ltr.errors import ConfigError
+from ltr.inference.scoring import prepared
 from ltr.io.caching.cache_folder import cache_folder
 from ltr.io.caching.digests import digest
 from ltr.io.caching.keys import key_of_facts
@@ -32,9 +37,13 @@ from ltr.io.model_names import located
 from ltr.io.offsets import offsets_of, spans
 from ltr.io.runs import as_bytes
 from ltr.scorers import BiEncoder
+from ltr.scorers.causal.language_model import LanguageModel
+from ltr.scorers.retrievers.vectors import Pooling
 
 #: lists that are encoded and then kept: an interruption loses no more than these
 BLOCK = 64
+#: tokens that a language model computes at once, counting those that rows share each time: several whole lists
+CAUSAL_TOKENS = 16_384
 
 
 class OpeningPreferences(PreferenceData):
@@ -90,8 +99,18 @@ def shortened(encoder: PreferenceEncoder, tokens: int) -> PreferenceEncoder:
     return replace(encoder, responses=Ragged(values[spans(offsets[:-1], lengths)], offsets_of(lengths)))
 
 
+class LastStates(LanguageModel):
+    """A causal language model's state of the last token of each row, on which a reward's head would stand.
+
+    Args: see ``LanguageModel``.
+    """
+
+    def values(self, tokens: TokenRows, rows: Tensor, states: Tensor, places: Tensor) -> Tensor:
+        return states[places[tokens.lengths[rows].cumsum(0) - 1]].float()
+
+
 class FrozenPreferences(FeatureData):
-    """Prompt and response as numbers for a reward head: the vector of an encoder that is not trained, and log(1 + length).
+    """Prompt and response as numbers for a reward head: the vector of a model that is not trained, and log(1 + length).
 
     Each text is encoded once, for all cells and benchmarks, and kept in the user's cache. A share such as ``FILE[:80%]``
     is one of the prompts, all pairs of which it holds.
@@ -100,6 +119,7 @@ class FrozenPreferences(FeatureData):
         train, dev, test: files of preferences, or shares of them.
         model: of a ``BiEncoder``, which reads prompt and response as one text.
         pooling: see ``BiEncoder``.
+        causal: the model is a causal language model in place of one, and a vector the state of its last token.
         max_length, response_tokens: see ``OpeningPreferences``.
         label, gain: see ``PreferenceData``.
         learn: ``labels``, brought to mean 0 and deviation 1 of train, or ``shares``: gains brought to [0, 1], as losses
@@ -125,10 +145,16 @@ class FrozenPreferences(FeatureData):
         lists_per_batch: int = 16,
         docs_per_list: int | None = None,
         seed: int = 0,
+        causal: bool = False,
     ):
+        if causal and pooling is not None:
+            raise ConfigError(
+                f"FrozenPreferences: a causal model's vectors are of the last token; got pooling {pooling!r}"
+            )
         parts = {"train": train, "dev": dev, "test": test}
         super().__init__(parts, False, True, lists_per_batch, docs_per_list, 32_768, None, seed, 0)
         self.model, self.pooling, self.max_length, self.response_tokens = model, pooling, max_length, response_tokens
+        self.causal = causal
         self.label, self.gain, self.learn, self.lowest, self.highest = label, gain, learn, lowest, highest
         self._target: Target | None = None
 
@@ -173,8 +199,8 @@ class FrozenPreferences(FeatureData):
 
     @property
     def encoded_as(self) -> tuple[str, str | None, int, int]:
-        """Model, pooling and lengths."""
-        return self.model, self.pooling, self.max_length, self.response_tokens
+        """Model, pooling (``causal`` for that of a language model) and lengths."""
+        return self.model, "causal" if self.causal else self.pooling, self.max_length, self.response_tokens
 
     def _preferences(self, name: str) -> Preferences:
         path, *_ = sliced(name) or (name,)
@@ -199,21 +225,28 @@ def _encoded(
     blocks = -(-len(data.table("test")) // BLOCK)
     lacking = [i for i in range(blocks) if not (folder / f"{i}.npy").exists()]
     if lacking:
-        for i, vectors in zip(lacking, _vectors(data, BiEncoder(located(model), pooling, "dot"), lacking), strict=True):
+        for i, vectors in zip(lacking, _vectors(data, reader(model, pooling), lacking), strict=True):
             with replacing(folder / f"{i}.npy", "wb") as file:
                 np.save(file, vectors)
     return np.concatenate([np.load(folder / f"{i}.npy") for i in range(blocks)])
 
 
-def _vectors(data: OpeningPreferences, model: BiEncoder, blocks: list[int]) -> Iterator[np.ndarray]:
-    import torch
+def reader(model: str, pooling: str | None) -> Callable[[TextLists], Tensor]:
+    """What gives a vector for each response of a batch, on a CPU, in bfloat16 where the hardware multiplies it."""
+    if pooling == "causal":
+        causal = cast(LastStates, prepared(LastStates(model, batch_tokens=CAUSAL_TOKENS), "cpu", "auto")).eval()
+        return lambda batch: causal.scored(batch, batch.tokens)
+    made = BiEncoder(located(model), cast(Pooling | None, pooling), "dot")
+    encoder = cast(BiEncoder, prepared(made, "cpu", "auto")).eval()
+    return lambda batch: encoder.encode_docs(batch.tokens)
 
-    from ltr.inference.scoring import prepared
 
+def _vectors(
+    data: OpeningPreferences, vectors_of: Callable[[TextLists], Tensor], blocks: list[int]
+) -> Iterator[np.ndarray]:
     encoder = data.encoder("test")
     lists = encoder.drawn()
-    ready = prepared(model, "cpu", "auto").eval()
     for i in blocks:
         chosen = lists.take(np.arange(i * BLOCK, min((i + 1) * BLOCK, len(encoder.table))))
         with torch.inference_mode():
-            yield ready.encode_docs(encoder[chosen].tokens).float().numpy()
+            yield vectors_of(encoder[chosen]).float().numpy()

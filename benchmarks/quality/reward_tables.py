@@ -1,21 +1,25 @@
-"""Two tables beside those of a benchmark of reward models: calibration of pairs, and every loss against the longest response.
+"""Tables beside those of a benchmark of reward models: calibration of pairs, and every loss against the longest response.
 
     LTR_DATA=FOLDER python -m benchmarks.quality.reward_tables configs/benchmarks/rewards.yaml
+    LTR_DATA=FOLDER python -m benchmarks.quality.reward_tables configs/benchmarks/rewards-tuned.yaml --beside benchmarks/results/rewards
 
 Reads what ``ltr benchmark`` has finished and trains nothing. ``calibration.csv``: over the pairs of all test prompts, mean and
 standard deviation over seeds of the expected calibration error of σ(difference), and of how well near scores tell ties.
 ``longest.csv``: differences from the order by length, prompt by prompt, with Holm's correction over the whole table.
+``beside.csv``: likewise from the losses of the same name in another benchmark of the same test prompts, as it was published.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import fastparquet
 import numpy as np
 
 from ltr.experiments.cells.runner import reported
@@ -26,7 +30,7 @@ from ltr.io.files import replacing
 from ltr.metrics.measures.measure import parse
 from ltr.metrics.measures.preferences import calibration_error, tie_auc
 from ltr.metrics.measures.yardsticks import LONGEST, yardsticks
-from ltr.metrics.statistics.contrasts import contrast, corrected
+from ltr.metrics.statistics.contrasts import Contrast, contrast, corrected
 from ltr.metrics.statistics.samples import PerQuery
 
 #: what tells how good a reward model is, prompt by prompt
@@ -61,6 +65,37 @@ def against_longest(found: Sequence[DataResults]) -> list[dict[str, Any]]:
                 if isinstance(sampled, PerQuery) and str(sampled.measure) in AGAINST:
                     base = PerQuery.of(LONGEST, sampled.measure, [longest], one.name)  # type: ignore[arg-type]
                     contrasts.append(contrast(sampled, base))
+    return _rows(contrasts)
+
+
+def against_others(found: Sequence[DataResults], folder: Path) -> list[dict[str, Any]]:
+    """A row for each system and measure that a published benchmark has too.
+
+    Raises:
+        SystemExit: the benchmarks share no loss, data set and test prompts.
+    """
+    known = fastparquet.ParquetFile(io.BytesIO((folder / "per_query.parquet").read_bytes())).to_pandas()
+    contrasts = []
+    for one in found:
+        for system in one.systems:
+            theirs = known[(known["data"] == one.name) & (known["system"] == system.name)]
+            for sampled in one.samples[system.name]:
+                measure = str(sampled.measure)
+                if not isinstance(sampled, PerQuery) or measure not in AGAINST or not len(theirs):
+                    continue
+                values = theirs.pivot(index="seed", columns="query_id", values=measure)
+                if set(values) == set(sampled.query_ids):
+                    ordered = values[sampled.query_ids].to_numpy()
+                    contrasts.append(
+                        contrast(sampled, PerQuery("beside", measure, ordered, sampled.query_ids, one.name))
+                    )
+    if not contrasts:
+        raise SystemExit(f"reward_tables: {folder} has no loss of a name of these, on the same data and test prompts")
+    return _rows(contrasts)
+
+
+def _rows(contrasts: list[Contrast]) -> list[dict[str, Any]]:
+    """As ``longest.csv`` and ``beside.csv`` have them."""
     return [
         {
             "data": c.data, "system": c.system, "measure": str(c.measure), "difference": c.difference, "low": c.low,
@@ -116,6 +151,7 @@ def main(given: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("spec", help="the YAML file of the benchmark")
     parser.add_argument("--folder", help="its folder, where the spec does not say so")
+    parser.add_argument("--beside", help="folder of another benchmark of the same test prompts")
     args = parser.parse_args(given)
     spec = read_spec(args.spec, [f"folder={args.folder}"] if args.folder else [])
     groups, _ = reported(spec)
@@ -123,7 +159,10 @@ def main(given: list[str] | None = None) -> None:
     found = results(spec, groups, truths).data
     write([row for one in found for row in calibration(one)], Path(spec.folder, "calibration.csv"))
     write(against_longest(found), Path(spec.folder, "longest.csv"))
-    print(f"{table(Path(spec.folder))}\n\n{spec.folder}/calibration.csv, {spec.folder}/longest.csv")
+    if args.beside:
+        write(against_others(found, Path(args.beside)), Path(spec.folder, "beside.csv"))
+    made = ["calibration.csv", "longest.csv", *(["beside.csv"] if args.beside else [])]
+    print(f"{table(Path(spec.folder))}\n\n{', '.join(f'{spec.folder}/{name}' for name in made)}")
 
 
 if __name__ == "__main__":

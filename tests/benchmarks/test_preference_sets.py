@@ -13,8 +13,10 @@ from benchmarks.quality.preference_sets import FrozenPreferences, OpeningPrefere
 from ltr.data import PreferenceData
 from ltr.data.overlap import overlaps
 from ltr.data.preferences.table import read_preferences
+from ltr.errors import ConfigError
 from ltr.metrics.measures.label_measures import LabelMeasure
 from ltr.metrics.measures.yardsticks import LONGEST, yardsticks
+from tests.scorers.causal.tiny import save_tiny_causal
 from tests.tiny_model import WORDS, tiny_model  # noqa: F401
 
 TEXTS = [word for word in WORDS if len(word) > 2]
@@ -89,10 +91,37 @@ def test_vectors_stand_beside_their_responses_and_lengths(file, tiny_model):  # 
         assert labels.query_ids == [known.prompt_ids[i] for i in rows[::3] // 3]
     # one response alone has the vector that it has among others, up to the rounding of bfloat16
     alone = OpeningPreferences(test=file, tokenizer=str(tiny_model), max_length=24, response_tokens=8)
-    vectors = next(preference_sets._vectors(alone, preference_sets.BiEncoder(str(tiny_model), None, "dot"), [0]))
+    vectors = next(preference_sets._vectors(alone, preference_sets.reader(str(tiny_model), None), [0]))
     np.testing.assert_allclose(data.read(file).features[:, :-1], vectors, atol=1e-6)
     (longest,) = (e for e in yardsticks(data.labels_of("dev"), [LabelMeasure("best_of")]) if e.run == LONGEST)
     assert longest.means["best_of"] == 0.5  # the second response of each list
+
+
+def test_a_language_model_gives_the_state_of_the_last_token(file, tmp_path):
+    from transformers import AutoModelForCausalLM
+
+    model = save_tiny_causal(tmp_path / "causal")
+    settings = {
+        "train": f"{file}[:60%]",
+        "dev": f"{file}[60%:]",
+        "model": str(model),
+        "max_length": 40,
+        "response_tokens": 8,
+    }
+    made = FrozenPreferences(**settings, gain="win", causal=True)
+    found = made.read(file).features
+    data = OpeningPreferences(test=file, tokenizer=str(model), max_length=40, response_tokens=8)
+    encoder = data.encoder("test")
+    tokens = encoder[encoder.drawn().take(np.array([3]))].tokens
+    network = AutoModelForCausalLM.from_pretrained(model).eval()
+    for i in range(3):
+        row = tokens.ids[tokens.offsets[i] : tokens.offsets[i + 1]]
+        state = network.base_model(input_ids=row[None]).last_hidden_state[0, -1].detach().numpy()
+        np.testing.assert_allclose(found[9 + i, :-1], state, atol=0.05, rtol=0.05)  # bfloat16
+        assert abs(state).max() > 0.5
+    with pytest.raises(ConfigError, match="a causal model's vectors are of the last token; got pooling 'mean'"):
+        FrozenPreferences(**settings, causal=True, pooling="mean")
+    assert made.signature != FrozenPreferences(**settings, gain="win").signature
 
 
 def test_lists_of_a_prompt_are_in_one_share(file, tiny_model):  # noqa: F811

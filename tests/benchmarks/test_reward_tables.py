@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import json
 
+import fastparquet
 import numpy as np
 import pytest
 import yaml
@@ -85,6 +87,22 @@ def test_tables_of_pairs_and_of_length_are_made_of_the_cells(spec, tmp_path, cap
     least, corrected = (min(float(row[name]) for row in longest) for name in ("p", "p holm"))
     assert corrected == pytest.approx(min(1.0, len(longest) * least), rel=1e-2)  # over the whole table
     assert least < 0.25
+
+    # another benchmark of the same prompts, which has one of the losses, its rows in another order
+    other = tmp_path / "other"
+    other.mkdir()
+    theirs = fastparquet.ParquetFile(io.BytesIO((tmp_path / "run" / "per_query.parquet").read_bytes())).to_pandas()
+    theirs = theirs[theirs["system"] == "MSE"].sample(frac=1, random_state=0).assign(pair_accuracy=0.25)
+    fastparquet.write(str(other / "per_query.parquet"), theirs)
+    reward_tables.main([str(spec), "--beside", str(other)])
+    beside = {
+        (row["system"], row["measure"]): float(row["difference"]) for row in rows_of(tmp_path / "run" / "beside.csv")
+    }
+    accuracy = np.mean(list(reached(groups, "MSE", "pair_accuracy")))
+    assert beside == {("MSE", "pair_accuracy"): pytest.approx(accuracy - 0.25, abs=1e-3), ("MSE", "best_of@10"): 0}
+    fastparquet.write(str(other / "per_query.parquet"), theirs.assign(query_id=[f"x{q}" for q in theirs["query_id"]]))
+    with pytest.raises(SystemExit, match="has no loss of a name of these, on the same data and test prompts"):
+        reward_tables.main([str(spec), "--beside", str(other)])
 
 
 def reached(groups, system, measure):
