@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,10 @@ from ltr.settings import Prompts
 MODULES = "modules.json"
 FACTS = "config_sentence_transformers.json"
 LENGTHS = "sentence_bert_config.json"
+#: what older versions called it, by the architecture; newer ones still read these
+OLDER_LENGTHS = tuple(
+    f"sentence_{kind}_config.json" for kind in ("roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+)
 #: facts: how many numbers of a vector, and how many words of a sparse one, are used
 TRUNCATED, MOST_WORDS = "truncate_dim", "max_active_dims"
 #: where their modules are at home: one of the same name from elsewhere may do anything
@@ -44,18 +48,21 @@ class Layout:
     """What a folder says of itself.
 
     Attributes:
-        source: where transformers opens the encoder.
+        root: the folder (or the hub id) itself, where the modules' folders stand.
+        source: where transformers opens the encoder: there, or in a folder below.
         kinds: class names of the modules, such as ``("Transformer", "Pooling", "Normalize")``.
-        folders: of the modules, by their class names.
+        folders: of the modules below the root, by their class names.
         prompts: of queries and documents.
         other_prompts: names of those that are for something else.
         similarity: ``cos`` or ``dot``, or their name of another one; None where it does not say.
         truncated: how many numbers of a vector are used; None for all.
         most_words: how many words of a sparse vector are kept, the heaviest; None for all.
-        max_length: tokens that are read of a text; None where it does not say.
+        max_length: tokens that are read of a document; None where it does not say.
+        max_query_length: of a query; None where it is the same.
         lengths: all that stands beside the encoder.
     """
 
+    root: str
     source: str
     kinds: tuple[str, ...]
     folders: Mapping[str, str]
@@ -65,18 +72,24 @@ class Layout:
     truncated: int | None
     most_words: int | None
     max_length: int | None
+    max_query_length: int | None
     lengths: Mapping[str, Any]
 
     def config(self, kind: str, revision: str | None) -> dict[str, Any]:
         """The configuration of a module."""
-        return _read(self.source, f"{self.folders[kind]}/config.json".lstrip("/"), revision) or {}
+        return _read(self.root, f"{self.folders[kind]}/config.json".lstrip("/"), revision) or {}
+
+    def file(self, kind: str, name: str, revision: str | None) -> Path | None:
+        """A file of a module, from the hub where the model is there; None where there is none."""
+        return found(self.root, f"{self.folders[kind]}/{name}".lstrip("/"), revision)
 
 
 def layout_of(source: str, revision: str | None, who: str) -> Layout | None:
     """The layout of a folder (or a hub id) of sentence-transformers; None for a plain model of transformers.
 
     Raises:
-        ConfigError: an encoder in a place where ltr does not open it, or a module of another package.
+        ConfigError: an encoder in a place where ltr does not open it, a module of another package, two of one kind, or a
+            way to read texts that ltr does not have.
         DataError: a file that cannot be understood.
     """
     modules = _read(source, MODULES, revision)
@@ -89,16 +102,29 @@ def layout_of(source: str, revision: str | None, who: str) -> Layout | None:
             "let sentence-transformers (for token vectors: MultiVectorEncoder) open the folder and save it, and take that"
         )
     kinds = tuple(str(one["type"]).rpartition(".")[2] for one in modules)
+    if twice := [kind for kind in kinds if kinds.count(kind) > 1]:
+        raise ConfigError(
+            f"{who}: {source} has {kinds.count(twice[0])} modules {twice[0]} one after the other, of which ltr would take one "
+            "alone; what they make of a text together is not known here"
+        )
     folders = {kind: str(one["path"]) for kind, one in zip(kinds, modules, strict=True)}
     inside = folders.get("Transformer", folders.get("MLMTransformer", ""))
     if inside and not Path(source).is_dir():
         raise ConfigError(f"{who}: {source} keeps its encoder in {inside}; download it, and give the folder")
     facts = _read(source, FACTS, revision) or {}
-    lengths = _read(source, f"{inside}/{LENGTHS}".lstrip("/"), revision) or {}
+    lengths = lengths_of(source, revision, inside)
+    processing = lengths.get("processing_kwargs") or {}
+    if told := {name: processing[name] for name in ("common", "text") if processing.get(name)}:
+        raise ConfigError(
+            f"{who}: {source} gives its tokenizer settings of its own ({LENGTHS}: processing_kwargs {told}), which ltr does "
+            "not: vectors would be others; take them out if they are not meant"
+        )
+    longest = lengths.get("max_seq_length")
     prompts = facts.get("prompts") or {}
     doc = next((prompts[name] for name in DOC_PROMPTS if prompts.get(name)), "")
     similarity = facts.get("similarity_fn_name") or None
     return Layout(
+        source,
         str(Path(source) / inside) if inside else source,
         kinds,
         folders,
@@ -107,9 +133,44 @@ def layout_of(source: str, revision: str | None, who: str) -> Layout | None:
         SIMILARITIES.get(similarity, similarity) if similarity else None,
         facts.get(TRUNCATED),
         facts.get(MOST_WORDS),
-        lengths.get("max_seq_length"),
+        lengths.get("document_length") or longest,
+        lengths.get("query_length"),
         lengths,
     )
+
+
+def lengths_of(source: str, revision: str | None, inside: str = "") -> dict[str, Any]:
+    """What stands beside an encoder on how it reads texts; empty where nothing does.
+
+    Args:
+        source: the folder, or hub id.
+        revision: of a hub model.
+        inside: the encoder's folder in it.
+    """
+    places = (f"{inside}/{name}".lstrip("/") for name in (LENGTHS, *OLDER_LENGTHS))
+    return next((told for place in places if (told := _read(source, place, revision))), {})
+
+
+def refuse_lowering(lengths: Mapping[str, Any], tokenizer: Callable[[], Any], source: str, who: str) -> None:
+    """Refuse a model that lower-cases texts before its tokenizer, where that does not do so itself.
+
+    Args:
+        lengths: see ``lengths_of``.
+        tokenizer: opens the model's.
+        source, who: for the message.
+
+    Raises:
+        ConfigError: it does.
+    """
+    if not lengths.get("do_lower_case"):
+        return
+    normalizer = tokenizer().backend_tokenizer.normalizer
+    if normalizer is None or any(letter.isupper() for letter in normalizer.normalize_str("ABC")):
+        raise ConfigError(
+            f"{who}: {source} lower-cases texts before its tokenizer reads them (do_lower_case in {LENGTHS}), which ltr does "
+            "not: scores would be others; let sentence-transformers open the folder and save it, whose tokenizer then "
+            "lower-cases by itself, or set do_lower_case to false if that is meant"
+        )
 
 
 def kinds_of(source: str) -> list[str]:
@@ -122,15 +183,24 @@ def is_cross_encoder(source: str, revision: str | None = None) -> bool:
     return (_read(source, FACTS, revision) or {}).get("model_type") == CROSS
 
 
-def refuse_prompt(source: str, revision: str | None, who: str) -> None:
-    """Refuse a cross-encoder of sentence-transformers that writes a prompt before all it reads, which ltr does not.
+def refuse_reading(source: str, revision: str | None, tokenizer: Callable[[], Any], who: str) -> None:
+    """Refuse a cross-encoder of sentence-transformers that reads texts as ltr does not: behind a prompt, or lower-cased.
+
+    Args:
+        source: the folder, or hub id.
+        revision: of a hub model.
+        tokenizer: opens the model's.
+        who: for the message.
 
     Raises:
         ConfigError: it does.
     """
     facts = _read(source, FACTS, revision) or {}
+    if facts.get("model_type") != CROSS:
+        return
+    refuse_lowering(lengths_of(source, revision), tokenizer, source, who)
     prompt = (facts.get("prompts") or {}).get(facts.get("default_prompt_name") or "")
-    if prompt and facts.get("model_type") == CROSS:
+    if prompt:
         raise ConfigError(
             f"{who}: {source} reads texts behind the prompt {prompt!r} (default_prompt_name in {FACTS}), which ltr does not "
             "write: scores would be others; set default_prompt_name to null, and put the prompt before the queries"
@@ -147,7 +217,7 @@ def pooling_of(layout: Layout, revision: str | None, who: str) -> tuple[str, boo
     if wrong or "Pooling" not in layout.kinds:
         what = f"a module {wrong[0]}" if wrong else "no Pooling"
         raise ConfigError(
-            f"{who}: {layout.source} has {what}; a bi-encoder is Transformer, Pooling and perhaps Normalize"
+            f"{who}: {layout.root} has {what}; a bi-encoder is Transformer, Pooling and perhaps Normalize"
         )
     config = layout.config("Pooling", revision)
     mode = config.get("pooling_mode") or [name for name, flag in FLAGS.items() if config.get(flag)]
@@ -155,11 +225,11 @@ def pooling_of(layout: Layout, revision: str | None, who: str) -> tuple[str, boo
     ours = {theirs: own for own, theirs in POOLINGS.items()}
     if len(names) != 1 or names[0] not in ours:
         raise ConfigError(
-            f"{who}: {layout.source} pools by {' and '.join(names) or 'nothing'}; ltr pools by {', '.join(ours)}"
+            f"{who}: {layout.root} pools by {' and '.join(names) or 'nothing'}; ltr pools by {', '.join(ours)}"
         )
     if not config.get("include_prompt", True) and any(layout.prompts):
         raise ConfigError(
-            f"{who}: {layout.source} leaves its prompts out of the pooling (include_prompt), which ltr does not; take a "
+            f"{who}: {layout.root} leaves its prompts out of the pooling (include_prompt), which ltr does not; take a "
             "model that includes them, or one without prompts"
         )
     return ours[names[0]], "Normalize" in layout.kinds
@@ -209,23 +279,26 @@ def _write(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def _read(source: str, name: str, revision: str | None) -> Any:
-    """A JSON file beside a model; None where there is none."""
+def found(source: str, name: str, revision: str | None) -> Path | None:
+    """Where a file of a model lies, which the hub gives where the model is no folder; None where there is none."""
     if Path(source).is_dir():
         path = Path(source) / name
-        if not path.is_file():
-            return None
-    else:
-        from transformers.utils.hub import cached_file
+        return path if path.is_file() else None
+    from transformers.utils.hub import cached_file
 
-        found = cached_file(
-            source, name, revision=revision or "main",
-            _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False,
-            _raise_exceptions_for_gated_repo=False,
-        )  # fmt: skip
-        if found is None:
-            return None
-        path = Path(found)
+    kept = cached_file(
+        source, name, revision=revision or "main",
+        _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False,
+        _raise_exceptions_for_gated_repo=False,
+    )  # fmt: skip
+    return None if kept is None else Path(kept)
+
+
+def _read(source: str, name: str, revision: str | None) -> Any:
+    """A JSON file beside a model; None where there is none."""
+    path = found(source, name, revision)
+    if path is None:
+        return None
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -53,7 +53,7 @@ class FusedBiEncoder(VectorScorer):
         self.layers, self.precision = list(layers), precision
         self.batch_tokens = TOKENS if batch_tokens is None else batch_tokens
         self.source, self.revision, self.prompts = like.source, like.revision, like.prompts
-        self.usual_length = like.usual_length
+        self.usual_length, self.usual_query_length = like.usual_length, like.usual_query_length
         self.pooling, self.similarity, self.truncated = like.pooling, like.similarity, like.truncated
         scale, shift = like.log_scale, like.shift
         self.register_buffer("log_scale", None if scale is None else scale.detach().float().clone())

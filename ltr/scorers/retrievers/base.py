@@ -45,8 +45,10 @@ class Retriever(TextScorer):
     saves_arguments = False
     revision: str | None = None
     prompts: Prompts = Prompts()
-    #: tokens of a text as the model it was opened from says; None where that does not say
+    #: tokens of a document and of a query as the model it was opened from says; None where that does not say, or they are
+    #: the same
     usual_length: int | None = None
+    usual_query_length: int | None = None
 
     @property
     def config(self) -> Any:
@@ -72,9 +74,16 @@ class Retriever(TextScorer):
         check_length(self.config, self.source, max_length, type(self).__name__)
 
     def usual_settings(self, max_length: int | None = None) -> TwinSettings:
-        """Lengths as the model says that it was opened from, the same for queries and documents."""
+        """Lengths as the model says that it was opened from: one for both, or one for queries and one for documents.
+
+        Args:
+            max_length: tokens of a document where the user says so, and at most so many of a query.
+        """
         length = self.usual_tokens(self.usual_length) if max_length is None else max_length
-        return TwinSettings(length, length)
+        if self.usual_query_length is None:
+            return TwinSettings(length, length)
+        queries = self.usual_tokens(self.usual_query_length)
+        return TwinSettings(length, queries if max_length is None else min(queries, max_length))
 
     def fit_to(self, settings: Settings) -> None:
         super().fit_to(settings)

@@ -108,7 +108,7 @@ class BiEncoder(EncodingRetriever, VectorScorer):
         self.widths = sorted(widths or [])
         if self.widths and not 1 <= self.widths[0] <= self.widths[-1] < self.dim:
             raise ConfigError(f"BiEncoder: widths must lie from 1 to below {self.dim}, all of a vector, got {widths}")
-        scale, shift = self._kept_scale()
+        scale, shift = _scale_in(layout.found(self.source, SCALE, revision))
         self.scaled_scores = scaled or scale is not None
         self.log_scale = self.shift = None
         if self.scaled_scores:
@@ -161,7 +161,7 @@ class BiEncoder(EncodingRetriever, VectorScorer):
 
     def take_weights(self, folder: str | os.PathLike, device: torch.device | str = "cpu") -> None:
         super().take_weights(folder, device)
-        scale, shift = self._kept_scale(Path(folder))
+        scale, shift = _scale_in(layout.found(os.fspath(folder), SCALE, None))
         if scale is not None and self.log_scale is not None and self.shift is not None:
             self.log_scale.data.copy_(scale)
             self.shift.data.copy_(shift)
@@ -195,9 +195,10 @@ class BiEncoder(EncodingRetriever, VectorScorer):
             )
         return said.truncated
 
-    def _kept_scale(self, folder: Path | None = None) -> tuple[Any, Any]:
-        path = (folder or Path(self.source)) / SCALE
-        if not path.is_file():
-            return None, None
-        kept = load_file(path)
-        return kept["log_scale"], kept["shift"]
+
+def _scale_in(path: Path | None) -> tuple[Any, Any]:
+    """(logarithm of the trained scale, trained shift); None where there is none."""
+    if path is None:
+        return None, None
+    kept = load_file(path)
+    return kept["log_scale"], kept["shift"]

@@ -16,7 +16,7 @@ from ltr.batch import TokenRows
 from ltr.errors import ConfigError
 from ltr.io.model_names import located
 from ltr.scorers import architectures
-from ltr.scorers.layout import Layout, layout_of
+from ltr.scorers.layout import Layout, layout_of, refuse_lowering
 from ltr.scorers.recomputing import computed
 from ltr.scorers.retrievers.base import Retriever
 from ltr.scorers.text import loading, packed
@@ -75,7 +75,9 @@ class EncodingRetriever(TransformerScorer, Retriever):
         #: what the folder says of itself where it is one of sentence-transformers
         self.layout: Layout | None = layout_of(place, revision, name)
         self.source = place if self.layout is None else self.layout.source
-        self.usual_length = None if self.layout is None else self.layout.max_length
+        if self.layout is not None:
+            self.usual_length, self.usual_query_length = self.layout.max_length, self.layout.max_query_length
+            refuse_lowering(self.layout.lengths, lambda: self.tokenizer, self.layout.root, name)
         said = Prompts() if self.layout is None else self.layout.prompts
         given = zip(said, (query_prompt, doc_prompt), strict=True)
         self.prompts = Prompts(*(old if new is None else new for old, new in given))

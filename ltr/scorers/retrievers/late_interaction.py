@@ -36,6 +36,8 @@ MASK = "MultiVectorMask"
 BACKBONE = {"Transformer", "Pooling", "Normalize"}
 #: modules that a model may have
 KINDS = ("Transformer", "Dense", MASK, "Normalize")
+#: how sentence-transformers fills short queries; longer ones are cut by the first, and stay as they are by the second
+FILLING = ("fixed", "min")
 
 
 class LateInteraction(EncodingRetriever):
@@ -90,7 +92,7 @@ class LateInteraction(EncodingRetriever):
         said, skips = self._said()
         self.query_length = said if query_length is None else query_length
         self.skip_punctuation = skips if skip_punctuation is None else skip_punctuation
-        weight = self._kept_projection(Path(self.source))
+        weight = self._kept_projection()
         if weight is not None and dim not in (None, len(weight)):
             raise ConfigError(f"LateInteraction: {self.source} has vectors of {len(weight)} numbers, got dim {dim}")
         width = len(weight) if weight is not None else 128 if dim is None else dim
@@ -111,14 +113,6 @@ class LateInteraction(EncodingRetriever):
     def similarity(self) -> str:
         """How queries and documents are compared."""
         return "maxsim"
-
-    def usual_settings(self, max_length: int | None = None) -> TwinSettings:
-        """Lengths as the model says, which has one for queries and one for documents (``query_length``, ``document_length``)."""
-        usual = super().usual_settings(max_length)
-        said = {} if self.layout is None else self.layout.lengths
-        docs = usual.max_length if max_length is not None else said.get("document_length") or usual.max_length
-        queries = said.get("query_length") or usual.max_query_length
-        return TwinSettings(min(docs, usual.max_length), min(queries, usual.max_query_length))
 
     @cached_property
     def _skipped(self) -> Tensor:
@@ -198,7 +192,9 @@ class LateInteraction(EncodingRetriever):
             "activation_function": "torch.nn.modules.linear.Identity", **names,
         }  # fmt: skip
         words = list(string.punctuation) if self.skip_punctuation else []
-        filled = {"strategy": "fixed", "attend": True, "length": self.query_length} if self.query_length else None
+        # fixed cuts longer queries at its length, min leaves them as long as query_length says
+        strategy = "fixed" if known.max_query_length <= self.query_length else "min"
+        filled = {"strategy": strategy, "attend": True, "length": self.query_length} if self.query_length else None
         lengths = {
             "transformer_task": "feature-extraction",
             "modality_config": {"text": {"method": "forward", "method_output_name": "last_hidden_state"}},
@@ -224,43 +220,73 @@ class LateInteraction(EncodingRetriever):
         """(tokens that queries are filled up to, whether punctuation is skipped) as the model says."""
         if self.layout is None or set(self.layout.kinds) <= BACKBONE:
             return 32, True
-        wrong = [kind for kind in self.layout.kinds if kind not in KINDS]
-        if wrong or "Dense" not in self.layout.kinds:
-            what = f"a module {wrong[0]}" if wrong else "no Dense"
-            raise ConfigError(
-                f"LateInteraction: {self.source} has {what}; a model of token vectors is Transformer, Dense, {MASK}, Normalize"
-            )
+        self._check_modules(self.layout)
         filled = self.layout.lengths.get("query_expansion") or {}
-        if filled and (filled.get("strategy"), filled.get("attend")) != ("fixed", True):
+        if filled:
+            token, mask_token = filled.get("token"), self.tokenizer.mask_token
+            if filled.get("strategy") not in FILLING or not filled.get("attend") or token not in (None, mask_token):
+                raise ConfigError(
+                    f"LateInteraction: {self.source} fills queries by {filled}; ltr fills them to a fixed length with {mask_token} "
+                    "and lets all tokens see the mask tokens (attend); set query_length 0, or take another model"
+                )
+            if filled["strategy"] == "fixed":
+                self.usual_query_length = int(filled["length"])
+        mask = self.layout.config(MASK, self.revision) if MASK in self.layout.kinds else {}
+        words = set(mask.get("skiplist_words") or ())
+        if mask.get("skiplist_tasks", ["document"]) not in ("document", ["document"]) or mask.get(
+            "keep_only_token_ids"
+        ):
             raise ConfigError(
-                f"LateInteraction: {self.source} fills queries by {filled}; ltr fills them to a fixed length and lets all "
-                "tokens see the mask tokens (attend); set query_length 0, or take another model"
+                f"LateInteraction: {self.layout.root} leaves tokens out by {mask}; ltr leaves words out in documents alone, and "
+                "keeps no others"
             )
-        words = (
-            set(self.layout.config(MASK, self.revision).get("skiplist_words") or ())
-            if MASK in self.layout.kinds
-            else set()
-        )
         if words not in (set(), set(string.punctuation)):
             raise ConfigError(
                 f"LateInteraction: {self.source} skips {len(words)} words in documents; ltr skips all punctuation, or nothing"
             )
         return int(filled.get("length", 0)), bool(words)
 
+    def _check_modules(self, said: layout.Layout) -> None:
+        """Raise ConfigError for a model that does something else to its states than this class."""
+        order = [kind for kind in said.kinds if kind in ("Dense", "Normalize")]
+        wrong = [kind for kind in said.kinds if kind not in KINDS]
+        if wrong or order != ["Dense", "Normalize"]:
+            what = f"a module {wrong[0]}" if wrong else f"the modules {', '.join(said.kinds)}"
+            raise ConfigError(
+                f"LateInteraction: {said.root} has {what}; a model of token vectors is Transformer, Dense, {MASK}, Normalize"
+            )
+        dense = said.config("Dense", self.revision)
+        function = str(dense.get("activation_function", "torch.nn.modules.activation.Tanh"))
+        if dense.get("use_residual") or dense.get("bias", True) or function.rpartition(".")[2] != "Identity":
+            raise ConfigError(
+                f"LateInteraction: {said.root} projects its states by {dense}; ltr projects them without a bias, an activation "
+                "function or what comes in (activation_function Identity, bias and use_residual false)"
+            )
+
     def take_weights(self, folder: str | os.PathLike, device: torch.device | str = "cpu") -> None:
         super().take_weights(folder, device)
-        weight = self._kept_projection(Path(folder))
-        if weight is not None:
-            self.projection.weight.data.copy_(weight)
+        path = Path(folder) / DENSE / WEIGHTS
+        if path.is_file():
+            self.projection.weight.data.copy_(_projection_in(path))
 
-    def _kept_projection(self, folder: Path) -> Tensor | None:
-        path = folder / DENSE / WEIGHTS
-        if not path.is_file():
+    def _kept_projection(self) -> Tensor | None:
+        """The projection of the model; None for a backbone, which has none."""
+        if self.layout is None or "Dense" not in self.layout.kinds:
             return None
-        kept = load_file(path)
-        if list(kept) != ["linear.weight"]:
-            raise DataError(f"{path}: a projection has linear.weight alone, got {', '.join(kept)}")
-        return kept["linear.weight"]
+        path = self.layout.file("Dense", WEIGHTS, self.revision)
+        if path is None:
+            raise DataError(
+                f"{self.layout.root}: there is no {self.layout.folders['Dense']}/{WEIGHTS}, the projection of its token vectors, "
+                "without which they would be random; save the model anew with sentence-transformers"
+            )
+        return _projection_in(path)
+
+
+def _projection_in(path: Path) -> Tensor:
+    kept = load_file(path)
+    if list(kept) != ["linear.weight"]:
+        raise DataError(f"{path}: a projection has linear.weight alone, got {', '.join(kept)}")
+    return kept["linear.weight"]
 
 
 def maxsim(queries: Tensor, docs: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from ltr.scorers.cpu import cross_encoder as fused
 from ltr.scorers.cpu.cross_encoder import FusedCrossEncoder
 from ltr.scorers.cpu.dealing import MOST, dealt, hands
 from ltr.scorers.filing import Filing
-from ltr.scorers.layout import refuse_prompt
+from ltr.scorers.layout import refuse_reading
 from ltr.scorers.recomputing import computed
 from ltr.scorers.text import loading, packed, saving
 from ltr.scorers.text import memory_budget as budget
@@ -95,7 +95,7 @@ class CrossEncoder(TransformerScorer):
         self._probed: dict[tuple[str, bool], int] = {}
         made, self.new_head = loading.load(self.source, attention_dropout, dropout, head_dropout, layers, revision)
         architectures.check(made.config, made, self.source)
-        refuse_prompt(self.source, revision, "CrossEncoder")
+        refuse_reading(self.source, revision, lambda: self.tokenizer, "CrossEncoder")
         self._hold(made, freeze_layers)
 
     @cached_property

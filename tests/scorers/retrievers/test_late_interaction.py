@@ -136,7 +136,7 @@ def test_what_cannot_be_is_refused(tiny_model, tmp_path):
         LateInteraction(str(tmp_path / "own"))
     lengths = tmp_path / "own" / "sentence_bert_config.json"
     lengths.write_text(lengths.read_text().replace('"attend": true', '"attend": false'))
-    with pytest.raises(ConfigError, match="ltr fills them to a fixed length and lets all"):
+    with pytest.raises(ConfigError, match=r"ltr fills them to a fixed length with .MASK. and lets all"):
         LateInteraction(str(tmp_path / "own"))
     modules = tmp_path / "own" / "modules.json"
     modules.write_text(modules.read_text().replace("dense.Dense", "pooling.Pooling"))
