@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,6 +17,9 @@ from ltr.io.caching.digests import digest
 from ltr.io.caching.keys import key_of_parts
 from ltr.io.files import existing_file
 from ltr.io.model_names import located
+
+#: stands behind the place of a model's folder for the folders of its modules
+MODULES = "modules"
 
 
 def contents_of(data: RankingData) -> dict[str, str]:
@@ -52,7 +56,8 @@ def contents_of(data: RankingData) -> dict[str, str]:
 def contents_of_paths(settings: Any) -> dict[str, str]:
     """The files and folders that settings name, such as a scorer's backbone: place of the setting -> digits of its content.
 
-    Of a folder the files in it count, not its subfolders. Hub ids and other texts are no paths, and left out.
+    Of a folder the files in it count, and, as ``PLACE.modules``, those of the folders that its ``modules.json`` names, in
+    which sentence-transformers keeps what stands behind an encoder. Hub ids and other texts are no paths, and left out.
 
     Args:
         settings: init arguments, nested or not; ``${NAME}`` stands for the environment's value.
@@ -69,8 +74,24 @@ def _paths(value: Any, place: tuple[str, ...]) -> Iterable[tuple[str, str]]:
         if path.is_file():
             yield ".".join(place), digest(path)
         elif path.is_dir():
-            files = sorted(p for p in path.iterdir() if p.is_file())
-            yield ".".join(place), key_of_parts(*(f"{p.name} {digest(p)}" for p in files))
+            yield ".".join(place), _of_files(path, [path])
+            if folders := _modules_in(path):
+                yield ".".join((*place, MODULES)), _of_files(path, folders)
+
+
+def _of_files(root: Path, folders: Iterable[Path]) -> str:
+    files = [path for folder in folders for path in sorted(folder.iterdir()) if path.is_file()]
+    return key_of_parts(*(f"{path.relative_to(root).as_posix()} {digest(path)}" for path in files))
+
+
+def _modules_in(folder: Path) -> list[Path]:
+    """The folders of modules in a model's folder."""
+    try:
+        named = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+        folders = [folder / one["path"] for one in named if one["path"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []  # whoever opens the model says what is wrong with it
+    return [path for path in folders if path.is_dir()]
 
 
 def _of_table(name: str) -> str:

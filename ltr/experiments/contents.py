@@ -1,17 +1,28 @@
-"""What a cell is made of beside its settings: the content of its data, and of the model that its scorer starts from."""
+"""What a cell is made of beside its settings: the content of its data, of the model that its scorer starts from, and of
+the modules that its user wrote."""
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from ltr.errors import LtrError
 from ltr.experiments.spec.building import build
 from ltr.experiments.spec.spec import Config
+from ltr.expressions import is_expression, packages_in
+from ltr.io.caching.keys import key_of_parts
+from ltr.io.importing.imports import with_current_folder
 
 #: what it is -> digits of its content
 Contents = dict[str, str]
+#: stands before the name of a package of one's own
+CODE = "code of "
+#: packages whose versions tell what is in them
+INSTALLED = {"ltr", "torch", "pytorch_lightning"}
 
 
 def contents(data: Config, scorer: Config | None) -> Contents:
@@ -28,6 +39,45 @@ def contents(data: Config, scorer: Config | None) -> Contents:
     for name, settings in (("tokenizer", tokenizer), ("scorer", (scorer or {}).get("init_args"))):
         contents |= {f"{name}.{key}".rstrip("."): digits for key, digits in contents_of_paths(settings).items()}
     return contents
+
+
+def code_of(*values: Any) -> Contents:
+    """The packages (or modules) of one's own that specifications name: ``code of NAME`` -> digits of what their files say.
+
+    Comments and layout do not count. Nothing is imported.
+
+    Args:
+        values: expressions, and mappings with ``class_path``.
+    """
+    with_current_folder()
+    found = {}
+    for name in sorted(set(_packages(values)) - INSTALLED):
+        spec = importlib.util.find_spec(name) if name != "__main__" else None
+        if spec is not None and (spec.submodule_search_locations or spec.origin):
+            folders = map(Path, spec.submodule_search_locations or ())
+            files = sorted(path for folder in folders for path in folder.rglob("*.py")) or [Path(str(spec.origin))]
+            found[f"{CODE}{name}"] = key_of_parts(*(f"{path.name} {_says(path)}" for path in files if path.is_file()))
+    return found
+
+
+def _packages(value: Any) -> Iterable[str]:
+    if isinstance(value, Mapping):
+        if isinstance(value.get("class_path"), str) and "." in value["class_path"]:
+            yield value["class_path"].partition(".")[0]
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for one in value:
+            yield from _packages(one)
+    if isinstance(value, str) and is_expression(value):
+        yield from packages_in(value)
+
+
+def _says(path: Path) -> str:
+    source = path.read_text(encoding="utf-8", errors="surrogateescape")
+    try:
+        return ast.dump(ast.parse(source))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return source
 
 
 class Known:
@@ -48,5 +98,6 @@ class Known:
 
 
 def changed(held: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Names of what differs."""
-    return [name for name in dict.fromkeys([*held, *now]) if held.get(name) != now.get(name)]
+    """Names of what differs; cells of older versions do not tell of code, nor of the folders in a model's folder."""
+    names = [name for name in dict.fromkeys([*held, *now]) if held.get(name) != now.get(name)]
+    return [name for name in names if name in held or not (name.startswith(CODE) or name.endswith(".modules"))]

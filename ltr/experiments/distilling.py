@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from ltr.data.collections.collection import load
+from ltr.data.contents import contents_of_paths
 from ltr.errors import ConfigError, DataError
 from ltr.experiments.pipeline import HERE, Pipeline, Step
 from ltr.inference.run_reranking import model_signature
@@ -111,6 +112,7 @@ def pipeline_of(recipe: Mapping[str, Any]) -> Pipeline:
     student = dict(recipe["student"])
     contents = {name: _contents(recipe.get(name) or {}) for name in OWN if name != "teacher"}
     contents["teacher"] = tuple(one for teacher in teachers for one in _contents(teacher))
+    contents["student"] += _named_in(Path(str(student["config"])))
     depth = _flag("k", (recipe.get("retrieve") or {}).get("k", 100))[1]
     retrieve = _options(recipe.get("retrieve"))
     best = folder / "4-student" / "run" / "best"
@@ -173,9 +175,30 @@ def pipeline_of(recipe: Mapping[str, Any]) -> Pipeline:
 
 def _contents(options: Mapping[str, Any]) -> tuple[str, ...]:
     """Digits of the models and files that options name."""
-    words = [word for value in options.values() for word in (value if isinstance(value, list) else [value])]
-    paths = [Path(word) for word in words if isinstance(word, str) and os.path.exists(word)]
+    paths = [Path(word) for word in _words(list(options.values())) if os.path.exists(word)]
     return tuple(digest(path) if path.is_file() else model_signature(path) for path in paths)
+
+
+def _words(value: Any) -> list[str]:
+    """The texts among values, however nested."""
+    if isinstance(value, (Mapping, list)):
+        return [word for one in (value.values() if isinstance(value, Mapping) else value) for word in _words(one)]
+    return [value] if isinstance(value, str) else []
+
+
+def _named_in(config: Path) -> tuple[str, ...]:
+    """Digits of the models and files that a configuration of ``ltr fit`` names for the model and the data.
+
+    Raises:
+        DataError: a file that is no YAML mapping.
+    """
+    if not config.is_file():
+        return ()  # a recipe of ltr by its name, or what fit will refuse
+    try:
+        told = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise DataError(f"{config}: not YAML: {' '.join(str(error).split())}") from error
+    return tuple(contents_of_paths({name: (told or {}).get(name) for name in ("model", "data")}).values())
 
 
 def _options(options: Mapping[str, Any] | None) -> list[str]:

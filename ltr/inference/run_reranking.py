@@ -289,7 +289,7 @@ def model_signature(folder: str | os.PathLike) -> str:
         return os.fspath(folder)
     whole = hashlib.sha256()
     for path in sorted(Path(folder).rglob("*")):  # modules of sentence-transformers lie in folders of their own
-        if path.suffix in (".json", ".safetensors", ".bin", ".txt", ".model") and path.is_file():
+        if path.suffix in (".json", ".safetensors", ".bin", ".txt", ".model", ".jinja", ".tiktoken") and path.is_file():
             whole.update(f"{path.relative_to(folder).as_posix()} {digest(path, size=16)}\n".encode())
     return whole.hexdigest()[:16]
 

@@ -1,17 +1,19 @@
 """A cell depends on what its data and its model hold: data that change under the same name are never mixed."""
 
 import json
+import sys
 from dataclasses import replace
 
 import pytest
 
 from ltr.cli.main import main
 from ltr.cli.training import benchmark
+from ltr.data.contents import contents_of_paths
 from ltr.errors import ConfigError, DataError
 from ltr.experiments.cells.cell import run_task
 from ltr.experiments.cells.runner import loaded, planned, reported, run
 from ltr.experiments.cells.store import Store
-from ltr.experiments.contents import contents
+from ltr.experiments.contents import changed, code_of, contents
 from ltr.experiments.spec.plan import groups
 from ltr.experiments.spec.reading import read_spec
 from tests.cli.feature_files import write_log
@@ -217,3 +219,83 @@ def test_the_command_hands_trust_on(start, values, tmp_path, monkeypatch, capsys
     assert main(["benchmark", spec, "--dry-run"]) == 1, "a dry run writes nothing"
     assert main(["benchmark", spec, "--trust-data"]) == 0
     assert main(["benchmark", spec]) == 0
+
+
+OWN = """
+from ltr.losses import ListNet
+
+
+class Mine(ListNet):
+    def costs(self, scores, labels, mask):
+        return {factor} * super().costs(scores, labels, mask)
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """Writes a module with a loss into the current folder, which multiplies by what it is given; gives its name."""
+    name = f"own_{tmp_path.name}"
+    monkeypatch.chdir(tmp_path)
+
+    def write_with(factor, comment=""):
+        (tmp_path / f"{name}.py").write_text(comment + OWN.format(factor=factor))
+        sys.modules.pop(name, None)
+        return name
+
+    yield write_with
+    sys.modules.pop(name, None)
+
+
+def test_a_loss_of_ones_own_that_was_edited_is_measured_anew(start, values, own):
+    """Else a table shows the old code beside the new."""
+    values["losses"]["Mine"] = f"{own(2)}.Mine()"
+    ran, _ = start()
+    assert len(ran) == 4
+    own(2, "# a comment\n")
+    assert start()[0] == []
+    name = own(3)
+    ran, said = start()
+    assert ran == ["linear · Mine · seed 0", "linear · Mine · seed 1"]
+    assert f"! log: code of {name} changed, so 2 finished cells are measured anew" in said
+
+
+def test_code_is_that_of_whatever_a_specification_names(own, tmp_path):
+    name = own(2)
+    (key,) = code_of(f"{name}.Mine()")
+    assert key == f"code of {name}"
+    for value in ({"class_path": f"{name}.Scorer", "init_args": {}}, [f"Matching(Numeric('{name}:steep'))"]):
+        assert code_of(value) == code_of(f"{name}.Mine()")
+    assert code_of("ListNet()", {"class_path": "ltr.scorers.LinearScorer"}, "gone_from_here.Mine()") == {}
+    package = tmp_path / f"pack_{name}"
+    (package / "parts").mkdir(parents=True)
+    for place in (package / "__init__.py", package / "parts" / "__init__.py", package / "parts" / "losses.py"):
+        place.write_text("")
+    before = code_of(f"pack_{name}.parts.Mine()")
+    (package / "parts" / "losses.py").write_text("width = 2\n")
+    assert list(before) == list(code_of(f"pack_{name}.parts.Mine()"))
+    assert before != code_of(f"pack_{name}.parts.Mine()")
+
+
+def test_cells_from_before_code_was_kept_are_taken_as_they_were(start, values, own, tmp_path):
+    values["losses"]["Mine"] = f"{own(2)}.Mine()"
+    start()
+    for path in (tmp_path / "runs").rglob("manifest.json"):
+        record = json.loads(path.read_text())
+        record["contents"] = {k: v for k, v in record["contents"].items() if not k.startswith("code of ")}
+        path.write_text(json.dumps(record))
+    assert start()[0] == []
+
+
+def test_modules_behind_an_encoder_count(tmp_path):
+    """What projects or pools its states lies in folders below the model's."""
+    (tmp_path / "1_Dense").mkdir()
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "modules.json").write_text('[{"path": ""}, {"path": "1_Dense"}, {"path": "gone"}]')
+    (tmp_path / "1_Dense" / "model.safetensors").write_text("a")
+    before = contents_of_paths({"model": str(tmp_path)})
+    (tmp_path / "1_Dense" / "model.safetensors").write_text("b")
+    after = contents_of_paths({"model": str(tmp_path)})
+    assert changed(before, after) == ["model.modules"]
+    assert changed({"model": before["model"]}, after) == [], "cells of older versions do not tell of them"
+    (tmp_path / "modules.json").write_text("damaged")
+    assert list(contents_of_paths({"model": str(tmp_path)})) == ["model"]

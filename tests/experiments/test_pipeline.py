@@ -256,3 +256,29 @@ def test_a_recipe_is_a_mapping(tmp_path):
     with pytest.raises(DataError, match="a recipe is a mapping of folder, train, dev"):
         read_recipe(tmp_path / "r.yaml")
     assert set(OWN) == {"retrieve", "mine", "teacher", "student", "evaluate"}
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["in its file", "in the recipe"])
+def test_a_model_that_the_students_configuration_names_counts(recipe, tmp_path, nested):
+    """Trained on under its name, it would make another student; the finished one is not taken for that."""
+    base = tmp_path / "base"
+    base.mkdir()
+    (base / "config.json").write_text("{}")
+    config = tmp_path / "student.yaml"
+    scorer = f"{{class_path: CrossEncoder, init_args: {{model: {base}}}}}"
+    config.write_text("seed_everything: 1\n" if nested else f"model: {{scorer: {scorer}}}\n")
+    own = f"config: {config}" + (f", model.scorer: {scorer}" if nested else "")
+    recipe.write_text(recipe.read_text().replace("config: configs/recipes/folder.yaml", own))
+
+    def signatures():
+        pipeline = pipeline_of(read_recipe(recipe))
+        return {step.name: pipeline.signature(step) for step in pipeline.steps}
+
+    before = signatures()
+    (base / "config.json").write_text("{ }")
+    after = signatures()
+    assert [name for name in before if before[name] != after[name]] == ["4-student", "5-evaluate"]
+    if not nested:
+        config.write_text("model: [")
+        with pytest.raises(DataError, match=r"student.yaml: not YAML"):
+            pipeline_of(read_recipe(recipe))

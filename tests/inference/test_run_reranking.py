@@ -386,6 +386,8 @@ def test_the_models_signature_follows_its_content(home, tmp_path):
     own = model_signature(tmp_path / "copy")
     (tmp_path / "copy" / "1_Dense").mkdir()
     (tmp_path / "copy" / "1_Dense" / "model.safetensors").write_bytes(b"a projection lies in a folder of its own")
+    assert (own := model_signature(tmp_path / "copy")) not in (before, first)
+    (tmp_path / "copy" / "chat_template.jinja").write_text("what a language model reads of texts depends on it")
     assert model_signature(tmp_path / "copy") != own
     assert model_signature("some/hub-id") == "some/hub-id"
 

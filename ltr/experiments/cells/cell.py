@@ -16,7 +16,7 @@ import numpy as np
 from ltr.errors import ConfigError, DataError, LtrError
 from ltr.experiments.cells.peak_memory import PeakMemory
 from ltr.experiments.cells.truth import Truth
-from ltr.experiments.contents import Contents, changed, contents
+from ltr.experiments.contents import CODE, Contents, changed, contents
 from ltr.experiments.spec.building import build, takes
 from ltr.metrics import LabelledLists
 from ltr.training.defaults import TRAINER_DEFAULTS, quieten
@@ -139,7 +139,9 @@ def parts_of(task: Task) -> tuple[RankingData, RankingModule]:
 
 def _checked(task: Task) -> Contents:
     """What the cell is made of here. Raises DataError where that is not what the benchmark began with."""
-    present = contents(task.data, task.scorer or task.ranker)
+    held = task.contents or {}
+    # modules of one's own are imported at the start, and stay as they were then
+    present = contents(task.data, task.scorer or task.ranker) | {k: v for k, v in held.items() if k.startswith(CODE)}
     different = changed(task.contents, present) if task.contents is not None else []
     if different:
         raise DataError(
