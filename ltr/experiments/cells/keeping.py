@@ -35,6 +35,8 @@ class KeepBest(pl.Callback):
         self._waiting = 0
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.sanity_checking:
+            return  # nothing is trained yet
         weights = {
             name: float(value)
             for name, value in trainer.callback_metrics.items()

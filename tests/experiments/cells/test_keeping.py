@@ -13,8 +13,11 @@ from ltr.training import RankingModule
 NAN = float("nan")
 
 
-def course(values, **settings):
-    """KeepBest after validations that gave these values, and the trainer; the weight is 1, 2, 3 ... at each."""
+def course(values, trial=0, **settings):
+    """KeepBest after validations that gave these values, and the trainer; the weight is 1, 2, 3 ... at each.
+
+    The first ``trial`` of them are Lightning's trial run before a training (``num_sanity_val_steps``).
+    """
     keep = KeepBest("ndcg@10", **{"larger": True, **settings})
     scorer = LinearScorer()
     module = RankingModule(scorer, ListNet())
@@ -24,7 +27,8 @@ def course(values, **settings):
             scorer.layer.weight.fill_(i)
         metrics = {"dev/ndcg@10": torch.tensor(value), "train/loss": torch.tensor(0.5), "lr": torch.tensor(1.0)}
         metrics["train/docs_per_second"] = torch.tensor(7.0)
-        trainer = SimpleNamespace(callback_metrics=metrics, global_step=10 * i, current_epoch=i - 1, should_stop=False)
+        facts = {"global_step": 10 * i, "current_epoch": i - 1, "should_stop": False, "sanity_checking": i <= trial}
+        trainer = SimpleNamespace(callback_metrics=metrics, **facts)
         keep.on_validation_end(trainer, module)
         if trainer.should_stop:
             return keep, scorer, i
@@ -78,3 +82,11 @@ def test_patience_counts_validations_without_progress(values, patience, stops):
 def test_rows_tell_the_course():
     keep, _, _ = course([0.25])
     assert keep.rows == [{"step": 10, "epoch": 0, "dev/ndcg@10": 0.25, "train/loss": 0.5}]
+
+
+def test_lightnings_trial_run_is_no_validation():
+    """An untrained model was chosen by the few lists that it looks at."""
+    keep, scorer, stopped = course([0.9, 0.1, 0.3], trial=1, patience=2)
+    assert (keep.value, keep.step, stopped) == (pytest.approx(0.3), 30, None)
+    assert [row["step"] for row in keep.rows] == [20, 30]
+    assert restored(keep, scorer) == 3
