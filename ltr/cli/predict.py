@@ -90,8 +90,9 @@ def columns(ranker: FeatureRanker, new: Unlabelled) -> dict[str, Sequence[str]]:
         table["line"] = list(map(str, new.lines.tolist()))
     if ranker.target is not None:
         amounts = ranker.target.back(scores)
-        table[f"predicted_{ranker.settings.unit or 'label'}"] = [f"{amount:.6g}" for amount in amounts.tolist()]
-    table["score"] = [f"{score:.6g}" for score in scores.tolist()]
+        table[f"predicted_{ranker.settings.unit or 'label'}"] = [f"{amount:.9g}" for amount in amounts.tolist()]
+    # nine digits tell any two float32 numbers apart: fewer would make ties of scores that differ
+    table["score"] = [f"{score:.9g}" for score in scores.tolist()]
     return table
 
 

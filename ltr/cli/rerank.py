@@ -335,8 +335,9 @@ def _kept(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _as_json(one: Ranked, probable: bool) -> dict[str, Any]:
-    # of probabilities every digit: those near 0 and 1 differ by the last of them
-    return {"id": one.id, "score": one.score if probable else round(one.score, 6), "rank": one.rank, "index": one.index}
+    # of probabilities every digit: those near 0 and 1 differ by the last of them; nine tell float32 scores apart
+    score = one.score if probable else float(f"{one.score:.9g}")
+    return {"id": one.id, "score": score, "rank": one.rank, "index": one.index}
 
 
 def main(argv: list[str]) -> None:
