@@ -244,8 +244,9 @@ class RunFolder(pl.Callback):
             )
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        # global_step moves only when the optimiser stepped; accumulated batches in between write no second row
-        new = self._course.is_new(trainer.global_step)
+        # global_step moves only when the optimiser stepped: batches that are accumulated write no second row, and none
+        # before the first step
+        new = trainer.global_step > 0 and self._course.is_new(trainer.global_step)
         if new and trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self._course.record(trainer, "train/")
 

@@ -76,6 +76,8 @@ def test_what_accumulated_batches_gathered_is_saved_with_a_validation_between_th
     """Killed right after it: the step is made of both batches, not of the second alone."""
     settings = {"accumulate_grad_batches": 2, "val_check_interval": 3}
     run(tmp_path / "whole", fold, **settings)
+    first, *_ = read_metrics(tmp_path / "whole", until_step=99)
+    assert first["step"] == 1, "nothing is logged before the first step"
     with pytest.raises(RuntimeError, match="killed"):
         run(tmp_path / "cut", fold, stop=Killed(3), **settings)
     held = torch.load(tmp_path / "cut" / "last.ckpt", weights_only=True)
