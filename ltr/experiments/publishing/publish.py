@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def publish(
     scored = {g.data_name for g in groups if any(cell.finished for cell in g.seeds.values())}
     truths = {name: truth for name in scored if (truth := store.truth(name, name in plain)) is not None}
     measured = results(spec, groups, {name: truths[name] for name in spec.data if name in truths})
-    measured.notes = [*notes]
+    measured.notes = [*notes, *mixed_versions(groups)]
     tables = tables_of(measured)
     folder = Path(spec.folder)
     for ending, form in (("txt", "text"), ("md", "markdown"), ("tex", "latex")):
@@ -69,6 +70,27 @@ def publish(
     for words in write_commands(spec, groups):
         say(f"next         {shlex.join(words)}")
     return measured
+
+
+#: packages on which what a cell gives depends
+TRAINED_BY = ("ltr", "torch", "transformers")
+
+
+def mixed_versions(groups: Sequence[Group]) -> list[str]:
+    """What is to be said of cells that other versions made than those beside them, a line for each data set."""
+    told = []
+    for name in dict.fromkeys(group.data_name for group in groups):
+        cells = [cell for group in groups if group.data_name == name for cell in group.cells if cell.finished]
+        made: Counter[str] = Counter()
+        for versions_then in (cell.record.get("versions") or {} for cell in cells):
+            made[", ".join(f"{package} {versions_then.get(package, 'unknown')}" for package in TRAINED_BY)] += 1
+        if len(made) > 1:
+            parts = "; ".join(f"{count} by {versions_then}" for versions_then, count in made.items())
+            told.append(
+                f"{name}: its finished cells were made by different versions ({parts}), so that losses may differ by more than "
+                "themselves: remove the older cells to measure them anew, or take another folder (--folder NAME)"
+            )
+    return told
 
 
 def tables_of(results: BenchmarkResults) -> list[Table]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import ltr
 from ltr.experiments.cells.runner import loaded, run
 from ltr.experiments.cells.store import Store
 from ltr.experiments.publishing import results as measuring
@@ -288,6 +289,22 @@ def test_what_is_missing_is_told(measured, values, tmp_path):
     values["folder"] = str(tmp_path / "failed")
     found = measured({"toy": truth}, fails=["MSE · trial"])
     assert found.missing == ["toy · tiny · MSE: all 2 trials failed, so no seed was trained"]
+
+
+def test_cells_of_different_versions_are_told(values, tmp_path):
+    """A benchmark that goes on after an upgrade compares losses of one version with those of another."""
+    spec = read_spec(write(tmp_path / "spec.yaml", values))
+    groups = run(spec, Pretend({"toy": judged()}), lambda _: None)
+    said = []
+    assert publish(spec, groups, said.append).notes == []
+    for cell in groups[0].seeds.values():
+        cell.record["versions"] = {**cell.record["versions"], "ltr": "0.0.1"}
+    found = publish(spec, groups, said.append)
+    (note,) = found.notes
+    assert note.startswith("toy: its finished cells were made by different versions (2 by ltr 0.0.1, torch ")
+    assert f"4 by ltr {ltr.__version__}, torch" in note
+    assert f"! {note}" in said
+    assert "were made by different versions" in (tmp_path / "runs" / "report.html").read_text()
 
 
 def test_a_benchmark_of_which_nothing_ran_has_a_page(values, tmp_path):
