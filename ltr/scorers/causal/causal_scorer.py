@@ -120,7 +120,7 @@ class CausalScorer(LanguageModel):
         with torch.autocast(last.device.type, enabled=False):
             if self.frame is None:
                 return self.network.score(last.to(self.network.score.weight.dtype))[:, 0].float()
-            weight = self.network.get_output_embeddings().weight
+            assert self.vocabulary is not None
             answers = [self.frame.yes] if self.frame.no is None else [self.frame.yes, self.frame.no]
-            logits = last.float() @ weight[answers].float().t()
+            logits = self.vocabulary.logits(self.network, last, answers)
             return logits[:, 0] if self.frame.no is None else logits[:, 0] - logits[:, 1]

@@ -20,6 +20,7 @@ from ltr.io.model_names import located
 from ltr.machine.freed_memory import blocks_apart
 from ltr.scorers.base import Scorer, TextScorer, class_path, half_or_single
 from ltr.scorers.causal import branches, opening
+from ltr.scorers.causal.vocabulary import vocabulary_of
 from ltr.scorers.out_of_memory import is_out_of_memory, released
 from ltr.scorers.recomputing import computed
 from ltr.scorers.text import loading
@@ -71,6 +72,8 @@ class LanguageModel(TextScorer):
         plain, self.new_head = opening.open_model(who, self.source, head, revision)
         if head and self.new_head:
             log.info("%s has no scoring head: score.weight starts from random values", self.source)
+        #: how logits of words are made; None for a model that has one logit
+        self.vocabulary = None if head else vocabulary_of(who, self.source, plain)
         reason = branches.obstacle(plain.config)
         if reason is None:
             branches.enable(plain)

@@ -15,6 +15,7 @@ from ltr.losses.base import positive
 from ltr.scorers.causal.language_model import LanguageModel
 from ltr.scorers.causal.log_probs import token_log_probs
 from ltr.scorers.causal.references import References, row_keys, weights_digest
+from ltr.scorers.causal.vocabulary import Vocabulary
 from ltr.scorers.filing import Filing
 from ltr.scorers.out_of_memory import released
 from ltr.settings import Settings
@@ -83,7 +84,8 @@ class PolicyRatio(LanguageModel):
         return {"reference": reference, "beta": self.beta, "length": self.length}
 
     def values(self, tokens: TokenRows, rows: Tensor, states: Tensor, places: Tensor) -> Tensor:
-        return completion_log_probs(self.network, tokens, rows, states, places)
+        assert self.vocabulary is not None
+        return completion_log_probs(self.network, self.vocabulary, tokens, rows, states, places)
 
     def forward(self, batch: TextLists, tokens: int | None = None) -> Tensor:
         if not batch.n_docs:
@@ -173,7 +175,9 @@ class PolicyRatio(LanguageModel):
             if not self._held and self.reference not in (START, None):
                 self._reference()  # a reference of another tokenizer is told before anything is looked up
             found = weights_digest(source, lambda: self._reference().network)
-            self._tables[name] = References(f"{found}-{name}")
+            # of models that scale or cap logits older versions kept log-probabilities without that
+            shape = "" if self.vocabulary is None or self.vocabulary.plain else "-logits"
+            self._tables[name] = References(f"{found}-{name}{shape}")
         return self._tables[name]
 
     def save(self, folder: str | os.PathLike, settings: Settings | None = None) -> None:
@@ -198,14 +202,16 @@ def completion_tokens(tokens: TokenRows) -> Tensor:
     return counts
 
 
-def completion_log_probs(network: Any, tokens: TokenRows, rows: Tensor, states: Tensor, places: Tensor) -> Tensor:
+def completion_log_probs(
+    network: Any, vocabulary: Vocabulary, tokens: TokenRows, rows: Tensor, states: Tensor, places: Tensor
+) -> Tensor:
     """[rows] float64 sums of the log-probabilities of some rows' completion tokens, each given what stands before it.
 
     A sum of hundreds has steps of 3e-5 in float32, of which the difference from a reference's would be made.
     """
     chosen, ids, owners = completion_places(tokens, rows)
     head = network.get_output_embeddings()
-    found = token_log_probs(states[places[chosen - 1]], head.weight, ids, head.bias)
+    found = token_log_probs(states[places[chosen - 1]], head.weight, ids, head.bias, *vocabulary)
     wide = found.to(sums_in(tokens.ids.device))
     return wide.new_zeros(len(rows)).index_add(0, owners, wide)
 

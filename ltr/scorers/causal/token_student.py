@@ -68,7 +68,8 @@ class TokenStudent(LanguageModel):
         return {"teacher": self.teacher}
 
     def values(self, tokens: TokenRows, rows: Tensor, states: Tensor, places: Tensor) -> Tensor:
-        return completion_log_probs(self.network, tokens, rows, states, places)
+        assert self.vocabulary is not None
+        return completion_log_probs(self.network, self.vocabulary, tokens, rows, states, places)
 
     def forward(self, batch: TextLists, tokens: int | None = None) -> Tensor:
         if not batch.n_docs:
@@ -102,8 +103,8 @@ class TokenStudent(LanguageModel):
     def _some(self, cost: TokenCost, states: Tensor, theirs: Tensor) -> Tensor:
         with torch.autocast(states.device.type, enabled=False):
             with torch.no_grad():
-                labels = _log_probs(self._held[0].network, theirs)
-            return cost(_log_probs(self.network, states), labels)
+                labels = _log_probs(self._held[0], theirs)
+            return cost(_log_probs(self, states), labels)
 
     def _teacher(self, device: torch.device) -> _Teacher:
         if not self._held:
@@ -117,10 +118,9 @@ class _Teacher(LanguageModel):
     """A language model of which only states are asked."""
 
 
-def _log_probs(network: Any, states: Tensor) -> Tensor:
-    head = network.get_output_embeddings()
-    logits = states.float() @ head.weight.float().t()
-    return (logits if head.bias is None else logits + head.bias.float()).log_softmax(-1)
+def _log_probs(model: LanguageModel, states: Tensor) -> Tensor:
+    assert model.vocabulary is not None
+    return model.vocabulary.logits(model.network, states).log_softmax(-1)
 
 
 def _parts(tokens: int, vocabulary: int) -> Iterator[slice]:

@@ -86,6 +86,7 @@ from ltr.metrics.measures.preferences import pair_accuracy
 from ltr.scorers import CausalScorer, PolicyRatio
 from ltr.scorers.causal.log_probs import token_log_probs
 from ltr.scorers.causal.policy_ratio import completion_log_probs
+from ltr.scorers.causal.vocabulary import Vocabulary
 from ltr.scorers.causal.references import row_keys
 from tests.data.preferences.chat import chat_tokenizer
 
@@ -403,7 +404,7 @@ def test_a_long_completions_sum_loses_no_digits():
     tokens = TokenRows(torch.randint(50, (n,)), torch.ones(n, dtype=torch.int64), torch.tensor([0, n]))
     states = 5 * torch.randn(n, 8)
     with torch.no_grad():
-        found = completion_log_probs(network, tokens, torch.tensor([0]), states, torch.arange(n))
+        found = completion_log_probs(network, Vocabulary(), tokens, torch.tensor([0]), states, torch.arange(n))
         each = token_log_probs(states[:-1], head.weight, tokens.ids[1:])
     assert found.dtype == torch.float64
     assert found.item() == pytest.approx(math.fsum(each.tolist()), rel=1e-13)
