@@ -113,12 +113,7 @@ def layout_of(source: str, revision: str | None, who: str) -> Layout | None:
         raise ConfigError(f"{who}: {source} keeps its encoder in {inside}; download it, and give the folder")
     facts = _read(source, FACTS, revision) or {}
     lengths = lengths_of(source, revision, inside)
-    processing = lengths.get("processing_kwargs") or {}
-    if told := {name: processing[name] for name in ("common", "text") if processing.get(name)}:
-        raise ConfigError(
-            f"{who}: {source} gives its tokenizer settings of its own ({LENGTHS}: processing_kwargs {told}), which ltr does "
-            "not: vectors would be others; take them out if they are not meant"
-        )
+    refuse_processing(lengths.get("processing_kwargs") or {}, source, who)
     longest = lengths.get("max_seq_length")
     prompts = facts.get("prompts") or {}
     doc = next((prompts[name] for name in DOC_PROMPTS if prompts.get(name)), "")
@@ -149,6 +144,15 @@ def lengths_of(source: str, revision: str | None, inside: str = "") -> dict[str,
     """
     places = (f"{inside}/{name}".lstrip("/") for name in (LENGTHS, *OLDER_LENGTHS))
     return next((told for place in places if (told := _read(source, place, revision))), {})
+
+
+def refuse_processing(processing: Mapping[str, Any], source: str, who: str) -> None:
+    """Raise ConfigError for a tokenizer that is given settings beside its own (``processing_kwargs``), which ltr does not give."""
+    if told := {name: processing[name] for name in ("common", "text") if processing.get(name)}:
+        raise ConfigError(
+            f"{who}: {source} gives its tokenizer settings of its own ({LENGTHS}: processing_kwargs {told}), which ltr does "
+            "not: scores would be others; take them out if they are not meant"
+        )
 
 
 def refuse_lowering(lengths: Mapping[str, Any], tokenizer: Callable[[], Any], source: str, who: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ltr.errors import DataError
 from ltr.scorers.causal.prompts import Frame, Prompt, prompt_of, token_ids
-from ltr.scorers.layout import FACTS, LENGTHS, MODULES, kinds_of
+from ltr.scorers.layout import FACTS, LENGTHS, MODULES, kinds_of, lengths_of, refuse_lowering, refuse_processing
 from ltr.scorers.text.saving import write_tokenizer
 
 log = logging.getLogger(__name__)
@@ -82,15 +82,20 @@ def read_layout(folder: Path, tokenizer: Any) -> dict[str, Any]:
     """The arguments of ``CausalScorer`` that ask a folder's model as sentence-transformers would.
 
     Raises:
+        ConfigError: texts that are lower-cased before the tokenizer, or settings of the tokenizer that are not its own.
         DataError: a chat template without the roles of query and document, or answers that are no texts.
     """
-    facts = _read(folder / FACTS)
-    answers = _read(folder / FOLDER / "config.json")
+    facts, lengths = _read(folder / FACTS), lengths_of(str(folder), None)
+    processing = lengths.get("processing_kwargs") or {}
+    refuse_processing(processing, str(folder), "CausalScorer")
+    refuse_lowering(lengths, lambda: tokenizer, str(folder), "CausalScorer")
+    answers = _read(folder / _folder_of_answers(folder) / "config.json")
+    told = {name: value for name, value in (processing.get("chat_template") or {}).items() if name != "restore_suffix"}
     instruction = (facts.get("prompts") or {}).get(facts.get("default_prompt_name") or "")
     messages = [{"role": "system", "content": instruction}] if instruction else []
     messages += [{"role": role, "content": f"{{{role}}}"} for role in ("query", "document")]
     try:
-        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        text = tokenizer.apply_chat_template(messages, tokenize=False, **told)
     except Exception as error:  # whatever a template does wrong
         raise DataError(f"{folder}: its chat template cannot write a query and a document: {error}") from error
     if text.count("{query}") != 1 or text.partition("{query}")[2].count("{document}") != 1:
@@ -102,13 +107,26 @@ def read_layout(folder: Path, tokenizer: Any) -> dict[str, Any]:
     for name, key in (("yes", "true_token_id"), ("no", "false_token_id")):
         arguments[name] = "" if answers.get(key) is None else tokenizer.decode([answers[key]])
     prompt = prompt_of(**arguments)
-    if not same_tokens(Frame(prompt, tokenizer), prompt, tokenizer):
+    frame = Frame(prompt, tokenizer)
+    for name, key, found in (("yes", "true_token_id", frame.yes), ("no", "false_token_id", frame.no)):
+        if found != answers.get(key):
+            raise DataError(
+                f"{folder}: its answer {name} is the token {answers.get(key)}, whose text {arguments[name]!r} is read as {found}: it "
+                "cannot be named by a text here; open the folder it was made from with CausalScorer(prompt=..., yes=..., no=...)"
+            )
+    if not same_tokens(frame, prompt, tokenizer):
         log.warning(
             "%s: its prompt and the texts are put together token by token here, and as one text in sentence-transformers, "
             "which makes other tokens at the joints: scores differ a little",
             folder,
         )
     return arguments
+
+
+def _folder_of_answers(folder: Path) -> str:
+    """The folder of the module that compares two answers."""
+    modules = json.loads((folder / MODULES).read_text(encoding="utf-8"))
+    return next(str(one["path"]) for one in modules if str(one["type"]).endswith(f".{LOGITS}"))
 
 
 def same_tokens(frame: Frame, prompt: Prompt, tokenizer: Any) -> bool:

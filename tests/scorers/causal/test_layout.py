@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
 
-from ltr.errors import DataError
+from ltr.errors import ConfigError, DataError
 from ltr.inference import Reranker
 from ltr.scorers import CausalScorer, ModelSettings, load_scorer
 from tests.data.preferences.chat import TEMPLATE
@@ -83,3 +84,63 @@ def test_a_prompt_whose_joints_are_other_tokens_is_written_for_ltr_alone(tiny_ca
     CausalScorer(str(tiny_causal), **asked).save(tmp_path / "saved")
     assert not (tmp_path / "saved" / "modules.json").exists()
     assert load_scorer(tmp_path / "saved").prompt == asked["prompt"]
+
+
+@pytest.fixture
+def theirs(folder, tmp_path):
+    """A copy of the folder as sentence-transformers leaves it."""
+    shutil.copytree(folder, tmp_path / "theirs", ignore=shutil.ignore_patterns("ltr.json"))
+    return tmp_path / "theirs"
+
+
+def edited(path, **settings):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **settings}))
+
+
+@pytest.mark.parametrize("given", [{}, {"add_generation_prompt": True}, {"mood": "best"}])
+def test_the_chat_template_is_filled_as_the_folder_says(theirs, given):
+    """Whether an answer is begun, and what else a template asks for, stands in the folder."""
+    cross_encoder = pytest.importorskip("sentence_transformers").CrossEncoder
+    template = (
+        "{% for m in messages %}{{ m['role'] }}\n{{ m['content'] }}\n{% endfor %}"
+        "{% if mood is defined %}{{ mood }}{% endif %}{% if add_generation_prompt %}score\n{% endif %}"
+    )
+    (theirs / "chat_template.jinja").write_text(template)
+    edited(theirs / "sentence_bert_config.json", processing_kwargs={"chat_template": {**given, "restore_suffix": True}})
+    edited(theirs / "config_sentence_transformers.json", prompts={"web": "is the file"}, default_prompt_name="web")
+    with torch.no_grad():
+        other = cross_encoder(str(theirs), device="cpu")
+        wanted = other.predict([(QUERY, doc) for doc in DOCS], activation_fn=torch.nn.Identity())
+    assert load_scorer(theirs).prompt.endswith("score\n") == ("add_generation_prompt" in given)
+    assert scores_of(theirs) == pytest.approx(wanted.tolist(), abs=1e-4)
+
+
+def test_the_answers_are_found_where_their_module_stands(theirs, folder):
+    (theirs / "1_LogitScore").rename(theirs / "9_Answers")
+    modules = (theirs / "modules.json").read_text()
+    (theirs / "modules.json").write_text(modules.replace('"path": "1_LogitScore"', '"path": "9_Answers"'))
+    assert scores_of(theirs) == pytest.approx(scores_of(folder), abs=1e-5)
+
+
+def test_an_answer_that_its_text_does_not_name_is_refused(theirs, monkeypatch):
+    """Such as a word behind a mark of a space, which decoding leaves out: another word would be looked at."""
+    word = json.loads((theirs / "1_LogitScore" / "config.json").read_text())["true_token_id"]
+    edited(theirs / "1_LogitScore" / "config.json", true_token_id=word + 1)
+    from transformers import PreTrainedTokenizerFast
+
+    decode = PreTrainedTokenizerFast.decode
+    texts = {word + 1: word}
+    monkeypatch.setattr(
+        PreTrainedTokenizerFast, "decode", lambda self, ids, **more: decode(self, [texts.get(ids[0], ids[0])], **more)
+    )
+    with pytest.raises(DataError, match=rf"its answer yes is the token {word + 1}, whose text .* is read as {word}"):
+        load_scorer(theirs)
+
+
+def test_a_tokenizer_with_settings_of_its_own_is_refused(theirs):
+    edited(theirs / "sentence_bert_config.json", processing_kwargs={"text": {"max_length": 9}})
+    with pytest.raises(ConfigError, match=r"CausalScorer: .* gives its tokenizer settings of its own"):
+        load_scorer(theirs)
+    edited(theirs / "sentence_bert_config.json", processing_kwargs={}, do_lower_case=True)
+    with pytest.raises(ConfigError, match=r"CausalScorer: .* lower-cases texts before its tokenizer reads them"):
+        load_scorer(theirs)
