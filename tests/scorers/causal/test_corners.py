@@ -86,8 +86,8 @@ from ltr.metrics.measures.preferences import pair_accuracy
 from ltr.scorers import CausalScorer, PolicyRatio
 from ltr.scorers.causal.log_probs import token_log_probs
 from ltr.scorers.causal.policy_ratio import completion_log_probs
-from ltr.scorers.causal.vocabulary import Vocabulary
 from ltr.scorers.causal.references import row_keys
+from ltr.scorers.causal.vocabulary import Vocabulary
 from tests.data.preferences.chat import chat_tokenizer
 
 TESTS = Path(__file__).parents[2]
