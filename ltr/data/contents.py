@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from ltr.io.model_names import located
 MODULES = "modules"
 
 
-def contents_of(data: RankingData) -> dict[str, str]:
+def contents_of(data: RankingData, parts: Collection[str] = ("train", "dev", "test")) -> dict[str, str]:
     """What a data module's parts are made of: part or source -> digits that change with its content.
 
     Collections and files count by their content, which is read at most once (see ``ltr.io.caching.digests``); data sets of
@@ -30,11 +30,12 @@ def contents_of(data: RankingData) -> dict[str, str]:
 
     Args:
         data: a data module; nothing of it needs to be prepared.
+        parts: those that are looked at.
 
     Raises:
         DataError: a collection or file cannot be read.
     """
-    named = data.named
+    named = [part for part in data.named if part in parts]
     if isinstance(data, TextData):
         contents: dict[str, str] = {}
         for part in named:
@@ -47,7 +48,7 @@ def contents_of(data: RankingData) -> dict[str, str]:
                     contents[name] = str(kept)
         return contents
     if isinstance(data, FeatureData):
-        judged = data.test_judgements
+        judged = data.test_judgements if "test" in parts else None
         more = {} if judged is None else {"test_judgements": digest(existing_file(judged, "judgements"))}
         return {part: _of_table(getattr(data, part)) for part in named} | more
     return {"data": data.signature}

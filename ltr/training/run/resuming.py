@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from ltr.errors import ConfigError, DataError
+from ltr.data.base import RankingData
+from ltr.data.contents import contents_of
+from ltr.data.features.feature_data import FeatureData
+from ltr.data.text.text_data import TextData
+from ltr.errors import ConfigError, DataError, LtrError
 from ltr.io.files import existing
+from ltr.training.run.early_stopping import Best
 from ltr.training.run.records import CHECKPOINT, CONFIG, MANIFEST, read_manifest
 
 log = logging.getLogger(__name__)
@@ -60,11 +66,44 @@ def check_changes(folder: Path, settings: dict[str, Any]) -> None:
             shown = name.replace(".init_args", "")
             raise ConfigError(
                 f"cannot resume {folder} with --{shown}={new} instead of {old}: {why}. What may change: trainer.*, data.* "
-                "(told, and counted by batches), model.lr, model.head_lr, model.weight_decay, model.warmup, "
+                "(told, and counted by batches; not dev), model.lr, model.head_lr, model.weight_decay, model.warmup, "
                 "model.schedule, model.measures, model.focus, model.loss, settings of model.scorer that leave its weights "
                 "as they are, and run.* except run.monitor; else start a new training from best/ with "
                 f"--model.scorer.model={folder}/best"
             )
+
+
+def dev_of(data: RankingData) -> dict[str, str]:
+    """What validations measure on: contents of dev, and how much of it is scored; nothing for data that do not tell."""
+    if not isinstance(data, (TextData, FeatureData)):
+        return {}
+    try:
+        found = contents_of(data, ["dev"])
+    except (LtrError, OSError):  # whoever reads it will say what is wrong
+        return {}
+    limits = {name: getattr(data, name, None) for name in ("dev_top", "dev_queries")}
+    return found | {name: str(value) for name, value in limits.items() if value is not None}
+
+
+def check_dev(folder: Path, held: Mapping[str, str], now: Mapping[str, str], best: Best) -> None:
+    """Refuse another dev part: the best value so far would be compared with values on other queries.
+
+    Args:
+        folder: of the run.
+        held: ``dev_of`` the data at the checkpoint; empty where an older version saved it.
+        now: of the data as they are.
+        best: what was the best so far.
+
+    Raises:
+        ConfigError: naming what was changed.
+    """
+    other = [name for name in dict.fromkeys([*held, *now]) if held.get(name) != now.get(name)] if held and now else []
+    if other and best.value is not None:
+        raise ConfigError(
+            f"cannot resume {folder} with another data.{other[0]}: dev/{best.monitor} {best.value:.4f} at step {best.step}, which "
+            f"chose best/, was measured on what it was before; give that, or start a new training from best/ with "
+            f"--model.scorer.model={folder}/best"
+        )
 
 
 def _looked_up(values: Any, names: list[str]) -> Any:

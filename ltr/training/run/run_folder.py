@@ -40,7 +40,7 @@ from ltr.training.run.early_stopping import Best
 from ltr.training.run.inputs import check_inputs
 from ltr.training.run.interruption import Interruption
 from ltr.training.run.monitor import Mode, check_callbacks, check_interpolation, monitored
-from ltr.training.run.resuming import check_changes
+from ltr.training.run.resuming import check_changes, check_dev, dev_of
 from ltr.training.run.saved_models import save_model
 
 log = logging.getLogger(__name__)
@@ -114,6 +114,9 @@ class RunFolder(pl.Callback):
         self._seconds = 0.0
         self._saved: tuple[int, float] = (-1, 0.0)
         self._claim = contextlib.ExitStack()
+        #: what validations measure on, and what they did when the checkpoint was saved
+        self._dev: dict[str, str] = {}
+        self._held_dev: dict[str, str] = {}
 
     # ------------------------------------------------------------------ before step 1
 
@@ -136,6 +139,7 @@ class RunFolder(pl.Callback):
         self.best.monitor, self.best.mode = self.monitor, self.mode
         if self.interpolate == "dev":
             check_interpolation(measure, data)
+        self._dev = dev_of(data)
         logged = pl_module.logged
         check_callbacks([c for c in trainer.callbacks if c is not self], logged)  # type: ignore[attr-defined]
         if trainer.limit_val_batches == 0:
@@ -193,6 +197,8 @@ class RunFolder(pl.Callback):
         data = pl_module.data
         if self._replaces:  # not in claim(): by now the data are prepared and the settings checked
             self._clear()
+        if self.resumed:
+            check_dev(self.folder, self._held_dev, self._dev, self.best)
         if self.resumed and records.read_manifest(self.folder).get("data") != data.signature:
             log.warning("%s began with other data, or other settings of them; it goes on with these", self.folder)
         _say(data.describe())
@@ -416,6 +422,7 @@ class RunFolder(pl.Callback):
             "random": self._random or random_states(),
             "seconds": self._elapsed(),
             "validating": self.validating,
+            "dev": self._dev,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -425,6 +432,7 @@ class RunFolder(pl.Callback):
         random = state_dict["random"]
         self._random = {"cpu": random} if isinstance(random, Tensor) else random
         self._seconds, self.validating = state_dict.get("seconds", 0.0), state_dict.get("validating", False)
+        self._held_dev = state_dict.get("dev", {})
         gone = [p for p in ("best/model.safetensors", "dev/best.trec") if not (self.folder / p).is_file()]
         if self.resumed and self.best.value is not None and gone:
             raise DataError(

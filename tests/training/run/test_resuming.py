@@ -1,6 +1,8 @@
 """Which trainings can go on, and which of their settings may change meanwhile."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import pytorch_lightning as pl
@@ -10,9 +12,11 @@ from ltr.errors import ConfigError, DataError, Interrupted
 from ltr.losses import CompositeSoftmax
 from ltr.scorers import MLPScorer
 from ltr.training.run import records
-from ltr.training.run.resuming import check_changes, check_resumable
+from ltr.training.run.early_stopping import Best
+from ltr.training.run.resuming import check_changes, check_dev, check_resumable, dev_of
 from ltr.training.schedules import factor
 from tests.training.run.short_runs import Signal, run
+from tests.training.toys import Fixed, lists
 
 
 def test_a_learning_rate_that_is_changed_on_resuming_takes_effect(fold, tmp_path):
@@ -132,3 +136,37 @@ def test_what_can_be_resumed(tmp_path, said):
         check_resumable(tmp_path)
     (tmp_path / "last.ckpt").touch()
     check_resumable(tmp_path)
+
+
+def test_another_dev_part_is_refused(fold, tmp_path):
+    """The best value so far was measured on other lists: no later weights could be compared with it."""
+    fold = Path(shutil.copytree(fold, tmp_path / "fold"))
+    with pytest.raises(Interrupted):
+        run(tmp_path / "run", fold, stop=Signal(6))
+    held = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["callbacks"]
+    (state,) = [one for name, one in held.items() if name.startswith("RunFolder")]
+    dev = fold / "vali.txt"
+    whole = dev.read_text()
+    assert list(state["dev"]) == ["dev"]
+    dev.write_text("".join(whole.splitlines(True)[:-4]))
+    with pytest.raises(
+        ConfigError, match=r"with another data.dev: dev/ndcg@3 0.\d+ at step 4, which chose best/, was mea"
+    ):
+        run(tmp_path / "run", fold, resumed=True)
+    dev.write_text(whole)
+    train = fold / "train.txt"
+    train.write_text("".join(train.read_text().splitlines(True)[:-4]))
+    run(tmp_path / "run", fold, resumed=True)
+    assert records.read_manifest(tmp_path / "run")["status"] == "finished"
+
+
+def test_a_checkpoint_that_does_not_tell_its_dev_part_is_gone_on_with(tmp_path):
+    best = Best("ndcg@3", "max", None)
+    best.judge(0.5, 4)
+    check_dev(tmp_path, {}, {"dev": "a"}, best)
+    check_dev(tmp_path, {"dev": "a"}, {}, best)
+    check_dev(tmp_path, {"dev": "a"}, {"dev": "b"}, Best("ndcg@3", "max", None))
+    with pytest.raises(ConfigError, match=r"with another data.dev_top: dev/ndcg@3 0.5000 at step 4"):
+        check_dev(tmp_path, {"dev": "a", "dev_top": "50"}, {"dev": "a", "dev_top": "20"}, best)
+    batch = lists([3], [1, 0, 0], seed=0)
+    assert dev_of(Fixed([batch], batch)) == {}
