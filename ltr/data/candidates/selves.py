@@ -15,8 +15,8 @@ from ltr.io.runs import Run
 
 log = logging.getLogger(__name__)
 
-#: queries that are looked at first: where none of them is a document, none is
-FEW = 32
+#: queries that are looked at first: where none of so many is a document, none is; a hundredth that are would be met
+FEW = 1_000
 #: documents whose texts are read at once
 TEXTS = 10_000
 
@@ -34,7 +34,7 @@ def selves(collection: Collection, queries: Mapping[str, str] | None = None) -> 
     """
     asked = collection.queries if queries is None else queries
     ids = list(asked)
-    few = ids[:: max(1, len(ids) // FEW)][:FEW]
+    few = ids[:: -(-len(ids) // FEW) or 1]
     if not any(True for _ in _same(collection, asked, iter(few))):
         return frozenset()
     return frozenset(_same(collection, asked, iter(ids)))

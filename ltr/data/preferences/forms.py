@@ -24,10 +24,11 @@ PAIR_LABELS = tuple(
     for names in ((f"{what}_chosen", f"{what}_rejected"), (f"chosen_{what}", f"rejected_{what}"),
                   (f"chosen-{what}", f"rejected-{what}"))
 )  # fmt: skip
-#: what stands beside a prompt, or in a message or a response, and says what the model shall read too: it is refused rather than left out
+#: what a system message beside a prompt may be called; other things beside it, or in a message or a response, say what the
+#: model shall read too: they are refused rather than left out
+SYSTEMS = ("system", "system_prompt")
 BESIDE = (
-    "system",
-    "system_prompt",
+    *SYSTEMS,
     "input",
     "context",
     "history",
@@ -84,12 +85,13 @@ def judged(record: Any, where: str, label: str | None = None, gain: str | None =
     """
     if not isinstance(record, Mapping):
         raise DataError(f"{where}: a preference is a JSON object, got {type(record).__name__}; {FORMS}")
-    held = _held(record)
+    held = _asked(_held(record), where)
     _check_read(held, BESIDE, where, "the record")
     if "responses" in held:
         return _list(held, where, label, gain)
     if "chosen" in held and "rejected" in held:
-        return _pair(held, where)
+        several = any(_texts(held[name]) for name in ("chosen", "rejected"))
+        return _several(held, where) if several else _pair(held, where)
     if "a" in held and "b" in held:
         return _strength(held, where)
     if "completion" in held and "label" in held:
@@ -100,6 +102,34 @@ def judged(record: Any, where: str, label: str | None = None, gain: str | None =
 def _held(record: Mapping[str, Any]) -> dict[str, Any]:
     """What a record says: tables have a field for each of their columns."""
     return {key: value for key, value in record.items() if value is not None}
+
+
+def _asked(held: dict[str, Any], where: str) -> dict[str, Any]:
+    """A record whose question stands under ``input``, or whose system message stands beside it, in the usual form.
+
+    So it is in Orca's pairs (``system`` and ``question``, or ``system`` and ``input``). Beside an instruction an ``input`` is
+    something else: how the two are one text is not said.
+    """
+    made = {k: v for k, v in held.items() if not (k in SYSTEMS and isinstance(v, str) and not v.strip())}
+    if isinstance(made.get("input"), str) and not any(name in made for name in PROMPTS):
+        made["prompt"] = made.pop("input")
+    named = [name for name in SYSTEMS if isinstance(made.get(name), str)]
+    prompt = next((made[name] for name in PROMPTS if name in made), None)
+    if len(named) != 1 or prompt is None or (messages := _user(prompt)) is None:
+        return made
+    if messages[:1] and isinstance(messages[0], Mapping) and messages[0].get("role") == "system":
+        raise DataError(
+            f"{where}: the record has {named[0]}, and its prompt begins with a message of the system, too; take one of the two out"
+        )
+    system = {"role": "system", "content": made.pop(named[0])}
+    return {**{k: v for k, v in made.items() if k not in PROMPTS}, "prompt": [system, *messages]}
+
+
+def _user(prompt: Any) -> list[Any] | None:
+    """A prompt as messages; None for what is neither text nor messages."""
+    if isinstance(prompt, str):
+        return [{"role": "user", "content": prompt}]
+    return list(prompt) if isinstance(prompt, Sequence) and not isinstance(prompt, bytes) else None
 
 
 def _check_read(held: Mapping[str, Any], names: Sequence[str], where: str, what: str) -> None:
@@ -137,6 +167,29 @@ def _list(held: Mapping[str, Any], where: str, label: str | None, gain: str | No
         raise DataError(f"{where}: ids of responses must differ, got {sorted(names)!s:.80}")
     said = tuple(_response(next((one[n] for n in TEXTS if n in one), None), where) for one in responses)
     return Judged(_id(held), _prompt(held, where), said, names, labels, gains or None, unit=name)
+
+
+def _texts(found: Any) -> bool:
+    """Whether something is several responses: a list of texts."""
+    return isinstance(found, list) and bool(found) and all(isinstance(one, str) for one in found)
+
+
+def _several(held: Mapping[str, Any], where: str) -> Judged:
+    """Several chosen or rejected responses of a prompt, as in RewardBench 2: each chosen one is better than each rejected one."""
+    said: list[Said] = []
+    names: list[str] = []
+    labels: list[float] = []
+    for kind, label in (("chosen", 1.0), ("rejected", 0.0)):
+        own = held[kind] if _texts(held[kind]) else [held[kind]]
+        said += [_response(one, where) for one in own]
+        names += [kind if len(own) == 1 else f"{kind}{i + 1}" for i in range(len(own))]
+        labels += [label] * len(own)
+    if "margin" in held or _labels_of_pair(held, where):
+        raise DataError(
+            f"{where}: labels of a pair stand beside several responses, and nobody can tell which they are of; give responses with a "
+            "score each"
+        )
+    return Judged(_id(held), _prompt(held, where), tuple(said), tuple(names), tuple(labels))
 
 
 def _pair(held: Mapping[str, Any], where: str) -> Judged:

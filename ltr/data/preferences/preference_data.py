@@ -31,7 +31,8 @@ class PreferenceData(RankingData):
     ``rating``, ``label`` or number of ``votes``); ``prompt``, ``chosen``, ``rejected`` (and ``margin``, or a label of
     both: ``score_chosen`` and ``score_rejected``, ``chosen_score`` and ``rejected_score``, or ``rating`` or ``reward`` for
     ``score``), also without the prompt, which both then begin with; ``prompt``, ``a``, ``b`` and ``strength`` from -1 to 1, 0 for a tie; ``prompt``, ``completion``, ``label``. Prompts and responses are texts, or
-    messages with ``role`` and ``content``. ``FILE[:80%]`` is a share of the prompts.
+    messages with ``role`` and ``content``; ``chosen`` and ``rejected`` may be lists of texts, and a ``system`` message may stand beside
+    the prompt. ``FILE[:80%]`` is a share of the prompts.
 
     What is longer than ``max_length`` loses the beginning of its prompt; responses are kept. What is cut is counted and
     told.
@@ -173,6 +174,10 @@ class PreferenceData(RankingData):
                 said.append(
                     f"at {self.max_length} tokens {cut['prompts']:,} prompts lose their beginning and {cut['responses']:,} "
                     "responses their end"
+                )
+            if cut["alike"]:
+                said.append(
+                    f"{cut['alike']:,} pairs of different labels are the same responses then, of which nothing can be learnt"
                 )
             if empty := sum(not text_of(one).strip() for one in table.responses):
                 said.append(f"{empty:,} responses are empty: no more than an end mark")

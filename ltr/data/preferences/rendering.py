@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -183,12 +184,24 @@ class PreferenceEncoder:
         return Drawn(np.arange(len(table)), table.offsets, docs, table.labels.astype(np.float32))
 
     def cut(self) -> dict[str, int]:
-        """How many prompts lose their beginning, and how many responses their end."""
+        """How many prompts lose their beginning, how many responses their end, and how many pairs are read alike then."""
         of_response, of_prompt = self.lengths
         owners = np.repeat(np.arange(len(self.table)), np.diff(self.table.offsets))
         short = np.zeros(len(self.table), bool)
         short[owners[of_prompt < self.prompts.lengths[owners]]] = True
-        return {"prompts": int(short.sum()), "responses": int((of_response < self.responses.lengths).sum())}
+        ended = of_response < self.responses.lengths
+        alike = sum(self._alike(int(i), of_response, ended) for i in np.unique(owners[ended]))
+        return {"prompts": int(short.sum()), "responses": int(ended.sum()), "alike": alike}
+
+    def _alike(self, entry: int, kept: np.ndarray, ended: np.ndarray) -> int:
+        """Pairs of a list with other labels, of which what is read is the same, and which are not the same as a whole."""
+        first, last = self.table.offsets[entry : entry + 2].tolist()
+        starts, labels = self.responses.offsets, self.table.labels
+        seen: dict[bytes, list[int]] = {}
+        for i in range(first, last):
+            seen.setdefault(self.responses.values[starts[i] : starts[i] + kept[i]].tobytes(), []).append(i)
+        pairs = (pair for own in seen.values() for pair in combinations(own, 2))
+        return sum(labels[a] != labels[b] and bool(ended[a] or ended[b]) for a, b in pairs)
 
 
 def _first_token(tokenizer: Any) -> int | None:

@@ -95,12 +95,9 @@ def read_preferences(name: str, label: str | None = None, gain: str | None = Non
     groups: dict[tuple[bool, str], list[Judged]] = {}
     same = repeated = 0
     units: dict[bool, tuple[str, str]] = {}
+    left: dict[str, None] = {}
     for where, record in _records(source):
-        if not groups and (left := unused(record)):
-            log.warning(
-                "%s: of pairs %s are not read; labels are %s, or margin",
-                *(source, ", ".join(left), ", ".join(f"{a} and {b}" for a, b in PAIR_LABELS[:2])),
-            )
+        left |= dict.fromkeys(unused(record))
         one = judged(record, where, label, gain)
         same += one.same
         repeated += _repeats(one)
@@ -117,6 +114,11 @@ def read_preferences(name: str, label: str | None = None, gain: str | None = Non
         if held and prompt_key(held[0].prompt) != key:
             raise DataError(f"{where}: id {one.id!r} stands for another prompt before")
         held.append(one)
+    if left:
+        log.warning(
+            "%s: of pairs %s are not read; labels are %s, or margin",
+            *(source, ", ".join(left), ", ".join(f"{a} and {b}" for a, b in PAIR_LABELS[:2])),
+        )
     if 2 * repeated > sum(map(len, groups.values())) > 1:
         log.warning(
             "%s: in %d records all responses begin with the text of the prompt, which is read before them anyhow: the model "

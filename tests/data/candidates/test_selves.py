@@ -40,6 +40,17 @@ def test_ids_alone_say_nothing(questions, tiny_folder):
     assert selves(load(tiny_folder)) == frozenset()
 
 
+def test_few_among_many_queries_are_met(tmp_path):
+    """Such as one in a hundred of a collection that was put together from others."""
+    docs = {f"d{i}": f"{i} beta" for i in range(400)}
+    (tmp_path / "docs.jsonl").write_text("".join(json.dumps({"doc_id": d, "text": t}) + "\n" for d, t in docs.items()))
+    asked = {d: text if i in (101, 303) else f"what of {text}, and why" for i, (d, text) in enumerate(docs.items())}
+    (tmp_path / "queries.tsv").write_text("".join(f"{q}\t{text}\n" for q, text in asked.items()))
+    (tmp_path / "qrels.test.trec").write_text("d1 0 d2 1\n")
+    collection = load(f"{tmp_path}/test")
+    assert selves(collection, asked) == {"d101", "d303"}
+
+
 def test_a_check_tells_of_them(questions, tiny_folder):
     assert ("  documents too", "6 (t0, t1, t2, …) are documents of the collection") in [
         (what, said.partition(":")[0]) for what, said in check(questions).lines

@@ -41,6 +41,9 @@ OTHER = {"role": "assistant", "content": "go away"}
         # as text and inside both: UltraFeedback
         ({"prompt": "hi", "chosen": [USER, ANSWER], "rejected": [USER, OTHER]}, (1, 0)),
         ({"prompt": "p", "system": "", "tools": [], "chosen": "x", "rejected": "y"}, (1, 0)),
+        # RewardBench 2
+        ({"prompt": "p", "chosen": ["x"], "rejected": ["y", "z", "x y"]}, (1, 0, 0, 0)),
+        ({"prompt": "p", "chosen": ["x", "z"], "rejected": "y"}, (1, 1, 0)),
     ],
 )
 def test_forms(record, labels):
@@ -51,6 +54,32 @@ def test_forms(record, labels):
         assert found.prompt == (USER,)
 
 
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"system": "Be brief.", "question": "hi"},
+        {"system_prompt": "Be brief.", "prompt": [USER]},
+        {"system": "Be brief.", "input": "hi"},
+    ],
+)
+def test_a_system_message_may_stand_beside_the_question(record):
+    """As in Orca's pairs, in which the question may be called input."""
+    found = judged({**record, "chosen": "x", "rejected": "y"}, "f:1")
+    assert found.prompt == ({"role": "system", "content": "Be brief."}, USER)
+    assert found.responses == ("x", "y")
+    lists = judged({**record, "responses": [{"text": "x", "score": 2}]}, "f:1")
+    assert lists.prompt == found.prompt
+
+
+def test_an_input_alone_is_the_question():
+    assert judged({"input": "p", "system": " ", "chosen": "x", "rejected": "y"}, "f:1").prompt == "p"
+
+
+def test_several_responses_of_a_kind_have_names_of_their_own():
+    found = judged({"prompt": "p", "chosen": ["x"], "rejected": ["y", "z"]}, "f:1")
+    assert (found.responses, found.names) == (("x", "y", "z"), ("chosen", "rejected1", "rejected2"))
+
+
 def test_numbers_of_a_pair_that_nobody_reads_are_told(tmp_path, caplog):
     file = tmp_path / "p.jsonl"
     pair = {"prompt": "p", "chosen": "x", "rejected": "y", "chosen_model": "m"}
@@ -58,6 +87,15 @@ def test_numbers_of_a_pair_that_nobody_reads_are_told(tmp_path, caplog):
     assert read_preferences(str(file)).labels.tolist() == [2, 1]
     said = "p.jsonl: of pairs margin, chosen_logp are not read; labels are score_chosen and score_rejected, chosen_score and"
     assert said in caplog.text
+    caplog.clear()
+    # in whichever record they stand
+    file.write_text(
+        "".join(
+            json.dumps({**pair, "prompt": str(i), **({"logp_chosen": 1.0} if i == 7 else {})}) + "\n" for i in range(9)
+        )
+    )
+    read_preferences(str(file))
+    assert "p.jsonl: of pairs logp_chosen are not read" in caplog.text
     caplog.clear()
     for known in ({"margin": 1.5}, {"chosen_score": 2, "rejected_score": 1}, {}):
         file.write_text(json.dumps({**pair, **known}))
@@ -231,10 +269,18 @@ PAIR = {"prompt": "p", "chosen": "x", "rejected": "y"}
             {"prompt": [{"role": "user", "content": " "}], "chosen": "x", "rejected": "y"},
             "a message of the prompt is empty",
         ),
+        ({**PAIR, "system": ["Be brief."]}, r"f:1: the record has system .*, which belongs to what is asked"),
+        ({**PAIR, "system": "Be brief.", "system_prompt": "Be kind."}, "f:1: the record has system"),
         (
-            {**PAIR, "system": "Be brief."},
+            {"system": "Be brief.", "chosen": [USER, ANSWER], "rejected": [USER, OTHER]},
             r"f:1: the record has system \('Be brief.'\), which belongs to what is asked",
         ),
+        (
+            {"system": "s", "prompt": [{"role": "system", "content": "t"}, USER], "chosen": "x", "rejected": "y"},
+            "has system, and its prompt begins with a message of the system, too; take one of the two out",
+        ),
+        ({**PAIR, "rejected": ["y", "z"], "margin": 1}, "labels of a pair stand beside several responses"),
+        ({"chosen": ["x"], "rejected": ["y"]}, "the prompt must be a text or a list of messages, got None"),
         ({**PAIR, "instruction": "p", "input": "bonjour"}, r"the record has input \('bonjour'\)"),
         ({**PAIR, "tools": [{"name": "search"}]}, "the record has tools"),
         (

@@ -138,7 +138,7 @@ def test_what_is_too_long_loses_the_beginning_of_its_prompt_and_keeps_its_respon
     for (_, prompt, response), (_, cut, kept) in zip(rows(whole), rows(short), strict=True):
         assert kept == response
         assert prompt.endswith(cut)
-    assert short.encoder("dev").cut() == {"prompts": 1, "responses": 0}
+    assert short.encoder("dev").cut() == {"prompts": 1, "responses": 0, "alike": 0}
     assert "at 12 tokens 1 prompts lose their beginning and 0 responses their end" in short.describe()
     assert "their beginning" not in whole.describe()
     tiny = PreferenceData(dev=file, tokenizer=chat, form="plain", max_length=4)
@@ -201,3 +201,23 @@ def test_signature_follows_file_and_settings(tmp_path, chat):
     made.append(PreferenceData(dev=written(tmp_path, pair(chosen="x")), tokenizer=chat, max_length=20).signature)
     assert made[0] == made[1]
     assert len(set(made)) == 3
+
+
+def test_pairs_that_are_alike_once_they_are_cut_are_told(tmp_path, chat):
+    """They cost a constant, whatever the model says of them."""
+    file = tmp_path / "p.jsonl"
+    long = "one two three four five six seven eight nine ten " * 4
+    records = [
+        {"prompt": "p", "chosen": f"{long} yes", "rejected": f"{long} no"},
+        {"prompt": "q", "chosen": f"yes {long}", "rejected": f"no {long}"},
+        {"prompt": "r", "chosen": f"{long} yes", "rejected": "no"},
+        {"prompt": "s", "responses": [{"text": f"{long} {i}", "score": score} for i, score in enumerate((2, 2, 1))]},
+    ]
+    file.write_text("".join(json.dumps(one) + "\n" for one in records[:3]))
+    data = PreferenceData(dev=str(file), tokenizer=chat, max_length=20)
+    assert data.cut("dev") == {"prompts": 3, "responses": 5, "alike": 1}
+    data.setup("validate")
+    assert "1 pairs of different labels are the same responses then, of which nothing can be learnt" in data.describe()
+    file.write_text(json.dumps(records[3]))
+    assert PreferenceData(dev=str(file), tokenizer=chat, max_length=20).cut("dev")["alike"] == 2
+    assert PreferenceData(dev=str(file), tokenizer=chat, max_length=200).cut("dev")["alike"] == 0
