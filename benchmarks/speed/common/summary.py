@@ -51,7 +51,8 @@ def section(result: dict[str, Any]) -> list[str]:
         elif isinstance(value, (str, int, float)):
             lines.append(f"- {key.replace('_', ' ')}: {value:.4g}" if isinstance(value, float) else f"- {key}: {value}")
         elif isinstance(value, dict) and value and all(isinstance(v, (str, int, float)) for v in value.values()):
-            lines.append(f"- {key}: {', '.join(f'{k} {v}' for k, v in value.items())}")
+            told = (f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in value.items())
+            lines.append(f"- {key.replace('_', ' ')}: {', '.join(told)}")
     return [*parts, *(["\n".join(lines)] if lines else []), origin(result)]
 
 
