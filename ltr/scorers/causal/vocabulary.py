@@ -13,6 +13,9 @@ from ltr.errors import ConfigError
 TIMES = ("logit_scale", "lm_head_multiplier")
 DIVIDED = ("logits_scaling",)
 CAPS = ("final_logit_softcapping", "logits_soft_cap", "output_logit_soft_cap")
+#: architectures of which it is known (``tests/scorers/causal/test_vocabulary.py``) that they do nothing to logits: a large one
+#: takes seconds to try
+PLAIN = frozenset(["llama", "qwen2", "qwen3", "gemma", "mistral", "smollm3", "olmo2", "phi3"])
 #: states by which a model is tried
 TRIED = 4
 
@@ -65,6 +68,8 @@ def vocabulary_of(who: str, source: str, network: Any) -> Vocabulary:
     Raises:
         ConfigError: it makes them in another way.
     """
+    if network.config.model_type in PLAIN:
+        return Vocabulary()
     device = next(network.parameters()).device
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
         states, wanted = _tried(network, device)

@@ -12,7 +12,7 @@ from ltr.inference import Reranker
 from ltr.losses import KLDistillation
 from ltr.scorers import CausalScorer, ModelSettings, PolicyRatio, TokenStudent
 from ltr.scorers.causal.log_probs import token_log_probs
-from ltr.scorers.causal.vocabulary import Vocabulary, vocabulary_of
+from ltr.scorers.causal.vocabulary import CAPS, DIVIDED, PLAIN, TIMES, Vocabulary, vocabulary_of
 from ltr.training.costs import cost_of
 from tests.scorers.causal.tiny import save_tiny_causal
 
@@ -45,6 +45,20 @@ def model(request, tmp_path_factory):
             bias.normal_()
         network.save_pretrained(folder)
     return str(folder), made, network
+
+
+@pytest.mark.parametrize("kind", sorted(PLAIN))
+def test_architectures_that_are_not_tried_make_plain_logits(tmp_path, monkeypatch, kind):
+    from transformers import AutoModelForCausalLM
+
+    more = {"head_dim": 8} if kind in ("qwen3", "gemma") else {}
+    network = AutoModelForCausalLM.from_pretrained(save_tiny_causal(tmp_path, kind, **more))
+    # whatever a configuration of it may hold
+    for name in (*TIMES, *DIVIDED, *CAPS):
+        setattr(network.config, name, 3.0)
+    assert vocabulary_of("x", "y", network) == Vocabulary()
+    monkeypatch.setattr("ltr.scorers.causal.vocabulary.PLAIN", frozenset())
+    assert vocabulary_of("x", "y", network) == Vocabulary()
 
 
 def batch() -> TextLists:
