@@ -12,7 +12,7 @@ from ltr.batch import Lists, TokenRows, TwinLists
 from ltr.data.tokens.twins import TwinReader
 from ltr.errors import ConfigError
 from ltr.scorers.base import TextScorer
-from ltr.scorers.text.loading import check_length, max_positions, open_tokenizer
+from ltr.scorers.text.loading import check_length, max_positions, open_cutting
 from ltr.settings import ModelSettings, Prompts, Settings, TwinSettings
 
 #: products computed at once where lists share few documents
@@ -62,7 +62,7 @@ class Retriever(TextScorer):
     @cached_property
     def tokenizer(self) -> Any:
         """The fast tokenizer that belongs to the model."""
-        return open_tokenizer(self.source, self.revision)
+        return open_cutting(self.source, self.revision, type(self).__name__)
 
     @property
     def max_positions(self) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import os
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from ltr.scorers.retrievers.base import Retriever
 from ltr.scorers.text import loading, packed
 from ltr.scorers.text.heads import encoder_of
 from ltr.scorers.text.microbatches import Row, filled, plan, row
-from ltr.scorers.text.saving import write_tokenizer
+from ltr.scorers.text.saving import cutting, write_tokenizer
 from ltr.scorers.text.transformer import TransformerScorer
 from ltr.settings import Prompts
 
@@ -105,9 +104,7 @@ class EncodingRetriever(TransformerScorer, Retriever):
         """Write the encoder and its tokenizer, which cuts texts to ``max_length`` tokens, as transformers opens them."""
         with loading.quiet():
             self.network.save_pretrained(folder)
-        written: Any = copy.deepcopy(self.tokenizer)
-        written.model_max_length = max_length
-        write_tokenizer(written, folder)
+        write_tokenizer(cutting(self.tokenizer, max_length), folder)
 
     def parts(self) -> dict[str, list[nn.Parameter]]:
         own = {id(p) for p in self.network.parameters()}

@@ -101,7 +101,7 @@ class CrossEncoder(TransformerScorer):
     @cached_property
     def tokenizer(self) -> Any:
         """The fast tokenizer that belongs to the model."""
-        return loading.open_tokenizer(self.source, self.revision)
+        return loading.open_cutting(self.source, self.revision, "CrossEncoder")
 
     @property
     def max_positions(self) -> int | None:

@@ -166,6 +166,18 @@ def open_tokenizer(source: str, revision: str | None) -> Any:
         raise ConfigError(f"CrossEncoder: no tokenizer in {source}: {_first_line(error)}") from error
 
 
+def open_cutting(source: str, revision: str | None, who: str) -> Any:
+    """``open_tokenizer`` for a scorer that reads the beginning of a text that is too long; another habit of a model is told."""
+    tokenizer = open_tokenizer(source, revision)
+    if tokenizer.truncation_side == "left" and not (Path(source) / FILE).is_file():
+        log.warning(
+            "%s: the tokenizer of %s keeps the end of a text that is too long (truncation_side left), and ltr its beginning: such "
+            "texts have other scores than elsewhere; give a larger max_length, or shorten texts yourself",
+            *(who, source),
+        )
+    return tokenizer
+
+
 class _Quiet:
     """How many threads want transformers to be quiet, and how it was before the first of them."""
 

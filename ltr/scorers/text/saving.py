@@ -22,11 +22,15 @@ def save(model: Any, tokenizer: Any, settings: ModelSettings, folder: Path) -> N
         written_model.config.sentence_transformers = {"activation_fn": "torch.nn.modules.linear.Identity"}
         with quiet():
             written_model.save_pretrained(beside)
-        # those who know nothing of ltr.json cut texts at the same length
-        written = copy.deepcopy(tokenizer)
-        written.model_max_length = settings.max_length
-        write_tokenizer(written, beside)
+        write_tokenizer(cutting(tokenizer, settings.max_length), beside)
         settings.write(beside)
+
+
+def cutting(tokenizer: Any, max_length: int) -> Any:
+    """A copy by which those who know nothing of ``ltr.json`` cut texts at the same length, and at the same end."""
+    written = copy.deepcopy(tokenizer)
+    written.model_max_length, written.truncation_side = max_length, "right"
+    return written
 
 
 def write_tokenizer(tokenizer: Any, folder: Path) -> None:

@@ -198,3 +198,20 @@ def test_texts_that_are_lower_cased_before_the_tokenizer_are_refused(made, tmp_p
     if kind == "BiEncoder":  # the way that the message shows
         theirs.SentenceTransformer(str(folder), device="cpu").save(str(tmp_path / "again"))
         alike(tmp_path / "again", kind)
+
+
+@pytest.mark.parametrize("kind", [*MAKERS, "CrossEncoder"])
+def test_a_tokenizer_that_keeps_the_end_of_a_text_is_told(made, tmp_path, caplog, kind):
+    """ltr keeps the beginning, also in what it saves."""
+    folder = save_tiny(tmp_path / "cross", head=True) if kind == "CrossEncoder" else made(kind)
+    model = load_scorer(folder) if kind != "CrossEncoder" else CrossEncoder(str(folder))
+    assert model.tokenizer is not None
+    assert "truncation_side" not in caplog.text
+    edited(folder / "tokenizer_config.json", lambda config: config.update(truncation_side="left"))
+    model = type(model)(str(folder))
+    assert model.tokenizer.truncation_side == "left"
+    assert f"{kind}: the tokenizer of {folder} keeps the end of a text that is too long" in caplog.text
+    caplog.clear()
+    model.save(tmp_path / "saved", model.usual_settings(32))
+    assert load_scorer(tmp_path / "saved").tokenizer.truncation_side == "right"
+    assert "truncation_side" not in caplog.text
