@@ -1,5 +1,6 @@
 import dataclasses
 import errno
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +12,7 @@ from ltr.data.tokens.reader import Texts
 from ltr.errors import ConfigError, DataError, LtrError
 from ltr.inference.exports import integers as exporting
 from ltr.inference.exports.integers import Check, Tolerance, agreement, check, opened, quantise
-from ltr.inference.exports.place import check_place
+from ltr.inference.exports.place import check_place, describe
 from ltr.inference.reranker import Reranker
 from ltr.scorers.text.cross_encoder import CrossEncoder
 from ltr.settings.texts import ModelSettings
@@ -337,3 +338,12 @@ def test_other_architectures(kind, lists, tmp_path):
     np.testing.assert_array_equal(
         made.scorer(lists[7]).numpy(), Reranker.load(tmp_path / "out").scorer(lists[7]).numpy()
     )
+
+
+def test_what_is_exported_cuts_texts_as_ltr_does(folder, tmp_path):
+    """At the same length, and at their ends: engines go by the tokenizer."""
+    exact = opened(folder, max_length=20)
+    exact.tokenizer.truncation_side = "left"
+    describe(exact, exact.scorer.model.config, tmp_path)
+    told = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    assert (told["model_max_length"], told.get("truncation_side", "right")) == (20, "right")

@@ -11,13 +11,13 @@ from ltr.errors import ConfigError
 from ltr.inference.reranker import Reranker
 from ltr.io.disk import disk_errors, make_folder_of
 from ltr.scorers.cpu.quantised import FILE
-from ltr.scorers.text.saving import write_tokenizer
+from ltr.scorers.text.saving import cutting, write_tokenizer
 
 
 def describe(exact: Reranker, config: Any, folder: str | Path) -> None:
     """Write what an export holds beside the weights: configuration, tokenizer and settings."""
     config.save_pretrained(folder)
-    write_tokenizer(exact.tokenizer, Path(folder))
+    write_tokenizer(cutting(exact.tokenizer, exact.settings.max_length), Path(folder))
     exact.settings.write(Path(folder))
 
 
