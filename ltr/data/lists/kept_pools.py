@@ -21,7 +21,7 @@ from ltr.io.runs import Run
 T = TypeVar("T")
 
 #: part of every key: a change of what is kept gives new folders
-FORMAT = 3
+FORMAT = 4
 
 
 def kept_pool(facts: list[Any], limits: dict[str, Any], build: Callable[[], Pool]) -> Pool:
