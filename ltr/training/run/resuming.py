@@ -10,8 +10,10 @@ from typing import Any
 import yaml
 
 from ltr.data.base import RankingData
+from ltr.data.collections.shares import sliced
 from ltr.data.contents import contents_of
 from ltr.data.features.feature_data import FeatureData
+from ltr.data.preferences.preference_data import PreferenceData
 from ltr.data.text.text_data import TextData
 from ltr.errors import ConfigError, DataError, LtrError
 from ltr.io.files import existing
@@ -27,6 +29,8 @@ FIXED = {
     "model.scorer.init_args.model": "the checkpoint's weights take the place of any model's",
     "run.monitor": "the best value so far is one of the other measure",
 }
+#: settings of data by which validations score other lists of the same dev part, or by other labels
+MEASURED = ("dev_top", "dev_queries", "label", "gain", "transform")
 
 
 def check_resumable(folder: Path) -> None:
@@ -66,7 +70,7 @@ def check_changes(folder: Path, settings: dict[str, Any]) -> None:
             shown = name.replace(".init_args", "")
             raise ConfigError(
                 f"cannot resume {folder} with --{shown}={new} instead of {old}: {why}. What may change: trainer.*, data.* "
-                "(told, and counted by batches; not dev), model.lr, model.head_lr, model.weight_decay, model.warmup, "
+                "(told, and counted by batches; not dev, nor its labels), model.lr, model.head_lr, model.weight_decay, model.warmup, "
                 "model.schedule, model.measures, model.focus, model.loss, settings of model.scorer that leave its weights "
                 "as they are, and run.* except run.monitor; else start a new training from best/ with "
                 f"--model.scorer.model={folder}/best"
@@ -74,15 +78,25 @@ def check_changes(folder: Path, settings: dict[str, Any]) -> None:
 
 
 def dev_of(data: RankingData) -> dict[str, str]:
-    """What validations measure on: contents of dev, and how much of it is scored; nothing for data that do not tell."""
-    if not isinstance(data, (TextData, FeatureData)):
+    """What validations measure on: contents of dev, which share of it, and what of it is scored by which labels; nothing for
+    data that do not tell."""
+    if not isinstance(data, (TextData, FeatureData, PreferenceData)) or data.dev is None:
         return {}
     try:
-        found = contents_of(data, ["dev"])
+        if isinstance(data, PreferenceData):
+            found = {"dev": data.table("dev").digest}
+        else:
+            found = contents_of(data, ["dev"])
+        if not isinstance(data, TextData) and (
+            share := sliced(data.dev)
+        ):  # a collection's contents are those of its share
+            found["dev"] += f" {share[1:]} {getattr(data, 'split_by', '')}"
     except (LtrError, OSError):  # whoever reads it will say what is wrong
         return {}
-    limits = {name: getattr(data, name, None) for name in ("dev_top", "dev_queries")}
-    return found | {name: str(value) for name, value in limits.items() if value is not None}
+    chosen = {name: getattr(data, name, None) for name in MEASURED}
+    if isinstance(data, TextData) and data.dev_queries is not None:
+        chosen["seed"] = data.seed
+    return found | {name: str(value) for name, value in chosen.items() if value is not None}
 
 
 def check_dev(folder: Path, held: Mapping[str, str], now: Mapping[str, str], best: Best) -> None:

@@ -8,6 +8,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from ltr.data import EngagementData, PreferenceData
 from ltr.errors import ConfigError, DataError, Interrupted
 from ltr.losses import CompositeSoftmax
 from ltr.scorers import MLPScorer
@@ -170,3 +171,22 @@ def test_a_checkpoint_that_does_not_tell_its_dev_part_is_gone_on_with(tmp_path):
         check_dev(tmp_path, {"dev": "a", "dev_top": "50"}, {"dev": "a", "dev_top": "20"}, best)
     batch = lists([3], [1, 0, 0], seed=0)
     assert dev_of(Fixed([batch], batch)) == {}
+
+
+def test_a_dev_part_is_told_by_its_share_and_its_labels_too(tmp_path):
+    log, pairs = tmp_path / "log.csv", tmp_path / "pairs.jsonl"
+    log.write_text("list_id,a,seconds,clicks\n" + "".join(f"q{i // 3},{i},{i + 1},{i % 2}\n" for i in range(30)))
+    pairs.write_text("".join(json.dumps({"prompt": f"p{i}", "chosen": "x", "rejected": "y"}) + "\n" for i in range(9)))
+    made = {
+        EngagementData: (str(log), {"label": "seconds", "features": ["a"]}, {"label": "clicks"}),
+        PreferenceData: (str(pairs), {}, {"label": "score"}),
+    }
+    for kind, (name, settings, others) in made.items():
+        held = dev_of(kind(train=name, dev=f"{name}[80%:]", **settings))
+        assert held == dev_of(kind(train=f"{name}[:80%]", dev=f"{name}[80%:]", **settings)), "train does not count"
+        best = Best("ndcg@3", "max", None)
+        best.judge(0.5, 4)
+        for part, more, told in (("[50%:]", {}, "dev"), ("", {}, "dev"), ("[80%:]", others, "label")):
+            now = dev_of(kind(train=name, dev=name + part, **{**settings, **more}))
+            with pytest.raises(ConfigError, match=f"with another data.{told}: dev/ndcg@3"):
+                check_dev(tmp_path, held, now, best)
