@@ -20,6 +20,12 @@ OLDER_LENGTHS = tuple(
 )
 #: facts: how many numbers of a vector, and how many words of a sparse one, are used
 TRUNCATED, MOST_WORDS = "truncate_dim", "max_active_dims"
+#: settings that a tokenizer may be given without reading another text
+NEUTRAL = {
+    "truncation": (True, "longest_first"),
+    "padding": (True, False, "longest", "max_length"),
+    "return_attention_mask": (True,),
+}
 #: where their modules are at home: one of the same name from elsewhere may do anything
 HOME = "sentence_transformers."
 #: what they call a cross-encoder
@@ -113,7 +119,7 @@ def layout_of(source: str, revision: str | None, who: str) -> Layout | None:
         raise ConfigError(f"{who}: {source} keeps its encoder in {inside}; download it, and give the folder")
     facts = _read(source, FACTS, revision) or {}
     lengths = lengths_of(source, revision, inside)
-    refuse_processing(lengths.get("processing_kwargs") or {}, source, who)
+    refuse_processing(lengths, source, who)
     longest = lengths.get("max_seq_length")
     prompts = facts.get("prompts") or {}
     doc = next((prompts[name] for name in DOC_PROMPTS if prompts.get(name)), "")
@@ -146,11 +152,18 @@ def lengths_of(source: str, revision: str | None, inside: str = "") -> dict[str,
     return next((told for place in places if (told := _read(source, place, revision))), {})
 
 
-def refuse_processing(processing: Mapping[str, Any], source: str, who: str) -> None:
-    """Raise ConfigError for a tokenizer that is given settings beside its own (``processing_kwargs``), which ltr does not give."""
-    if told := {name: processing[name] for name in ("common", "text") if processing.get(name)}:
+def refuse_processing(lengths: Mapping[str, Any], source: str, who: str) -> None:
+    """Raise ConfigError for a tokenizer that is given settings beside its own (``processing_kwargs``), which ltr does not give;
+    those that change no text are let pass."""
+    processing = lengths.get("processing_kwargs") or {}
+    told = {
+        name: {key: value for key, value in (processing.get(name) or {}).items() if value not in NEUTRAL.get(key, ())}
+        for name in ("common", "text")
+    }
+    if any(told.values()):
+        shown = {name: others for name, others in told.items() if others}
         raise ConfigError(
-            f"{who}: {source} gives its tokenizer settings of its own ({LENGTHS}: processing_kwargs {told}), which ltr does "
+            f"{who}: {source} gives its tokenizer settings of its own ({LENGTHS}: processing_kwargs {shown}), which ltr does "
             "not: scores would be others; take them out if they are not meant"
         )
 
@@ -168,7 +181,8 @@ def refuse_lowering(lengths: Mapping[str, Any], tokenizer: Callable[[], Any], so
     """
     if not lengths.get("do_lower_case"):
         return
-    normalizer = tokenizer().backend_tokenizer.normalizer
+    # slow tokenizers have none, and how they normalise cannot be asked
+    normalizer = getattr(getattr(tokenizer(), "backend_tokenizer", None), "normalizer", None)
     if normalizer is None or any(letter.isupper() for letter in normalizer.normalize_str("ABC")):
         raise ConfigError(
             f"{who}: {source} lower-cases texts before its tokenizer reads them (do_lower_case in {LENGTHS}), which ltr does "
@@ -188,7 +202,8 @@ def is_cross_encoder(source: str, revision: str | None = None) -> bool:
 
 
 def refuse_reading(source: str, revision: str | None, tokenizer: Callable[[], Any], who: str) -> None:
-    """Refuse a cross-encoder of sentence-transformers that reads texts as ltr does not: behind a prompt, or lower-cased.
+    """Refuse a cross-encoder of sentence-transformers that reads texts as ltr does not: behind a prompt, lower-cased, or
+    by settings of the tokenizer that are not its own.
 
     Args:
         source: the folder, or hub id.
@@ -202,7 +217,9 @@ def refuse_reading(source: str, revision: str | None, tokenizer: Callable[[], An
     facts = _read(source, FACTS, revision) or {}
     if facts.get("model_type") != CROSS:
         return
-    refuse_lowering(lengths_of(source, revision), tokenizer, source, who)
+    lengths = lengths_of(source, revision)
+    refuse_processing(lengths, source, who)
+    refuse_lowering(lengths, tokenizer, source, who)
     prompt = (facts.get("prompts") or {}).get(facts.get("default_prompt_name") or "")
     if prompt:
         raise ConfigError(

@@ -87,7 +87,7 @@ def read_layout(folder: Path, tokenizer: Any) -> dict[str, Any]:
     """
     facts, lengths = _read(folder / FACTS), lengths_of(str(folder), None)
     processing = lengths.get("processing_kwargs") or {}
-    refuse_processing(processing, str(folder), "CausalScorer")
+    refuse_processing(lengths, str(folder), "CausalScorer")
     refuse_lowering(lengths, lambda: tokenizer, str(folder), "CausalScorer")
     answers = _read(folder / _folder_of_answers(folder) / "config.json")
     told = {name: value for name, value in (processing.get("chat_template") or {}).items() if name != "restore_suffix"}

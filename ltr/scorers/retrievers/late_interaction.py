@@ -36,6 +36,8 @@ MASK = "MultiVectorMask"
 BACKBONE = {"Transformer", "Pooling", "Normalize"}
 #: modules that a model may have
 KINDS = ("Transformer", "Dense", MASK, "Normalize")
+#: the architecture of models that the first implementation saved
+STANFORD = "HF_ColBERT"
 #: how sentence-transformers fills short queries; longer ones are cut by the first, and stay as they are by the second
 FILLING = ("fixed", "min")
 
@@ -89,7 +91,13 @@ class LateInteraction(EncodingRetriever):
             model, AutoModel, query_prompt, doc_prompt, attention_dropout, dropout, layers, freeze_layers,
             checkpointing, batch_tokens, batch_docs, revision,
         )  # fmt: skip
-        said, skips = self._said()
+        if self.layout is None and STANFORD in (self.config.architectures or ()):
+            raise ConfigError(
+                f"LateInteraction: {self.source} was saved by Stanford's ColBERT, whose projection and marks of queries and documents "
+                "ltr does not read: the projection would be random; let sentence-transformers' MultiVectorEncoder open the "
+                "folder and save it, and take that"
+            )
+        said, skips = self._said(query_length)
         self.query_length = said if query_length is None else query_length
         self.skip_punctuation = skips if skip_punctuation is None else skip_punctuation
         weight = self._kept_projection()
@@ -216,21 +224,22 @@ class LateInteraction(EncodingRetriever):
             save_file({"linear.weight": self.projection.weight.detach().cpu().contiguous()}, beside / DENSE / WEIGHTS)
             replace(known, scorer="LateInteraction", arguments={}).write(beside)
 
-    def _said(self) -> tuple[int, bool]:
-        """(tokens that queries are filled up to, whether punctuation is skipped) as the model says."""
+    def _said(self, asked: int | None) -> tuple[int, bool]:
+        """(tokens that queries are filled up to, whether punctuation is skipped) as the model says; ``asked`` is what the user
+        says of the first."""
         if self.layout is None or set(self.layout.kinds) <= BACKBONE:
             return 32, True
         self._check_modules(self.layout)
         filled = self.layout.lengths.get("query_expansion") or {}
-        if filled:
+        if filled and asked != 0:
             token, mask_token = filled.get("token"), self.tokenizer.mask_token
             if filled.get("strategy") not in FILLING or not filled.get("attend") or token not in (None, mask_token):
                 raise ConfigError(
                     f"LateInteraction: {self.source} fills queries by {filled}; ltr fills them to a fixed length with {mask_token} "
                     "and lets all tokens see the mask tokens (attend); set query_length 0, or take another model"
                 )
-            if filled["strategy"] == "fixed":
-                self.usual_query_length = int(filled["length"])
+        if filled.get("strategy") == "fixed":
+            self.usual_query_length = int(filled["length"])
         mask = self.layout.config(MASK, self.revision) if MASK in self.layout.kinds else {}
         words = set(mask.get("skiplist_words") or ())
         if mask.get("skiplist_tasks", ["document"]) not in ("document", ["document"]) or mask.get(

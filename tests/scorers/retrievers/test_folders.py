@@ -9,7 +9,7 @@ import torch
 
 from ltr import Reranker
 from ltr.errors import ConfigError, DataError
-from ltr.scorers import BiEncoder, CrossEncoder, LateInteraction, Sparse, load_scorer
+from ltr.scorers import BiEncoder, LateInteraction, Sparse, load_scorer
 from ltr.scorers.opening import load_retriever
 from ltr.settings import TwinSettings
 from tests.tiny_model import save_mlm, save_tiny
@@ -153,6 +153,25 @@ def test_other_modules_of_token_vectors_are_refused(made, change, sentence):
         load_scorer(folder)
 
 
+def test_models_of_the_first_implementation_are_refused(made, tmp_path):
+    """Their projection, which this class does not read, was drawn at random."""
+    folder = save_tiny(tmp_path / "first")
+    edited(folder / "config.json", lambda config: config.update(architectures=["HF_ColBERT"]))
+    with pytest.raises(ConfigError, match=r"first was saved by Stanford's ColBERT.* the projection would be random"):
+        LateInteraction(str(folder))
+
+
+def test_filling_that_is_not_ours_can_be_left_out(made):
+    """As the message of its refusal says."""
+    folder = made("LateInteraction")
+    edited(folder / LENGTHS, lambda lengths: lengths["query_expansion"].update(attend=False))
+    with pytest.raises(ConfigError, match=r"lets all tokens see the mask tokens \(attend\); set query_length 0"):
+        LateInteraction(str(folder))
+    with pytest.raises(ConfigError, match=r"set query_length 0"):
+        LateInteraction(str(folder), query_length=8)
+    assert LateInteraction(str(folder), query_length=0).query_length == 0
+
+
 @pytest.mark.parametrize(
     ("place", "change", "sentence"),
     [
@@ -170,28 +189,37 @@ def test_modules_of_token_vectors_that_do_something_else_are_refused(made, place
         load_scorer(folder)
 
 
-@pytest.mark.parametrize("kind", list(MAKERS))
-def test_a_tokenizer_with_settings_of_its_own_is_refused(made, kind):
-    folder = made(kind)
+@pytest.fixture
+def cross(tmp_path) -> Path:
+    """A cross-encoder's folder, as sentence-transformers leaves it."""
+    theirs = pytest.importorskip("sentence_transformers")
+    torch.manual_seed(0)
+    theirs.CrossEncoder(str(save_tiny(tmp_path / "m", head=True)), device="cpu").save_pretrained(
+        str(tmp_path / "cross")
+    )
+    return tmp_path / "cross"
+
+
+@pytest.mark.parametrize("kind", [*MAKERS, "CrossEncoder"])
+def test_a_tokenizer_with_settings_of_its_own_is_refused(made, request, kind):
+    folder = request.getfixturevalue("cross") if kind == "CrossEncoder" else made(kind)
+    # says what is so anyway
+    edited(folder / LENGTHS, lambda lengths: lengths.update(processing_kwargs={"text": {"truncation": True}}))
+    assert type(load_scorer(folder)).__name__ == kind
+    if kind != "CrossEncoder":
+        alike(folder, kind)
     edited(folder / LENGTHS, lambda lengths: lengths.update(processing_kwargs={"text": {"max_length": 6}}))
     with pytest.raises(ConfigError, match=r"gives its tokenizer settings of its own .*'max_length': 6"):
         load_scorer(folder)
 
 
 @pytest.mark.parametrize("kind", [*MAKERS, "CrossEncoder"])
-def test_texts_that_are_lower_cased_before_the_tokenizer_are_refused(made, tmp_path, kind):
+def test_texts_that_are_lower_cased_before_the_tokenizer_are_refused(made, tmp_path, request, kind):
     """Unless the tokenizer does so anyway, as that of most such models."""
     theirs = pytest.importorskip("sentence_transformers")
-    if kind == "CrossEncoder":
-        folder = tmp_path / "cross"
-        other = theirs.CrossEncoder(str(save_tiny(tmp_path / "m", head=True)), device="cpu")
-        other.save_pretrained(str(folder))
-    else:
-        folder = made(kind)
+    folder = request.getfixturevalue("cross") if kind == "CrossEncoder" else made(kind)
     edited(folder / LENGTHS, lambda lengths: lengths.update(do_lower_case=True))
-    assert isinstance(
-        load_scorer(folder), CrossEncoder if kind == "CrossEncoder" else (BiEncoder, Sparse, LateInteraction)
-    )
+    assert type(load_scorer(folder)).__name__ == kind
     edited(folder / "tokenizer.json", lambda tokenizer: tokenizer["normalizer"].update(lowercase=False))
     with pytest.raises(ConfigError, match=r"lower-cases texts before its tokenizer reads them .do_lower_case in"):
         load_scorer(folder)
