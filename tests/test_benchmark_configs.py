@@ -26,6 +26,7 @@ from ltr.experiments.spec.spec import Spec
 from ltr.expressions import value_of
 from ltr.links import Link
 from ltr.losses.base import Loss
+from tests.scorers.causal.tiny import save_tiny_causal
 from tests.tiny_model import WORDS, tiny_model  # noqa: F401
 
 FOLDER = Path(__file__).parents[1] / "configs" / "benchmarks"
@@ -140,9 +141,16 @@ def test_public_collections_are_ids_of_ir_datasets(name):
         ir_datasets.load(one)  # knows it, and fetches nothing yet
 
 
+@pytest.fixture(scope="module")
+def causal(tmp_path_factory) -> Path:
+    """What LTR_SMOLLM2 names: a tiny causal language model."""
+    return save_tiny_causal(tmp_path_factory.mktemp("causal") / "tiny")
+
+
 @pytest.fixture
-def read(collections, monkeypatch):
+def read(collections, causal, monkeypatch):
     monkeypatch.setenv("LTR_DATA", str(collections))
+    monkeypatch.setenv("LTR_SMOLLM2", str(causal))
 
     def act(path: Path) -> Spec:
         names = ("train", "dev", "test")
@@ -173,7 +181,7 @@ def short(group: Group, model: Path):
             data["init_args"] |= {"max_query_length": 16, "train_epoch_lists": 8}
     else:
         data["init_args"] = {**data["init_args"], "lists_per_batch": 2}
-    if data["class_path"].endswith("FrozenPreferences"):
+    if data["class_path"].endswith("FrozenPreferences") and not data["init_args"].get("causal"):
         data["init_args"]["model"] = str(model)
     return replace(task, scorer=scorer, data=data, trainer=trainer)
 
@@ -204,7 +212,9 @@ def test_every_loss_of_a_spec_trains_and_scores_its_test_part(path, read, tiny_m
         assert outcome.record.get("steps", 2) == 2
         assert np.isfinite(outcome.record["value"])
         assert "scores.npy" in outcome.files
-        assert (outcome.truth.qrels is None) == (spec.name in ("dwell", "convincingness", "rewards", "rewards-tuned"))
+        assert (outcome.truth.qrels is None) == (
+            spec.name in ("dwell", "convincingness", "rewards", "rewards-tuned", "rewards-smollm2")
+        )
 
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda p: p.stem)

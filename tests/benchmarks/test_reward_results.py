@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "rewards"
 
 
-@pytest.mark.parametrize("name", ["rewards", "rewards-tuned"])
+@pytest.mark.parametrize("name", ["rewards", "rewards-smollm2", "rewards-tuned"])
 def test_results_of_reward_models_are_those_of_the_spec(name):
     folder = ROOT / "benchmarks" / "results" / name
     spec = yaml.safe_load((ROOT / "configs" / "benchmarks" / f"{name}.yaml").read_text())
@@ -158,6 +158,35 @@ def test_models_trained_whole_are_told_as_they_were_measured():
         assert f"gains {rounded(beside[loss, 'best_of@10']['difference'])}" in text or (
             f"composite Softmax {rounded(beside[loss, 'best_of@10']['difference'])}" in text
         )
+
+
+def test_heads_on_last_states_are_told_as_they_were_measured():
+    folder = ROOT / "benchmarks" / "results" / "rewards-smollm2"
+    text = " ".join((folder / "README.md").read_text().split())
+    kept = json.loads((folder / "results.json").read_text())
+    rows = kept["contrasts"]["rows"]
+    assert f"Holm's correction over {len(rows)} comparisons" in text
+    differ = {(row["system"], row["measure"]) for row in rows if row["p fisher (Holm)"] < 0.05}
+    pointwise = ("Matching Softplus", "Matching Exp", "MSE")
+    assert {system for system, measure in differ if measure == "best_of@10"} == {*pointwise}
+    assert {system for system, measure in differ if measure == "pair_accuracy"} == {
+        *pointwise,
+        "Softmax Softplus, matching",
+    }
+    for name in ("longest.csv", "beside.csv"):
+        made = told(folder, name)
+        assert len(made) == 26
+        assert all(row["difference"] < 0 and row["p holm"] < 0.05 for row in made.values())
+    lost = {
+        m: [-row["difference"] for key, row in made.items() if key[1] == m] for m in ("pair_accuracy", "best_of@10")
+    }
+    pairs, best = (f"{rounded(min(values))} to {rounded(max(values))}" for values in lost.values())
+    assert f"{pairs} in pairs, {best} in best-of-10, all significant" in text
+    apart = [max(one["dev"].values()) - min(one["dev"].values()) for one in kept["chosen"]]
+    assert f"lie {rounded(min(apart))} to {rounded(max(apart))} of the tuning part's" in text
+    assert sum(one["params"]["lr"] < 0.006 for one in kept["chosen"]) == 9
+    seconds = [row["seconds"] for row in kept["costs"]]
+    assert f"a cell {min(seconds)} to {max(seconds)} seconds" in text
 
 
 def test_the_spec_says_how_files_are_prepared_so_that_they_are_read(tmp_path):
