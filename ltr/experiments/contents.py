@@ -41,23 +41,16 @@ def contents(data: Config, scorer: Config | None) -> Contents:
     return contents
 
 
-def code_of(*values: Any) -> Contents:
-    """The packages (or modules) of one's own that specifications name: ``code of NAME`` -> digits of what their files say.
-
-    Comments and layout do not count. Nothing is imported.
-
-    Args:
-        values: expressions, and mappings with ``class_path``.
-    """
+def code_in(name: str) -> str | None:
+    """Digits of what the files of a package (or module) say, in which comments and layout do not count; None where there is
+    none. Nothing is imported."""
     with_current_folder()
-    found = {}
-    for name in sorted(set(_packages(values)) - INSTALLED):
-        spec = importlib.util.find_spec(name) if name != "__main__" else None
-        if spec is not None and (spec.submodule_search_locations or spec.origin):
-            folders = map(Path, spec.submodule_search_locations or ())
-            files = sorted(path for folder in folders for path in folder.rglob("*.py")) or [Path(str(spec.origin))]
-            found[f"{CODE}{name}"] = key_of_parts(*(f"{path.name} {_says(path)}" for path in files if path.is_file()))
-    return found
+    spec = importlib.util.find_spec(name) if name != "__main__" else None
+    if spec is None or not (spec.submodule_search_locations or spec.origin):
+        return None
+    folders = map(Path, spec.submodule_search_locations or ())
+    files = sorted(path for folder in folders for path in folder.rglob("*.py")) or [Path(str(spec.origin))]
+    return key_of_parts(*(f"{path.name} {_says(path)}" for path in files if path.is_file()))
 
 
 def _packages(value: Any) -> Iterable[str]:
@@ -81,10 +74,11 @@ def _says(path: Path) -> str:
 
 
 class Known:
-    """Contents of data and scorers, each looked at once."""
+    """Contents of data and scorers, and code of one's own, each looked at once."""
 
     def __init__(self) -> None:
         self._found: dict[str, Contents | str] = {}
+        self._code: dict[str, str | None] = {}
 
     def __call__(self, data: Config, scorer: Config | None) -> Contents | str:
         """The contents, or a sentence on why they cannot be read here."""
@@ -95,6 +89,20 @@ class Known:
             except (LtrError, OSError) as error:
                 self._found[key] = str(error)
         return self._found[key]
+
+    def code(self, *values: Any) -> Contents:
+        """The packages of one's own that specifications name: ``code of NAME`` -> ``code_in`` it.
+
+        Args:
+            values: expressions, and mappings with ``class_path``.
+        """
+        found = {}
+        for name in sorted(set(_packages(values)) - INSTALLED):
+            if name not in self._code:
+                self._code[name] = code_in(name)
+            if (digits := self._code[name]) is not None:
+                found[f"{CODE}{name}"] = digits
+        return found
 
 
 def changed(held: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

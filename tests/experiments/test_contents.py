@@ -13,7 +13,7 @@ from ltr.errors import ConfigError, DataError
 from ltr.experiments.cells.cell import run_task
 from ltr.experiments.cells.runner import loaded, planned, reported, run
 from ltr.experiments.cells.store import Store
-from ltr.experiments.contents import changed, code_of, contents
+from ltr.experiments.contents import Known, changed, contents
 from ltr.experiments.spec.plan import groups
 from ltr.experiments.spec.reading import read_spec
 from tests.cli.feature_files import write_log
@@ -257,6 +257,20 @@ def test_a_loss_of_ones_own_that_was_edited_is_measured_anew(start, values, own)
     ran, said = start()
     assert ran == ["linear · Mine · seed 0", "linear · Mine · seed 1"]
     assert f"! log: code of {name} changed, so 2 finished cells are measured anew" in said
+
+
+def code_of(*values):
+    return Known().code(*values)
+
+
+def test_code_is_read_once_for_all_cells(values, own, tmp_path, monkeypatch):
+    name, read = own(2), []
+    monkeypatch.setattr("ltr.experiments.contents.code_in", lambda package: read.append(package) or "a")
+    for loss in ("One", "Two"):
+        values["losses"][loss] = f"{name}.Mine()"
+    planned_now = planned(read_spec(write(tmp_path / "spec.yaml", values)))
+    assert [f"code of {name}" in group.contents for group in planned_now].count(True) == 2
+    assert read == [name]
 
 
 def test_code_is_that_of_whatever_a_specification_names(own, tmp_path):

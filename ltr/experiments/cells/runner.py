@@ -43,7 +43,7 @@ def planned(spec: Spec) -> list[Group]:
     for group in planned:
         task = group.example()
         contents = known(task.data, task.scorer or task.ranker)
-        group.contents = contents | group.code if isinstance(contents, dict) else None
+        group.contents = contents | known.code(*group.named) if isinstance(contents, dict) else None
     return planned
 
 

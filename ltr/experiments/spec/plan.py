@@ -9,7 +9,7 @@ from typing import Any
 from ltr.errors import ConfigError
 from ltr.experiments.cells.cell import Task
 from ltr.experiments.cells.store import Done, Store
-from ltr.experiments.contents import Contents, code_of
+from ltr.experiments.contents import Contents
 from ltr.experiments.spec import search
 from ltr.experiments.spec.search import Params, Range
 from ltr.experiments.spec.spec import MODEL, LossSpec, Spec
@@ -48,15 +48,13 @@ class Group:
         return self.outside or not self.spec.losses[self.loss_name].data
 
     @property
-    def code(self) -> Contents:
-        """What the user's own modules say that its data, scorer, loss or ranker name."""
+    def named(self) -> list[Any]:
+        """What the spec says of its data, scorer, loss or ranker, which may name classes of one's own."""
         if self.outside:
-            return code_of(self.spec.data[self.data_name], self.spec.rankers[self.loss_name])
+            return [self.spec.data[self.data_name], self.spec.rankers[self.loss_name]]
         loss = self.spec.losses[self.loss_name]
         choices = [one for space in loss.search.values() for one in space.choices]
-        return code_of(
-            self.spec.data[self.data_name], self.spec.scorers[self.scorer_name], loss.loss, loss.data, choices
-        )
+        return [self.spec.data[self.data_name], self.spec.scorers[self.scorer_name], loss.loss, loss.data, choices]
 
     @property
     def title(self) -> str:
