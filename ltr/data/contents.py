@@ -82,7 +82,8 @@ def _paths(value: Any, place: tuple[str, ...]) -> Iterable[tuple[str, str]]:
 
 def _of_files(root: Path, folders: Iterable[Path]) -> str:
     files = [path for folder in folders for path in sorted(folder.iterdir()) if path.is_file()]
-    return key_of_parts(*(f"{path.relative_to(root).as_posix()} {digest(path)}" for path in files))
+    # a path that modules.json gives may lead anywhere
+    return key_of_parts(*(f"{Path(os.path.relpath(path, root)).as_posix()} {digest(path)}" for path in files))
 
 
 def _modules_in(folder: Path) -> list[Path]:

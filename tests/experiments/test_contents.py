@@ -313,3 +313,9 @@ def test_modules_behind_an_encoder_count(tmp_path):
     assert changed({"model": before["model"]}, after) == [], "cells of older versions do not tell of them"
     (tmp_path / "modules.json").write_text("damaged")
     assert list(contents_of_paths({"model": str(tmp_path)})) == ["model"]
+    (tmp_path / "modules.json").write_text(
+        json.dumps([{"path": str(tmp_path / "1_Dense")}, {"path": 7}, {"path": "/gone"}])
+    )
+    assert list(contents_of_paths({"model": str(tmp_path)})) == ["model"]
+    (tmp_path / "modules.json").write_text(json.dumps([{"path": str(tmp_path.parent)}]))
+    assert list(contents_of_paths({"model": str(tmp_path)})) == ["model", "model.modules"]
