@@ -16,7 +16,7 @@ from ltr.experiments.pipeline import HERE, Pipeline, Step
 from ltr.inference.run_reranking import model_signature
 from ltr.io.caching.digests import digest
 from ltr.io.files import existing_file
-from ltr.io.lines import plain
+from ltr.io.lines import Lines, plain
 from ltr.io.names import suggestion
 
 #: what a recipe says; the parts behind ``test`` are options of commands
@@ -190,15 +190,16 @@ def _named_in(config: Path) -> tuple[str, ...]:
     """Digits of the models and files that a configuration of ``ltr fit`` names for the model and the data.
 
     Raises:
-        DataError: a file that is no YAML mapping.
+        ConfigError: a file that is no YAML mapping.
     """
     if not config.is_file():
         return ()  # a recipe of ltr by its name, or what fit will refuse
-    try:
-        told = yaml.safe_load(config.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise DataError(f"{config}: not YAML: {' '.join(str(error).split())}") from error
-    return tuple(contents_of_paths({name: (told or {}).get(name) for name in ("model", "data")}).values())
+    told = Lines(config, "the student's configuration").content or {}
+    if not isinstance(told, dict):
+        raise ConfigError(
+            f"{config}: a configuration of ltr fit is a mapping of model, data and more, got {told!r:.60}"
+        )
+    return tuple(contents_of_paths({name: told.get(name) for name in ("model", "data")}).values())
 
 
 def _options(options: Mapping[str, Any] | None) -> list[str]:

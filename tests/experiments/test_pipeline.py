@@ -279,6 +279,11 @@ def test_a_model_that_the_students_configuration_names_counts(recipe, tmp_path, 
     after = signatures()
     assert [name for name in before if before[name] != after[name]] == ["4-student", "5-evaluate"]
     if not nested:
-        config.write_text("model: [")
-        with pytest.raises(DataError, match=r"student.yaml: not YAML"):
-            pipeline_of(read_recipe(recipe))
+        told = {
+            "model: [": r"student.yaml:1: this is no YAML",
+            "- a": r"student.yaml: a configuration of ltr fit is a mapping",
+        }
+        for text, said in told.items():
+            config.write_text(text)
+            with pytest.raises(ConfigError, match=said):
+                pipeline_of(read_recipe(recipe))

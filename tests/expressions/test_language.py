@@ -8,6 +8,7 @@ import pytest
 
 from ltr.errors import ConfigError
 from ltr.expressions import known_names, mapping_of, packages_in, text_of, value_of
+from ltr.expressions.language import read
 from ltr.links import Exp, Identity, Numeric, Piecewise, Sigmoid, Sum
 from tests.links.cases import LINKS
 from tests.losses.cases import LOSSES, made
@@ -275,3 +276,7 @@ def test_refuses(text, sentence):
     with pytest.raises(ConfigError) as error:
         value_of(text)
     assert sentence in str(error.value)
+
+
+def test_a_mapping_on_the_command_line_may_write_numbers_with_an_exponent_alone():
+    assert read("{class_path: Exp, init_args: {width: 5e-1}}") == {"class_path": "Exp", "init_args": {"width": 0.5}}

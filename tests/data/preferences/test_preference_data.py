@@ -221,3 +221,8 @@ def test_pairs_that_are_alike_once_they_are_cut_are_told(tmp_path, chat):
     file.write_text(json.dumps(records[3]))
     assert PreferenceData(dev=str(file), tokenizer=chat, max_length=20).cut("dev")["alike"] == 2
     assert PreferenceData(dev=str(file), tokenizer=chat, max_length=200).cut("dev")["alike"] == 0
+    twins = [{"text": "yes", "score": 2}, {"text": "yes", "score": 1}, {"text": long, "score": 0}]
+    file.write_text(json.dumps({"prompt": "t", "responses": twins}))
+    assert PreferenceData(dev=str(file), tokenizer=chat, max_length=20).cut("dev")["alike"] == 0, (
+        "they are so whole, too"
+    )

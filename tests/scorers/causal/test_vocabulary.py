@@ -58,7 +58,8 @@ def test_architectures_that_are_not_tried_make_plain_logits(tmp_path, monkeypatc
         setattr(network.config, name, 3.0)
     assert vocabulary_of("x", "y", network) == Vocabulary()
     monkeypatch.setattr("ltr.scorers.causal.vocabulary.PLAIN", frozenset())
-    assert vocabulary_of("x", "y", network) == Vocabulary()
+    assert vocabulary_of("x", "y", network.train()) == Vocabulary()
+    assert network.training, "a trial leaves the model as it was"
 
 
 def batch() -> TextLists:
