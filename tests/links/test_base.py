@@ -105,6 +105,17 @@ def test_value_and_slope_at_once_are_those_apart(link, dtype):
     )
 
 
+@pytest.mark.parametrize(
+    "link", [*LINKS, Softplus(width=2.0), Sigmoid(width=2.0), Tanh(width=2.0), Asinh(width=2.0)], ids=repr
+)
+def test_value_and_slope_leave_scores_as_they_are(link):
+    """Work that is done in place is done on copies."""
+    z = points(link).float()
+    before = z.clone()
+    link.value_and_slope(z)
+    assert torch.equal(z, before)
+
+
 @every_link
 def test_autograd_gives_the_link_s_own_derivatives(link):
     z = points(link).requires_grad_()
