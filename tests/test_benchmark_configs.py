@@ -55,6 +55,7 @@ def collections(tmp_path_factory) -> Path:
         "ukpconvarg",
     ):
         text_folder(root / name, rng)
+    text_folder(root / "cranfield", rng, grade=4)
     for path in ("letor-mq2008/train.txt", "letor-mq2008/vali.txt", "lightgbm-rank/train.txt"):
         svmlight(root / path, rng, lambda: rng.integers(0, 3))
     for path in ("vlengagement/train.txt", "vlengagement/vali.txt"):
@@ -86,8 +87,8 @@ def preferences(path: Path, rng: np.random.Generator, low: float, high: float) -
         file.write("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def text_folder(folder: Path, rng: np.random.Generator) -> None:
-    """Queries with four candidates each: judged, and scored by a first stage and teachers."""
+def text_folder(folder: Path, rng: np.random.Generator, grade: int = 1) -> None:
+    """Queries with four candidates each: judged, one of them relevant, and scored by a first stage and teachers."""
     folder.mkdir()
     words = [word for word in WORDS if len(word) > 2]
     docs = [f"d{i}" for i in range(60)]
@@ -96,7 +97,7 @@ def text_folder(folder: Path, rng: np.random.Generator) -> None:
     ids = [f"q{i}" for i in range(QUERIES)]
     (folder / "queries.tsv").write_text("".join(f"{q}\t{' '.join(rng.choice(words, 3))}\n" for q in ids))
     chosen = {q: rng.choice(docs, 4, replace=False).tolist() for q in ids}
-    qrels = {q: "".join(f"{q} 0 {d} {int(i == 1)}\n" for i, d in enumerate(chosen[q])) for q in ids}
+    qrels = {q: "".join(f"{q} 0 {d} {grade * (i == 1)}\n" for i, d in enumerate(chosen[q])) for q in ids}
     half = QUERIES // 2
     for suffix, members in (("", ids), (".train", ids), (".dev", ids[half:])):
         (folder / f"qrels{suffix}.trec").write_text("".join(qrels[q] for q in members))

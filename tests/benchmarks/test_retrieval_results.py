@@ -59,32 +59,65 @@ def test_what_the_lists_allow_is_what_was_written_with_them():
     pytest.fail("a README without the table of rankings")
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_what_the_prose_tells_of_spread_and_power_was_measured(name):
+def told(name: str) -> tuple[str, dict[tuple[str, str], float], list[dict]]:
+    """The prose, the spreads over seeds of nDCG@10, and all comparisons."""
     with open(RESULTS / name / "results.csv", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["measure"] == "ndcg@10" and int(row["seeds"]) > 1]
-    spread = {row["system"]: float(row["seed sd"]) for row in rows}
-    told = json.loads((RESULTS / name / "results.json").read_text())["contrasts"]["rows"]
-    contrasts = {row["system"]: row for row in told if row["measure"] == "ndcg@10"}
-    finds = [row["detectable"] for row in contrasts.values()]
-    prose = " ".join((RESULTS / name / "README.md").read_text().split())
-    if name == "retrieval":
-        assert f"The spread over seeds is {short(min(spread.values()))} to {short(max(spread.values()))}," in prose
-        power = [
-            short(contrasts[f"Composite{one}"]["detectable"]) for one in ("Softmax", "Contrast", "SoftmaxMatching")
-        ]
-        assert f"a true difference of {power[0]} nDCG@10 between" in prose
-        assert f"{power[1]} to composite contrast, {power[2]} to the matching form" in prose
-        least = min(row["p fisher (Holm)"] for row in told)
-        assert f"The smallest p of nine comparisons is {short(least, 2)} after Holm" in prose
-        assert len(told) == 9
-    else:
-        most = max(spread, key=spread.__getitem__)
-        assert most == "KLDistillation half · mlp"
-        assert f"and the largest spread over seeds, {short(spread[most])})" in prose
-        assert f"it turned out to be {short(min(finds))} to {short(max(finds))}." in prose
-        assert f"Holm's correction over {len(told)} comparisons" in prose
+    spread = {(row["data"], row["system"]): float(row["seed sd"]) for row in rows}
+    compared = json.loads((RESULTS / name / "results.json").read_text())["contrasts"]["rows"]
+    return " ".join((RESULTS / name / "README.md").read_text().split()), spread, compared
+
+
+def test_what_the_prose_tells_of_distillation_was_measured():
+    prose, spread, compared = told("retrieval-distillation")
+    finds = [row["detectable"] for row in compared if row["measure"] == "ndcg@10"]
+    most = max(spread, key=spread.__getitem__)
+    assert most == ("medquad", "KLDistillation half · mlp")
+    assert f"and the largest spread over seeds, {short(spread[most])})" in prose
+    assert f"it turned out to be {short(min(finds))} to {short(max(finds))}." in prose
+    assert f"Holm's correction over {len(compared)} comparisons" in prose
+
+
+def test_what_the_prose_tells_of_bi_encoders_was_measured():
+    prose, spread, compared = told("retrieval")
+    assert f"The spread over seeds is {short(min(spread.values()))} to {short(max(spread.values()))}," in prose
+    assert f"Holm's correction over {len(compared)} comparisons" in prose
+    for row in compared:
+        if row["measure"] == "ndcg@10" and row["p fisher (Holm)"] < 0.05:
+            value, low, high = (row["difference"][key] for key in ("value", "low", "high"))
+            assert f"{short(value)} [{short(low)}, {short(high)}]" in prose, (row["data"], row["system"])
+
+
+def test_the_tables_of_bi_encoders_are_what_was_measured():
+    kept = means("retrieval")
+    _, _, compared = told("retrieval")
+    finds = {(row["data"], row["system"]): row["detectable"] for row in compared if row["measure"] == "ndcg@10"}
+    bm25 = bm25_of(RESULTS / "retrieval" / "bm25.txt")
+    seen = set()
+    for heading, *rows in tables((RESULTS / "retrieval" / "README.md").read_text()):
+        for data, *cells in rows:
+            if heading[:2] == ["collection", "BM25"]:
+                values = [bm25[data], *(kept[data, system, "ndcg@10"] for system in heading[2:])]
+                assert cells == [f"{value:.3f}" for value in values], data
+                seen.add(data)
+            elif heading[:2] == ["collection", "test queries"]:
+                kinds = ("CompositeSoftmax", "CompositeContrast", "CompositeSoftmaxMatching")
+                assert cells[2] == ", ".join(short(finds[data, kind]) for kind in kinds), data
+                assert cells[3] == short(finds[data, "InfoNCE, mined"]), data
+    assert seen == {data for data, _, _ in kept}
+
+
+def bm25_of(path: Path) -> dict[str, float]:
+    """nDCG@10 of BM25 in the tables of ``ltr evaluate``, each behind the name of its collection."""
+    found, data = {}, ""
+    for line in path.read_text().splitlines():
+        words = line.split()
+        if len(words) == 1:
+            data = words[0]
+        elif words[:1] == ["bm25"]:
+            found[data] = float(words[1])
+    return found
 
 
 def short(value: float, digits: int = 3) -> str:
-    return f"{value:.{digits}f}".removeprefix("0")
+    return f"{value:.{digits}f}".replace("0.", ".", 1)
