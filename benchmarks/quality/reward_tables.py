@@ -7,6 +7,7 @@ Reads what ``ltr benchmark`` has finished and trains nothing. ``calibration.csv`
 standard deviation over seeds of the expected calibration error of σ(difference), and of how well near scores tell ties.
 ``longest.csv``: differences from the order by length, prompt by prompt, with Holm's correction over the whole table.
 ``beside.csv``: likewise from the losses of the same name in another benchmark of the same test prompts, as it was published.
+``base.csv``: likewise from one of the benchmark's own losses that is not its baseline.
 """
 
 from __future__ import annotations
@@ -94,6 +95,27 @@ def against_others(found: Sequence[DataResults], folder: Path) -> list[dict[str,
     return _rows(contrasts)
 
 
+def against_own(found: Sequence[DataResults], base: str) -> list[dict[str, Any]]:
+    """A row for each other system and measure.
+
+    Raises:
+        SystemExit: there is no such system.
+    """
+    contrasts = []
+    for one in found:
+        told = {
+            (system.name, str(sampled.measure)): sampled
+            for system in one.systems for sampled in one.samples[system.name]
+            if isinstance(sampled, PerQuery) and str(sampled.measure) in AGAINST
+        }  # fmt: skip
+        if (base, AGAINST[0]) not in told:
+            raise SystemExit(
+                f"reward_tables: there is no loss {base!r}; known: {', '.join(s.name for s in one.systems)}"
+            )
+        contrasts += [contrast(own, told[base, m]) for (name, m), own in told.items() if name != base]
+    return _rows(contrasts)
+
+
 def _rows(contrasts: list[Contrast]) -> list[dict[str, Any]]:
     """As ``longest.csv`` and ``beside.csv`` have them."""
     return [
@@ -152,6 +174,7 @@ def main(given: list[str] | None = None) -> None:
     parser.add_argument("spec", help="the YAML file of the benchmark")
     parser.add_argument("--folder", help="its folder, where the spec does not say so")
     parser.add_argument("--beside", help="folder of another benchmark of the same test prompts")
+    parser.add_argument("--base", help="name of a loss that others are compared with too")
     args = parser.parse_args(given)
     spec = read_spec(args.spec, [f"folder={args.folder}"] if args.folder else [])
     groups, _ = reported(spec)
@@ -161,7 +184,10 @@ def main(given: list[str] | None = None) -> None:
     write(against_longest(found), Path(spec.folder, "longest.csv"))
     if args.beside:
         write(against_others(found, Path(args.beside)), Path(spec.folder, "beside.csv"))
-    made = ["calibration.csv", "longest.csv", *(["beside.csv"] if args.beside else [])]
+    if args.base:
+        write(against_own(found, args.base), Path(spec.folder, "base.csv"))
+    asked = {"beside.csv": args.beside, "base.csv": args.base}
+    made = ["calibration.csv", "longest.csv", *(name for name, wanted in asked.items() if wanted)]
     print(f"{table(Path(spec.folder))}\n\n{', '.join(f'{spec.folder}/{name}' for name in made)}")
 
 

@@ -100,6 +100,16 @@ def test_tables_of_pairs_and_of_length_are_made_of_the_cells(spec, tmp_path, cap
     }
     accuracy = np.mean(list(reached(groups, "MSE", "pair_accuracy")))
     assert beside == {("MSE", "pair_accuracy"): pytest.approx(accuracy - 0.25, abs=1e-3), ("MSE", "best_of@10"): 0}
+    reward_tables.main([str(spec), "--base", "MSE"])
+    base = {(row["system"], row["measure"]): float(row["difference"]) for row in rows_of(tmp_path / "run" / "base.csv")}
+    assert base == {
+        ("BradleyTerry", m): pytest.approx(
+            np.mean([*reached(groups, "BradleyTerry", m)]) - np.mean([*reached(groups, "MSE", m)]), abs=1e-3
+        )
+        for m in ("pair_accuracy", "best_of@10")
+    }
+    with pytest.raises(SystemExit, match="there is no loss 'Mse'; known: BradleyTerry, MSE"):
+        reward_tables.main([str(spec), "--base", "Mse"])
     fastparquet.write(str(other / "per_query.parquet"), theirs.assign(query_id=[f"x{q}" for q in theirs["query_id"]]))
     with pytest.raises(SystemExit, match="has no loss of a name of these, on the same data and test prompts"):
         reward_tables.main([str(spec), "--beside", str(other)])
