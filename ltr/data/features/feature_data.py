@@ -220,8 +220,12 @@ class FeatureData(RankingData):
     def signature(self) -> str:
         """16 hexadecimal digits that change whenever files, shares or settings of the data do."""
         shares = {part: (sliced(getattr(self, part)) or (None, 0, 1))[1:] for part in self.named}
-        facts = {part: [self._source(part).digest, *share] for part, share in shares.items()}
+        facts = {part: [self.digest(part), *share] for part, share in shares.items()}
         return key_of_facts([facts, self.settings])
+
+    def digest(self, part: PartName) -> str:
+        """Digits of the content of a part's whole file, which is read once: it may be a pipe."""
+        return self._source(part).digest
 
     @property
     def counts(self) -> dict[str, dict[str, float]]:

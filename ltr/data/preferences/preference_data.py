@@ -195,6 +195,10 @@ class PreferenceData(RankingData):
             self._tables[part] = read_preferences(name, self.label, self.gain)
         return self._tables[part]
 
+    def digest(self, part: PartName) -> str:
+        """Digits of the content of a part's whole file, which is read once: it may be a pipe."""
+        return self.table(part).digest
+
     def encoder(self, part: str) -> PreferenceEncoder:
         """What makes the batches of a part."""
         if part not in self._encoders:

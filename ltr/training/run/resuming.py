@@ -83,14 +83,12 @@ def dev_of(data: RankingData) -> dict[str, str]:
     if not isinstance(data, (TextData, FeatureData, PreferenceData)) or data.dev is None:
         return {}
     try:
-        if isinstance(data, PreferenceData):
-            found = {"dev": data.table("dev").digest}
+        if isinstance(data, TextData):
+            found = contents_of(data, ["dev"])  # of a share of a collection, those of the share
         else:
-            found = contents_of(data, ["dev"])
-        if not isinstance(data, TextData) and (
-            share := sliced(data.dev)
-        ):  # a collection's contents are those of its share
-            found["dev"] += f" {share[1:]} {getattr(data, 'split_by', '')}"
+            found = {"dev": data.digest("dev")}
+            if share := sliced(data.dev):
+                found["dev"] += f" {share[1:]} {getattr(data, 'split_by', '')}"
     except (LtrError, OSError):  # whoever reads it will say what is wrong
         return {}
     chosen = {name: getattr(data, name, None) for name in MEASURED}

@@ -1,14 +1,16 @@
 """Which trainings can go on, and which of their settings may change meanwhile."""
 
 import json
+import os
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
 import pytorch_lightning as pl
 import torch
 
-from ltr.data import EngagementData, PreferenceData
+from ltr.data import EngagementData, LetorData, PreferenceData
 from ltr.errors import ConfigError, DataError, Interrupted
 from ltr.losses import CompositeSoftmax
 from ltr.scorers import MLPScorer
@@ -175,7 +177,9 @@ def test_a_checkpoint_that_does_not_tell_its_dev_part_is_gone_on_with(tmp_path):
 
 def test_a_dev_part_is_told_by_its_share_and_its_labels_too(tmp_path):
     log, pairs = tmp_path / "log.csv", tmp_path / "pairs.jsonl"
-    log.write_text("list_id,a,seconds,clicks\n" + "".join(f"q{i // 3},{i},{i + 1},{i % 2}\n" for i in range(30)))
+    log.write_text(
+        "list_id,item_id,a,seconds,clicks\n" + "".join(f"q{i // 3},d{i},{i},{i + 1},{i % 2}\n" for i in range(30))
+    )
     pairs.write_text("".join(json.dumps({"prompt": f"p{i}", "chosen": "x", "rejected": "y"}) + "\n" for i in range(9)))
     made = {
         EngagementData: (str(log), {"label": "seconds", "features": ["a"]}, {"label": "clicks"}),
@@ -183,6 +187,7 @@ def test_a_dev_part_is_told_by_its_share_and_its_labels_too(tmp_path):
     }
     for kind, (name, settings, others) in made.items():
         held = dev_of(kind(train=name, dev=f"{name}[80%:]", **settings))
+        assert held["dev"]
         assert held == dev_of(kind(train=f"{name}[:80%]", dev=f"{name}[80%:]", **settings)), "train does not count"
         best = Best("ndcg@3", "max", None)
         best.judge(0.5, 4)
@@ -190,3 +195,16 @@ def test_a_dev_part_is_told_by_its_share_and_its_labels_too(tmp_path):
             now = dev_of(kind(train=name, dev=name + part, **{**settings, **more}))
             with pytest.raises(ConfigError, match=f"with another data.{told}: dev/ndcg@3"):
                 check_dev(tmp_path, held, now, best)
+
+
+def test_a_dev_part_from_a_pipe_is_read_once(fold, tmp_path):
+    """Its digest and its lists come from the same bytes; a second look would wait for ever."""
+    pipe = tmp_path / "vali.txt"
+    os.mkfifo(pipe)
+    writing = threading.Thread(target=lambda: pipe.write_bytes((fold / "vali.txt").read_bytes()), daemon=True)
+    writing.start()
+    data = LetorData(train=str(fold / "train.txt"), dev=str(pipe), lists_per_batch=3)
+    run(tmp_path / "run", fold, data=data, max_epochs=1)
+    writing.join(5)
+    assert not writing.is_alive()
+    assert records.read_manifest(tmp_path / "run")["status"] == "finished"
