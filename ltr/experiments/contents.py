@@ -3,19 +3,16 @@ the modules that its user wrote."""
 
 from __future__ import annotations
 
-import ast
-import importlib.util
 import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from ltr.errors import LtrError
 from ltr.experiments.spec.building import build
 from ltr.experiments.spec.spec import Config
-from ltr.expressions import is_expression, packages_in
+from ltr.expressions import is_expression, names_in, package_of
 from ltr.io.caching.keys import key_of_parts
-from ltr.io.importing.imports import with_current_folder
+from ltr.io.importing.own_code import files_of, what_it_says
 
 #: what it is -> digits of its content
 Contents = dict[str, str]
@@ -41,36 +38,24 @@ def contents(data: Config, scorer: Config | None) -> Contents:
     return contents
 
 
-def code_in(name: str) -> str | None:
-    """Digits of what the files of a package (or module) say, in which comments and layout do not count; None where there is
-    none. Nothing is imported."""
-    with_current_folder()
-    spec = importlib.util.find_spec(name) if name != "__main__" else None
-    if spec is None or not (spec.submodule_search_locations or spec.origin):
-        return None
-    folders = map(Path, spec.submodule_search_locations or ())
-    files = sorted(path for folder in folders for path in folder.rglob("*.py")) or [Path(str(spec.origin))]
-    return key_of_parts(*(f"{path.name} {_says(path)}" for path in files if path.is_file()))
+def code_in(names: Iterable[str]) -> str | None:
+    """Digits of what the files say in which names of one package stand, and those of the package that these import; None where
+    there is none. Comments and layout do not count."""
+    files = files_of(names)
+    return key_of_parts(*(f"{module} {what_it_says(path)}" for module, path in files.items())) if files else None
 
 
-def _packages(value: Any) -> Iterable[str]:
+def _names(value: Any) -> Iterable[str]:
+    """Dotted names of classes and functions that a specification calls."""
     if isinstance(value, Mapping):
         if isinstance(value.get("class_path"), str) and "." in value["class_path"]:
-            yield value["class_path"].partition(".")[0]
+            yield value["class_path"]
         value = list(value.values())
     if isinstance(value, (list, tuple)):
         for one in value:
-            yield from _packages(one)
+            yield from _names(one)
     if isinstance(value, str) and is_expression(value):
-        yield from packages_in(value)
-
-
-def _says(path: Path) -> str:
-    source = path.read_text(encoding="utf-8", errors="surrogateescape")
-    try:
-        return ast.dump(ast.parse(source))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return source
+        yield from names_in(value)
 
 
 class Known:
@@ -78,7 +63,7 @@ class Known:
 
     def __init__(self) -> None:
         self._found: dict[str, Contents | str] = {}
-        self._code: dict[str, str | None] = {}
+        self._code: dict[tuple[str, ...], str | None] = {}
 
     def __call__(self, data: Config, scorer: Config | None) -> Contents | str:
         """The contents, or a sentence on why they cannot be read here."""
@@ -91,17 +76,19 @@ class Known:
         return self._found[key]
 
     def code(self, *values: Any) -> Contents:
-        """The packages of one's own that specifications name: ``code of NAME`` -> ``code_in`` it.
+        """The packages of one's own that specifications name: ``code of PACKAGE`` -> ``code_in`` what is named of it.
 
         Args:
             values: expressions, and mappings with ``class_path``.
         """
         found = {}
-        for name in sorted(set(_packages(values)) - INSTALLED):
-            if name not in self._code:
-                self._code[name] = code_in(name)
-            if (digits := self._code[name]) is not None:
-                found[f"{CODE}{name}"] = digits
+        names = sorted(set(_names(values)))
+        for package in sorted({package_of(name) for name in names} - INSTALLED):
+            own = tuple(name for name in names if package_of(name) == package)
+            if own not in self._code:
+                self._code[own] = code_in(own)
+            if (digits := self._code[own]) is not None:
+                found[f"{CODE}{package}"] = digits
         return found
 
 

@@ -16,7 +16,7 @@ from ltr.expressions.language import (
     text_of,
     value_of,
 )
-from ltr.expressions.syntax import called_in, is_expression, is_mapping, packages_in
+from ltr.expressions.syntax import called_in, is_expression, is_mapping, names_in, package_of, packages_in
 
 __all__ = [
     "called_in",
@@ -27,6 +27,8 @@ __all__ = [
     "is_mapping",
     "known_names",
     "mapping_of",
+    "names_in",
+    "package_of",
     "packages_in",
     "read",
     "sample_of",

@@ -48,19 +48,25 @@ def packages_in(text: str) -> set[str]:
     >>> sorted(packages_in("mypkg.losses.Mine(link=Numeric('shapes:steep'))"))
     ['mypkg', 'shapes']
     """
-    packages = set()
+    return {package_of(name) for name in names_in(text)}
+
+
+def names_in(text: str) -> set[str]:
+    """The dotted names of classes and functions that an expression names.
+
+    >>> sorted(names_in("mypkg.losses.Mine(link=Numeric('shapes:steep'))"))
+    ['mypkg.losses.Mine', 'shapes.steep']
+    """
+    names = set()
     for node in ast.walk(tree_of(text)):
         if isinstance(node, ast.Call):
             name = ast.unparse(node.func)
             if "." in name:
-                packages.add(name.partition(".")[0])
+                names.add(name)
             if name == "Numeric":
-                packages |= {
-                    package_of(c.value)
-                    for c in ast.walk(node)
-                    if isinstance(c, ast.Constant) and isinstance(c.value, str)
-                }
-    return packages
+                given = (c.value for c in ast.walk(node) if isinstance(c, ast.Constant) and isinstance(c.value, str))
+                names |= {value.replace(":", ".") for value in given}
+    return names
 
 
 def tree_of(text: str) -> ast.expr:

@@ -265,12 +265,12 @@ def code_of(*values):
 
 def test_code_is_read_once_for_all_cells(values, own, tmp_path, monkeypatch):
     name, read = own(2), []
-    monkeypatch.setattr("ltr.experiments.contents.code_in", lambda package: read.append(package) or "a")
+    monkeypatch.setattr("ltr.experiments.contents.code_in", lambda names: read.append(names) or "a")
     for loss in ("One", "Two"):
         values["losses"][loss] = f"{name}.Mine()"
     planned_now = planned(read_spec(write(tmp_path / "spec.yaml", values)))
     assert [f"code of {name}" in group.contents for group in planned_now].count(True) == 2
-    assert read == [name]
+    assert read == [(f"{name}.Mine",)]
 
 
 def test_code_is_that_of_whatever_a_specification_names(own, tmp_path):
@@ -282,12 +282,21 @@ def test_code_is_that_of_whatever_a_specification_names(own, tmp_path):
     assert code_of("ListNet()", {"class_path": "ltr.scorers.LinearScorer"}, "gone_from_here.Mine()") == {}
     package = tmp_path / f"pack_{name}"
     (package / "parts").mkdir(parents=True)
-    for place in (package / "__init__.py", package / "parts" / "__init__.py", package / "parts" / "losses.py"):
-        place.write_text("")
-    before = code_of(f"pack_{name}.parts.Mine()")
-    (package / "parts" / "losses.py").write_text("width = 2\n")
-    assert list(before) == list(code_of(f"pack_{name}.parts.Mine()"))
-    assert before != code_of(f"pack_{name}.parts.Mine()")
+    files = {
+        "__init__.py": "", "plots.py": "", "shapes.py": "", "parts/__init__.py": f"from pack_{name}.parts.losses import Mine",
+        "parts/losses.py": "from ..shapes import steep\nfrom . import widths\nclass Mine: ...", "parts/widths.py": "",
+    }  # fmt: skip
+    for place, text in files.items():
+        (package / place).write_text(text)
+    told = f"pack_{name}.parts.Mine()"
+    before = code_of(told)
+    assert list(before) == [f"code of pack_{name}"]
+    assert code_of({"class_path": f"pack_{name}.parts.losses.Mine"}) == before
+    for place, text in files.items():  # whatever it is made of, by any way of importing, and nothing else
+        (package / place).write_text(f"{text}\nwidth = 2\n")
+        assert (code_of(told) == before) is (place == "plots.py"), place
+        (package / place).write_text(f"{text}  # a comment\n")
+        assert code_of(told) == before, place
 
 
 def test_cells_from_before_code_was_kept_are_taken_as_they_were(start, values, own, tmp_path):

@@ -9,7 +9,7 @@ import torch
 
 from ltr import Reranker
 from ltr.errors import ConfigError, DataError
-from ltr.scorers import BiEncoder, LateInteraction, Sparse, load_scorer
+from ltr.scorers import BiEncoder, CrossEncoder, LateInteraction, Sparse, load_scorer
 from ltr.scorers.opening import load_retriever
 from ltr.settings import TwinSettings
 from tests.tiny_model import save_mlm, save_tiny
