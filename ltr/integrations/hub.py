@@ -203,9 +203,11 @@ def upload(parts: Iterable[Part], name: str, public: bool, message: str) -> str:
         ConfigError: no token; or a repository that all may read, where ``public`` was not asked for.
         DataError: the hub cannot be reached, or refuses.
     """
-    from huggingface_hub import CommitOperationAdd, HfApi, get_token
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    from huggingface_hub import CommitOperationAdd, HfApi, constants, get_token
+    from huggingface_hub.errors import HfHubHTTPError
 
+    if constants.HF_HUB_OFFLINE:
+        raise DataError("push: HF_HUB_OFFLINE is set, which forbids every upload; unset it, or take --dry-run")
     if not get_token():
         raise ConfigError("push: there is no token; run hf auth login, or set HF_TOKEN to one that may write")
     api = HfApi(library_name="ltr")
@@ -219,10 +221,6 @@ def upload(parts: Iterable[Part], name: str, public: bool, message: str) -> str:
             CommitOperationAdd(p.name, p.content if isinstance(p.content, bytes) else str(p.content)) for p in parts
         ]
         return api.create_commit(name, files, commit_message=message).commit_url
-    except OfflineModeIsEnabled as error:
-        raise DataError(
-            "push: HF_HUB_OFFLINE is set, which forbids every upload; unset it, or take --dry-run"
-        ) from error
     except HfHubHTTPError as error:
         raise DataError(
             f"push: {api.endpoint} refused: {_reason(error)}; {_advice(error.response.status_code, name)}"
