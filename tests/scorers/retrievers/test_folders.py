@@ -55,7 +55,9 @@ def put_inside(folder: Path) -> None:
 
 def alike(folder: Path, kind: str) -> None:
     """Both read and compare texts the same way."""
-    theirs = getattr(pytest.importorskip("sentence_transformers"), MAKERS[kind])(str(folder), device="cpu")
+    theirs = getattr(pytest.importorskip("sentence_transformers", minversion="6"), MAKERS[kind])(
+        str(folder), device="cpu"
+    )
     plain = {"convert_to_sparse_tensor": False} if kind == "Sparse" else {}
     wanted = theirs.similarity(theirs.encode_query([QUERY], **plain), theirs.encode_document(DOCS, **plain)).view(-1)
     found = Reranker.load(folder, "cpu", "32").score([(QUERY, text) for text in DOCS])
@@ -134,6 +136,9 @@ def test_the_projection_of_a_hub_model_is_fetched(made, tmp_path, monkeypatch):
     (repository / "refs" / "main").write_text("a" * 40)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(
+        "transformers.utils.hub.TRANSFORMERS_CACHE", str(tmp_path / "hub"), raising=False
+    )  # version 4's
     wanted, found = load_scorer(own), load_retriever("org/late")
     assert torch.equal(found.projection.weight, wanted.projection.weight)
 
@@ -192,7 +197,7 @@ def test_modules_of_token_vectors_that_do_something_else_are_refused(made, place
 @pytest.fixture
 def cross(tmp_path) -> Path:
     """A cross-encoder's folder, as sentence-transformers leaves it."""
-    theirs = pytest.importorskip("sentence_transformers")
+    theirs = pytest.importorskip("sentence_transformers", minversion="6")
     torch.manual_seed(0)
     theirs.CrossEncoder(str(save_tiny(tmp_path / "m", head=True)), device="cpu").save_pretrained(
         str(tmp_path / "cross")
@@ -216,7 +221,7 @@ def test_a_tokenizer_with_settings_of_its_own_is_refused(made, request, kind):
 @pytest.mark.parametrize("kind", [*MAKERS, "CrossEncoder"])
 def test_texts_that_are_lower_cased_before_the_tokenizer_are_refused(made, tmp_path, request, kind):
     """Unless the tokenizer does so anyway, as that of most such models."""
-    theirs = pytest.importorskip("sentence_transformers")
+    theirs = pytest.importorskip("sentence_transformers", minversion="6")
     folder = request.getfixturevalue("cross") if kind == "CrossEncoder" else made(kind)
     edited(folder / LENGTHS, lambda lengths: lengths.update(do_lower_case=True))
     assert type(load_scorer(folder)).__name__ == kind
