@@ -1,6 +1,6 @@
 """Training and encoding of retrievers: losses on a whole batch, cached gradients, encoding, beside sentence-transformers.
 
-    python benchmarks/speed/retrieval.py [--parts losses cached encode train] [--threads 1] [--steps 5] [--quick]
+    python benchmarks/speed/retrieval.py [--parts losses cached encode train] [--pairs 32 256] [--threads 1] [--steps 5] [--quick]
 
 All ways of a part take turns in one process (``common/retrieval_child.py``), on the same texts and model, so that other work on the
 machine meets them alike; with one thread processor time counts. Memory is what a process with one way alone gained at its largest.
@@ -13,6 +13,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,12 @@ GOALS: dict[tuple[str, str], tuple[float | None, float | None]] = {
     ("train", "ltr fp32"): (1 / 2, 0.5),
     ("train", "ltr bf16"): (1 / 1.5, None),
 }
+#: pairs of a batch in training
+BATCHES = (32, 256)
 CACHED_WAYS = ["ltr fp32", "ltr fp32 cached", "sentence-transformers fp32", "sentence-transformers fp32 cached"]
 
 
-def cases(parts: list[str], quick: bool) -> list[list[dict[str, Any]]]:
+def cases(parts: list[str], quick: bool, batches: Sequence[int] = BATCHES) -> list[list[dict[str, Any]]]:
     """What is measured, in groups of ways that are compared with each other."""
     sizes = {"queries": 8, "docs": 16, "dim": 8} if quick else {"queries": 1024, "docs": 4096, "dim": 384}
     pairs, chunk = (4, 2) if quick else (128, 16)
@@ -53,7 +56,7 @@ def cases(parts: list[str], quick: bool) -> list[list[dict[str, Any]]]:
         "encode": [[{"part": "encode", "way": way, "base": theirs(way), **texts} for way in TRAIN_WAYS]],
         "train": [
             [{"part": "train", "way": way, "base": theirs(way), "queries": n} for way in TRAIN_WAYS]
-            for n in ((4,) if quick else (32, 256))
+            for n in ([4] if quick else batches)
         ],
     }
     return [group for part in parts for group in groups[part]]
@@ -131,6 +134,14 @@ def main() -> None:
     parts = ["losses", "cached", "encode", "train"]
     parser.add_argument("--parts", nargs="+", default=parts, choices=parts, metavar="NAME")
     parser.add_argument("--model", default=BASE, help="folder or package:NAME/PATH")
+    parser.add_argument(
+        "--pairs",
+        nargs="+",
+        type=int,
+        default=[32, 256],
+        metavar="N",
+        help="of a batch in training; 256 of theirs take about 20 GB",
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--steps", type=int, default=5, help="of each way, of which the fastest counts")
     parser.add_argument("--limit", type=float, default=600, help="seconds after which a way is given up")
@@ -141,7 +152,7 @@ def main() -> None:
         given.steps = 1
     found: list[dict[str, Any]] = []
     versions: dict[str, str] = {}
-    for group in cases(given.parts, given.quick):
+    for group in cases(given.parts, given.quick, given.pairs):
         own, known = measured(group, given)
         found += own
         versions |= {name: version for name, version in known.items() if name != "python"}
