@@ -36,11 +36,12 @@ from ltr.training.run import records
 from ltr.training.run.averaging import Averager, sums_of
 from ltr.training.run.checkpoints import CheckpointFiles, _setrandom_states, random_states, refuse_requeued
 from ltr.training.run.course import Course
+from ltr.training.run.dev_part import check_dev, dev_of
 from ltr.training.run.early_stopping import Best
 from ltr.training.run.inputs import check_inputs
 from ltr.training.run.interruption import Interruption
 from ltr.training.run.monitor import Mode, check_callbacks, check_interpolation, monitored
-from ltr.training.run.resuming import check_changes, check_dev, dev_of
+from ltr.training.run.resuming import check_changes
 from ltr.training.run.saved_models import save_model
 
 log = logging.getLogger(__name__)

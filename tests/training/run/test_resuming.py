@@ -15,8 +15,9 @@ from ltr.errors import ConfigError, DataError, Interrupted
 from ltr.losses import CompositeSoftmax
 from ltr.scorers import MLPScorer
 from ltr.training.run import records
+from ltr.training.run.dev_part import check_dev, dev_of
 from ltr.training.run.early_stopping import Best
-from ltr.training.run.resuming import check_changes, check_dev, check_resumable, dev_of
+from ltr.training.run.resuming import check_changes, check_resumable
 from ltr.training.schedules import factor
 from tests.training.run.short_runs import Signal, run
 from tests.training.toys import Fixed, lists
