@@ -218,3 +218,20 @@ def test_a_compiled_model_reads_segments_too(kind, tmp_path):
     from ltr.scorers.text.loading import takes_segments
 
     assert takes_segments(scorer.model)
+
+
+@pytest.mark.parametrize(
+    ("forward", "takes"),
+    [
+        (lambda input_ids, attention_mask=None: None, True),
+        (lambda input_ids, **others: None, True),
+        (lambda input_ids: None, False),
+    ],
+)
+def test_a_mask_is_left_out_only_where_nothing_would_take_it(forward, takes):
+    """Else padding would be read as text by a model whose forward is wrapped."""
+    from ltr.scorers.text.loading import takes_mask
+
+    model = torch.nn.Module()
+    model.forward = forward
+    assert takes_mask(model) is takes

@@ -226,7 +226,9 @@ def takes_segments(model: Any) -> bool:
 
 def takes_mask(model: Any) -> bool:
     """Whether a model, compiled or not, wants to know which tokens are real: FNet, which mixes all, did not in transformers 4."""
-    return "attention_mask" in inspect.signature(plain(model).forward).parameters
+    known = inspect.signature(plain(model).forward).parameters.values()
+    # one that takes whatever it is given may hand it on: without a mask padding would be read as text
+    return any(one.name == "attention_mask" or one.kind is one.VAR_KEYWORD for one in known)
 
 
 def max_positions(config: Any) -> int | None:
