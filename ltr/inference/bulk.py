@@ -186,11 +186,28 @@ def scored_columns(rows: Sequence[Rows], start: int, score: Score, columns: Colu
         start: how many rows stand before them.
         score: see ``score_rows``.
         columns: see ``score_rows``.
+
+    Raises:
+        DataError: a row that cannot be scored, or a kept column that Parquet cannot hold; the latter before anything is scored.
     """
+    kept = {name: _kept(name, rows) for name in columns.keep}
     found = [score(_pairs(part, columns)) for part in rows]
     scores = np.concatenate([*found, np.zeros(0, np.float32)]).astype(np.float32)
-    kept = {name: [value for part in rows for value in part.columns[name]] for name in columns.keep}
     return {"row": np.arange(start, start + len(scores)), **kept, "score": scores}
+
+
+def _kept(name: str, rows: Sequence[Rows]) -> Any:
+    """A column as an array of pyarrow's."""
+    import pyarrow as pa
+
+    try:
+        return pa.array([value for part in rows for value in part.columns[name]], from_pandas=True)
+    except (ValueError, TypeError, OverflowError, NotImplementedError) as error:  # pyarrow's own are kinds of these
+        places = [place for part in rows for place in part.places]
+        raise DataError(
+            f"score: {places[0]} to {places[-1]}: column {name} cannot be kept, since a column of Parquet holds values of one kind "
+            f"({' '.join(str(error).split()):.160}); write them as texts, or leave it out of --keep"
+        ) from error
 
 
 def _pairs(rows: Rows, columns: Columns) -> list[tuple[str, str]]:
@@ -224,7 +241,8 @@ def _cut(part: Rows, start: int, stop: int | None) -> Rows:
 
 
 def _write(place: Path, columns: dict[str, Any]) -> None:
-    import pandas as pd
+    import pyarrow as pa
+    from pyarrow.parquet import write_table
 
     with beside(place) as part:
-        pd.DataFrame(columns).to_parquet(part, engine="pyarrow", index=False)
+        write_table(pa.table(columns), part)

@@ -53,6 +53,21 @@ def test_rows_get_scores_in_their_order(tmp_path, kind, shard):
     assert found["score"].dtype == np.float32
 
 
+@pytest.mark.parametrize("values", [[1, "a"], [[1], {"a": 1}], [2**70, 1], ["\ud83d", "b"]], ids=repr)
+def test_what_one_column_cannot_hold_is_told_before_anything_is_scored(tmp_path, values):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps({"query": "q", "text": "t", "n": value}) + "\n" for value in values))
+
+    def never(pairs):
+        raise AssertionError("scored")
+
+    sentence = (
+        r"pairs.jsonl:1 to .*pairs.jsonl:2: column n cannot be kept.*write them as texts, or leave it out of --keep"
+    )
+    with pytest.raises(DataError, match=sentence):
+        score_rows(path, tmp_path / "out", never, Columns(keep=("n",)), {})
+
+
 def test_an_interrupted_call_goes_on_with_the_shard_that_was_not_finished(tmp_path):
     path, calls = write(tmp_path, "jsonl"), []
 
