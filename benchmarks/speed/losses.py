@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from common import report
-from common.children import environment
+from common.children import environment, why
 from common.loss_steps import LIBRARIES, LTR
 from common.rivals import python_of
 
@@ -56,8 +56,7 @@ def measured(python: Path, library: str, loss: str, size: str, given: argparse.N
     except subprocess.TimeoutExpired:
         return {"failed": f"no step within {given.limit:g} s"}
     if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.strip()]
-        return {"failed": said[-1][:200] if said else f"ended with {done.returncode}"}
+        return {"failed": why(done)}
     return json.loads(done.stdout.splitlines()[-1])
 
 

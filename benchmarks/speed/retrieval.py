@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from common import report
-from common.children import environment
+from common.children import environment, why
 from common.model import BASE
 from common.retrieval_child import LOSSES
 
@@ -81,8 +81,7 @@ def child(task: Any, given: argparse.Namespace) -> dict[str, Any]:
     except subprocess.TimeoutExpired:
         return {"failed": f"no end within {given.limit:g} s"}
     if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.strip()]
-        return {"failed": said[-1][:200] if said else f"ended with {done.returncode}"}
+        return {"failed": why(done)}
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -43,6 +44,21 @@ def environment(threads: int) -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "DO_NOT_TRACK": "1",
     }
+
+
+def why(done: subprocess.CompletedProcess[str]) -> str:
+    """Why a process ended without its answer: what killed it, else the last line that it said.
+
+    >>> why(subprocess.CompletedProcess([], -9, "", "Loading weights: 100%"))
+    'killed by SIGKILL, as where memory runs out'
+    >>> why(subprocess.CompletedProcess([], 1, "", "Traceback\\nValueError: no such loss"))
+    'ValueError: no such loss'
+    """
+    if done.returncode < 0:
+        name = signal.Signals(-done.returncode).name
+        return f"killed by {name}" + ", as where memory runs out" * (name == "SIGKILL")
+    said = [line for line in done.stderr.splitlines() if line.strip()]
+    return said[-1][:200] if said else f"ended with {done.returncode}"
 
 
 class Child:

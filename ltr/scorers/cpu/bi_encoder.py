@@ -23,7 +23,7 @@ from ltr.scorers.cpu.cross_encoder import (
     spare_rows,
     without_layers,
 )
-from ltr.scorers.cpu.layers import ACTIVATIONS, FusedLayer, layer_of
+from ltr.scorers.cpu.layers import ACTIVATIONS, FusedLayer, kept_in, layer_of
 from ltr.scorers.retrievers.vectors import VectorScorer, pooled
 from ltr.scorers.text.layer_parts import PARTS
 from ltr.scorers.text.microbatches import filled, row
@@ -99,7 +99,7 @@ class FusedBiEncoder(VectorScorer):
         with torch.inference_mode(), torch.autocast("cpu", enabled=False):
             line = row(rows, piece)
             states = embedded(self.model, line)
-            states = pad(states, (0, 0, 0, spare_rows(len(states))))
+            states = pad(states, (0, 0, 0, spare_rows(len(states)))).to(kept_in(self.layers))
             for layer in self.layers:
                 states = layer(states, line.runs, line.starts)
             return states.float() if self.pooling == "first" else pooled(states, line, self.pooling)

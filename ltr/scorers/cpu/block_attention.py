@@ -49,7 +49,8 @@ def block_attention(projected: Tensor, runs: Runs, heads: int) -> Tensor:
         projected [tokens, 3 hidden]; result [tokens, hidden].
     """
     width = projected.shape[1] // (3 * heads)
-    output = projected.new_zeros(len(projected), heads * width)
+    output = projected.new_empty(len(projected), heads * width)
+    output[sum(docs * length for docs, length in runs) :].zero_()
     for block in _blocks(runs):
         query, key, value = _filled(projected, block, heads, width)
         shares = torch.bmm(query, key.transpose(1, 2))
@@ -83,10 +84,11 @@ def _blocks(runs: Runs) -> Iterator[list[_Part]]:
 def _filled(projected: Tensor, block: list[_Part], heads: int, width: int) -> tuple[Tensor, ...]:
     """Queries, keys and values [docs * heads, longest, width] of a block, zeros behind each document."""
     docs, longest = block[-1].stop, -(-max(part.length for part in block) // STEP) * STEP
-    held = projected.new_zeros(3, docs, heads, longest, width)
+    held = projected.new_empty(3, docs, heads, longest, width)
     for first, stop, length, start in block:
         own = projected[start : start + (stop - first) * length].view(stop - first, length, 3, heads, width)
         held[:, first:stop, :, :length] = own.permute(2, 0, 3, 1, 4)
+        held[:, first:stop, :, length:].zero_()
     return held.flatten(1, 2).unbind(0)
 
 

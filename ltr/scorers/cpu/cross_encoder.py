@@ -17,7 +17,7 @@ from ltr.batch import TextLists
 from ltr.errors import ConfigError
 from ltr.machine.threads import in_threads, threads_for
 from ltr.scorers.base import TextScorer
-from ltr.scorers.cpu.layers import ACTIVATIONS, FusedLayer, layer_of
+from ltr.scorers.cpu.layers import ACTIVATIONS, FusedLayer, kept_in, layer_of
 from ltr.scorers.text.heads import head_of
 from ltr.scorers.text.layer_parts import PARTS, Parts
 from ltr.scorers.text.loading import check_length, encoder_layers, max_positions, open_tokenizer, takes_segments
@@ -139,7 +139,7 @@ class FusedCrossEncoder(TextScorer):
 
     def _scores_of_row(self, line: Row) -> Tensor:
         states = embedded(self.model, line)
-        states = pad(states, (0, 0, 0, spare_rows(len(states))))
+        states = pad(states, (0, 0, 0, spare_rows(len(states)))).to(kept_in(self.layers))
         careful = None if self.separator is None else query_rows(line, self.separator)
         for layer in self.layers:
             states = layer(states, line.runs, line.starts, careful)

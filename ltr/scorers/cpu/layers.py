@@ -8,7 +8,7 @@ document, two AVX-512 cores: ``benchmarks/speed/rerank.py``).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,7 +19,7 @@ from torch.nn.functional import gelu, layer_norm, linear, pad, relu
 
 from ltr.machine.threads import unforked
 from ltr.scorers.cpu.block_attention import LONGEST, block_attention
-from ltr.scorers.cpu.torch_private import product, reordered, reorders
+from ltr.scorers.cpu.torch_private import product, product_plus, reordered, reorders
 from ltr.scorers.text.layer_parts import Parts
 from ltr.scorers.text.microbatches import Runs
 from ltr.scorers.text.row_attention import attend
@@ -68,6 +68,14 @@ class Product:
             name, variant = ACTIVATIONS[self.activation] if self.activation else ("none", "")
             return product(x, self.weight, self.bias, name, variant)
         return activated(linear(x, self.weight, self.bias), self.activation)
+
+    def adds(self, dtype: torch.dtype) -> bool:
+        """Whether ``plus`` takes numbers of a dtype."""
+        return self._reordered and self.activation is None and dtype == self.dtype
+
+    def plus(self, x: Tensor, other: Tensor) -> Tensor:
+        """``x W^T + b + other`` in one operation, for ``other`` of a dtype that it ``adds``."""
+        return product_plus(x.to(self.dtype), self.weight, self.bias, other)
 
 
 def activated(x: Tensor, activation: str | None) -> Tensor:
@@ -121,7 +129,12 @@ Apply = Callable[[Tensor], Tensor]
 
 @dataclass
 class FusedLayer:
-    """One layer of an encoder; the sums that run from layer to layer stay in float32, for less drift.
+    """One layer of an encoder.
+
+    The sums that run from layer to layer are rounded to the dtype of the products (``keeps``), once each, by the products that
+    make them. In bfloat16 that is 1.2 x as fast as sums in float32, which need six passes more, and as near to float32:
+    Kendall's tau .991 for .992, scores .0017 off on the mean either way (a cross-encoder of six layers; transformers' own modules
+    in bfloat16 have .987 and .0020).
 
     Attributes:
         project: query, key and value in one product; in the last layer ``FirstTokens``, since nobody reads what comes
@@ -144,16 +157,27 @@ class FusedLayer:
     beside: Apply | None = None
     precise: FusedLayer | None = None
 
+    @property
+    def keeps(self) -> torch.dtype:
+        """What the sums that run from layer to layer are kept in: float32 where products do not add them."""
+        plain = self.beside is None and self.precise is None
+        if plain and isinstance(self.join, Product) and isinstance(self.narrow, Product):
+            dtype = self.join.dtype
+            if self.join.adds(dtype) and self.narrow.adds(dtype):
+                return dtype
+        return torch.float32
+
     def __call__(self, states: Tensor, runs: Runs, starts: Tensor, careful: Tensor | None = None) -> Tensor:
         """The states [tokens, hidden] after the layer; after the last one those of first tokens, [docs, hidden].
 
         Args:
-            states: before it.
+            states: before it, in what it ``keeps`` or in float32.
             runs: the documents of the row.
             starts: [docs] where they start.
             careful: [rows] what ``precise`` computes; None for no rows.
         """
         if isinstance(self.project, FirstTokens):
+            states = states.float()  # few rows from here on
             return self._after(self.project(states, runs, starts), states[starts])
         projected = self.project(states)
         if self.precise is None or careful is None:
@@ -168,12 +192,25 @@ class FusedLayer:
 
     def _after(self, values: Tensor, states: Tensor) -> Tensor:
         """The rest of the layer behind attention, where each row is by itself."""
-        states = self._summed(self.join(values), states, 0)
-        new = self.narrow(self.widen(states))
-        return self._summed(new if self.beside is None else new.float().add_(self.beside(states)), states, 1)
+        states = self._normed(_sum(self.join, values, states), 0)
+        sums = _sum(self.narrow, self.widen(states), states)
+        return self._normed(sums if self.beside is None else sums.add_(self.beside(states)), 1)
 
-    def _summed(self, new: Tensor, states: Tensor, which: int) -> Tensor:
-        return layer_norm(new.float().add_(states), states.shape[-1:], *self.norms[which], self.eps)
+    def _normed(self, sums: Tensor, which: int) -> Tensor:
+        return layer_norm(sums, sums.shape[-1:], *self.norms[which], self.eps)
+
+
+def _sum(apply: Apply, x: Tensor, states: Tensor) -> Tensor:
+    """What a product gives for ``x``, plus the states, in their dtype."""
+    if isinstance(apply, Product) and apply.adds(states.dtype):
+        return apply.plus(x, states)
+    return apply(x).float().add_(states)
+
+
+def kept_in(layers: Sequence[FusedLayer]) -> torch.dtype:
+    """What the sums that run through layers are kept in: float32 where they do not all keep them alike."""
+    kinds = {layer.keeps for layer in layers}
+    return kinds.pop() if len(kinds) == 1 else torch.float32
 
 
 def attended(projected: Tensor, runs: Runs, heads: int) -> Tensor:

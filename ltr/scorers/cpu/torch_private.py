@@ -37,6 +37,11 @@ def product(x: Tensor, weight: Tensor, bias: Tensor, activation: str, variant: s
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], variant)
 
 
+def product_plus(x: Tensor, weight: Tensor, bias: Tensor, other: Tensor) -> Tensor:
+    """``x W^T + b + other`` with a ``reordered`` weight and everything of one dtype, rounded to it once, at the end."""
+    return torch.ops.mkldnn._linear_pointwise.binary(x, other, weight, bias, "add")
+
+
 def has_int8_product() -> bool:
     """Whether torch has products of 8-bit integers with a scale per column: the public quantised modules lack them."""
     return hasattr(torch.ops.onednn, "qlinear_pointwise")

@@ -1,4 +1,5 @@
 import logging
+from dataclasses import replace
 
 import pytest
 import torch
@@ -56,6 +57,31 @@ def test_bfloat16_drifts_little_and_the_original_stays(scorer):
     assert 0 < (full - lower).abs().max() < 0.1 * (full.max() - full.min())
     assert len(scorer.model.bert.encoder.layer) == 2
     assert all(p.requires_grad for p in scorer.parameters())
+
+
+def test_sums_between_layers_are_rounded_by_the_products_that_make_them(scorer, monkeypatch):
+    if not fused_layers.reorders(torch.bfloat16):
+        pytest.skip("this torch has no such products here")
+    seen = []
+    true = fused_layers.layer_norm
+    monkeypatch.setattr(
+        fused_layers, "layer_norm", lambda sums, *more: seen.append((sums.dtype, len(sums))) or true(sums, *more)
+    )
+    monkeypatch.setattr(fused_module, "threads_for", lambda tokens: 1)
+    scorer.fused(torch.bfloat16)(random_batch([6]))
+    assert len(seen) == 4
+    # the last layer has first tokens alone, whose sums stay in float32
+    assert [kind for kind, _ in seen] == [torch.bfloat16] * 2 + [torch.float32] * 2
+    assert [rows for _, rows in seen[2:]] == [6, 6]
+
+
+def test_sums_stay_in_float32_where_a_layer_cannot_keep_them_otherwise(scorer):
+    layers = scorer.fused(torch.bfloat16).layers
+    own = torch.bfloat16 if fused_layers.reorders(torch.bfloat16) else torch.float32
+    assert fused_layers.kept_in(layers) == own
+    assert fused_layers.kept_in([layers[0], replace(layers[1], narrow=lambda x: x)]) == torch.float32
+    assert fused_layers.kept_in([replace(layers[0], precise=layers[1]), layers[1]]) == torch.float32
+    assert fused_layers.kept_in(scorer.fused(torch.float32).layers) == torch.float32
 
 
 def test_budgets_and_order_of_documents_change_nothing(scorer):

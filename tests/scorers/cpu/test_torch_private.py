@@ -42,6 +42,19 @@ def test_weights_in_onednns_order_multiply_like_others():
             )
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_product_takes_up_what_is_added_and_is_rounded_once(dtype):
+    if not torch_private.reorders(dtype):
+        pytest.skip("this torch has no such products here")
+    x, weight, bias, other = (t.to(dtype) for t in (drawn(5, 16), drawn(8, 16), drawn(8), 100 * drawn(5, 8)))
+    with provided_by("torch.ops.mkldnn: _linear_pointwise.binary"), torch.inference_mode():
+        found = torch_private.product_plus(x, torch_private.reordered(weight), bias, other)
+    right = linear(x.double(), weight.double(), bias.double()) + other.double()
+    assert found.dtype == dtype
+    # half a unit in the last place: rounding the product first would be off by up to a whole one
+    torch.testing.assert_close(found.double(), right, rtol=torch.finfo(dtype).eps / 2 * 1.1, atol=1e-4)
+
+
 def test_whole_numbers_are_multiplied_with_a_scale_per_column():
     with provided_by("torch.ops.onednn.qlinear_pointwise"):
         assert torch_private.has_int8_product()
