@@ -7,7 +7,7 @@ import os
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +51,9 @@ class LanguageModel(TextScorer):
         MissingExtra: adapters without the package peft.
     """
 
+    #: whether training drops what the model's configuration says
+    drops: ClassVar[bool] = True
+
     def __init__(
         self,
         model: str,
@@ -80,6 +83,8 @@ class LanguageModel(TextScorer):
         else:
             log.info("%s runs in padded batches: %s", self.source, reason)
         self.packs = reason is None
+        if not self.drops:
+            opening.drop_nothing(plain)  # before adapters come, which have a dropout of their own
         self.model = plain if lora is None else opening.adapted(who, plain, lora, lora_alpha, lora_dropout, head)
 
     def values(self, tokens: TokenRows, rows: Tensor, states: Tensor, places: Tensor) -> Tensor:

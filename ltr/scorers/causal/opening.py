@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
+from torch import nn
 
 from ltr.errors import ConfigError, DataError, MissingExtra
 from ltr.io.files import existing
@@ -108,6 +109,16 @@ def open_model(who: str, source: str, head: bool, revision: str | None = None) -
     refuse_adapter(model, source, who)
     model.config.use_cache = False
     return model, any(name.startswith("score.") for name in report["missing_keys"])
+
+
+def drop_nothing(model: Any) -> None:
+    """Turn off whatever a model drops in training; its configuration goes on saying what it was trained with."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        for name, value in vars(module).items():
+            if "drop" in name and isinstance(value, float):
+                setattr(module, name, 0.0)
 
 
 def _with_adapter(who: str, folder: Path, head: bool) -> tuple[Any, bool]:

@@ -30,7 +30,8 @@ class PolicyRatio(LanguageModel):
     The scores of a list are rewards that the policy implies, so that every loss of ltr aligns it: ``DPO()`` on pairs,
     ``CompositeSoftmax`` on lists, graded and tied preferences. Log-probabilities are those of a row's tokens that are
     marked as completion, computed in float32 and summed in float64; policy and reference go through the same code in the
-    same precision, so that training starts from scores of 0. The reference's are computed once, before an epoch needs them,
+    same precision, so that training starts from scores of 0; for the same reason the model's own dropout is off in training, too
+    (``lora_dropout`` is not). The reference's are computed once, before an epoch needs them,
     and kept in the user's cache under a hash of its weights and of the row; then its weights are let go.
 
     Args:
@@ -51,6 +52,7 @@ class PolicyRatio(LanguageModel):
         MissingExtra: adapters without the package peft.
     """
 
+    drops = False
     filing = Filing("Language model aligned by preferences", "text-generation", "transformers", ("alignment",))
 
     def __init__(
@@ -159,7 +161,8 @@ class PolicyRatio(LanguageModel):
     def _reference(self) -> LanguageModel:
         if not self._held:
             source = self.source if self.reference == START else str(self.reference)
-            other = PolicyRatio(source, None, batch_tokens=self.batch_tokens, revision=self.revision)
+            revision = self.revision if source == self.source else None  # another model has revisions of its own
+            other = PolicyRatio(source, None, batch_tokens=self.batch_tokens, revision=revision)
             if source != self.source:
                 self.check_vocabulary(other, "reference")
             self._held.append(other.requires_grad_(False).eval())

@@ -14,7 +14,7 @@ from ltr.errors import ConfigError, DataError
 from ltr.links import Identity
 from ltr.losses import DPO, IPO, CompositeSoftmax, SimPO
 from ltr.scorers import PolicyRatio, load_scorer
-from ltr.scorers.causal import branches
+from ltr.scorers.causal import branches, opening
 from ltr.scorers.causal.log_probs import token_log_probs
 from ltr.scorers.causal.policy_ratio import completion_tokens
 from ltr.scorers.causal.references import weights_digest
@@ -117,6 +117,41 @@ def test_training_starts_at_log_2(tiny_causal, batch, lora):
     assert scores[batch.mask].abs().max() == 0
     labels = batch.pad(torch.tensor([1.0, 0, 0, 1, 2, 0, 1]))
     assert abs(float(DPO()(scores, labels, batch.mask).detach()) - math.log(2)) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("kind", "dropout", "lora"),
+    [
+        ("llama", {"attention_dropout": 0.3}, None),
+        ("llama", {"attention_dropout": 0.3}, 2),
+        ("gpt2", {"resid_pdrop": 0.3, "embd_pdrop": 0.3, "attn_pdrop": 0.3}, None),
+        ("opt", {"dropout": 0.3, "layerdrop": 0.5, "word_embed_proj_dim": 32, "ffn_dim": 64}, None),
+    ],
+)
+def test_training_starts_at_log_2_whatever_the_model_drops(tmp_path, kind, dropout, lora):
+    """A policy that drops is another one at each step; what it was trained with is still said by what is saved."""
+    if lora:
+        pytest.importorskip("peft")
+    folder = save_tiny_causal(tmp_path / kind, kind, **dropout)
+    scorer = PolicyRatio(str(folder), lora=lora, lora_dropout=0.5 if lora else 0.0).train()
+    batch = batch_of(folder, tmp_path)
+    assert scorer(batch)[batch.mask].abs().max() == 0
+    scorer.save(tmp_path / "saved")
+    saved = json.loads((tmp_path / "saved" / "config.json").read_text())
+    assert {name: saved[name] for name in dropout} == dropout
+    if lora:  # of the adapters it is the user's
+        torch.nn.init.normal_(next(p for n, p in scorer.named_parameters() if "lora_B" in n))
+        assert (scorer(batch) != scorer(batch)).any()
+
+
+def test_another_reference_has_revisions_of_its_own(tiny_causal, tmp_path, monkeypatch):
+    other, seen = save_tiny_causal(tmp_path / "other", seed=8), []
+    opened = opening.open_model
+    monkeypatch.setattr(opening, "open_model", lambda *given: seen.append((given[1], given[3])) or opened(*given))
+    PolicyRatio(str(tiny_causal), str(other), revision="v2")._reference()
+    PolicyRatio(str(tiny_causal), revision="v2")._reference()
+    own = (str(tiny_causal), "v2")
+    assert seen == [own, (str(other), None), own, own]
 
 
 def test_under_autocast_training_starts_at_log_2_too(tiny_causal, batch):
