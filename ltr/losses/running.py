@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -155,6 +157,19 @@ class RunningCenter(nn.Module):
     @property
     def smooth(self) -> bool:
         return self.link.smooth
+
+
+@contextmanager
+def held(loss: Loss) -> Iterator[None]:
+    """Within, running centres of a loss stand still: they move once a step, however often its costs are computed."""
+    centers = [part for part in loss.children() if isinstance(part, RunningCenter) and part.training]
+    for center in centers:
+        center.eval()
+    try:
+        yield
+    finally:
+        for center in centers:
+            center.train()
 
 
 def transform_of(loss: Loss) -> Link | RunningCenter | None:

@@ -17,7 +17,7 @@ def backward_in_less_memory(
 
     Meant for one process: with several, gradients are exchanged during the backward pass, and one process that starts
     anew would leave the others waiting. (Memory that runs out in the forward pass is dealt with there, by each process
-    for itself.) Dropout is drawn anew, and a running centre in the loss moves once more.
+    for itself.) Dropout is drawn anew; a running centre in the loss has moved already, and stands still.
 
     Args:
         cost: scalar with its graph, which is let go.

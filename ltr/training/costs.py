@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +14,7 @@ from ltr.losses.base import Loss
 from ltr.losses.engines.row_blocks import Columns
 from ltr.losses.in_batch import in_batch, own_scores
 from ltr.losses.pair_loss import PairLoss
-from ltr.losses.running import RunningCenter, dead_share, transform_of
+from ltr.losses.running import RunningCenter, dead_share, held, transform_of
 from ltr.scorers.base import Scorer
 from ltr.scorers.causal.token_student import TokenStudent
 from ltr.scorers.retrievers.base import Retriever
@@ -58,7 +59,10 @@ def cost_of(scorer: Scorer, loss: Loss, batch: Lists, progress: float = 0.0) -> 
         return _by_tokens(scorer, loss, batch)
     labels, mask = batch.pad(labels_of(batch)), batch.mask
     several = scorer.trained_scores(batch)
-    total = torch.stack([_cost(scorer, loss, scores, labels, mask, batch) for scores in several]).mean()
+    totals = [_cost(scorer, loss, several[0], labels, mask, batch)]
+    with held(loss):  # which have seen the scores of whole vectors
+        totals += [_cost(scorer, loss, scores, labels, mask, batch) for scores in several[1:]]
+    total = torch.stack(totals).mean()
     count = loss.contributes(labels, mask).sum()
     return Cost(total, count, dead_share(loss, several[0], mask), scores=several[0])
 
@@ -117,10 +121,11 @@ def _in_batch(scorer: Retriever, loss: Loss, batch: TwinLists, progress: float) 
     else:
         pairs, whole = _beside(batch, queries, docs, columns)
         others = [scorer.products(mine, theirs) or [] for mine, theirs in pairs]
-        costs = [
-            in_batch(loss, *part[:2], whole, part.shift, batch.weights, beside=[pair[at][:2] for pair in others])
-            for at, part in enumerate(parts)
-        ]
+        costs = []
+        for at, part in enumerate(parts):
+            with held(loss) if at else nullcontext():  # whole vectors come first
+                beside = [pair[at][:2] for pair in others]
+                costs.append(in_batch(loss, *part[:2], whole, part.shift, batch.weights, beside=beside))
         total, count = torch.stack([total for total, _ in costs]).mean(), costs[0][1]
         scores = own_scores(parts[0].queries.detach(), parts[0].docs.detach(), columns, parts[0].shift)
         # the negatives of a whole batch may lie wherever they like: what must move are the positives

@@ -23,6 +23,7 @@ from ltr.inference.scoring import Scored, score
 from ltr.io.labelled import LabelledLists
 from ltr.io.trec import Qrels, Run
 from ltr.losses.base import Loss
+from ltr.losses.running import held
 from ltr.machine.threads import alone
 from ltr.metrics import (
     Evaluation,
@@ -338,7 +339,7 @@ class RankingModule(pl.LightningModule):
 
     def _cost_again(self) -> Tensor:
         self._sums.pop()
-        with self.trainer.precision_plugin.train_step_context():
+        with self.trainer.precision_plugin.train_step_context(), held(self.loss):
             return self._cost(self._batch)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:

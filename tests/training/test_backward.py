@@ -6,7 +6,8 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from ltr.losses import ListNet
+from ltr.links import Identity, Softplus
+from ltr.losses import CompositeSoftmax, ListNet, Positives, RunningCenter
 from ltr.training import RankingModule, module
 from ltr.training.backward import backward_in_less_memory
 from tests.training.test_module import DEV, part
@@ -110,3 +111,16 @@ def test_training_loses_no_batch(accumulate, precision):
         found.append((torch.cat([p.detach().flatten() for p in made.parameters()]), loop.logged_metrics["train/loss"]))
     torch.testing.assert_close(*(weights for weights, _ in found))
     assert found[0][1] == pytest.approx(float(found[1][1]))
+
+
+def test_a_running_centre_stands_still_while_a_batch_is_computed_again():
+    whole = lists([3, 2], [1, 0, 0, 1, 1], seed=1)
+    centers = []
+    for left in (0, 2):
+        torch.manual_seed(0)
+        center = RunningCenter(Identity() + Softplus(), of="positives", momentum=0.5)
+        center.center.fill_(-3.0), center.started.fill_(True)
+        made = RankingModule(Tight(left), CompositeSoftmax(center, targets=Positives()), measures=["mrr@10"])
+        trainer(limit_val_batches=0).fit(made, datamodule=Fixed([whole], DEV))
+        centers.append(float(center.center))
+    assert centers[0] == centers[1] != -3.0

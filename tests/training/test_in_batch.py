@@ -135,6 +135,23 @@ def test_shorter_vectors_are_trained_too(tiny_model):
     assert len(several.trained_scores(batch)) == 3
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_running_centre_follows_whole_vectors_once_a_step(tiny_model, shared):
+    """Shorter vectors are other scores, and would move it on, once for each width."""
+    batch = batch_of(range(4))
+    batch.in_batch = shared
+    centers = []
+    for widths in (None, [8, 16]):
+        scorer = BiEncoder(str(tiny_model), dropout=0.0, widths=widths)
+        transform = RunningCenter(Identity() + Softplus(width=0.1), of="positives", momentum=0.5)
+        loss = CompositeSoftmax(transform, targets=Positives(), reduction="none").train()
+        loss.transform.center.fill_(-1.0), loss.transform.started.fill_(True)
+        cost_of(scorer, loss, batch)
+        centers.append(float(loss.transform.center))
+        assert loss.transform.training
+    assert centers[0] == centers[1] != -1.0
+
+
 def test_four_directions_stand_in_one_list(tiny_model):
     """By the formula: one softmax over documents, other queries, and both as seen from the relevant document."""
     scorer = BiEncoder(str(tiny_model), dropout=0.0)
