@@ -22,7 +22,7 @@ from ltr.machine.threads import alone
 GRAIN = 1 << 15
 REDUCTIONS = ("mean", "sum", "none")
 #: arguments that are not shown
-LEFT_OUT = (("reduction", "mean"), ("of", "scores"))
+LEFT_OUT = (("reduction", "mean"), ("of", "scores"), ("centering", 0.0))
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,7 @@ LOSSES = {
     "DifferenceMatching(Piecewise([1.0], [1.0, 0.0]), PairTargets(probability=1.0))": "two",
     "BradleyTerry()": "two",
     "BradleyTerry(PairTargets(probability='votes'))": "two",
+    "BradleyTerry(centering=0.25)": "two",
     "DPO()": "two",
     "cDPO(eps=0.2)": "two",
     "IPO(tau=0.5)": "two",

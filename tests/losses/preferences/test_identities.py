@@ -75,6 +75,33 @@ def test_a_soft_label_is_its_cross_entropy_less_its_entropy(p):
     equal(of_pairs(BradleyTerry(PairTargets(gap=1.0)), (math.log(p / (1 - p)), 0.0)), expected)
 
 
+def test_centering_is_the_mean_square_of_the_sums_of_pairs():
+    """As trainers of reward models have it for a chosen and a rejected response: (r_c + r_r)²."""
+    expected = softplus(-D.clamp(-20)) + 0.25 * (2 * LEVEL + D) ** 2
+    equal(of_pairs(BradleyTerry(centering=0.25)), expected)
+    scores = torch.tensor([[2.0, -0.5, 1.0, 9.0]], dtype=torch.float64)
+    labels, mask = torch.tensor([[2.0, 1.0, 0.0, 5.0]]), torch.tensor([[True, True, True, False]])
+    plain, centred = (BradleyTerry(centering=c)(scores, labels, mask).item() for c in (0.0, 1.0))
+    assert centred - plain == pytest.approx((1.5**2 + 3.0**2 + 0.5**2) / 3, rel=1e-12)
+    assert repr(BradleyTerry(centering=0.0)) == repr(BradleyTerry())
+    with pytest.raises(ConfigError, match="BradleyTerry: centering must be a finite number above 0, got -1"):
+        BradleyTerry(centering=-1)
+
+
+def test_centering_settles_the_level_that_differences_leave_open():
+    rewards = torch.tensor([[5.0, 4.0], [-3.0, -2.0]], requires_grad=True)
+    for centering, settles in ((0.0, False), (0.1, True)):
+        with torch.no_grad():
+            rewards.copy_(torch.tensor([[5.0, 4.0], [-3.0, -2.0]]))
+        optimizer = torch.optim.SGD([rewards], lr=0.5)
+        for _ in range(60):
+            optimizer.zero_grad()
+            BradleyTerry(centering=centering)(rewards, torch.tensor([[1.0, 0.0], [1.0, 0.0]])).backward()
+            optimizer.step()
+        assert (rewards.detach().mean(1).abs().max().item() < 0.01) is settles
+        assert (rewards[:, 0] > rewards[:, 1]).all()
+
+
 def test_conservative_dpo_less_its_entropy():
     expected = -0.8 * logsigmoid(D) - 0.2 * logsigmoid(-D) - entropy(0.2)
     equal(of_pairs(cDPO(0.2)), expected)
