@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import logging
 
+import torch
+
+from ltr.data.base import RankingData
+from ltr.data.preferences.preference_data import PreferenceData
 from ltr.losses.base import Loss
-from ltr.losses.running import center_of, transform_of
+from ltr.losses.composite import CompositeContrast, CompositeSoftmax
+from ltr.losses.running import RunningCenter, center_of, transform_of
 
 log = logging.getLogger(__name__)
 
@@ -13,6 +18,39 @@ log = logging.getLogger(__name__)
 STEPS = 20
 #: how far a centre may lie below the positives' mean before that counts
 MARGIN = 0.05
+
+
+#: scores far below all others
+FAR_DOWN = -1e6
+
+
+def drifts(loss: Loss) -> bool:
+    """Whether a loss orders better the higher all scores of a list are, without end.
+
+    So does a convex transform that is flat far down: the same differences of scores are larger differences further up. Labels
+    that are target scores hold them back, a running centre follows them, and a share of ``Identity()`` asks for them further
+    down, too.
+
+    >>> from ltr.links import Exp, Identity, Softplus
+    >>> drifts(CompositeContrast(Exp())), drifts(CompositeContrast(Identity() + Softplus()))
+    (True, False)
+    """
+    transform = transform_of(loss)
+    relative = isinstance(loss, (CompositeContrast, CompositeSoftmax)) and not loss.laws.divergence
+    if not relative or transform is None or isinstance(transform, RunningCenter) or not transform.convex:
+        return False
+    return float(transform.slope(torch.tensor(FAR_DOWN, dtype=torch.float64))) < 1e-3
+
+
+def tell_of_drift(loss: Loss, data: RankingData) -> None:
+    """Warn of rewards that would rise without end: see ``drifts``."""
+    if isinstance(data, PreferenceData) and drifts(loss):
+        transform = transform_of(loss)
+        log.warning(
+            "%r: the same order of responses costs less the higher all of them score, so that rewards drift upwards, and mean "
+            "nothing from one prompt to the next; take RunningCenter(%r), or add Identity() to it",
+            *(loss, transform),
+        )
 
 
 class LinkWatch:

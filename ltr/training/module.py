@@ -42,7 +42,7 @@ from ltr.training import schedules
 from ltr.training.backward import backward_in_less_memory
 from ltr.training.costs import cost_of
 from ltr.training.given_data import ranking_data
-from ltr.training.link_watch import LinkWatch
+from ltr.training.link_watch import LinkWatch, tell_of_drift
 from ltr.training.processes import check_strategy, distributed
 from ltr.training.scored import gathered, labels_by_list, predictions_of
 
@@ -151,6 +151,7 @@ class RankingModule(pl.LightningModule):
         self.scorer.fit_to(data.inputs)
         if stage == "fit":
             self.scorer.check_fitted(weights)
+            tell_of_drift(self.loss, data)
 
     # ------------------------------------------------------------------ optimiser
 

@@ -7,12 +7,23 @@ import pytest
 import torch
 
 from ltr.batch import TokenRows
+from ltr.data import PreferenceData
 from ltr.errors import ConfigError, LtrError
-from ltr.links import Sigmoid
-from ltr.losses import MSE, CompositeSoftmax, ListNet, RankNet
+from ltr.links import Exp, Identity, Sigmoid, Softplus
+from ltr.losses import (
+    MSE,
+    BradleyTerry,
+    CompositeContrast,
+    CompositeSoftmax,
+    LabelSoftmax,
+    ListNet,
+    RankNet,
+    RunningCenter,
+    fDPO,
+)
 from ltr.metrics import focus_measures
 from ltr.training import RankingModule
-from ltr.training.link_watch import STEPS
+from ltr.training.link_watch import STEPS, tell_of_drift
 from tests.training.toys import Bag, Fixed, lists, trainer
 
 DEV = lists([3, 2], [0, 1, 0, 1, 0], seed=9)
@@ -214,3 +225,28 @@ def test_strategies_that_part_the_weights_are_refused():
     trainer = SimpleNamespace(strategy=FSDPStrategy())
     with pytest.raises(ConfigError, match="parts the weights"):
         RankingModule.setup(SimpleNamespace(trainer=trainer), "fit")
+
+
+@pytest.mark.parametrize(
+    ("loss", "told"),
+    [
+        (CompositeContrast(Exp()), True),
+        (CompositeContrast(Softplus()), True),
+        (CompositeSoftmax(Exp(), targets=LabelSoftmax()), True),
+        (CompositeContrast(Identity() + Softplus()), False),
+        (CompositeContrast(RunningCenter(Exp())), False),
+        (CompositeContrast(Sigmoid()), False),
+        (CompositeSoftmax(Exp()), False),  # labels are target scores
+        (fDPO("forward_kl"), False),
+        (BradleyTerry(), False),
+    ],
+    ids=repr,
+)
+def test_rewards_that_would_drift_upwards_are_told(loss, told, tmp_path, caplog):
+    file = tmp_path / "p.jsonl"
+    file.write_text('{"prompt": "p", "chosen": "x", "rejected": "y"}\n')
+    tell_of_drift(loss, PreferenceData(dev=str(file)))
+    assert ("rewards drift upwards" in caplog.text) is told
+    caplog.clear()
+    tell_of_drift(loss, Fixed([DEV], DEV))
+    assert not caplog.text, "documents"

@@ -9,7 +9,8 @@ import pytest
 import pytorch_lightning as pl
 
 from ltr.data import PreferenceData
-from ltr.losses import DPO
+from ltr.links import Exp
+from ltr.losses import DPO, CompositeContrast
 from ltr.scorers import PolicyRatio
 from ltr.training import RankingModule
 from ltr.training.defaults import quieten
@@ -56,7 +57,7 @@ class Watch(pl.Callback):
         self.costs.append(float(trainer.callback_metrics["train/loss"]))
 
 
-def trained(scorer, data, **settings):
+def trained(scorer, data, loss=None, **settings):
     quieten()
     pl.seed_everything(0, verbose=False)
     watch = Watch(scorer)
@@ -64,7 +65,7 @@ def trained(scorer, data, **settings):
         accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, callbacks=[watch], **{"max_epochs": 3, **settings},
     )  # fmt: skip
-    trainer.fit(RankingModule(scorer, DPO(), lr=1e-4, measures=["pair_accuracy"]), data)
+    trainer.fit(RankingModule(scorer, loss or DPO(), lr=1e-4, measures=["pair_accuracy"]), data)
     return watch
 
 
@@ -107,3 +108,9 @@ def test_nothing_is_computed_ahead_where_no_second_model_is_held(tiny_causal, da
         scorer = PolicyRatio(str(tiny_causal), **settings)
         scorer.before_epoch(pytest.fail("looked at the batches") for _ in range(1))
         assert trained(scorer, data, max_steps=1, max_epochs=-1).opened == 0
+
+
+def test_a_transform_by_which_rewards_drift_upwards_is_told_at_the_start(tiny_causal, data, caplog):
+    for loss, times in ((DPO(), 0), (CompositeContrast(Exp()), 1)):
+        trained(PolicyRatio(str(tiny_causal), None), data, loss, max_steps=1, max_epochs=-1, limit_val_batches=0)
+        assert caplog.text.count("so that rewards drift upwards") == times
