@@ -41,9 +41,9 @@ def mine(
     by its rank (--skip, --depth), or by the scores of a teacher: above --max-score, or too near to the relevant
     document that the teacher likes least (--margin, --relative-margin). How many fell to each is printed.
 
-    Written are, by the ending of --output: a run (.trec), which ltr fit takes as --data.train_candidates; triples of
-    ids, query TAB relevant TAB negative (.tsv); the texts of these as anchor, positive, negative (.parquet), which
-    sentence-transformers trains on.
+    Written are, by the ending of --output: a run (.trec), or triples of ids, query TAB relevant TAB negative (.tsv),
+    either of which ltr fit takes as --data.train_candidates; the texts of these as anchor, positive, negative (.parquet),
+    which sentence-transformers trains on.
 
     Example: ltr mine --run bm25 --dataset my/train --teacher taught.trec --margin 0.5 --per-query 8 --output mined.trec
 

@@ -43,9 +43,10 @@ class TextData(RankingData):
         dev: collection to validate on.
         test: collection to test on when training is over.
         train_candidates: where negatives come from: ``bm25``, ``scoreddocs``, ``qrels`` (judged documents), the name of a
-            folder's run, or a TREC run file; ``docpairs`` trains on the data set's own triples. Null takes bm25, or none
-            beside a teacher.
-        dev_candidates: what is reranked in validation, likewise (not ``docpairs``).
+            folder's run, or a TREC run file; ``docpairs`` trains on the data set's own triples, and a file of triples
+            (.tsv: query, better and worse document, as ``ltr mine`` writes it) on these. Null takes bm25, or none beside a
+            teacher.
+        dev_candidates: what is reranked in validation, likewise (no triples).
         test_candidates: what is reranked in the test; default: as ``dev_candidates``.
         teacher: a TREC run whose documents and scores are the training lists and their labels (distillation, real-valued
             labels of any kind); then train_candidates must be null.

@@ -9,6 +9,7 @@ from ltr.data.candidates.bm25_tokenizer import ANALYSIS
 from ltr.data.candidates.repeated import relevant_to_others
 from ltr.data.candidates.selves import selves
 from ltr.data.candidates.sources import candidates
+from ltr.data.candidates.triples import read_triples, triples_file
 from ltr.data.collections.collection import Collection
 from ltr.data.lists.kept_pools import kept_pool
 from ltr.data.lists.pools import (
@@ -38,7 +39,7 @@ def train_part(
 
     Args:
         collection: queries, judgements and documents.
-        source: where negatives come from (see ``candidates``), or ``docpairs``; None means ``bm25``.
+        source: where negatives come from (see ``candidates``), ``docpairs``, or a file of triples; None means ``bm25``.
         teacher: a run whose documents and scores are the lists and labels, instead of ``source``.
         sampling: how lists are made.
         n_queries: use so many of the queries, chosen by seed; None uses all.
@@ -62,13 +63,15 @@ def train_part(
         def build() -> Pool:
             return _teacher_pool(collection, teacher, sampling, n_queries, seed, progress)
 
-    elif source == "docpairs":
+    elif source == "docpairs" or (source is not None and triples_file(source) is not None):
         limits = {}
 
         def build() -> Pool:
             query_ids = subset(list(collection.queries), n_queries, seed)
             refuse_empty(collection, query_ids)
-            return pairs_pool(collection.name, query_ids, collection.docpairs(), sampling.in_batch)
+            file = triples_file(source)
+            triples = collection.docpairs() if file is None else read_triples(file, collection)
+            return pairs_pool(collection.name, query_ids, triples, sampling.in_batch)
 
     else:
         facts += [

@@ -1,5 +1,6 @@
 """TextData: what its training lists, candidates, cache, signature and counts are."""
 
+import gzip
 import pickle
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 
 from ltr.data.collections.collection import Collection, load
 from ltr.data.lists.sampling import Sampling
-from ltr.errors import ConfigError
+from ltr.errors import ConfigError, DataError
 from ltr.io.trec import read_run
 from tests.data.text_data import FIRST, N_DEV, N_DOCS, N_TRAIN, At, documents, lists_of
 
@@ -98,6 +99,49 @@ def test_triples(data, monkeypatch):
     found = {(q, d, label) for q, d, label, *_ in documents(batch)}
     assert found == {("t1", "d1", 1), ("t1", "d2", 0), ("t1", "d3", 0), ("t5", "d4", 1), ("t5", "d5", 0)}
     assert batch.list_offsets.diff().tolist() == [2, 2, 2]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_triples_of_a_file_as_mining_writes_them(data, folder, tmp_path, packed):
+    path = tmp_path / ("m.tsv.gz" if packed else "m.tsv")
+    text = "t1\td1\td2\nt1\td1\td3\nelsewhere\td1\td2\nt5\td4\td5\n"
+    path.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+    made = data(train_candidates=str(path))
+    (batch,) = made.train_dataloader()
+    found = {(q, d, label) for q, d, label, *_ in documents(batch)}
+    assert found == {("t1", "d1", 1), ("t1", "d2", 0), ("t1", "d3", 0), ("t5", "d4", 1), ("t5", "d5", 0)}
+    before = made.signature
+    path.write_bytes(path.read_bytes() if packed else text.replace("d3", "d4").encode())
+    assert (data(train_candidates=str(path)).signature == before) is packed
+
+
+def test_a_run_may_be_called_as_triples_are(data, tmp_path):
+    run = tmp_path / "run.tsv"
+    run.write_text("".join(f"t{i} Q0 d{j} 1 {-j} r\n" for i in range(12) for j in range(10)))
+    made = data(train_candidates=str(run))
+    assert len(next(iter(made.train_dataloader()))) > 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "t1\td1\td2\nt1\td1\n",
+            r"m.tsv:2: a triple is query_id TAB better document TAB worse document, got 't1\\td1'",
+        ),
+        ("t1 d1 d2\n", r"m.tsv:1: a triple is query_id TAB"),
+        (
+            "t1\td1\td2\nt1\td1\tx\n",
+            r"m.tsv:2: document x is not in .* \(1 such documents\); the triples must speak of",
+        ),
+        ("t1\td1\td1\n", "a training triple of query t1 has document d1 twice"),
+        ("elsewhere\td1\td2\n", "no training triple belongs to one of its"),
+    ],
+)
+def test_files_of_triples_that_cannot_be(data, tmp_path, text, message):
+    (tmp_path / "m.tsv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        data(train_candidates=str(tmp_path / "m.tsv"))
 
 
 def test_teacher(data, tmp_path):
