@@ -27,6 +27,9 @@ def encode(
     device: str = "auto",
     precision: Literal["auto", "32", "bf16"] = "auto",
     allow: list[str] | None = None,
+    ray: str | None = None,
+    workers: int | None = None,
+    shards: int | None = None,
 ) -> None:
     """Encode the documents of a collection with a retriever, for ltr retrieve --index and for vector databases.
 
@@ -49,9 +52,14 @@ def encode(
         device: auto, cpu, cuda, cuda:1 ...
         precision: 32 is exact; bf16 is faster where the hardware has it; auto is bf16 there.
         allow: packages, or classes by their import paths, that the model may name as its scorer.
+        ray: encode on a Ray cluster: local (one worker for each core of this machine), auto, or HOST:PORT. Model, collection
+            and output must be there under the same names on all nodes.
+        workers: with --ray: how many (default: one for each GPU of the cluster, or each core where it has none).
+        shards: with --ray: parts of the index, each written by one worker (default: one for 50,000 texts).
     """
     talk()
-    at_least(1, width=width, max_length=max_length)
+    at_least(1, width=width, max_length=max_length, shards=shards)
+    _check_cluster(ray, workers, shards, shard)
     part = re.fullmatch(r"(\d+)/(\d+)", shard)
     if part is None:
         raise ConfigError(f"--shard must be i/n, such as 2/8, got {shard!r}")
@@ -59,7 +67,6 @@ def encode(
         raise DataError(f"--output {output} is a file; name a folder")
     from ltr.data.collections.collection import load
     from ltr.search.encoding import TextEncoding
-    from ltr.search.encoding import encode as encoded
     from ltr.search.export import write_parquet
     from ltr.search.index import SPARSE, read_facts
     from ltr.search.kinds import open_index, part_of
@@ -68,19 +75,29 @@ def encode(
     encoding = TextEncoding.load(model, device, precision, width, max_length, allow or ())
     collection = load(dataset)
     try:
-        count = encoded(encoding, collection, output, (number, n), dtype, what, shows_bars())
+        if ray is None:
+            from ltr.search.encoding import encode as encoded
+
+            count = encoded(encoding, collection, output, (number, n), dtype, what, shows_bars())
+        else:
+            from ltr.integrations.ray_data import Workers
+            from ltr.integrations.ray_encoding import Encoder, encode_on_ray
+
+            there = Encoder(model, dataset, device, width, max_length, tuple(allow or ()), dtype, what)
+            count = encode_on_ray(there, encoding, collection, output, ray, Workers(workers, device), shards)
     except KeyboardInterrupt:
         print("\nwhat is finished is kept; the same command goes on from here", file=sys.stderr)
         raise
     facts = read_facts(Path(output))
-    first, last = facts.bounds(number - 1)
+    first, last = facts.bounds(number - 1) if ray is None else (0, facts.rows)
+    n, which = (n, f"shard {number}/{n}") if ray is None else (facts.shards, f"{facts.shards} shards")
     done = "" if count else "; all were there already"
     kind = (
         f"sparse vectors over {facts.width:,} words"
         if facts.similarity == SPARSE
         else f"vectors of {facts.width} numbers"
     )
-    print(f"{output}: {last - first:,} {kind}, shard {number}/{n} of {dataset}{done}")
+    print(f"{output}: {last - first:,} {kind}, {which} of {dataset}{done}")
     lacking = [i for i in range(n) if not part_of(output, facts, i).complete]
     if lacking:
         print(f"shards to come: {', '.join(f'{i + 1}/{n}' for i in lacking[:8])}")
@@ -95,6 +112,15 @@ def encode(
         )
     if lacking and format == "parquet":
         print("Parquet is written when the last shard is there")
+
+
+def _check_cluster(ray: str | None, workers: int | None, shards: int | None, shard: str) -> None:
+    """Refuse options of a cluster without one, and the other way round."""
+    for name, value in (("--workers", workers), ("--shards", shards)):
+        if ray is None and value is not None:
+            raise ConfigError(f"{name} goes only with --ray; without it --shard i/n encodes one part of n")
+    if ray is not None and shard != "1/1":
+        raise ConfigError(f"--ray encodes all shards, and --shard {shard} is one of them; say how many by --shards")
 
 
 def main(argv: Sequence[str]) -> None:

@@ -200,7 +200,7 @@ def score_on_ray(
         given = {
             "model": model, "source": str(source), "output": str(output), "columns": columns, "shard": shard, "total": total,
         }  # fmt: skip
-        for found in _worked(address, "to score on a cluster", numbers, _Shards, given, workers):
+        for found in worked(address, "to score on a cluster", numbers, _Shards, given, workers):
             done(found["rows"])
         clear_leftovers(output)
     return total
@@ -218,7 +218,7 @@ class _Shards:
         return {"rows": rows}
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        return _answered(self, batch)
+        return answered(self, batch)
 
 
 # ------------------------------------------------------------------ ltr rerank --run
@@ -258,7 +258,7 @@ class OnRay:
             }
             for block in blocks
         ]
-        for found in _worked(self.address, "to rerank on a cluster", items, _Blocks, given, self.workers):
+        for found in worked(self.address, "to rerank on a cluster", items, _Blocks, given, self.workers):
             yield [[Ranked(**one) for one in own] for own in found["ranked"]]
 
 
@@ -278,13 +278,13 @@ class _Blocks:
         return {"ranked": [[asdict(one) for one in own] for own in self.ranking.rank(block, ids, scores)]}
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        return _answered(self, batch)
+        return answered(self, batch)
 
 
 # ------------------------------------------------------------------ pieces of work, there and back
 
 
-def _worked(
+def worked(
     address: str,
     purpose: str,
     items: Sequence[Mapping[str, Any]],
@@ -317,7 +317,7 @@ def _worked(
         ray.shutdown()
 
 
-def _answered(worker: Any, batch: Mapping[str, Any]) -> dict[str, list[str]]:
+def answered(worker: Any, batch: Mapping[str, Any]) -> dict[str, list[str]]:
     """What a worker makes of a batch of items, or what is wrong with one."""
     found = []
     for item in batch["item"]:

@@ -17,7 +17,10 @@ from ltr.errors import ConfigError, DataError, MissingExtra
 from ltr.inference import Reranker
 from ltr.inference.bulk import Columns, part_name
 from ltr.integrations.ray_data import Model, Workers, score_on_ray, scored
+from ltr.scorers import BiEncoder
+from ltr.settings import TwinSettings
 from tests.conftest import write_tiny
+from tests.tiny_model import save_tiny
 
 ROOT = Path(__file__).parents[2]
 #: a cluster takes ten seconds to start and to stop, and its workers as long to import torch
@@ -158,6 +161,32 @@ def test_a_dataset_of_ray_gets_a_column_of_scores(pairs, model_folder, reachable
     reranker = Reranker.load(model_folder, "cpu")
     wanted = reranker.score(list(zip(rows["query"], rows["text"], strict=True)))
     np.testing.assert_allclose(rows["score"], wanted, atol=1e-5)
+
+
+@marked
+def test_a_collection_is_encoded_as_in_one_process(tmp_path, reachable, capsys):
+    data = write_tiny(tmp_path / "tiny")
+    BiEncoder(str(save_tiny(tmp_path / "encoder"))).save(tmp_path / "model", TwinSettings(40, 20))
+    command = ["encode", "--model", str(tmp_path / "model"), "--dataset", str(data), "--precision", "32", "--output"]
+    for number in (1, 2, 3):
+        assert main([*command, str(tmp_path / "here"), "--shard", f"{number}/3"]) == 0
+    there = [*command, str(tmp_path / "there"), "--ray", "local", "--workers", "2", "--shards", "3"]
+    assert main(there) == 0
+    assert "there: 8 vectors of 32 numbers, 3 shards of" in capsys.readouterr().out
+    files = [path.name for path in (tmp_path / "here").glob("*.npy")]
+    assert len(files) == 6
+    for name in files:
+        one, other = (np.load(tmp_path / place / name) for place in ("here", "there"))
+        if name.startswith("ids"):
+            assert one.tolist() == other.tolist()
+        else:
+            np.testing.assert_allclose(one, other, atol=1e-6)
+    # begun and finished there, in as many shards as it has
+    (tmp_path / "there" / files[0]).unlink()
+    assert main([*there[:-2]]) == 0
+    assert (tmp_path / "there" / files[0]).exists()
+    assert main([*command, str(tmp_path / "there"), "--shard", "1/2"]) == 1
+    assert "was made from another number of shards (shards 3 there, 2 here)" in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------ without a cluster
