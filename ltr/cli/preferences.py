@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from ltr.errors import ConfigError
 
 if TYPE_CHECKING:
     from ltr.report.tables.table import Table
+
+log = logging.getLogger(__name__)
 
 #: what is measured where nothing is asked for
 MEASURES = ["pair_accuracy", "pair_accuracy_top.2", "best_of", "best_of@4", "regret", "spearman_length"]
@@ -31,6 +36,53 @@ def checked(path: str, tokenizer: str | None, max_length: int, form: str | None)
     found = form_of(data.loaded_tokenizer, form)
     head = f"form {found}; three prompts as a model reads them, tokens of the responses in brackets:"
     return f"{data.describe()}\n\n{head}\n{shown(encoder, data.loaded_tokenizer)}"
+
+
+def scored(
+    models: Mapping[str, str], path: str, label: str | None, gain: str | None, device: str, allow: Sequence[str]
+) -> dict[str, Any]:
+    """Name -> run: what models of responses score those of a file, read as they were trained to read.
+
+    A file from elsewhere tells how far what was learnt reaches; prompts that a model was trained on are told.
+
+    Args:
+        models: folder -> name.
+        path: the file of preferences.
+        label, gain: see ``measured``.
+        device: where they compute.
+        allow: see ``load_scorer``.
+
+    Raises:
+        ConfigError: a model that was not trained on responses.
+    """
+    from ltr.data import PreferenceData
+    from ltr.data.overlap import learnt_prompts
+    from ltr.inference import Reranker
+    from ltr.inference.scoring import score
+    from ltr.io.trec import Run
+    from ltr.machine.loudness import shows_bars
+
+    runs = {}
+    for folder, name in models.items():
+        ranker = Reranker.load(folder, device, "32", allow=allow)  # in bfloat16 the gap of a pair moves by tenths
+        settings = ranker.settings
+        if not settings.form:
+            raise ConfigError(
+                f"--model {folder} was not trained on preferences: how it would read prompts and responses is not said; give a "
+                "reward model or a policy that ltr fit saved, or a run of your own by --run"
+            )
+        data = PreferenceData(
+            test=path, tokenizer=folder, max_length=settings.max_length, form=settings.form, label=label, gain=gain
+        )
+        table = data.table("test")
+        for sentence in (data.describe_cut("test"), learnt_prompts(table, settings.trained_on)):
+            if sentence:
+                log.warning("%s: %s", name, sentence)
+        bar = f"scoring with {name}" if shows_bars() else None
+        lists = score(ranker.scorer, data.test_dataloader(), ranker.device, None, bar, len(table))
+        found = {one.query_id: dict(zip(one.doc_ids, one.scores.tolist(), strict=True)) for one in lists}
+        runs[name] = Run.from_dict(found, name)
+    return runs
 
 
 def measured(

@@ -20,7 +20,7 @@ from ltr.data.features.engagement import EngagementData
 from ltr.data.features.feature_data import FeatureData
 from ltr.data.features.table import FeatureTable
 from ltr.data.preferences.preference_data import PreferenceData
-from ltr.data.preferences.table import prompt_key, text_of
+from ltr.data.preferences.table import Preferences, prompt_key, read_preferences, text_of
 from ltr.data.text.text_data import TextData
 from ltr.data.wording import same_text
 from ltr.errors import DataError, LtrError
@@ -136,6 +136,31 @@ def learnt_queries(collection: Collection, trained_on: Sequence[str]) -> list[st
         shared = (q for q in judged if q in asked and q in other.queries)
         found |= {q: None for q in shared if same_text(other.queries[q]) == same_text(collection.queries[q])}
     return list(found)
+
+
+def learnt_prompts(table: Preferences, trained_on: Sequence[str]) -> str:
+    """What is to be said of prompts that a model was trained on; empty where there are none.
+
+    A file that cannot be opened here (it was moved) says nothing.
+
+    Args:
+        table: what is to be measured with.
+        trained_on: names of the files that the model was trained on, shares among them.
+    """
+    own = {prompt_key(one): one for one in table.prompts}
+    learnt: dict[str, None] = {}
+    for name in trained_on:
+        try:
+            learnt |= {key: None for one in read_preferences(name).prompts if (key := prompt_key(one)) in own}
+        except LtrError:
+            continue
+    if not learnt:
+        return ""
+    examples = ", ".join(shown(text_of(own[key])) for key in list(learnt)[:3])
+    return (
+        f"it was trained on {len(learnt):,} of the {len(own):,} prompts of {table.source} ({examples}): its figures there are too "
+        "good; take a part or a file that it has not seen"
+    )
 
 
 def _queries(data: TextData, first: PartName, second: PartName) -> Overlap:

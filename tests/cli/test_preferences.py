@@ -7,9 +7,14 @@ import json
 import re
 
 import pytest
+import torch
 
 from ltr.cli.main import main
+from ltr.data import PreferenceData
+from ltr.scorers import CrossEncoder
+from ltr.settings import ModelSettings
 from tests.data.preferences.chat import save_chat_tokenizer
+from tests.tiny_model import save_tiny
 
 
 @pytest.fixture
@@ -102,3 +107,66 @@ def test_notes_never_take_the_place_of_the_file_of_preferences(file, run, tmp_pa
 def test_refuses(file, run, options, said, capsys):
     assert main(["evaluate", "--run", str(run), *(o.replace("{file}", str(file)) for o in options)]) == 1
     assert said in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def reward(tmp_path_factory):
+    """A reward model that says that it was trained on a file of one prompt."""
+    home = tmp_path_factory.mktemp("reward")
+    learnt = home / "train.jsonl"
+    learnt.write_text(json.dumps({"prompt": "is", "chosen": "yes", "rejected": "no"}))
+    encoder = save_tiny(home / "encoder", head=True)
+    data = PreferenceData(str(learnt), tokenizer=str(encoder), max_length=16)
+    CrossEncoder(str(encoder)).save(home / "best", data.inputs)
+    return home
+
+
+def test_a_saved_model_is_measured_on_preferences_from_elsewhere(reward, file, tmp_path, capsys, caplog):
+    """What fit says of dev it says of any file: the same scores, in the same table."""
+    best = str(reward / "best")
+    shown = [*("evaluate", "--preferences", str(file), "--gain", "win", "--format", "json")]
+    assert main([*shown, "--model", best]) == 0
+    (row, *others) = json.loads(capsys.readouterr().out)["rows"]
+    assert [one["run"] for one in others] == ["random order", "longest"]
+    assert not caplog.text
+    data = PreferenceData(dev=str(file), tokenizer=best, max_length=16)
+    scorer = CrossEncoder.load(reward / "best")
+    (batch,) = data.val_dataloader()
+    with torch.no_grad():
+        scores = scorer(batch)[batch.mask].tolist()
+    owners = [
+        q for q, size in zip(batch.query_ids, batch.list_offsets.diff().tolist(), strict=True) for _ in range(size)
+    ]
+    lines = [f"{q} Q0 {d} 1 {s!r} best\n" for q, d, s in zip(owners, batch.doc_ids, scores, strict=True)]
+    (tmp_path / "best.trec").write_text("".join(lines))
+    assert main([*shown, "--run", str(tmp_path / "best.trec")]) == 0
+    wanted = json.loads(capsys.readouterr().out)["rows"][0]
+    assert {k: v for k, v in row.items() if k != "run"} == pytest.approx(
+        {k: v for k, v in wanted.items() if k != "run"}, abs=1e-4
+    )
+
+
+def test_prompts_that_a_model_was_trained_on_and_cuts_are_told(reward, tmp_path, capsys, caplog):
+    records = [
+        {"prompt": p, "chosen": "join the paths " * 9, "rejected": "no"} for p in ("is", "how to join two paths")
+    ]
+    (tmp_path / "both.jsonl").write_text("\n".join(map(json.dumps, records)))
+    assert main(["evaluate", "--model", str(reward / "best"), "--preferences", str(tmp_path / "both.jsonl")]) == 0
+    assert "best: it was trained on 1 of the 2 prompts of" in caplog.text
+    assert "best: at 16 tokens 1 prompts lose their beginning and 2 responses their end" in caplog.text
+
+
+def test_models_that_cannot_be_measured_on_preferences(reward, file, tmp_path, capsys):
+    CrossEncoder(str(reward / "encoder")).save(tmp_path / "ranker", ModelSettings(40, 20))
+    given = ["evaluate", "--preferences", str(file)]
+    for more, said in (
+        (
+            ["--model", str(tmp_path / "ranker")],
+            "was not trained on preferences: how it would read prompts and responses",
+        ),
+        ([], "--preferences measures runs (--run) or models of responses (--model); give one of the two"),
+        (["--model", "m", "--run", "r"], "give one of the two"),
+        (["--model", str(reward / "best"), "--dataset", "x"], "--preferences stands alone"),
+    ):
+        assert main([*given, *more]) == 1
+        assert said in capsys.readouterr().err

@@ -62,7 +62,8 @@ def evaluate(
 
     Args:
         run: TREC run files (.gz too).
-        model: folders of scorers on features, such as runs/log/best, instead of runs; they score --dataset.
+        model: folders of scorers on features, such as runs/log/best, instead of runs; they score --dataset. Or of reward
+            models and policies, which score --preferences.
         qrels: judgements in TREC form (.gz too).
         dataset: take the judgements of this data set (an ir-datasets id, a folder, pydocs) instead of --qrels; with --model
             the labelled file (.csv, .tsv, .parquet, SVMlight), or a share such as log.csv[80%:].
@@ -94,10 +95,12 @@ def evaluate(
     at_least(0, seed=seed, digits=digits)
     notes = _notes_file(output, format)
     outputs = {"--output": output, "--per-query": per_query, "the notes of --output": notes}
-    if model is not None:
-        if run is not None or qrels is not None or preferences is not None or gain is not None or dataset is None:
+    if preferences is not None and (run is None) == (model is None):
+        raise ConfigError("--preferences measures runs (--run) or models of responses (--model); give one of the two")
+    if model is not None and preferences is None:
+        if run is not None or qrels is not None or gain is not None or dataset is None:
             raise ConfigError(
-                "--model scores a labelled file: give it by --dataset, without --run, --qrels or --preferences"
+                "--model scores a labelled file: give it by --dataset, without --run, --qrels or --gain; responses by --preferences"
             )
         columns = {"list_id": list_id, "item_id": item_id, "label": label}
         chosen_labels = None if measures == RANKINGS else measures
@@ -108,15 +111,18 @@ def evaluate(
             print(f"per-query values: {per_query}", file=sys.stderr)
         _show([found.whole(intervals)] if format in ROWS else found.tables(intervals), format, digits, output, notes)
         return
-    if run is None:
+    if preferences is None and run is None:
         raise ConfigError("give what to measure: runs by --run FILE ..., or scorers on features by --model FOLDER ...")
     if list_id or item_id:
-        raise ConfigError("--list-id and --item-id say how --model reads its file; give models, or leave them out")
+        raise ConfigError("--list-id and --item-id say how --model reads its file of features; give models, or leave them out")
     if preferences is not None:
         other = qrels or dataset or per_query or baseline
-        tables = _preferences(run, preferences, measures, label, gain, outputs, format in ROWS, other)
+        check_outputs(outputs, [*(run or []), *(model or []), preferences])
+        chosen = measures if measures != RANKINGS else None
+        tables = _preferences(run, model, preferences, chosen, label, gain, format in ROWS, other, device, allow or ())
         _show(tables, format, digits, output, notes)
         return
+    assert run is not None
     if label or gain:
         raise ConfigError("--label and --gain are names in a file of preferences; give it by --preferences")
     chosen = of_rankings(measures)  # a wrong name must not wait for files to be read
@@ -167,23 +173,28 @@ def _models(
 
 
 def _preferences(
-    run: list[str],
+    run: list[str] | None,
+    model: list[str] | None,
     path: str,
-    measures: list[str],
+    chosen: list[str] | None,
     label: str | None,
     gain: str | None,
-    outputs: Mapping[str, str | None],
     whole: bool,
     other: str | None,
+    device: str,
+    allow: Sequence[str],
 ) -> list[Table]:
     if other:
         raise ConfigError("--preferences stands alone: leave out --qrels, --dataset, --per-query and --baseline")
-    from ltr.cli.preferences import MEASURES, measured
+    from ltr.cli.preferences import MEASURES, measured, scored
 
-    check_outputs(outputs, [*run, path])
-    names = names_of(run, "--run")
-    runs = {names[file]: read(file, names[file]) for file in run}
-    return measured(runs, path, MEASURES if measures == RANKINGS else measures, label, gain, whole)
+    if run is not None:
+        names = names_of(run, "--run")
+        runs = {names[file]: read(file, names[file]) for file in run}
+    else:
+        talk()
+        runs = scored(names_of(model or [], "--model"), path, label, gain, device, allow)
+    return measured(runs, path, chosen or MEASURES, label, gain, whole)
 
 
 def _tables(evaluations: list[Evaluation], comparison: Comparison, whole: bool, intervals: bool) -> list[Table]:

@@ -170,11 +170,8 @@ class PreferenceData(RankingData):
                 f"responses{batches}, {tied:,} of {pairs:,} pairs tied, labels from {table.labels.min():g} to "
                 f"{table.labels.max():g}"
             ]
-            if cut["prompts"] or cut["responses"]:
-                said.append(
-                    f"at {self.max_length} tokens {cut['prompts']:,} prompts lose their beginning and {cut['responses']:,} "
-                    "responses their end"
-                )
+            if told := self.describe_cut(name):
+                said.append(told)
             if cut["alike"]:
                 said.append(
                     f"{cut['alike']:,} pairs of different labels are the same responses then, of which nothing can be learnt"
@@ -185,6 +182,16 @@ class PreferenceData(RankingData):
                 said.append(f"{table.same:,} pairs of equal texts are ties")
             lines.append("; ".join(said))
         return "\n".join(lines)
+
+    def describe_cut(self, part: str) -> str:
+        """How much of a part is cut, in words; empty where nothing is."""
+        cut = self.cut(part)
+        if not (cut["prompts"] or cut["responses"]):
+            return ""
+        return (
+            f"at {self.max_length} tokens {cut['prompts']:,} prompts lose their beginning and {cut['responses']:,} responses "
+            "their end"
+        )
 
     def table(self, part: str) -> Preferences:
         """The preferences of a part (train, dev, test)."""

@@ -194,8 +194,8 @@ def test_other_names_of_columns_are_taken(here, ours, capsys):
     [
         ([], "give what to measure: runs by --run FILE ..., or scorers on features by --model FOLDER"),
         (["--model", "ours"], "--model scores a labelled file: give it by --dataset, without --run, --qrels"),
-        (["--model", "ours", "--dataset", "log.csv", "--run", "x"], "without --run, --qrels or --preferences"),
-        (["--run", "x", "--qrels", "y", "--list-id", "q"], "say how --model reads its file; give models, or leave them"),
+        (["--model", "ours", "--dataset", "log.csv", "--run", "x"], "without --run, --qrels or --gain; responses by --preferences"),
+        (["--run", "x", "--qrels", "y", "--list-id", "q"], "say how --model reads its file of features; give models, or leave them"),
         (["--model", "ours", "--dataset", "log.csv", "-m", "ndcg@10"], "measure ndcg@10 compares rankings with judgements"),
         (["--model", "ours", "--dataset", "log.csv", "-m", "rsme"], "no measure 'rsme'; did you mean 'rmse'?"),
         (["--model", "ours", "--dataset", "nolog.csv"], "data: no file nolog.csv"),
