@@ -151,11 +151,28 @@ def test_weights_decide_and_never_a_name(model, bi_encoder, collection, tmp_path
     assert dense.cached(trained, collection).folder != dense.cached(before, collection).folder
 
 
-@pytest.mark.parametrize("change", [{"max_length": 30}, {"pooling": "first"}, {"doc_prompt": "search "}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"max_length": 30},
+        {"max_query_length": 10},
+        {"pooling": "first"},
+        {"similarity": "dot"},
+        {"doc_prompt": "search "},
+        {"query_prompt": "search "},
+    ],
+)
 def test_what_else_decides_a_vector_is_in_the_key(bi_encoder, model, change):
-    scorer = BiEncoder(str(bi_encoder), **{k: v for k, v in change.items() if k != "max_length"})
-    settings = type(model.settings)(change.get("max_length", 40), 20)
+    scorer = BiEncoder(str(bi_encoder), **{k: v for k, v in change.items() if "length" not in k})
+    settings = type(model.settings)(change.get("max_length", 40), change.get("max_query_length", 20))
     assert encoding.signature_of(scorer, settings) != model.signature
+
+
+def test_another_tokenizer_of_the_same_weights_is_in_the_key(bi_encoder, model):
+    scorer = BiEncoder(str(bi_encoder))
+    assert encoding.signature_of(scorer, model.settings) == model.signature
+    scorer.tokenizer.add_tokens(["xylophone"])
+    assert encoding.signature_of(scorer, model.settings) != model.signature
 
 
 def test_a_document_set_that_changed(model, collection, tiny_folder, tmp_path):

@@ -17,7 +17,7 @@ from ltr.inference import Reranker
 from ltr.links import Identity, Softplus
 from ltr.losses import CompositeSoftmax, InfoNCE, Positives, RunningCenter
 from ltr.losses.in_batch import in_batch
-from ltr.scorers import BiEncoder, CrossEncoder, Sparse
+from ltr.scorers import BiEncoder, CrossEncoder, LateInteraction, Sparse
 from ltr.settings import TwinSettings
 from ltr.training import RankingModule
 from ltr.training.costs import cost_of
@@ -197,7 +197,13 @@ def cases(model: str, mlm: str):
     """name -> (scorer, loss): what two processes must have as one has it."""
     found = {name: (BiEncoder(model, dropout=0.0).train(), loss) for name, loss in losses().items()}
     sparse = Sparse(mlm, query_flops=0.5, doc_flops=0.25, dropout=0.0)
-    return {**found, "flops": (sparse.train(), InfoNCE(0.5, reduction="none"))}
+    torch.manual_seed(0)  # the projection is drawn
+    late = LateInteraction(model, dim=8, query_length=0, dropout=0.0)  # texts of the two are of other lengths
+    return {
+        **found,
+        "flops": (sparse.train(), InfoNCE(0.5, reduction="none")),
+        "late": (late.train(), InfoNCE(0.5, reduction="none")),
+    }
 
 
 def losses():

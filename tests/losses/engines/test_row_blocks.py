@@ -1,5 +1,7 @@
 """Losses on queries and all documents of a batch: blocks give the values and gradients of the dense matrix."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -24,6 +26,7 @@ from ltr.losses import (
 )
 from ltr.losses.engines.row_blocks import Columns
 from ltr.losses.in_batch import in_batch
+from tests.losses import cases
 
 POSITIVES = Positives()
 LOSSES = {
@@ -95,6 +98,21 @@ def test_blocks_give_the_values_and_gradients_of_the_dense_matrix(name, block):
         torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5 * max(1, theirs.abs().max()))
     # a sum of gradients that mostly cancel
     torch.testing.assert_close(got[2], expected[2], rtol=1e-5, atol=1e-5 * float(expected[0].abs().sum()))
+
+
+@pytest.mark.parametrize("expression", cases.LOSSES)
+def test_every_loss_on_a_whole_batch_costs_what_the_dense_matrix_costs(expression):
+    loss = cases.made(expression)
+    queries, docs, columns = problem(5, 11)
+    columns = replace(columns, labels=(columns.labels > 0).float())  # grades, scores, shares and values of links alike
+    shift = torch.tensor(0.1, requires_grad=True)
+    total, count = in_batch(loss, queries, docs, columns, shift, block=22)
+    wanted, contributing = dense(loss, queries, docs, columns, shift)
+    torch.testing.assert_close(total, wanted, rtol=1e-5, atol=1e-5)
+    assert count == contributing
+    gradients = (torch.autograd.grad(cost, (queries, docs), allow_unused=True) for cost in (total, wanted))
+    for mine, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5 * max(1, float(theirs.abs().max())))
 
 
 def test_infonce_is_the_identity_of_width_t():
