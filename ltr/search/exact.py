@@ -25,8 +25,8 @@ ROWS, QUERIES = 4096, 1024
 GPU_ROWS, GPU_QUERIES = 65536, 1024
 #: entries of a shortlist from which it is rescored at once, so that memory stays bounded where everything ties
 MOST = 2**21
-#: half a unit in the last place, relative to a number
-BF16, FP32 = 2.0**-9, 2.0**-24
+#: half a unit in the last place, relative to a number: of 8 and of 24 binary digits
+BF16, FP32 = 2.0**-8, 2.0**-24
 
 
 def search(
@@ -132,9 +132,9 @@ def _look_through(wanted: _Wanted, shard: np.ndarray, first: int, device: torch.
         part = np.array(shard[start : start + rows], np.float32)  # a copy: torch warns of what is mapped read-only
         block = torch.from_numpy(part).to(device)
         longest = _longest(block, first + start)
-        block = block.bfloat16() if half else block
+        block, lost = _halved(block) if half else (block, 0.0)
         for tile in tiles:
-            tile.look_at(block, longest, start)
+            tile.look_at(block, longest, lost, start)
             if number.bit_count() == 1 or len(tile) > MOST:  # after 1, 2, 4 ... more blocks
                 tile.prune()
             if len(tile) > MOST:
@@ -158,9 +158,9 @@ class _Tile:
         lost = torch.linalg.vector_norm((exact - self.queries.float()).double(), dim=1)
         norms = torch.linalg.vector_norm(exact.double(), dim=1)
         sums = 2 * (exact.shape[1] + 4) * FP32
-        #: [queries] error per length of a document's vector
-        self.error = lost + (norms + lost) * (sums + (BF16 if half else 0.0))
-        self.slack = 2 * BF16 if half else 0.0
+        #: [queries] error per length of a document's vector, and per length of what rounding takes from it
+        self.error, self.error_of_lost = lost + (norms + lost) * sums, norms + lost
+        self.slack = BF16 / (1 - BF16) if half else 0.0
         self.floor = torch.from_numpy(wanted.floor[own]).to(device)
         self._parts: list[tuple[Tensor, Tensor, Tensor]] = []
         self._size = 0
@@ -168,10 +168,17 @@ class _Tile:
     def __len__(self) -> int:
         return self._size
 
-    def look_at(self, block: Tensor, longest: float, start: int) -> None:
-        """Put those rows of a block on the shortlist that could be among the best."""
+    def look_at(self, block: Tensor, longest: float, lost: float, start: int) -> None:
+        """Put those rows of a block on the shortlist that could be among the best.
+
+        Args:
+            block: [rows, dim].
+            longest: the length of its longest vector before rounding.
+            lost: the length of what rounding took, at most.
+            start: the number of its first row in the shard.
+        """
         scores = self.queries @ block.T
-        error = self.error * longest + 1e-30
+        error = self.error * longest + self.error_of_lost * lost + 1e-30
         k = self.wanted.k
         if scores.shape[1] >= k and not len(self) and bool((self.floor == -torch.inf).any()):
             least = scores.float().topk(k).values[:, -1].double()
@@ -228,6 +235,13 @@ def _longest(block: Tensor, first: int) -> float:
             f"search: the vector of document row {first + at} is not finite; the model overflows, or the file is damaged"
         )
     return longest * (1 + 1e-4)  # the norm's own rounding
+
+
+def _halved(block: Tensor) -> tuple[Tensor, float]:
+    """Vectors in bfloat16, and the length of what rounding took from one of them, at most."""
+    rounded = block.bfloat16()
+    lost = torch.linalg.vector_norm(block - rounded.float(), dim=1)
+    return rounded, float(lost.max()) * (1 + 1e-4) if len(lost) else 0.0
 
 
 def _check(queries: np.ndarray, shards: Sequence[np.ndarray]) -> None:

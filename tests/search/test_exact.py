@@ -67,6 +67,16 @@ def test_near_ties_that_bfloat16_cannot_tell_apart_are_told_apart():
     check(unit(rng, 9) + base, docs, cut(docs, 450), 10)
 
 
+def test_roundings_of_bfloat16_that_add_up():
+    """The best document loses half a unit in each number and in its sum, and the second best gains as much."""
+    rng = np.random.default_rng(0)
+    queries = (1 + np.floor(rng.uniform(0, 128, (40, 100))) / 128 * rng.uniform(0, 1, (40, 1))).astype(np.float32)
+    queries = (queries.view(np.uint32) & 0xFFFF0000).view(np.float32)  # numbers of bfloat16
+    docs = np.full((2, 100), 1 + 2.0**-8, np.float32) + np.float32([[-(2.0**-16)], [2.0**-16]])
+    docs[1, :2] = 1
+    check(queries, docs, [docs], 1)
+
+
 def test_near_ties_that_float32_sums_cannot_tell_apart():
     """Scores a few units in the last place apart, beside products that cancel: sums in blocks differ there."""
     rng = np.random.default_rng(2)
