@@ -114,7 +114,9 @@ def evaluate(
     if preferences is None and run is None:
         raise ConfigError("give what to measure: runs by --run FILE ..., or scorers on features by --model FOLDER ...")
     if list_id or item_id:
-        raise ConfigError("--list-id and --item-id say how --model reads its file of features; give models, or leave them out")
+        raise ConfigError(
+            "--list-id and --item-id say how --model reads its file of features; give models, or leave them out"
+        )
     if preferences is not None:
         other = qrels or dataset or per_query or baseline
         check_outputs(outputs, [*(run or []), *(model or []), preferences])

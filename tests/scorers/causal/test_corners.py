@@ -347,7 +347,7 @@ def test_neither_padding_side_nor_mark_nor_batch_size_change_a_score(tiny_causal
     (batch,) = batches(file, source, form="plain")
     with torch.no_grad():
         expected = made(source)(batch)
-        for side, mark in (("left", "<|im_end|>"), ("right", "no")):
+        for side, mark in (("left", "<|im_end|>"), ("right", "no"), ("right", None)):
             tokenizer = AutoTokenizer.from_pretrained(source)
             tokenizer.padding_side, tokenizer.pad_token = side, mark
             scorer = made(source)

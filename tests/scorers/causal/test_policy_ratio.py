@@ -318,6 +318,21 @@ def test_chunked_log_probabilities_and_their_gradients(monkeypatch):
         torch.testing.assert_close(one, other)
 
 
+def test_no_matrix_of_tokens_and_words_is_kept(tiny_causal, batch, monkeypatch):
+    from ltr.scorers.causal import log_probs
+
+    monkeypatch.setattr(log_probs, "NUMBERS", 377 * 4)  # four tokens at a time
+    scorer = PolicyRatio(str(tiny_causal), None).train()
+    words, kept = scorer.network.get_output_embeddings().weight, []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        scores = scorer(batch)
+    assert words.shape[0] == 377
+    of_words = [t for t in kept if 377 in t.shape]
+    assert of_words
+    assert all(t.data_ptr() == words.data_ptr() for t in of_words), "the words themselves alone"
+    scores.sum().backward()
+
+
 def test_refuses(tiny_causal, tmp_path, batch):
     with pytest.raises(ConfigError, match="length must be sum or mean, got 'tokens'"):
         PolicyRatio(str(tiny_causal), length="tokens")
