@@ -9,11 +9,12 @@ from ltr.batch import TwinLists
 from ltr.errors import ConfigError
 from ltr.losses import InfoNCE
 from ltr.scorers import BiEncoder, LateInteraction, load_scorer
+from ltr.scorers.retrievers.late_interaction import maxsim
 from ltr.settings import TwinSettings
 from ltr.training.costs import cost_of
 from ltr.training.in_batch import columns_of
 
-QUERIES = ["how to join two paths", "sort"]
+QUERIES = ["how to join, two paths?", "sort"]  # whose punctuation counts
 DOCS = ["join, two paths.", "sort the list!", "read a file and write the list of paths, " * 3, "split the string"]
 SETTINGS = TwinSettings(40, 20)
 
@@ -50,6 +51,13 @@ def test_scores_are_the_best_cosines_of_each_query_token(tiny_model):
                 kept = torch.tensor([one not in punctuation for one in ids])
                 wanted = (query @ alone(model, docs, row)[kept].T).max(1).values.sum()
                 torch.testing.assert_close(scores[i, j], wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_what_stands_behind_a_shorter_document_is_no_token_of_it():
+    queries, docs = torch.eye(2)[None].expand(2, -1, -1), torch.zeros(2, 3, 2)
+    docs[0, 0] = torch.tensor([-0.6, -0.8])
+    docs[1] = torch.tensor([[-0.6, -0.8], [-0.8, -0.6], [-0.6, -0.8]])
+    assert maxsim(queries, docs).tolist() == pytest.approx([-0.6 - 0.8, -0.6 - 0.6])
 
 
 def test_sentence_transformers_opens_what_is_saved_and_the_other_way_round(tiny_model, tmp_path):
