@@ -58,6 +58,10 @@ class TokenRows:
         """[rows] int64, tokens of each row."""
         return self.offsets.diff()
 
+    def without_empty(self) -> TokenRows:
+        """The rows that hold a token, in their order."""
+        return TokenRows(self.ids, self.marks, torch.cat([self.offsets[:1], self.offsets[1:][self.lengths > 0]]))
+
     def map(self, move: Callable[[Tensor], Tensor]) -> TokenRows:
         """The same with ``move`` done to each tensor."""
         return TokenRows(move(self.ids), move(self.marks), move(self.offsets))

@@ -155,6 +155,12 @@ class LateInteraction(EncodingRetriever):
         if not len(rows):
             return self.projection.weight.new_zeros(0, 1, self.dim)
         self.check_length(int(rows.lengths.max()))
+        there = rows.lengths > 0
+        if not bool(there.all()):  # a tokenizer without marks of its own leaves nothing of an empty text
+            own = self._vectors(rows.without_empty(), tokens, kept)
+            every = own.new_zeros(len(rows), *own.shape[1:])
+            every[there] = own
+            return every
 
         def computed() -> Tensor:
             pieces = self.in_pieces(partial(self._projected, rows), rows, tokens)

@@ -47,7 +47,7 @@ class VectorScorer(Retriever):
         raise NotImplementedError(f"{type(self).__name__} must define vectors")
 
     def encode(self, rows: TokenRows, tokens: int | None = None) -> Tensor:
-        """[rows, dim] float32 vectors, of length 1 where the similarity is ``cos``.
+        """[rows, dim] float32 vectors, of length 1 where the similarity is ``cos``; 0 for a row without a token.
 
         Args:
             rows: texts, as ``reader`` makes them.
@@ -56,6 +56,11 @@ class VectorScorer(Retriever):
         if not len(rows):
             return next(self.parameters()).new_zeros(0, self.dim)
         self.check_length(int(rows.lengths.max()))
+        there = rows.lengths > 0
+        if not bool(there.all()):  # a tokenizer without marks of its own leaves nothing of an empty text
+            every = rows.ids.new_zeros(len(rows), self.dim, dtype=torch.float32)
+            every[there] = self.encode(rows.without_empty(), tokens)
+            return every
         found = self.vectors(rows, tokens)[:, : self.truncated]
         return normalize(found, dim=-1) if self.similarity == "cos" else found
 

@@ -51,7 +51,7 @@ import torch
 from torch import nn
 
 from ltr.batch import TokenRows, TwinLists
-from ltr.scorers import LateInteraction, Sparse
+from ltr.scorers import BiEncoder, LateInteraction, Sparse
 from ltr.scorers.retrievers.base import Retriever
 from ltr.settings import TwinSettings
 from tests.packing import needs_packing
@@ -137,3 +137,21 @@ def test_shared_documents_are_read_once_by_token_vectors_and_words(encoders, kin
         model(batch)
     asked: TokenRows = model._filled(batch.queries) if isinstance(model, LateInteraction) else batch.queries
     assert sum(seen) == asked.ids.numel() + batch.docs.ids.numel()
+
+
+@pytest.mark.parametrize("kind", [*KINDS, *(f"BiEncoder {pooling}" for pooling in ("mean", "first", "last"))])
+@pytest.mark.parametrize("encoder", ["bert", "mpnet"])
+def test_a_text_without_a_token_has_no_vector_and_takes_none_of_its_neighbours(encoders, encoder, kind):
+    """As an empty one has that a tokenizer puts no marks around."""
+    ids = torch.arange(30, 39)
+    rows = TokenRows(ids, torch.zeros_like(ids), torch.tensor([0, 0, 4, 4, 9, 9]))
+    pooling = kind.partition(" ")[2]
+    model = BiEncoder(encoders[encoder], pooling) if pooling else made(kind, encoders[encoder])
+    for own in (model.eval(), model.for_scoring(torch.device("cpu"), "32")):
+        with torch.no_grad():
+            found, alone = own.encode_docs(rows), own.encode_docs(rows.without_empty())
+        assert not found[[0, 2, 4]].any()
+        torch.testing.assert_close(found[[1, 3]], alone, rtol=1e-5, atol=1e-5)
+        assert alone.any()
+    model.train().encode_docs(rows).sum().backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
