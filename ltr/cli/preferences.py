@@ -35,7 +35,7 @@ def checked(path: str, tokenizer: str | None, max_length: int, form: str | None)
     encoder = data.encoder("dev")
     found = form_of(data.loaded_tokenizer, form)
     head = f"form {found}; three prompts as a model reads them, tokens of the responses in brackets:"
-    return f"{data.describe()}\n\n{head}\n{shown(encoder, data.loaded_tokenizer)}"
+    return f"{data.describe().removeprefix('dev:').lstrip()}\n\n{head}\n{shown(encoder, data.loaded_tokenizer)}"
 
 
 def scored(

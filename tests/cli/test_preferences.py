@@ -48,6 +48,7 @@ def test_three_examples_are_shown_with_their_token_marks(file, tmp_path, capsys)
     assert "form chat; three prompts as a model reads them" in shown
     assert shown.count("tokens,") == 6
     assert "[<|im_end|>]" in shown
+    assert shown.startswith(str(file))  # it is no dev file, only looked at
     assert main(["data", "check", "--preferences", str(file)]) == 0
     assert "3 prompts, 12 responses, 3 of 18 pairs tied" in capsys.readouterr().out
 

@@ -311,7 +311,8 @@ def messages_of(found: Any, where: str, what: str, first: str = "user") -> tuple
         DataError: no list of messages, an empty one, roles out of order.
     """
     if not isinstance(found, Sequence) or isinstance(found, (str, bytes)) or not len(found):
-        raise DataError(f"{where}: the {what} must be a text or a list of messages, got {found!r:.60}")
+        quoted = "; put numbers, true and false in quotes" if isinstance(found, (bool, int, float)) else ""
+        raise DataError(f"{where}: the {what} must be a text or a list of messages, got {found!r:.60}{quoted}")
     for one in found:
         if (
             not isinstance(one, Mapping)

@@ -15,7 +15,7 @@ from ltr.batch import TextLists
 from ltr.data.lists.ragged import Ragged, offsets_of, spans
 from ltr.data.lists.sampling import Drawn
 from ltr.data.preferences.forms import Said
-from ltr.data.preferences.table import Preferences
+from ltr.data.preferences.table import Preferences, prompt_key
 from ltr.data.tokens.pairs import PairTemplate, backend_of, encode, tokens_of
 from ltr.errors import ConfigError, DataError
 
@@ -209,16 +209,23 @@ def _first_token(tokenizer: Any) -> int | None:
 
 
 def shown(encoder: PreferenceEncoder, tokenizer: Any, examples: int = 3) -> str:
-    """Some examples as the model reads them: tokens of the prompt plainly, those of the response in brackets."""
+    """Examples of some prompts as the model reads them: tokens of the prompt plainly, those of the response in brackets.
+
+    Of long ones the beginning, the joint of prompt and response, and the end.
+    """
     lines = []
     lists = encoder.drawn()
-    for i in range(min(examples, len(encoder.table))):
+    firsts: dict[str, int] = {}
+    for i, prompt in enumerate(encoder.table.prompts):
+        firsts.setdefault(prompt_key(prompt), i)
+    new = set(firsts.values())
+    for i in sorted(range(len(encoder.table)), key=lambda i: i not in new)[:examples]:
         batch = encoder[lists.take(np.array([i]))]
         for row in range(min(2, batch.n_docs)):
             a, b = batch.tokens.offsets[row : row + 2].tolist()
             ids, marks = batch.tokens.ids[a:b].tolist(), batch.tokens.marks[a:b].tolist()
             pieces = tokenizer.convert_ids_to_tokens(ids)
-            said = " ".join(f"[{p}]" if mark else p for p, mark in zip(_short(pieces), _short(marks), strict=True))
+            said = " ".join(_short([f"[{p}]" if mark else p for p, mark in zip(pieces, marks, strict=True)], marks))
             label = float(encoder.table.labels[encoder.table.offsets[i] + row])
             lines.append(
                 f"{encoder.table.prompt_ids[i]}/{batch.doc_ids[row]}  label {label:g}, {b - a} tokens, "
@@ -227,7 +234,8 @@ def shown(encoder: PreferenceEncoder, tokenizer: Any, examples: int = 3) -> str:
     return "\n".join(lines)
 
 
-def _short(parts: Sequence[Any], most: int = 40) -> list[Any]:
-    """The first and the last of many."""
-    half = most // 2
-    return list(parts) if len(parts) <= most else [*parts[:half], *parts[-half:]]
+def _short(parts: Sequence[str], marks: Sequence[int], near: int = 8) -> list[str]:
+    """What stands near an end or a change of the marks, with … for the rest."""
+    ends = [0, *(i for i in range(1, len(marks)) if marks[i] != marks[i - 1]), len(marks)]
+    kept = sorted({i for end in ends for i in range(max(0, end - near), min(len(marks), end + near))})
+    return [text for i, j in zip([-1, *kept], kept, strict=False) for text in (["…"] * (j > i + 1) + [parts[j]])]

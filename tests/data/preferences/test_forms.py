@@ -228,7 +228,10 @@ PAIR = {"prompt": "p", "chosen": "x", "rejected": "y"}
         ({**PAIR, "margin": "much"}, "f:1: margin must be a finite number, got 'much'"),
         ({**PAIR, "margin": float("nan")}, "f:1: margin must be a finite number, got nan"),
         ({**PAIR, "margin": -1}, "f:1: the chosen response must not be worse than the rejected one, got -1 and 0"),
-        ({**PAIR, "chosen": 3}, "f:1: the response must be a text or a list of messages, got 3"),
+        (
+            {**PAIR, "chosen": 3},
+            "f:1: the response must be a text or a list of messages, got 3; put numbers, true and false in quotes",
+        ),
         ({"prompt": "p", "responses": "x"}, "f:1: responses must be a list of objects"),
         ({"prompt": "p", "responses": ["x"]}, "f:1: each response is an object with a text and a score, got 'x'"),
         ({"prompt": "p", "responses": [{"text": "x"}]}, "f:1: a response has no label; it needs one of score, rating"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -175,6 +176,17 @@ def test_examples_are_shown_with_the_tokens_of_the_response_marked(tmp_path, cha
     assert " s [split] [Ġ]" in text
     assert "[<|im_end|>]" in text
     assert "[how]" not in text
+
+
+def test_of_long_examples_the_joint_is_shown_and_other_prompts_rather_than_one_again(tmp_path, chat):
+    said = [pair(prompt="how " * 40 + end, chosen="split " * 40, rejected="a file") for end in ("is", "is", "no", "to")]
+    data = PreferenceData(dev=written(tmp_path, *said), tokenizer=chat, form="plain")
+    text = shown(data.encoder("dev"), data.loaded_tokenizer, examples=2)
+    firsts = [line for line in text.splitlines() if not line.startswith(" ")]
+    assert [one.split("/")[0] for one in firsts] == ["prompt1.1", "prompt1.1", "prompt2", "prompt2"]
+    chosen = text.splitlines()[1]
+    assert chosen.count("…") == 2
+    assert re.search(r" [^\[ ]+ \[split\]", chosen)  # where the prompt ends and the response begins
 
 
 def test_empty_responses_are_told(tmp_path, chat):
