@@ -101,7 +101,12 @@ def _to_the_point(message: str, where: str) -> str:
     if "Union subtypes" in message and said:
         return where + "; ".join(dict.fromkeys(said))
     plain = [line.strip().removeprefix("- ") for line in message.splitlines()]
-    kept = [line for line in plain if line and not re.match(r'Parser key "|Expected a path but', line)]
+    # of a class that is known, what is behind the colon counts
+    kept = [
+        line
+        for line in plain
+        if line and not re.match(r'Parser key "|Expected a path but|Problem with given.*:$', line)
+    ]
     point = "; ".join(kept) or message
     # a part was explained already, by its own name: model.loss: transform: ... becomes model.loss.transform: ...
     return (f"{where[:-2]}." if where and re.match(r"[a-z_]+(\.[a-z_]+)*: ", point) else where) + point

@@ -35,6 +35,7 @@ UNION = """Parser key "trainer.x":
         (UNION, "trainer.x: must be a, b, a whole number or null, got 'c'"),
         (UNION.replace("Expected a <class 'int'>", "too large"), "trainer.x: too large"),
         ('Parser key "model.loss":\n  transform: Gains is no Link', "model.loss.transform: Gains is no Link"),
+        ("Problem with given class_path 'ltr.scorers.PolicyRatio':\n  peft is needed", "peft is needed"),
         ("something else", "something else"),
     ],
 )
