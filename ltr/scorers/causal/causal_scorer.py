@@ -71,6 +71,7 @@ class CausalScorer(LanguageModel):
             batch_tokens=batch_tokens, revision=revision,
         )  # fmt: skip
         self.prompt, self.instruction, self.yes, self.no = prompt, instruction, yes, no
+        self._told = False
         made = None if prompt is None else prompt_of(prompt, yes, no, instruction)
         known = self.frame is not None and made is not None and prompt in PUBLISHED
         if known and not same_tokens(self.frame, made, self.tokenizer):  # type: ignore[arg-type]
@@ -95,7 +96,12 @@ class CausalScorer(LanguageModel):
     def write_more(self, folder: Path, settings: ModelSettings) -> None:
         if self.prompt is not None and self.frame is not None:
             prompt = prompt_of(self.prompt, self.yes, self.no, self.instruction)
-            write_layout(folder, prompt, self.frame, self.tokenizer, settings.max_length)
+            if not write_layout(folder, prompt, self.frame, self.tokenizer, settings.max_length) and not self._told:
+                self._told = True  # a training saves often
+                log.info(
+                    "the model is saved for ltr alone, not for sentence-transformers: there its prompt and the texts are one text, "
+                    "which is other tokens (a space right before {query} or {document}, as a rule)"
+                )
 
     @classmethod
     def load(cls, folder: str | os.PathLike) -> CausalScorer:

@@ -37,9 +37,6 @@ def write_layout(folder: Path, prompt: Prompt, frame: Frame, tokenizer: Any, max
     """
     before, between, after = prompt.pieces
     if not same_tokens(frame, prompt, tokenizer):
-        log.info(
-            "%s is written for ltr alone: at its joints the prompt is other tokens when it is one text", folder.name
-        )
         return False
     own = copy.deepcopy(tokenizer)
     held = own.chat_template or ""

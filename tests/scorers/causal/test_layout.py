@@ -79,9 +79,17 @@ def test_other_messages_are_written_as_before_and_saving_again_changes_nothing(f
     assert "TokenizersBackend" not in (folder / "tokenizer_config.json").read_text()  # of transformers 5 alone
 
 
-def test_a_prompt_whose_joints_are_other_tokens_is_written_for_ltr_alone(tiny_causal, tmp_path):
+def test_a_prompt_whose_joints_are_other_tokens_is_written_for_ltr_alone_and_that_is_told_once(
+    tiny_causal, tmp_path, caplog
+):
     asked = {**ASKED, "prompt": "file:\nho{query}\n{document} is"}
-    CausalScorer(str(tiny_causal), **asked).save(tmp_path / "saved")
+    scorer = CausalScorer(str(tiny_causal), **asked)
+    with caplog.at_level("INFO", logger="ltr"):
+        for name in ("best", "last", "saved"):
+            scorer.save(tmp_path / name)
+    (told,) = [one.getMessage() for one in caplog.records]
+    assert told.startswith("the model is saved for ltr alone")
+    assert ".part" not in told
     assert not (tmp_path / "saved" / "modules.json").exists()
     assert load_scorer(tmp_path / "saved").prompt == asked["prompt"]
 
