@@ -180,9 +180,10 @@ def train(args: argparse.Namespace, name: str, seed: int, held: HeldOut) -> dict
     torch.manual_seed(seed)
     model = PolicyRatio(args.model, lora=args.rank, **method.scores).train()
     adam = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=args.lr, weight_decay=0.0)
-    course = [{"step": 0, "loss": None, **_listed(measured(method, held, held.reference))}]
+    course: list[dict[str, Any]] = [{"step": 0, "loss": None, **_listed(measured(method, held, held.reference))}]
     losses = []
     for step, batch in enumerate(_batches(data_of(args, seed)), 1):
+        assert batch.labels is not None
         with autocast():
             scores = model(batch)
         loss = method.loss(scores, batch.pad(batch.labels), batch.mask)
@@ -265,8 +266,8 @@ def differences(runs: list[dict[str, Any]], base: np.ndarray | None = None) -> l
         first, last = (np.array([run["course"][at]["pair_accuracy"] for run in own]) for at in (0, -1))
         ids = [str(i) for i in range(first.shape[1])]
         other = first if base is None else base[None]
-        samples = [PerQuery(text, "pair_accuracy", values, ids) for text, values in ((name, last), ("base", other))]
-        found.append(contrast(*samples))
+        after = PerQuery(name, "pair_accuracy", last, ids)
+        found.append(contrast(after, PerQuery("base", "pair_accuracy", other, ids)))
     return [
         {
             "loss": one.system, "difference": one.difference, "low": one.low, "high": one.high,
