@@ -45,8 +45,9 @@ MEASURE = "ndcg@10"
 SHUFFLES = 20
 
 
-def fit(args: argparse.Namespace, name: str, folder: Path, *options: str) -> Path:
-    """Train on a collection unless that is done; the model's folder."""
+def fit(args: argparse.Namespace, name: str, kind: str, lists: int, *options: str) -> Path:
+    """Train a kind of model on some lists of a collection unless that is done; the model's folder."""
+    folder = Path(args.work, f"{name}-{kind}-{lists}")
     manifest = folder / "manifest.json"
     if not (manifest.exists() and json.loads(manifest.read_text())["status"] == "finished"):
         train, dev, _ = (part.format(data=args.data) for part in COLLECTIONS[name])
@@ -56,8 +57,8 @@ def fit(args: argparse.Namespace, name: str, folder: Path, *options: str) -> Pat
                 [
                     sys.executable, "-m", "ltr", "fit", "--config", "configs/recipes/folder.yaml", f"--data.train={train}",
                     f"--data.dev={dev}", "--data.dev_top=10", f"--data.dev_queries={args.dev_queries}",
-                    f"--data.max_length={args.tokens}", "--trainer.max_epochs=1", f"--run.folder={folder}",
-                    "--run.overwrite=true", "--run.interpolate=off", "--trainer.enable_progress_bar=false", *options,
+                    f"--data.max_length={args.tokens}", f"--data.train_epoch_lists={lists}", "--trainer.max_epochs=1",
+                    f"--run.folder={folder}", "--run.overwrite=true", "--run.interpolate=off", "--trainer.enable_progress_bar=false", *options,
                 ],
                 check=True, cwd=ROOT, stdout=log, stderr=log,
             )  # fmt: skip
@@ -73,13 +74,9 @@ def models_of(args: argparse.Namespace, name: str) -> dict[str, str]:
     ]  # fmt: skip
     made = {"MiniLM, vectors as they come": MINILM, "SmolLM2, as it comes": str(args.model)}
     if args.lists:
-        few = fit(args, name, Path(args.work, f"{name}-minilm"), *small, f"--data.train_epoch_lists={args.lists}")
-        made[f"MiniLM, trained on {args.lists} lists"] = str(few)
-    if args.asked_lists:
-        own = fit(
-            args, name, Path(args.work, f"{name}-smollm2"), *asked, f"--data.train_epoch_lists={args.asked_lists}"
-        )
-        made[f"SmolLM2, trained on {args.asked_lists} lists"] = str(own)
+        made[f"MiniLM, trained on {args.lists} lists"] = str(fit(args, name, "minilm", args.lists, *small))
+    for lists in args.asked_lists:
+        made[f"SmolLM2, trained on {lists} lists"] = str(fit(args, name, "smollm2", lists, *asked))
     return made
 
 
@@ -171,8 +168,9 @@ def main(given: list[str] | None = None) -> None:
     parser.add_argument("--tokens", type=int, default=96, help="of query and document")
     parser.add_argument("--lists", type=int, default=320, help="that MiniLM is trained on; 0 leaves it out")
     parser.add_argument(
-        "--asked-lists", type=int, default=48, help="that the language model is trained on; 0 leaves it out"
-    )
+        "--asked-lists", type=int, nargs="*", default=[48, 320],
+        help="that the language model is trained on, once for each number; none leaves it out",
+    )  # fmt: skip
     parser.add_argument("--dev-queries", type=int, default=16)
     parser.add_argument("--output", default=str(ROOT / "benchmarks" / "results" / "asked" / "results.json"))
     args = parser.parse_args(given)

@@ -31,7 +31,7 @@ def test_models_are_measured_on_the_same_candidates_once(folder, tmp_path, monke
     asking = CausalScorer(model, "Q: {query} D: {document} ?", yes="yes", no="no")
     monkeypatch.setattr(asked, "opened", lambda model, tokens: Reranker(asking, asking.usual_settings(tokens), "cpu"))
     options = [f"--model={model}", f"--data={folder}", f"--work={tmp_path / 'work'}", "--collections", "small"]
-    options += ["--lists=0", "--asked-lists=0", "--depth=2", f"--output={tmp_path / 'results.json'}"]
+    options += ["--lists=0", "--asked-lists", "--depth=2", f"--output={tmp_path / 'results.json'}"]
     asked.main(options)
     rows = json.loads((tmp_path / "results.json").read_text())["rows"]
     assert [row["system"] for row in rows] == [
@@ -59,13 +59,19 @@ def test_each_way_trains_with_a_command_that_says_what_the_table_does(tmp_path, 
     typed = []
     monkeypatch.setattr(asked.subprocess, "run", lambda command, **_: typed.append(command[2:]))
     args = asked.argparse.Namespace(
-        model="lm", data="D", work=str(tmp_path / "w"), lists=320, asked_lists=48, dev_queries=4, tokens=96
+        model="lm", data="D", work=str(tmp_path / "w"), lists=320, asked_lists=[48, 256], dev_queries=4, tokens=96
     )
     made = asked.models_of(args, "stackfaq")
-    assert list(made)[2:] == ["MiniLM, trained on 320 lists", "SmolLM2, trained on 48 lists"]
+    assert list(made)[2:] == [
+        "MiniLM, trained on 320 lists",
+        "SmolLM2, trained on 48 lists",
+        "SmolLM2, trained on 256 lists",
+    ]
+    assert len({*made.values()}) == 5  # a model of fewer lists is not taken for one of more
     assert [next(o for o in command if "epoch_lists" in o) for command in typed] == [
         "--data.train_epoch_lists=320",
         "--data.train_epoch_lists=48",
+        "--data.train_epoch_lists=256",
     ]
     for command in typed:
         assert command[:2] == ["ltr", "fit"]

@@ -77,8 +77,11 @@ def _next(cli: Any, best: Path) -> str:
 
     if isinstance(cli.model.scorer, FeatureScorer):
         return f"ltr predict NEW.csv {shell('--model', best)}"
+    if cli.model.scorer.filing.task == "text-generation":  # what one wants of it is text, not scores
+        return f"in Python: transformers.AutoModelForCausalLM.from_pretrained({str(best)!r})"
     if isinstance(cli.datamodule, PreferenceData):
-        return f"in Python: ltr.inference.Reranker.load({str(best)!r}).rank(prompt, responses)"
+        line = '{"query": "a prompt", "docs": ["a response", "another"]}'
+        return f"echo '{line}' | ltr rerank {shell('--model', best)}"
     mixed = " --interpolate" if cli.run_folder.interpolate is not None else ""
     return f"ltr rerank {shell('--model', best, '--dataset', cli.datamodule.dev)} --query 'your question'{mixed}"
 

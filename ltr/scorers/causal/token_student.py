@@ -13,6 +13,7 @@ from ltr.batch import TextLists, TokenRows
 from ltr.scorers.causal.language_model import LanguageModel
 from ltr.scorers.causal.log_probs import NUMBERS
 from ltr.scorers.causal.policy_ratio import completion_log_probs, completion_places, completion_tokens
+from ltr.scorers.filing import Filing
 
 #: a cost for each token: of its log-probabilities over the vocabulary, and the teacher's [tokens, vocabulary]
 TokenCost = Callable[[Tensor, Tensor], Tensor]
@@ -43,6 +44,8 @@ class TokenStudent(LanguageModel):
         ConfigError: a model that cannot be opened safely, a teacher of another tokenizer or vocabulary.
         MissingExtra: adapters without the package peft.
     """
+
+    filing = Filing("Language model that learnt from a teacher", "text-generation", "transformers", ("distillation",))
 
     def __init__(
         self,

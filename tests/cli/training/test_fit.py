@@ -171,7 +171,7 @@ def test_a_pipe_gets_lines_and_no_bar(numbers, tmp_path, capsys, caplog):
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda p: p.stem)
-def test_every_recipe_trains_two_steps(recipe, small, numbers, preferences, tiny_folder, tmp_path):
+def test_every_recipe_trains_two_steps(recipe, small, numbers, preferences, tiny_folder, tmp_path, capsys):
     steps = [
         "--trainer.max_steps=2",
         "--trainer.max_epochs=-1",
@@ -188,6 +188,13 @@ def test_every_recipe_trains_two_steps(recipe, small, numbers, preferences, tiny
     rows = read_metrics(tmp_path / "run", until_step=9)
     assert [row["step"] for row in rows] == [1, 2]
     assert (tmp_path / "run" / "best" / "model.safetensors").exists()
+    if judged:
+        how = (
+            " | ltr rerank --model "
+            if recipe.stem == "reward"
+            else "transformers.AutoModelForCausalLM.from_pretrained("
+        )
+        assert re.search(rf"^next .*{re.escape(how)}'?{tmp_path}/run/best", capsys.readouterr().out, re.MULTILINE)
     data = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["data"]["init_args"]
     expected = {
         "letor": (data.get("fold"), f"{tmp_path}/Fold1"),
