@@ -46,12 +46,15 @@ def contents_of(data: RankingData, parts: Collection[str] = ("train", "dev", "te
                 kept = source_signature(collection, source)
                 if kept != source:  # a run file; other sources follow from the collection
                     contents[name] = str(kept)
-        return contents
+        return contents | _judged(data, parts)
     if isinstance(data, FeatureData):
-        judged = data.test_judgements if "test" in parts else None
-        more = {} if judged is None else {"test_judgements": digest(existing_file(judged, "judgements"))}
-        return {part: _of_table(getattr(data, part)) for part in named} | more
+        return {part: _of_table(getattr(data, part)) for part in named} | _judged(data, parts)
     return {"data": data.signature}
+
+
+def _judged(data: TextData | FeatureData, parts: Collection[str]) -> dict[str, str]:
+    judged = data.test_judgements if "test" in parts else None
+    return {} if judged is None else {"test_judgements": digest(existing_file(judged, "judgements"))}
 
 
 def contents_of_paths(settings: Any) -> dict[str, str]:

@@ -14,10 +14,11 @@ from ltr.data.features.feature_data import FeatureData
 from ltr.data.features.standardise import Target
 from ltr.data.features.svmlight import read_svmlight
 from ltr.data.features.table import FeatureTable
+from ltr.data.judged import judgements_beside
 from ltr.errors import ConfigError, DataError
 from ltr.io.names import suggestion
 from ltr.io.sources import Source
-from ltr.io.trec import Qrels, read_qrels
+from ltr.io.trec import Qrels
 
 #: endings of tables with named columns, packed or not; every other file is read as SVMlight
 TABLES = (".csv", ".tsv", ".parquet", ".pq")
@@ -179,14 +180,8 @@ class EngagementData(FeatureData):
         if part != "test" or self._judgements is None:
             return None
         if part not in self._qrels:
-            known, lists = read_qrels(self._judgements), self._table(part).query_ids
-            own = {query_id: known[query_id] for query_id in lists if query_id in known}
-            if not own:
-                raise DataError(
-                    f"{self.test_judgements}: judges none of the {len(lists)} lists of {self.test} ({', '.join(lists[:3])} …), "
-                    f"but {', '.join(list(known)[:3])} …; its queries must be the values of {self.list_id}"
-                )
-            self._qrels[part] = own
+            lists, advice = self._table(part).query_ids, f"its queries must be the values of {self.list_id}"
+            self._qrels[part] = judgements_beside(self._judgements, lists, str(self.test), advice)
         return self._qrels[part]
 
     def _svmlight(self, path: Source, columns: Columns) -> FeatureTable:

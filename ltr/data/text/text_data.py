@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from ltr.data.base import Part, PartName, RankingData
 from ltr.data.collections.collection import Collection, load
+from ltr.data.judged import judgements_beside
 from ltr.data.lists.batching import EvalBatches, TrainBatches, check_batch_size
 from ltr.data.lists.loaders import Loader, TrainLoader
 from ltr.data.lists.sampling import Drawn, Sampling, epoch_entries
@@ -28,6 +30,8 @@ from ltr.errors import ConfigError
 from ltr.io.caching.keys import key_of_facts
 from ltr.io.labelled import LabelledLists
 from ltr.io.names import unless_off
+from ltr.io.sources import Source
+from ltr.io.trec import Qrels
 from ltr.machine.loudness import shows_bars
 from ltr.settings import ModelSettings, Prompts, TwinSettings
 
@@ -51,7 +55,7 @@ class TextData(RankingData):
         teacher: a TREC run whose documents and scores are the training lists and their labels (distillation, real-valued
             labels of any kind); then train_candidates must be null.
         dev_teacher: likewise for validation, instead of ``dev_candidates``; then only measures of labels apply.
-        test_teacher: likewise for the test, instead of ``test_candidates``.
+        test_teacher: likewise for the test, instead of ``test_candidates``; see ``test_judgements``.
         standardise_labels: take the mean of the teacher's training scores from all its scores and divide by their
             standard deviation, so that links and scorers need not know its unit; ``ndcg_label`` still gains the scores.
             Null does so wherever a teacher is named to train on.
@@ -59,7 +63,6 @@ class TextData(RankingData):
         max_length: most tokens of an encoded pair (of a document, for scorers that read it apart from the query); longer
             documents lose their end, queries stay.
         max_query_length: most tokens of a query.
-        reading: whether dev and test read all of a longer document, in passages; training reads its beginning.
         sampling: how training lists are made.
         lists_per_batch: training lists in an optimiser step's batch, over all processes.
         tokens_per_batch: about so many tokens instead (then set ``lists_per_batch`` to null).
@@ -70,6 +73,9 @@ class TextData(RankingData):
         train_epoch_lists: lists in an epoch; null draws one for each query (each triple).
         seed: decides subsets, negatives and order.
         workers: loader processes; 0 loads in a thread of the training process, which is fast enough for most models.
+        reading: whether dev and test read all of a longer document, in passages; training reads its beginning.
+        test_judgements: a TREC file of judgements of the test's queries beside ``test_teacher``: then measures of judgements
+            and of the teacher's scores stand side by side.
     """
 
     def __init__(
@@ -98,6 +104,7 @@ class TextData(RankingData):
         seed: int = 0,
         workers: int = 0,
         reading: Reading = Reading(),  # noqa: B008 (frozen; shown as the default)
+        test_judgements: str | None = None,
     ):
         super().__init__(train, dev, test)
         check_batch_size(lists_per_batch, tokens_per_batch)
@@ -113,6 +120,13 @@ class TextData(RankingData):
         text_parts.refuse_two_sources("test", test_candidates, test_teacher)
         self.train_candidates, self.teacher = train_candidates, teacher
         self.dev_teacher, self.test_teacher = dev_teacher, test_teacher
+        if test_judgements is not None and None in (test, test_teacher):
+            raise ConfigError(
+                f"TextData: test_judgements {test_judgements} stand beside the scores of a test_teacher, and "
+                f"{'no test' if test is None else 'no test_teacher'} is named; candidates of {test or 'a collection'} are measured "
+                "by its own judgements"
+            )
+        self.test_judgements = test_judgements
         if standardise_labels and teacher is None:
             raise ConfigError(
                 "TextData: standardise_labels scales a teacher's scores, and no teacher is named to train on"
@@ -196,9 +210,10 @@ class TextData(RankingData):
     # ------------------------------------------------------------------ what others read
 
     def part(self, name: PartName) -> Part:
-        """The candidates and judgements of dev or test; with a teacher, who is no first stage, neither."""
+        """The candidates and judgements of dev or test; with a teacher, who is no first stage, what ``test_judgements`` say."""
         part, taught = self._eval_part(name), self._teacher(name) is not None
-        return Part(list(part.run.query_ids), part.qrels, None if taught else part.run, self.labels_of(name))
+        qrels = self._beside if name == "test" and self.test_judgements is not None else part.qrels
+        return Part(list(part.run.query_ids), qrels, None if taught else part.run, self.labels_of(name))
 
     @property
     def inputs(self) -> ModelSettings:
@@ -256,6 +271,8 @@ class TextData(RankingData):
             facts[setting] = getattr(self, setting)
         if self.reading != Reading():  # data without it keep the signature that they had
             facts["reading"] = asdict(self.reading)
+        if self.test_judgements is not None:  # likewise
+            facts["test_judgements"] = self._judgements.digest()
         return key_of_facts(facts)
 
     @property
@@ -329,6 +346,18 @@ class TextData(RankingData):
 
     def _teacher(self, name: str) -> str | None:
         return self.teacher if name == "train" else getattr(self, f"{name}_teacher")
+
+    @cached_property
+    def _judgements(self) -> Source:
+        """The file of ``test_judgements``, of which a pipe is read once."""
+        assert self.test_judgements is not None
+        return Source(self.test_judgements, "judgements")
+
+    @cached_property
+    def _beside(self) -> Qrels:
+        """What that file says of the test's queries."""
+        advice = "its queries must be those of the teacher's run"
+        return judgements_beside(self._judgements, self._eval_part("test").query_ids, str(self.test), advice)
 
     def _eval_part(self, name: str) -> EvalPart:
         part = self._part(name)

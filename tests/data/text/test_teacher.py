@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ltr.data.collections.collection import load
+from ltr.data.contents import contents_of
 from ltr.data.lists.sampling import Sampling
 from ltr.data.text.label_scale import LabelScale, top_share
 from ltr.errors import ConfigError, DataError
@@ -49,6 +50,37 @@ def test_the_test_has_a_teacher_of_its_own(data, folder, unjudged):
     assert made.part("test").query_ids == [f"v{i}" for i in range(6)]
     assert made.part("dev").qrels is not None  # dev stays judged
     assert made.part("dev").query_ids == [f"v{i}" for i in range(5)]  # the judged ones with candidates
+
+
+def test_the_test_may_be_judged_beside_its_teacher(data, folder, unjudged, tmp_path):
+    run, judged = str(unjudged / "run.big.trec"), tmp_path / "qrels.trec"
+    judged.write_text("v1 0 d3 1\nv1 0 d99 2\nt1 0 d3 1\n")
+    settings = {"stage": "test", "test": f"{folder}/dev", "test_teacher": run, "dev_top": None}
+    made, plain = data(**settings, test_judgements=str(judged)), data(**settings)
+    assert made.part("test").qrels == {"v1": {"d3": 1, "d99": 2}}  # those of the test's queries
+    assert made.part("test").first is None
+    held, known = (one.part("test").labels for one in (made, plain))
+    assert held.gains.tolist() == known.gains.tolist(), "labels are the teacher's scores as ever"
+    assert held.query_ids == known.query_ids == [f"v{i}" for i in range(6)]
+    assert made.part("dev").qrels == plain.part("dev").qrels
+    before = made.signature, contents_of(made)
+    assert before[0] != plain.signature
+    judged.write_text("v2 0 d3 1\n")
+    after = data(**settings, test_judgements=str(judged))
+    assert after.signature != before[0]
+    assert [name for name, digits in contents_of(after).items() if before[1][name] != digits] == ["test_judgements"]
+
+
+def test_judgements_that_cannot_stand_beside_a_teacher_are_refused(data, folder, unjudged, tmp_path):
+    judged = tmp_path / "qrels.trec"
+    judged.write_text("t1 0 d3 1\n")
+    run = str(unjudged / "run.big.trec")
+    with pytest.raises(DataError, match=r"qrels.trec: judges none of the 6 lists of .*/dev \(v0, v1, v2 …\), but t1 …"):
+        data(stage="test", test=f"{folder}/dev", test_teacher=run, test_judgements=str(judged)).part("test")
+    with pytest.raises(ConfigError, match=r"test_judgements q\.trec stand beside .* and no test_teacher is named"):
+        data(test=f"{folder}/dev", test_judgements="q.trec")
+    with pytest.raises(ConfigError, match=r"test_judgements q\.trec stand beside .* and no test is named"):
+        data(test=None, test_teacher=run, test_judgements="q.trec")
 
 
 def test_a_share_of_the_queries_needs_no_judgements(data, unjudged):
