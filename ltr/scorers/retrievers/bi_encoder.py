@@ -49,7 +49,9 @@ class BiEncoder(EncodingRetriever, VectorScorer):
         query_prompt: stands before each query, such as ``"query: "``; None as the model says.
         doc_prompt: stands before each document, likewise.
         scaled: scores are ``a · product + b`` with trained a and b: for targets in units of their own, such as a
-            teacher's scores, which no cosine can reach.
+            teacher's scores, which no cosine can reach. True starts at a = 20 for cosines, else 1, and b = 0, which is far
+            from standardised targets; ``[a, b]`` starts there: ``[1 / deviation, -mean / deviation]`` of a teacher's cosines
+            takes one's own for the teacher's.
         widths: beside all numbers of a vector, also its first so many are trained to do alone (*Matryoshka*): the loss
             is the mean over all widths.
         attention_dropout: in [0, 1). 0 keeps torch's fused attention.
@@ -83,7 +85,7 @@ class BiEncoder(EncodingRetriever, VectorScorer):
         similarity: Similarity | None = None,
         query_prompt: str | None = None,
         doc_prompt: str | None = None,
-        scaled: bool = False,
+        scaled: bool | list[float] = False,
         widths: list[int] | None = None,
         attention_dropout: float = 0.0,
         dropout: float | None = None,
@@ -109,12 +111,12 @@ class BiEncoder(EncodingRetriever, VectorScorer):
         if self.widths and not 1 <= self.widths[0] <= self.widths[-1] < self.dim:
             raise ConfigError(f"BiEncoder: widths must lie from 1 to below {self.dim}, all of a vector, got {widths}")
         scale, shift = _scale_in(layout.found(self.source, SCALE, revision))
-        self.scaled_scores = scaled or scale is not None
+        self.scaled_scores = scaled is not False or scale is not None
         self.log_scale = self.shift = None
         if self.scaled_scores:
-            start = USUAL_SCALE if self.similarity == "cos" else 1.0
+            start, begin = self._start(scaled)
             self.log_scale = nn.Parameter(torch.tensor(math.log(start)) if scale is None else scale)
-            self.shift = nn.Parameter(torch.zeros(()) if shift is None else shift)
+            self.shift = nn.Parameter(torch.tensor(begin) if shift is None else shift)
 
     def vectors(self, rows: TokenRows, tokens: int | None) -> Tensor:
         return self.by_row(partial(self._pooled, rows), rows, tokens)
@@ -181,6 +183,17 @@ class BiEncoder(EncodingRetriever, VectorScorer):
                 f"in another order than {' or '.join(SIMILARITIES)}; say similarity if one of these is meant"
             )
         return pooling or said, found  # type: ignore[return-value]
+
+    def _start(self, scaled: bool | list[float]) -> tuple[float, float]:
+        """Where the trained scale and shift begin, unless the model brings its own."""
+        if isinstance(scaled, bool):
+            return USUAL_SCALE if self.similarity == "cos" else 1.0, 0.0
+        if len(scaled) != 2 or not all(map(math.isfinite, scaled)) or scaled[0] <= 0:
+            raise ConfigError(
+                f"BiEncoder: scaled is true, false, or the scale and the shift to start at, two finite numbers of which the "
+                f"first is above 0, got {scaled}"
+            )
+        return float(scaled[0]), float(scaled[1])
 
     def _truncated(self, said: layout.Layout) -> int | None:
         """How many numbers of a vector the model uses (``truncate_dim``); None for all."""

@@ -163,6 +163,20 @@ def test_saved_scale_and_shift_come_back(tiny_model, tmp_path):
     assert {name: len(own) for name, own in again.parts().items()}["head"] == 2
 
 
+def test_scale_and_shift_start_where_one_says_unless_the_model_brings_its_own(tiny_model, tmp_path):
+    model = BiEncoder(str(tiny_model), scaled=[5.0, -3.0])
+    assert (model.log_scale.exp().item(), model.shift.item()) == (pytest.approx(5.0), -3.0)
+    model.save(tmp_path / "saved", SETTINGS)
+    again = BiEncoder(str(tmp_path / "saved"), scaled=[2.0, 1.0])
+    assert (again.log_scale.item(), again.shift.item()) == (model.log_scale.item(), -3.0)
+
+
+@pytest.mark.parametrize("scaled", [[5.0], [0.0, 1.0], [1.0, float("nan")], [1.0, 2.0, 3.0]])
+def test_a_scale_that_is_none_is_refused(tiny_model, scaled):
+    with pytest.raises(ConfigError, match="BiEncoder: scaled is true, false, or the scale and the shift to start at"):
+        BiEncoder(str(tiny_model), scaled=scaled)
+
+
 @pytest.mark.parametrize("chunk", [1, 7, 20])
 def test_cached_gradients_are_the_true_ones_with_dropout_replayed(tiny_model, chunk):
     """Dense = cached, dropout on: the same chunks draw the same numbers; the temperature (scale) is kept."""
