@@ -151,6 +151,7 @@ class RankingModule(pl.LightningModule):
         self.scorer.fit_to(data.inputs)
         if stage == "fit":
             self.scorer.check_fitted(weights)
+            self.scorer.check_loss(self.loss)
             tell_of_drift(self.loss, data)
 
     # ------------------------------------------------------------------ optimiser

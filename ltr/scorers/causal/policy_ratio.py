@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable
 from typing import Any
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from ltr.batch import Lists, TextLists, TokenRows
 from ltr.errors import ConfigError, DataError
-from ltr.losses.base import positive
+from ltr.losses import IPO, ORPO, SimPO, fDPO
+from ltr.losses.base import Loss, positive
 from ltr.scorers.causal.language_model import LanguageModel
 from ltr.scorers.causal.log_probs import token_log_probs
 from ltr.scorers.causal.references import References, row_keys, weights_digest
@@ -19,6 +21,8 @@ from ltr.scorers.causal.vocabulary import Vocabulary
 from ltr.scorers.filing import Filing
 from ltr.scorers.out_of_memory import released
 from ltr.settings import Settings
+
+log = logging.getLogger(__name__)
 
 START = "start"
 LENGTHS = ("sum", "mean")
@@ -79,6 +83,31 @@ class PolicyRatio(LanguageModel):
         #: opened when it is first needed; in a list, since it is no part of what is trained and saved
         self._held: list[Any] = []
         self._tables: dict[str, References] = {}
+
+    def check_loss(self, loss: Loss) -> None:
+        """Refuse losses whose settings belong to other scores than these, and tell of those whose margin is another then."""
+        if isinstance(loss, fDPO) and loss.divergence != "reverse_kl" and loss.beta != self.beta:
+            raise ConfigError(
+                f"PolicyRatio: {loss!r} takes log-ratios from scores by its own beta, which must be the scorer's, {self.beta:g}: "
+                "it would be the loss of another divergence"
+            )
+        if isinstance(loss, ORPO) and (self.reference, self.length, self.beta) != (None, "mean", 1.0):
+            raise ConfigError(
+                f"PolicyRatio: {loss!r} reads mean log-probabilities, and scores are not that with reference {self.reference!r}, "
+                f"length {self.length!r} and beta {self.beta:g}; set reference: null, length: mean and beta: 1"
+            )
+        if isinstance(loss, IPO) and self.beta != 1:
+            log.warning(
+                "%r: its margin is one of log-ratios, and scores are %g times these: it asks for what tau %g asks for with beta 1, "
+                "which is what published values of tau mean; set beta: 1",
+                *(loss, self.beta, loss.tau * self.beta),
+            )
+        if isinstance(loss, SimPO) and (self.reference is not None or self.length != "mean"):
+            log.warning(
+                "%r is meant for mean log-probabilities without a reference (reference: null, length: mean), got reference %r "
+                "and length %r: what is trained is DPO with a margin",
+                *(loss, self.reference, self.length),
+            )
 
     @property
     def arguments(self) -> dict[str, Any]:

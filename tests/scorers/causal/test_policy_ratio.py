@@ -12,7 +12,7 @@ import torch
 from ltr.data import PreferenceData
 from ltr.errors import ConfigError, DataError
 from ltr.links import Identity
-from ltr.losses import DPO, IPO, CompositeSoftmax, SimPO
+from ltr.losses import DPO, IPO, ORPO, CompositeSoftmax, SimPO, fDPO
 from ltr.scorers import PolicyRatio, load_scorer
 from ltr.scorers.causal import branches, opening
 from ltr.scorers.causal.log_probs import token_log_probs
@@ -155,6 +155,10 @@ def test_another_reference_has_revisions_of_its_own(tiny_causal, tmp_path, monke
 
 
 def test_under_autocast_training_starts_at_log_2_too(tiny_causal, batch):
+    whole = PolicyRatio(str(tiny_causal)).eval()
+    whole.reference_log_probs(batch)
+    for table in whole._tables.values():
+        table.write()  # those of float32 are no others' reference
     with torch.autocast("cpu", dtype=torch.bfloat16):
         scores = PolicyRatio(str(tiny_causal)).train()(batch)
     assert scores[batch.mask].abs().max() < 1e-6
@@ -331,6 +335,35 @@ def test_no_matrix_of_tokens_and_words_is_kept(tiny_causal, batch, monkeypatch):
     assert of_words
     assert all(t.data_ptr() == words.data_ptr() for t in of_words), "the words themselves alone"
     scores.sum().backward()
+
+
+NO_LOG_PROBABILITIES = "mean log-probabilities, and scores are not that with reference 'start', length 'sum'"
+
+
+@pytest.mark.parametrize(
+    ("loss", "settings", "refused", "told"),
+    [
+        (fDPO("js"), {"beta": 0.1}, "by its own beta, which must be the scorer's, 0.1", ""),
+        (fDPO("js", beta=0.1), {"beta": 0.1}, "", ""),
+        (fDPO("reverse_kl"), {"beta": 0.1}, "", ""),  # of which beta makes no part
+        (ORPO(), {}, NO_LOG_PROBABILITIES, ""),
+        (ORPO(), {"reference": None, "length": "mean", "beta": 1.0}, "", ""),
+        (IPO(tau=0.5), {"beta": 0.1}, "", "it asks for what tau 0.05 asks for with beta 1"),
+        (IPO(tau=0.5), {"beta": 1.0}, "", ""),
+        (SimPO(), {}, "", "what is trained is DPO with a margin"),
+        (SimPO(), {"reference": None, "length": "mean"}, "", ""),
+        (DPO(), {}, "", ""),
+    ],
+    ids=repr,
+)
+def test_settings_of_a_loss_that_belong_to_other_scores(tiny_causal, caplog, loss, settings, refused, told):
+    scorer = PolicyRatio(str(tiny_causal), **settings)
+    if refused:
+        with pytest.raises(ConfigError, match=refused):
+            scorer.check_loss(loss)
+    else:
+        scorer.check_loss(loss)
+    assert (told in caplog.text) if told else not caplog.text
 
 
 def test_refuses(tiny_causal, tmp_path, batch):

@@ -9,8 +9,9 @@ import pytest
 import pytorch_lightning as pl
 
 from ltr.data import PreferenceData
+from ltr.errors import ConfigError
 from ltr.links import Exp
-from ltr.losses import DPO, CompositeContrast
+from ltr.losses import DPO, CompositeContrast, fDPO
 from ltr.scorers import PolicyRatio
 from ltr.training import RankingModule
 from ltr.training.defaults import quieten
@@ -108,6 +109,13 @@ def test_nothing_is_computed_ahead_where_no_second_model_is_held(tiny_causal, da
         scorer = PolicyRatio(str(tiny_causal), **settings)
         scorer.before_epoch(pytest.fail("looked at the batches") for _ in range(1))
         assert trained(scorer, data, max_steps=1, max_epochs=-1).opened == 0
+
+
+def test_a_loss_of_other_scores_is_refused_before_step_1(tiny_causal, data):
+    with pytest.raises(
+        ConfigError, match=r"takes log-ratios from scores by its own beta, which must be the scorer's, 0.1"
+    ):
+        trained(PolicyRatio(str(tiny_causal)), data, fDPO("forward_kl"), max_steps=1, max_epochs=-1)
 
 
 def test_a_transform_by_which_rewards_drift_upwards_is_told_at_the_start(tiny_causal, data, caplog):
