@@ -120,8 +120,8 @@ def evaluate(
     if preferences is not None:
         other = qrels or dataset or per_query or baseline
         check_outputs(outputs, [*(run or []), *(model or []), preferences])
-        chosen = measures if measures != RANKINGS else None
-        tables = _preferences(run, model, preferences, chosen, label, gain, format in ROWS, other, device, allow or ())
+        asked = measures if measures != RANKINGS else None
+        tables = _preferences(run, model, preferences, asked, label, gain, format in ROWS, other, device, allow or ())
         _show(tables, format, digits, output, notes)
         return
     assert run is not None

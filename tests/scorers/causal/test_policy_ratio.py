@@ -88,6 +88,16 @@ def test_packed_is_padded_and_neither_pieces_nor_shared_prefixes_matter(tiny_cau
         torch.testing.assert_close(others[1], gradient, rtol=1e-4, atol=1e-5)
 
 
+def test_responses_that_are_the_same_have_the_same_score(tiny_causal, tmp_path, monkeypatch):
+    """Their whole rows are alike, and each is scored."""
+    texts = [{"text": t, "score": 1.0} for t in ("split", "split")]
+    monkeypatch.setitem(RECORDS[0], "responses", texts)
+    batch = batch_of(tiny_causal, tmp_path)
+    with torch.no_grad():
+        scores = PolicyRatio(str(tiny_causal), None, beta=1.0).eval()(batch)
+    torch.testing.assert_close(scores[batch.mask].double(), plainly(tiny_causal, batch), rtol=1e-5, atol=1e-4)
+
+
 @pytest.mark.parametrize("training", [False, True])  # pieces are computed again, or layers
 @pytest.mark.parametrize("lora", [None, 2])
 def test_checkpointing_changes_no_gradient(tiny_causal, batch, training, lora):
