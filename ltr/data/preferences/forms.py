@@ -17,6 +17,8 @@ IDS = ("prompt_id", "pair_id", "id")
 TEXTS = ("text", "response", "completion", "content")
 #: what a response's label may be called where no name is asked for, in this order
 LABELS = ("score", "rating", "label", "votes")
+#: labels that usually are smaller for better responses
+RANKS = ("rank", "ranking", "position")
 #: what the labels of both responses of a pair may be called, in this order
 PAIR_LABELS = tuple(
     names
@@ -155,6 +157,11 @@ def _list(held: Mapping[str, Any], where: str, label: str | None, gain: str | No
     if name is None:
         raise DataError(
             f"{where}: a response has no label; it needs one of {', '.join(LABELS)}, got {list(responses[0])}"
+        )
+    if name in RANKS:
+        raise DataError(
+            f"{where}: labels are larger for better responses, and {name} 1 is usually the best; give scores, such as minus the rank, "
+            "under another name"
         )
     labels = tuple(_number(one.get(name), f"{name} of response {i}", where) for i, one in enumerate(responses))
     if name == "votes":

@@ -145,13 +145,15 @@ def _joined(
     for number, group in enumerate(groups):
         alone = all(len(one.responses) == 1 for one in group)
         if alone and len(group) > 1:
+            names = [one.names[0] for one in group]
             group = [
                 Judged(
                     group[0].id,
                     group[0].prompt,
                     tuple(one.responses[0] for one in group),
-                    tuple(map(str, range(len(group)))),
+                    tuple(names if len(set(names)) == len(names) else map(str, range(len(group)))),
                     tuple(one.labels[0] for one in group),
+                    tuple((one.labels if one.gains is None else one.gains)[0] for one in group),
                 )
             ]
         for part, one in enumerate(group):

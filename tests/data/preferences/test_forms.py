@@ -183,6 +183,27 @@ def test_records_of_one_prompt(tmp_path):
     )
 
 
+def test_single_responses_of_a_prompt_keep_their_names_and_gains(tmp_path):
+    """Lists that were unrolled, a record for each response: the rate of wins was its label then."""
+    file = tmp_path / "p.jsonl"
+    told = [("x", 3, 0.9), ("y", 5, 0.2), ("z", 1, 0.4)]
+    rows = [{"prompt": "p", "responses": [{"id": t, "text": f"said {t}", "score": s, "win": w}]} for t, s, w in told]
+    file.write_text("\n".join(map(json.dumps, rows)))
+    found = read_preferences(str(file), gain="win")
+    assert (len(found), list(found.names)) == (1, ["x", "y", "z"])
+    assert (found.labels.tolist(), found.gains.tolist()) == ([3, 5, 1], [0.9, 0.2, 0.4])
+
+
+def test_ranks_are_no_labels(tmp_path):
+    file = tmp_path / "p.jsonl"
+    responses = [{"text": "best", "rank": 1}, {"text": "worst", "rank": 2}]
+    file.write_text(json.dumps({"prompt": "p", "responses": responses}))
+    with pytest.raises(
+        DataError, match=r"p.jsonl:1: labels are larger for better responses, and rank 1 is usually the best"
+    ):
+        read_preferences(str(file), "rank")
+
+
 def test_shares_have_no_prompt_in_common(tmp_path):
     file = tmp_path / "p.jsonl"
     records = [
