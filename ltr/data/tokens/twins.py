@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 
@@ -23,7 +24,27 @@ log = logging.getLogger(__name__)
 
 def behind(prompt: str, texts: Callable[[Sequence[str]], Sequence[str]]) -> Callable[[Sequence[str]], Sequence[str]]:
     """What looks texts up, with a prompt before each."""
-    return (lambda ids: [prompt + text for text in texts(ids)]) if prompt else texts
+    return (lambda ids: prompted(prompt, texts(ids))) if prompt else texts
+
+
+def prompted(prompt: str, texts: Sequence[str]) -> Sequence[str]:
+    """Texts with a prompt before each. Where most of them begin with it already this is told: they would have it twice."""
+    if not prompt:
+        return texts
+    starts = (prompt, prompt.strip()) if prompt.strip().endswith(":") else (prompt,)
+    if 2 * sum(text.startswith(starts) for text in texts) > len(texts):
+        _tell_of_doubled(prompt)
+    return [prompt + text for text in texts]
+
+
+@lru_cache(32)
+def _tell_of_doubled(prompt: str) -> None:
+    """Warn, once of each prompt."""
+    log.warning(
+        "most texts begin with %r already, which the model's prompt puts before them: they have it twice; take it out of the texts, or "
+        "set the model's query_prompt (doc_prompt) to an empty text",
+        prompt,
+    )
 
 
 @dataclass(frozen=True)
@@ -134,4 +155,4 @@ class TwinReader:
         )
 
     def _tokens(self, prompt: str, texts: Sequence[str], most: int) -> Ragged:
-        return tokens_of(self._backend, [prompt + text for text in texts] if prompt else texts, most)
+        return tokens_of(self._backend, prompted(prompt, texts), most)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ltr.batch import TokenRows, TwinLists
+from ltr.data.tokens.twins import _tell_of_doubled, behind
 from ltr.errors import ConfigError
 from ltr.scorers import BiEncoder, load_scorer
 from ltr.settings import TwinSettings
@@ -304,6 +305,26 @@ def test_each_side_has_its_own_prompt(tiny_model):
         theirs = rows_of(plain, [prompt + text for text in TEXTS], queries)
         assert mine.ids.tolist() == theirs.ids.tolist()
         assert mine.offsets.tolist() == theirs.offsets.tolist()
+
+
+@pytest.mark.parametrize(
+    ("texts", "told"),
+    [
+        (["query: join two paths", "query:sort the list"], True),
+        (["query: join two paths", "sort", "read"], False),
+        (["join two paths", "query"], False),
+        ([], False),
+    ],
+)
+def test_texts_that_hold_their_prompt_already_are_told(tiny_model, caplog, texts, told):
+    """As queries of E5 often stand in files: they were read behind it twice, without a word."""
+    _tell_of_doubled.cache_clear()
+    model = BiEncoder(str(tiny_model), query_prompt="query: ")
+    reader = model.reader(SETTINGS)
+    reader.queries(texts), reader.queries(texts), behind("query: ", lambda ids: texts)([])
+    assert caplog.text.count("most texts begin with 'query: ' already") == told
+    reader.docs(["query: x"])
+    assert caplog.text.count("most texts begin with") == told
 
 
 def test_folders_that_are_no_bi_encoder_are_refused(tiny_model, tmp_path):
