@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from ltr.losses.running import RunningCenter, dead_share, held, transform_of
 from ltr.scorers.base import Scorer
 from ltr.scorers.causal.token_student import TokenStudent
 from ltr.scorers.retrievers.base import Retriever
+from ltr.scorers.retrievers.vectors import VectorScorer
 from ltr.training.in_batch import columns_of, first_positives, gathered, gathered_docs, widened_columns
 from ltr.training.scored import labels_of
 
@@ -58,13 +60,22 @@ def cost_of(scorer: Scorer, loss: Loss, batch: Lists, progress: float = 0.0) -> 
     if isinstance(batch, TextLists) and isinstance(scorer, TokenStudent):
         return _by_tokens(scorer, loss, batch)
     labels, mask = batch.pad(labels_of(batch)), batch.mask
-    several = scorer.trained_scores(batch)
+    several, penalty = _of_lists(scorer, batch, progress)
     totals = [_cost(scorer, loss, several[0], labels, mask, batch)]
     with held(loss):  # which have seen the scores of whole vectors
         totals += [_cost(scorer, loss, scores, labels, mask, batch) for scores in several[1:]]
     total = torch.stack(totals).mean()
     count = loss.contributes(labels, mask).sum()
+    total = total if penalty is None else total + penalty * count
     return Cost(total, count, dead_share(loss, several[0], mask), scores=several[0])
+
+
+def _of_lists(scorer: Scorer, batch: Lists, progress: float) -> tuple[Sequence[Tensor], Tensor | None]:
+    """(the scores that are trained, what is added to the mean cost) of lists that are compared by themselves."""
+    if not (isinstance(scorer, VectorScorer) and isinstance(batch, TwinLists) and scorer.penalised):
+        return scorer.trained_scores(batch), None
+    queries, docs = scorer.encode_queries(batch.queries), scorer.encode_docs(batch.docs)
+    return scorer.scores_at_widths(queries, docs, batch), scorer.penalty(gathered(queries), gathered(docs), progress)
 
 
 def _cost(scorer: Scorer, loss: Loss, scores: Tensor, labels: Tensor, mask: Tensor, batch: Lists) -> Tensor:

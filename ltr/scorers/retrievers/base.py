@@ -121,6 +121,9 @@ class Retriever(TextScorer):
         """
         return None
 
+    #: whether ``penalty`` gives something
+    penalised: ClassVar[bool] = False
+
     def penalty(self, queries: Any, docs: Any, progress: float) -> Tensor | None:
         """What is added to the mean cost of a batch; None for nothing. ``progress``: share of the training done."""
         return None

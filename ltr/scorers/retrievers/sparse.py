@@ -47,8 +47,6 @@ class Sparse(EncodingRetriever, VectorScorer):
     Raises:
         ConfigError: a model that cannot be opened safely, has no masked-LM head, or pools in another way.
 
-    Note: the FLOPS term needs ``sampling.in_batch``; lists of their own train without it.
-
     Source: Formal, Lassance, Piwowarski and Clinchant, "SPLADE v2", arXiv 2109.10086, 2021; FLOPS: Paria et al., "Minimizing
     FLOPs to Learn Efficient Sparse Representations", ICLR 2020.
     """
@@ -122,6 +120,8 @@ class Sparse(EncodingRetriever, VectorScorer):
             found.append(logits[at : at + docs * length].unflatten(0, (docs, length)).max(1).values)
             at += docs * length
         return torch.cat(found).float().relu().log1p()
+
+    penalised = True
 
     def penalty(self, queries: Any, docs: Any, progress: float) -> Tensor | None:
         rising = min(1.0, progress / self.flops_warmup) ** 2

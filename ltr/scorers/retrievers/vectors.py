@@ -87,7 +87,10 @@ class VectorScorer(Retriever):
         return [Products(self.scaled(q), d, self.shift) for q, d in cut]
 
     def trained_scores(self, batch: TwinLists) -> Sequence[Tensor]:
-        queries, docs = self.encode_queries(batch.queries), self.encode_docs(batch.docs)
+        return self.scores_at_widths(self.encode_queries(batch.queries), self.encode_docs(batch.docs), batch)
+
+    def scores_at_widths(self, queries: Tensor, docs: Tensor, batch: TwinLists) -> list[Tensor]:
+        """[lists, docs] scores of a batch's lists from its vectors: of whole ones first, then of those of each of ``widths``."""
         owners, rows = places_of(batch)
         widths = (self.dim, *self.widths)
         found = [self.scores_of(self.cut(queries, width), self.cut(docs, width), owners, rows) for width in widths]

@@ -1,6 +1,7 @@
 """SPLADE vectors by their definition, their regulariser and its schedule, and sentence-transformers' folders both ways."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from ltr.batch import TwinLists
 from ltr.errors import ConfigError
-from ltr.losses import InfoNCE
+from ltr.losses import InfoNCE, MarginMSE
 from ltr.scorers import Sparse, load_scorer
 from ltr.scorers.retrievers.sparse import flops
 from ltr.search.encoding import signature_of
@@ -92,6 +93,13 @@ def test_flops_rise_with_the_square_of_the_steps(mlm):
     early, late = (cost_of(model, loss, batch, progress).total for progress in (0.0, 1.0))
     q, d = model.encode_queries(batch.queries), model.encode_docs(batch.docs)
     torch.testing.assert_close(late - early, 2 * (0.5 * flops(q) + 0.25 * flops(d)), rtol=1e-4, atol=1e-4)
+    # of lists with a teacher's scores, too, by which most are trained
+    taught = replace(batch, list_offsets=torch.tensor([0, 2, 4]), labels=torch.tensor([3.0, 1.0, 2.0, 5.0]),
+                     rows=torch.tensor([0, 1, 1, 0]), in_batch=False)  # fmt: skip
+    loss = MarginMSE(reduction="none")
+    early, late = (cost_of(model, loss, taught, progress) for progress in (0.0, 1.0))
+    assert late.count == 2
+    torch.testing.assert_close(late.total - early.total, 2 * (0.5 * flops(q) + 0.25 * flops(d)), rtol=1e-4, atol=1e-3)
 
 
 def test_what_is_no_sparse_encoder_is_refused(mlm, tmp_path, tiny_model):
