@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ltr.cli.command import check_outputs, shell, talk
@@ -85,7 +84,7 @@ def mine(
     for path in output:
         _write(path, mined, collection)
         print(f"{path}: {len(mined.run.scores):,} negatives for {len(mined.run):,} queries of {dataset}")
-    runs = [path for path in output if ".trec" in Path(path).name]
+    runs = [path for path in output if path.endswith((".trec", ".trec.gz", ".tsv", ".tsv.gz"))]
     if runs:
         print("next: ltr fit --config folder " + shell(f"--data.train={dataset}", f"--data.train_candidates={runs[0]}"))
 

@@ -363,6 +363,10 @@ def test_what_cannot_train_so_is_refused(folder, tiny_model, tmp_path):
     run.write_text("".join(f"q{i} Q0 d{j} {j} {-j} t\n" for i in range(8) for j in range(1, 4)))
     with pytest.raises(ConfigError, match="a teacher scores the documents of a list for its query alone"):
         trained(data_of(folder, tiny_model, teacher=str(run)), BiEncoder(str(tiny_model)))
+    with pytest.raises(
+        ConfigError, match="in_batch takes the documents of a batch's other lists for negatives, and lists_per"
+    ):
+        data_of(folder, tiny_model, lists_per_batch=1)
     with pytest.raises(ConfigError, match="Sampling: docs_per_list must be at least 1, or null for all, got 0"):
         Sampling(docs_per_list=0, in_batch=True)
     with pytest.raises(ConfigError, match=r"directions must be query_to_doc and others of .*, got \['doc_to_doc'\]"):

@@ -108,6 +108,11 @@ class TextData(RankingData):
     ):
         super().__init__(train, dev, test)
         check_batch_size(lists_per_batch, tokens_per_batch)
+        if sampling.in_batch and lists_per_batch == 1 and not sampling.needs_candidates:
+            raise ConfigError(
+                "TextData: sampling.in_batch takes the documents of a batch's other lists for negatives, and lists_per_batch 1 "
+                "leaves none: nothing would be learnt; take more lists, or docs_per_list above positives"
+            )
         if train is dev is test is None:
             raise ConfigError("TextData: name a collection to train, dev or test on, got none")
         counts = {"dev_top": dev_top, "train_queries": train_queries, "dev_queries": dev_queries}
