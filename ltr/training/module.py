@@ -41,7 +41,7 @@ from ltr.scorers.base import Scorer
 from ltr.training import schedules
 from ltr.training.backward import backward_in_less_memory
 from ltr.training.costs import cost_of
-from ltr.training.given_data import ranking_data
+from ltr.training.given_data import check_labels, ranking_data
 from ltr.training.link_watch import LinkWatch, tell_of_drift
 from ltr.training.processes import check_strategy, distributed
 from ltr.training.scored import gathered, labels_by_list, predictions_of
@@ -152,6 +152,7 @@ class RankingModule(pl.LightningModule):
         if stage == "fit":
             self.scorer.check_fitted(weights)
             self.scorer.check_loss(self.loss)
+            check_labels(self.loss, data)
             tell_of_drift(self.loss, data)
 
     # ------------------------------------------------------------------ optimiser

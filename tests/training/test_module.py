@@ -1,5 +1,6 @@
 """RankingModule: what is learnt does not depend on how lists are cut into batches; errors before step 1."""
 
+import json
 import logging
 from types import SimpleNamespace
 
@@ -11,18 +12,22 @@ from ltr.data import PreferenceData
 from ltr.errors import ConfigError, LtrError
 from ltr.links import Exp, Identity, Sigmoid, Softplus
 from ltr.losses import (
+    KTO,
     MSE,
     BradleyTerry,
     CompositeContrast,
     CompositeSoftmax,
+    InfoNCE,
     LabelSoftmax,
     ListNet,
+    Positives,
     RankNet,
     RunningCenter,
     fDPO,
 )
 from ltr.metrics import focus_measures
 from ltr.training import RankingModule
+from ltr.training.given_data import check_labels
 from ltr.training.link_watch import STEPS, tell_of_drift
 from tests.training.toys import Bag, Fixed, lists, trainer
 
@@ -225,6 +230,33 @@ def test_strategies_that_part_the_weights_are_refused():
     trainer = SimpleNamespace(strategy=FSDPStrategy())
     with pytest.raises(ConfigError, match="parts the weights"):
         RankingModule.setup(SimpleNamespace(trainer=trainer), "fit")
+
+
+@pytest.mark.parametrize(
+    ("loss", "refused"),
+    [
+        (KTO(), True),
+        (InfoNCE(), True),
+        (CompositeSoftmax(Identity(), targets=Positives()), True),
+        (CompositeSoftmax(Identity(), targets=LabelSoftmax()), False),
+        (BradleyTerry(), False),
+    ],
+    ids=repr,
+)
+def test_ratings_of_which_none_is_bad_are_refused_where_labels_are_good_or_bad(loss, refused, tmp_path):
+    file = tmp_path / "p.jsonl"
+    for least in (1, 0):
+        responses = [{"text": str(i), "score": least + i} for i in range(5)]
+        file.write_text(json.dumps({"prompt": "p", "responses": responses}))
+        data = PreferenceData(train=str(file))
+        if refused and least:
+            with pytest.raises(
+                ConfigError, match=r"all 5 training labels are good \(from 1 to 5\): it would learn nothing"
+            ):
+                check_labels(loss, data)
+        else:
+            check_labels(loss, data)
+    check_labels(loss, Fixed([DEV], DEV))  # whose labels nobody tells
 
 
 @pytest.mark.parametrize(

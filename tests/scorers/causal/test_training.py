@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 from ltr.data import PreferenceData
 from ltr.errors import ConfigError
 from ltr.links import Exp
-from ltr.losses import DPO, CompositeContrast, fDPO
+from ltr.losses import DPO, KTO, CompositeContrast, fDPO
 from ltr.scorers import PolicyRatio
 from ltr.training import RankingModule
 from ltr.training.defaults import quieten
@@ -111,11 +111,17 @@ def test_nothing_is_computed_ahead_where_no_second_model_is_held(tiny_causal, da
         assert trained(scorer, data, max_steps=1, max_epochs=-1).opened == 0
 
 
-def test_a_loss_of_other_scores_is_refused_before_step_1(tiny_causal, data):
+def test_a_loss_of_other_scores_is_refused_before_step_1(tiny_causal, data, tmp_path):
     with pytest.raises(
         ConfigError, match=r"takes log-ratios from scores by its own beta, which must be the scorer's, 0.1"
     ):
         trained(PolicyRatio(str(tiny_causal)), data, fDPO("forward_kl"), max_steps=1, max_epochs=-1)
+    (tmp_path / "rated.jsonl").write_text((tmp_path / "p.jsonl").read_text().replace('"score": 0.0', '"score": 0.5'))
+    rated = PreferenceData(str(tmp_path / "rated.jsonl"), tokenizer=str(tiny_causal), max_length=200)
+    with pytest.raises(
+        ConfigError, match=r"KTO: labels above 0 are good and others bad, and all 24 training labels are good"
+    ):
+        trained(PolicyRatio(str(tiny_causal)), rated, KTO(), max_steps=1, max_epochs=-1)
 
 
 def test_a_transform_by_which_rewards_drift_upwards_is_told_at_the_start(tiny_causal, data, caplog):
