@@ -86,6 +86,21 @@ def test_equals_the_dense_formula_and_its_gradient(tiny_causal, teacher, data, m
     assert max(widths) == 0
 
 
+def test_a_teacher_of_another_make_teaches_at_the_same_tokens_and_drops_nothing(tiny_causal, data, tmp_path):
+    """One that reads rows in padded batches, where the student packs them; and that had dropout in its own training."""
+    from transformers import AutoModelForCausalLM
+
+    other = save_tiny_causal(tmp_path / "gpt2", "gpt2", seed=3, resid_pdrop=0.5, embd_pdrop=0.5)
+    (batch,) = list(data.val_dataloader())
+    loss = KLDistillation()
+    expected = densely(AutoModelForCausalLM.from_pretrained(tiny_causal), other, batch, loss)
+    student = TokenStudent(str(tiny_causal), str(other)).train()
+    loss.reduction = "none"
+    found = cost_of(student, loss, batch)
+    assert not student._held[0].packs
+    torch.testing.assert_close(found.total / found.count, expected.mean(), rtol=1e-5, atol=1e-5)
+
+
 def test_a_student_equal_to_its_teacher_costs_nothing(tiny_causal, data):
     (batch,) = list(data.val_dataloader())
     for loss in LOSSES:
