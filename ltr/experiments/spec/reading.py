@@ -226,7 +226,7 @@ class _Reader:
             return
         if key != "head_lr":
             raise self.fail(f"{'.'.join(place)}: {key} is a number, got {value!r:.80}", *place, key)
-        if not (isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?x", value)):
+        if not (isinstance(value, str) and re.fullmatch(r"(\d+(\.\d*)?|\.\d+)x", value)):
             raise self.fail(
                 f"{'.'.join(place)}: head_lr is a number, or a multiple of lr such as 10x, got {value!r:.80}",
                 *place,

@@ -49,7 +49,9 @@ def test_rates_that_are_no_numbers(read, text, said):
 def test_a_multiple_needs_the_rate_that_it_multiplies(read):
     with pytest.raises(ConfigError, match="head_lr 10x is a multiple of lr, and there is none"):
         groups(read("model={head_lr: 10x}", "tuning.search={}"))[0].example()
-    assert groups(read("model={head_lr: 10x, lr: 2e-3}", "tuning.search={}"))[0].example().model["head_lr"] == 0.02
+    for told, rate in (("10x", 0.02), (".5x", 0.001), ("0.5x", 0.001), ("2.x", 0.004)):
+        found = groups(read(f"model={{head_lr: {told}, lr: 2e-3}}", "tuning.search={}"))[0].example().model["head_lr"]
+        assert found == pytest.approx(rate)
 
 
 def test_placeholders_are_filled():
