@@ -1,7 +1,7 @@
 """What the parts of a data set share that they should not: queries or documents that are both learnt and measured.
 
-Only ids are compared, and numbers where ids alone could agree by chance; texts are read for shared ids alone. A million
-training queries take a second.
+Ids are compared, and numbers where ids alone could agree by chance; texts are read for shared ids, and of up to ``TEXTS``
+queries. A million training queries take a second.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ from ltr.errors import DataError, LtrError
 from ltr.io.ids import shown
 from ltr.io.runs import keys
 
+#: queries whose texts are compared, at most; of more, ids alone
+TEXTS = 100_000
+#: queries of the same words under another id
+WORDS = "query texts"
 #: documents whose numbers are hashed at a time
 ROWS = 2**16
 
@@ -37,7 +41,8 @@ class Overlap:
 
     Attributes:
         first, second: the parts, such as ``train`` and ``dev``.
-        what: ``queries``, ``prompts``, ``documents`` (of one list, with its numbers and label) or ``items``.
+        what: ``queries``, ``query texts`` (of the same words under another id), ``prompts``, ``documents`` (of one list, with
+            its numbers and label) or ``items``.
         shared: so many of the second's stand in the first too.
         total: of so many.
         examples: some of their ids.
@@ -55,7 +60,7 @@ class Overlap:
     @property
     def spoils(self) -> bool:
         """Whether it makes figures untrue: what was learnt is what is measured."""
-        return self.first == "train" and self.what != "items"
+        return self.first == "train" and self.what not in ("items", WORDS)
 
     def __str__(self) -> str:
         examples = f" ({', '.join(self.examples)}{', …' if self.shared > len(self.examples) else ''})"
@@ -65,6 +70,8 @@ class Overlap:
         )
         if self.what == "items":
             why = "a scorer that has seen an item in training looks better on it than it is"
+        elif self.first == "train" and self.what == WORDS:
+            why = f"under another id; what is relevant to them was learnt, so figures on {self.second} are a little too good"
         elif self.spoils:
             why = f"figures on {self.second} would be too good"
         else:
@@ -87,7 +94,7 @@ def overlaps(data: RankingData) -> list[Overlap]:
     overlaps: list[Overlap | None] = []
     for first, second in combinations(named, 2):
         if isinstance(data, TextData):
-            overlaps.append(_queries(data, first, second))
+            overlaps += [_queries(data, first, second), _query_texts(data, first, second)]
         elif isinstance(data, PreferenceData):
             overlaps.append(_prompts(data, first, second))
         elif isinstance(data, FeatureData):
@@ -175,6 +182,18 @@ def _queries(data: TextData, first: PartName, second: PartName) -> Overlap:
     whole = unsliced(names[0])
     remedy = f"take shares that have no query in common, such as {whole}[:80%] and {whole}[80%:], or another collection"
     return Overlap(first, second, "queries", len(shared), len(asked), tuple(shared[:3]), remedy)
+
+
+def _query_texts(data: TextData, first: PartName, second: PartName) -> Overlap | None:
+    """Queries of the same words that have other ids; None where there are too many to be compared."""
+    one, other = data.drawn_from(first), data.drawn_from(second)
+    if len(one.query_ids) + len(other.query_ids) > TEXTS:
+        return None
+    known = {same_text(one.collection.queries[query_id]) for query_id in dict.fromkeys(one.query_ids)} - {""}
+    ids, asked = set(one.query_ids), list(dict.fromkeys(other.query_ids))
+    shared = [q for q in asked if q not in ids and same_text(other.collection.queries[q]) in known]
+    remedy = "take them out of one of the two (ltr data check --train tells them before a training)"
+    return Overlap(first, second, WORDS, len(shared), len(asked), tuple(shared[:3]), remedy)
 
 
 def _prompts(data: PreferenceData, first: PartName, second: PartName) -> Overlap:

@@ -39,6 +39,25 @@ def test_queries_that_are_trained_on_and_measured(tiny_folder):
     assert found(texts(f"{tiny_folder}[:75%]", f"{tiny_folder}[50%:]")) == {("train", "dev", "queries"): (1, 2)}
 
 
+def test_queries_of_the_same_words_under_another_id_are_told(tiny_folder, caplog, monkeypatch):
+    with open(tiny_folder / "queries.tsv", "a") as file:
+        file.write("q9\tWhere did the CAT sleep?\n")
+    with open(tiny_folder / "qrels.dev.trec", "a") as file:
+        file.write("q9 0 d1 1\n")
+    with open(tiny_folder / "run.first.trec", "a") as file:
+        file.write("q9 Q0 d1 1 1.0 first\nq9 Q0 d2 2 0.5 first\n")
+    data = texts(f"{tiny_folder}/train", f"{tiny_folder}/dev")
+    assert found(data) == {("train", "dev", "query texts"): (1, 3)}
+    trainer = SimpleNamespace(datamodule=data, is_global_zero=True)
+    RefuseOverlap().setup(trainer, None, "fit")
+    assert (
+        "1 of dev's 3 query texts (33.3%) are in train too (q9): under another id; what is relevant to them was learnt, so figures "
+        "on dev are a little too good; take them out of one of the two"
+    ) in caplog.text
+    monkeypatch.setattr("ltr.data.overlap.TEXTS", 4)
+    assert found(data) == {}
+
+
 def test_prompts_of_preferences_that_are_trained_on_and_measured(tmp_path):
     def written(name, *prompts):
         records = ({"prompt": p, "chosen": f"{name} {i}", "rejected": "no"} for i, p in enumerate(prompts))
