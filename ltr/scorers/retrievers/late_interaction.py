@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import string
@@ -26,6 +27,8 @@ from ltr.scorers.base import WEIGHTS
 from ltr.scorers.filing import Filing
 from ltr.scorers.retrievers.encoder import EncodingRetriever
 from ltr.settings import Settings, TwinSettings
+
+log = logging.getLogger(__name__)
 
 #: similarities of tokens computed at once
 AT_ONCE = 2**22
@@ -121,6 +124,15 @@ class LateInteraction(EncodingRetriever):
     def similarity(self) -> str:
         """How queries and documents are compared."""
         return "maxsim"
+
+    def fit_to(self, settings: Settings) -> None:
+        super().fit_to(settings)
+        if isinstance(settings, TwinSettings) and settings.max_query_length < self.query_length:
+            log.warning(
+                "LateInteraction: queries are cut at max_query_length %d and filled up to query_length %d: sentence-transformers, whose "
+                "folders cannot say so, would read them up to the latter; let max_query_length be %d or more, or query_length less",
+                *(settings.max_query_length, self.query_length, self.query_length),
+            )
 
     @cached_property
     def _skipped(self) -> Tensor:

@@ -132,6 +132,13 @@ def test_a_bi_encoder_is_a_backbone_to_start_from(tiny_model, tmp_path):
     assert isinstance(load_scorer(tmp_path / "tokens"), LateInteraction)
 
 
+def test_queries_that_are_cut_before_they_are_filled_are_told(tiny_model, caplog):
+    model = LateInteraction(str(tiny_model), dim=8, query_length=12)
+    for length, told in ((12, False), (20, False), (8, True)):
+        model.fit_to(TwinSettings(40, length))
+        assert ("queries are cut at max_query_length 8 and filled up to query_length 12" in caplog.text) is told
+
+
 def test_what_cannot_be_is_refused(tiny_model, tmp_path):
     with pytest.raises(ConfigError, match="dim must be at least 1 and query_length at least 0, got 0"):
         LateInteraction(str(tiny_model), dim=0)
