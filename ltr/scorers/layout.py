@@ -60,6 +60,8 @@ class Layout:
         folders: of the modules below the root, by their class names.
         prompts: of queries and documents.
         other_prompts: names of those that are for something else.
+        doc_prompt_passed_over: the name of documents' prompt where sentence-transformers takes none: it looks for ``document``
+            first, which is an empty text where nobody names it (since its version 5); empty where it takes the same.
         similarity: ``cos`` or ``dot``, or their name of another one; None where it does not say.
         truncated: how many numbers of a vector are used; None for all.
         most_words: how many words of a sparse vector are kept, the heaviest; None for all.
@@ -74,6 +76,7 @@ class Layout:
     folders: Mapping[str, str]
     prompts: Prompts
     other_prompts: tuple[str, ...]
+    doc_prompt_passed_over: str
     similarity: str | None
     truncated: int | None
     most_words: int | None
@@ -122,7 +125,8 @@ def layout_of(source: str, revision: str | None, who: str) -> Layout | None:
     refuse_processing(lengths, source, who)
     longest = lengths.get("max_seq_length")
     prompts = facts.get("prompts") or {}
-    doc = next((prompts[name] for name in DOC_PROMPTS if prompts.get(name)), "")
+    doc_name = next((name for name in DOC_PROMPTS if prompts.get(name)), "")
+    doc = prompts.get(doc_name) or ""
     similarity = facts.get("similarity_fn_name") or None
     return Layout(
         source,
@@ -131,6 +135,7 @@ def layout_of(source: str, revision: str | None, who: str) -> Layout | None:
         folders,
         Prompts(prompts.get(QUERY_PROMPT) or "", doc),
         tuple(name for name, text in prompts.items() if text and name not in (QUERY_PROMPT, *DOC_PROMPTS)),
+        doc_name if doc_name not in ("", DOC_PROMPTS[0]) else "",
         SIMILARITIES.get(similarity, similarity) if similarity else None,
         facts.get(TRUNCATED),
         facts.get(MOST_WORDS),

@@ -80,6 +80,12 @@ class EncodingRetriever(TransformerScorer, Retriever):
         said = Prompts() if self.layout is None else self.layout.prompts
         given = zip(said, (query_prompt, doc_prompt), strict=True)
         self.prompts = Prompts(*(old if new is None else new for old, new in given))
+        if self.layout is not None and self.layout.doc_prompt_passed_over and doc_prompt is None:
+            log.warning(
+                "%s: %s names what stands before documents %s, and nothing 'document', for which sentence-transformers then puts "
+                "nothing: documents are read behind %r here, as its author meant; say doc_prompt",
+                *(name, model, self.layout.doc_prompt_passed_over, said.doc),
+            )
         others = () if self.layout is None else self.layout.other_prompts
         if others and query_prompt is None and doc_prompt is None and not any(said):
             log.warning(

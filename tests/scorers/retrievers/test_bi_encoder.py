@@ -369,6 +369,27 @@ def test_prompts_of_names_that_mean_nothing_here_are_told(tiny_model, tmp_path, 
     assert not caplog.messages
 
 
+def test_a_prompt_of_documents_that_sentence_transformers_passes_over_is_told(tiny_model, tmp_path, caplog):
+    """Its version 6 reads documents of such a folder without any prompt."""
+    theirs = pytest.importorskip("sentence_transformers", minversion="5")
+    BiEncoder(str(tiny_model)).save(tmp_path / "own", SETTINGS)
+    own, facts = str(tmp_path / "own"), "config_sentence_transformers.json"
+    spoilt(tmp_path / "own", facts, lambda c: c.update(prompts={"query": "what is ", "passage": "how to "}))
+    model = BiEncoder(own).eval()
+    assert model.prompts == ("what is ", "how to ")
+    assert "names what stands before documents passage, and nothing 'document'" in caplog.text
+    other = theirs.SentenceTransformer(own, device="cpu")
+    with torch.no_grad():
+        found = model.encode_docs(rows_of(model)).numpy()
+    assert not np.allclose(found, other.encode_document(TEXTS), atol=1e-2)
+    np.testing.assert_allclose(found, other.encode(TEXTS, prompt_name="passage"), rtol=1e-4, atol=1e-5)
+    caplog.clear()
+    assert BiEncoder(own, doc_prompt="how to ").prompts.doc == "how to "
+    spoilt(tmp_path / "own", facts, lambda c: c.update(prompts={"query": "what is ", "document": "how to "}))
+    assert BiEncoder(own).prompts.doc == "how to "
+    assert not caplog.text
+
+
 def test_settings_that_cannot_be_are_refused(tiny_model):
     with pytest.raises(ConfigError, match="BiEncoder: pooling must be one of mean, first, last, got 'max'"):
         BiEncoder(str(tiny_model), pooling="max")
