@@ -34,6 +34,7 @@ BESIDE = (
     "input",
     "context",
     "history",
+    "conversations",
     "tools",
     "documents",
     "image",
@@ -87,6 +88,7 @@ def judged(record: Any, where: str, label: str | None = None, gain: str | None =
     """
     if not isinstance(record, Mapping):
         raise DataError(f"{where}: a preference is a JSON object, got {type(record).__name__}; {FORMS}")
+    _check_asked_once(_held(record), where)
     held = _asked(_held(record), where)
     _check_read(held, BESIDE, where, "the record")
     if "responses" in held:
@@ -99,6 +101,16 @@ def judged(record: Any, where: str, label: str | None = None, gain: str | None =
     if "completion" in held and "label" in held:
         return _one(held, where)
     raise DataError(f"{where}: no form of a preference is known with the names {', '.join(map(str, held))}; {FORMS}")
+
+
+def _check_asked_once(held: Mapping[str, Any], where: str) -> None:
+    """Raise DataError where a record names two prompts that are not the same: only one of them would be read."""
+    named = [name for name in PROMPTS if name in held]
+    if any(held[name] != held[named[0]] for name in named[1:]):
+        raise DataError(
+            f"{where}: the record has {' and '.join(named)}, which are not the same, and one prompt is read; write both into one, or "
+            "take one of them out of the file"
+        )
 
 
 def _held(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -201,6 +213,9 @@ def _several(held: Mapping[str, Any], where: str) -> Judged:
 
 def _pair(held: Mapping[str, Any], where: str) -> Judged:
     chosen, rejected = held["chosen"], held["rejected"]
+    for one in (chosen, rejected):
+        if not isinstance(one, (str, Sequence)) or isinstance(one, bytes):
+            _response(one, where)  # which says what it is not
     if not any(name in held for name in PROMPTS):
         prompt, chosen, rejected = _split(chosen, rejected, where)
     else:
@@ -253,7 +268,12 @@ def unused(record: Any) -> list[str]:
     if not {"chosen", "rejected"} <= held.keys() or "responses" in held:
         return []
     read = next((names for names in PAIR_LABELS if names[0] in held), ())
-    return [
+    lists = [
+        name
+        for name in ("rating", "ratings", "scores")
+        if isinstance(held.get(name), Sequence) and not isinstance(held[name], str)
+    ]
+    return lists + [
         name
         for name, value in held.items()
         if isinstance(name, str) and name not in read and isinstance(value, (int, float)) and not isinstance(value, bool)

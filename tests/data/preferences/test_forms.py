@@ -97,7 +97,11 @@ def test_numbers_of_a_pair_that_nobody_reads_are_told(tmp_path, caplog):
     read_preferences(str(file))
     assert "p.jsonl: of pairs logp_chosen are not read" in caplog.text
     caplog.clear()
-    for known in ({"margin": 1.5}, {"chosen_score": 2, "rejected_score": 1}, {}):
+    file.write_text(json.dumps({**pair, "rating": [5, 3]}))
+    read_preferences(str(file))
+    assert "p.jsonl: of pairs rating are not read" in caplog.text
+    caplog.clear()
+    for known in ({"margin": 1.5}, {"chosen_score": 2, "rejected_score": 1}, {"question": "p"}, {}):
         file.write_text(json.dumps({**pair, **known}))
         read_preferences(str(file))
     assert not caplog.text
@@ -307,6 +311,16 @@ PAIR = {"prompt": "p", "chosen": "x", "rejected": "y"}
         ({"chosen": ["x"], "rejected": ["y"]}, "the prompt must be a text or a list of messages, got None"),
         ({**PAIR, "instruction": "p", "input": "bonjour"}, r"the record has input \('bonjour'\)"),
         ({**PAIR, "tools": [{"name": "search"}]}, "the record has tools"),
+        ({**PAIR, "conversations": [USER]}, "the record has conversations"),
+        ({"chosen": ANSWER, "rejected": OTHER}, "f:1: the response must be a text or a list of messages, got {'role'"),
+        (
+            {"prompt": "p", "chosen": 1.5, "rejected": "y"},
+            "f:1: the response must be a text or a list of messages, got 1.5",
+        ),
+        (
+            {**PAIR, "instruction": "Answer in French."},
+            "f:1: the record has prompt and instruction, which are not the same, and one prompt is read",
+        ),
         (
             {"prompt": [USER], "chosen": [{**ANSWER, "tool_calls": [{"id": 1}]}], "rejected": [OTHER]},
             "a message of the response has tool_calls",
