@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,12 @@ from ltr.data.preferences.forms import PAIR_LABELS, Judged, Said, judged, unused
 from ltr.errors import DataError
 from ltr.io.parsing.parquet import refusing, whole_table
 from ltr.io.parsing.strict_json import from_json
-from ltr.io.sources import BROKEN, Source
+from ltr.io.sources import BROKEN, PACKED, Source
 
 log = logging.getLogger(__name__)
+
+#: endings of files of preferences
+ENDINGS = tuple(f"{kind}{packed}" for kind in (".jsonl", ".parquet") for packed in ("", *PACKED.values()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +86,7 @@ def prompt_key(said: Said) -> str:
 
 
 def read_preferences(name: str, label: str | None = None, gain: str | None = None) -> Preferences:
-    """The preferences of a file of JSON lines or Parquet (packed or not), or of a share of it: ``FILE[:80%]``.
+    """The preferences of a file of JSON lines or Parquet (packed or not), or of a share of it: ``FILE[:80%]``; see ``file_of``.
 
     Records of one id make one list, wherever they stand, and so do those without an id that have one prompt. All lists of a
     prompt are in the same share.
@@ -91,7 +95,7 @@ def read_preferences(name: str, label: str | None = None, gain: str | None = Non
         DataError: no such file, no record in it or in the share, or a record that cannot be understood, with its line.
     """
     share = sliced(name)
-    source = Source(share[0] if share else name, "preferences")
+    source = Source(file_of(share[0] if share else name), "preferences")
     groups: dict[tuple[bool, str], list[Judged]] = {}
     same = repeated = 0
     units: dict[bool, tuple[str, str]] = {}
@@ -128,6 +132,26 @@ def read_preferences(name: str, label: str | None = None, gain: str | None = Non
     if not groups:
         raise DataError(f"{source}: there is no preference in it")
     return _joined(name, source.digest(), list(groups.values()), share, same)
+
+
+def file_of(name: str) -> str:
+    """The file that a name means: itself, or that of a part of a folder: ``FOLDER/train`` is ``FOLDER/train.jsonl``, or Parquet,
+    packed or not.
+
+    Raises:
+        DataError: a folder itself, or a part that several files could be.
+    """
+    path = Path(name)
+    if name == "-" or (path.exists() and not path.is_dir()):
+        return name
+    if path.is_dir():
+        parts = sorted({one.name.partition(".")[0] for one in path.iterdir() if one.name.lower().endswith(ENDINGS)})
+        hint = f", such as {path / parts[0]}" if parts else ", which holds no .jsonl or .parquet"
+        raise DataError(f"preferences: {name} is a folder; name a part of it{hint}")
+    found = [f"{name}{ending}" for ending in ENDINGS if Path(f"{name}{ending}").is_file()]
+    if len(found) > 1:
+        raise DataError(f"preferences: {name} may be {' or '.join(found)}; name one of them")
+    return found[0] if found else name
 
 
 def _repeats(one: Judged) -> bool:

@@ -198,6 +198,30 @@ def test_single_responses_of_a_prompt_keep_their_names_and_gains(tmp_path):
     assert (found.labels.tolist(), found.gains.tolist()) == ([3, 5, 1], [0.9, 0.2, 0.4])
 
 
+@pytest.mark.parametrize("ending", [".jsonl", ".jsonl.gz", ".parquet"])
+def test_parts_of_a_folder_are_named_without_their_endings(tmp_path, ending):
+    import gzip
+
+    import pandas as pd
+
+    line = json.dumps(PAIR)
+    file = tmp_path / f"train{ending}"
+    if ending == ".parquet":
+        pd.DataFrame([PAIR]).to_parquet(file, index=False)
+    else:
+        file.write_bytes(gzip.compress(line.encode()) if ending.endswith(".gz") else line.encode())
+    assert (
+        read_preferences(f"{tmp_path}/train").prompts == read_preferences(f"{tmp_path}/train[:100%]").prompts == ["p"]
+    )
+    with pytest.raises(DataError, match=r"is a folder; name a part of it, such as .*/train"):
+        read_preferences(str(tmp_path))
+    with pytest.raises(DataError, match="dev"):
+        read_preferences(f"{tmp_path}/dev")
+    (tmp_path / "train.jsonl.xz").write_text("")
+    with pytest.raises(DataError, match=r"/train may be .* or .*; name one of them"):
+        read_preferences(f"{tmp_path}/train")
+
+
 def test_ranks_are_no_labels(tmp_path):
     file = tmp_path / "p.jsonl"
     responses = [{"text": "best", "rank": 1}, {"text": "worst", "rank": 2}]
