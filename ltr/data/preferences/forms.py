@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ltr.errors import DataError
+from ltr.io.ids import fault, query_fault, shown
 
 #: a text, or messages of a chat
 Said = str | tuple[dict[str, str], ...]
@@ -53,10 +54,10 @@ class Judged:
     """A prompt and its responses with labels, as a record says it.
 
     Attributes:
-        id: of the prompt; empty where the record gives none.
+        id: of the prompt, one word; empty where the record gives none.
         prompt: a text, or the messages before the response.
         responses: texts, or messages of the assistant.
-        names: of the responses, unique.
+        names: of the responses, unique words.
         labels: larger is better.
         gains: what best-of-n measures report; None for the labels.
         same: the record prefers a response to one of the same text; they are a tie here.
@@ -181,11 +182,11 @@ def _list(held: Mapping[str, Any], where: str, label: str | None, gain: str | No
             raise DataError(f"{where}: votes must be counts that are not all 0, got {list(labels)}")
         labels = tuple(v / sum(labels) for v in labels)
     gains = gain and tuple(_number(one.get(gain), f"{gain} of response {i}", where) for i, one in enumerate(responses))
-    names = tuple(str(one.get("id", i)) for i, one in enumerate(responses))
+    names = tuple(_word(one.get("id", i), "a response", where) for i, one in enumerate(responses))
     if len(set(names)) < len(names):
         raise DataError(f"{where}: ids of responses must differ, got {sorted(names)!s:.80}")
     said = tuple(_response(next((one[n] for n in TEXTS if n in one), None), where) for one in responses)
-    return Judged(_id(held), _prompt(held, where), said, names, labels, gains or None, unit=name)
+    return Judged(_id(held, where), _prompt(held, where), said, names, labels, gains or None, unit=name)
 
 
 def _texts(found: Any) -> bool:
@@ -208,7 +209,7 @@ def _several(held: Mapping[str, Any], where: str) -> Judged:
             f"{where}: labels of a pair stand beside several responses, and nobody can tell which they are of; give responses with a "
             "score each"
         )
-    return Judged(_id(held), _prompt(held, where), tuple(said), tuple(names), tuple(labels))
+    return Judged(_id(held, where), _prompt(held, where), tuple(said), tuple(names), tuple(labels))
 
 
 def _pair(held: Mapping[str, Any], where: str) -> Judged:
@@ -243,7 +244,7 @@ def _pair(held: Mapping[str, Any], where: str) -> Judged:
         )
     same = said[0] == said[1] and labels[0] > labels[1]
     labels = (labels[1],) * 2 if same else labels
-    return Judged(_id(held), prompt, said, ("chosen", "rejected"), labels, None, same, unit)
+    return Judged(_id(held, where), prompt, said, ("chosen", "rejected"), labels, None, same, unit)
 
 
 def _labels_of_pair(held: Mapping[str, Any], where: str) -> tuple[str, str] | None:
@@ -297,17 +298,26 @@ def _strength(held: Mapping[str, Any], where: str) -> Judged:
     if not -1 <= found <= 1:
         raise DataError(f"{where}: strength must lie in [-1, 1] (1: all prefer a), got {found:g}")
     said = tuple(_response(held[name], where) for name in ("a", "b"))
-    return Judged(_id(held), _prompt(held, where), said, ("a", "b"), ((1 + found) / 2, (1 - found) / 2))
+    return Judged(_id(held, where), _prompt(held, where), said, ("a", "b"), ((1 + found) / 2, (1 - found) / 2))
 
 
 def _one(held: Mapping[str, Any], where: str) -> Judged:
     label = held["label"]
     value = float(label) if isinstance(label, bool) else _number(label, "label", where)
-    return Judged(_id(held), _prompt(held, where), (_response(held["completion"], where),), ("0",), (value,))
+    return Judged(_id(held, where), _prompt(held, where), (_response(held["completion"], where),), ("0",), (value,))
 
 
-def _id(held: Mapping[str, Any]) -> str:
-    return next((str(held[name]) for name in IDS if name in held), "")
+def _id(held: Mapping[str, Any], where: str) -> str:
+    found = next((str(held[name]) for name in IDS if name in held), "")
+    return found and _word(found, "a prompt", where, query_fault)
+
+
+def _word(found: Any, what: str, where: str, wrong_with: Callable[[str], str] = fault) -> str:
+    """An id as runs hold it: names of systems have blanks, which become ``_``."""
+    name = "_".join(str(found).split())
+    if wrong := wrong_with(name):
+        raise DataError(f"{where}: the id of {what} {wrong}, got {shown(str(found))}")
+    return name
 
 
 def _prompt(held: Mapping[str, Any], where: str) -> Said:

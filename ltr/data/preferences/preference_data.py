@@ -32,7 +32,8 @@ class PreferenceData(RankingData):
     both: ``score_chosen`` and ``score_rejected``, ``chosen_score`` and ``rejected_score``, or ``rating`` or ``reward`` for
     ``score``), also without the prompt, which both then begin with; ``prompt``, ``a``, ``b`` and ``strength`` from -1 to 1, 0 for a tie; ``prompt``, ``completion``, ``label``. Prompts and responses are texts, or
     messages with ``role`` and ``content``; ``chosen`` and ``rejected`` may be lists of texts, and a ``system`` message may stand beside
-    the prompt. ``FILE[:80%]`` is a share of the prompts, and ``FOLDER/train`` the file of that name in a folder.
+    the prompt. Ids (``prompt_id``, and ``id`` of a response) have their blanks replaced by ``_``, since runs hold one word.
+    ``FILE[:80%]`` is a share of the prompts, and ``FOLDER/train`` the file of that name in a folder.
 
     What is longer than ``max_length`` loses the beginning of its prompt; responses are kept. What is cut is counted and
     told.

@@ -266,6 +266,12 @@ def test_no_list_takes_the_place_of_another_with_its_id(tmp_path, ids, expected)
     assert list(found.responses[::2]) == [f"yes {i}" for i in range(len(ids))]
 
 
+def test_ids_are_words_as_runs_hold_them():
+    said = [{"id": name, "text": "x", "score": 1} for name in ("Nucleus Decoding (p = 0.7)", 7)]
+    found = judged({"prompt_id": "talk 3", "prompt": "p", "responses": said}, "f:1")
+    assert (found.id, found.names) == ("talk_3", ("Nucleus_Decoding_(p_=_0.7)", "7"))
+
+
 PAIR = {"prompt": "p", "chosen": "x", "rejected": "y"}
 
 
@@ -290,6 +296,15 @@ PAIR = {"prompt": "p", "chosen": "x", "rejected": "y"}
         ),
         ({"prompt": "p", "responses": [{"text": "x", "votes": 0}]}, "votes must be counts that are not all 0"),
         ({"prompt": "p", "responses": [{"id": 1, "text": "x", "score": 1}] * 2}, "ids of responses must differ"),
+        (
+            {"prompt": "p", "responses": [{"id": i, "text": "x", "score": 1} for i in ("top k", "top_k")]},
+            "ids of responses must differ",
+        ),
+        (
+            {"prompt": "p", "responses": [{"id": " ", "text": "x", "score": 1}]},
+            "f:1: the id of a response must be one word, got ' '",
+        ),
+        ({**PAIR, "id": "#1"}, "f:1: the id of a prompt must not begin with #, which marks a comment, got '#1'"),
         (
             {"prompt": "p", "a": "x", "b": "y", "strength": 2},
             r"strength must lie in \[-1, 1\] \(1: all prefer a\), got 2",
