@@ -13,8 +13,6 @@ from ltr.machine.forks import across_forks
 
 #: bytes that may be kept: what fits into them is taken again without asking the system, which makes each page anew
 KEPT = 128 * 2**20
-#: glibc's number of the setting from which size on a block is taken from the system by itself
-M_MMAP_THRESHOLD = -3
 
 _lock = across_forks(threading.Lock())
 #: resident bytes after memory was handed back the last time; None before that
@@ -63,19 +61,6 @@ def resident() -> int:
     """Bytes of this process that lie in memory."""
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def blocks_apart(least: int = 2**20) -> bool:
-    """From now on blocks of so many bytes go back to the system as soon as they are freed, and leave no gaps; whether that is so.
-
-    For work that takes and frees many blocks of some megabytes between others that stay, as gradients do among activations:
-    the gaps between them came to .7 GB in training a language model of .5 GB. Each such block costs new pages. Does nothing
-    where the C library is not that of Linux.
-    """
-    if not sys.platform.startswith("linux"):
-        return False
-    set_ = getattr(ctypes.CDLL(None), "mallopt", None)
-    return set_ is not None and set_(M_MMAP_THRESHOLD, least) == 1
 
 
 @cache

@@ -1,6 +1,5 @@
 """Memory that is freed goes back to the system once it is much, and not before."""
 
-import subprocess
 import sys
 
 import pytest
@@ -108,31 +107,3 @@ def test_what_lies_between_things_that_stay_goes_back(monkeypatch):
     freed_memory.settle()
     assert freed_memory.resident() < full - 40 * 10**6
     assert len(stays) == 150
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="of glibc")
-def test_blocks_apart_leave_no_gaps():
-    """In a process of its own, which stays as it was made: every second of many blocks is freed."""
-    code = """
-import ctypes
-from ltr.machine.freed_memory import blocks_apart, resident
-libc = ctypes.CDLL(None)
-libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
-libc.free(libc.malloc(30 << 20))  # from now on glibc itself takes such blocks from its heap
-
-def given_back(size):
-    blocks = [libc.malloc(size) for _ in range(40)]
-    for block in blocks:
-        ctypes.memset(block, 1, size)
-    full = resident()
-    for block in blocks[::2]:
-        libc.free(block)
-    return (full - resident()) >> 20
-
-print(given_back(2 << 20), blocks_apart(), given_back(3 << 20))  # which fit into no gap
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    before, apart, after = done.stdout.split()
-    assert apart == "True"
-    assert int(before) < 10
-    assert int(after) >= 55

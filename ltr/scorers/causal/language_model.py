@@ -17,7 +17,6 @@ from ltr.data.tokens.pairs import tokenizer_identity
 from ltr.errors import ConfigError
 from ltr.io.files import building
 from ltr.io.model_names import located
-from ltr.machine.freed_memory import blocks_apart
 from ltr.scorers.base import Scorer, TextScorer, class_path, half_or_single
 from ltr.scorers.causal import branches, opening
 from ltr.scorers.causal.vocabulary import vocabulary_of
@@ -167,8 +166,6 @@ class LanguageModel(TextScorer):
             return False
         if not self._layers_told:
             opening.compute_layers_again(self.network)
-            if next(self.network.parameters()).device.type == "cpu":
-                blocks_apart()
             self._layers_told = True
         return True
 

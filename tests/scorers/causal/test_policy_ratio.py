@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from dataclasses import replace
@@ -116,6 +117,21 @@ def test_checkpointing_changes_no_gradient(tiny_causal, batch, training, lora):
         found.append((sum(kept), gradient))
     torch.testing.assert_close(found[0][1], found[1][1])
     assert found[1][0] < found[0][0] / 3
+
+
+def test_layers_that_are_computed_again_hand_back_what_others_freed(tiny_causal, batch, monkeypatch):
+    asked = []
+    monkeypatch.setattr(opening, "settle", lambda: asked.append(1))
+    scorer = PolicyRatio(str(tiny_causal), None, checkpointing=True).train()
+    layers = scorer.network.config.num_hidden_layers
+    for _ in range(2):
+        asked.clear()
+        scores = scorer(batch)
+        before = len(asked)
+        scores.sum().backward()
+        assert layers <= before <= layers + 1  # the model may count as one
+        assert len(asked) - before == layers
+    assert copy.deepcopy(scorer.network) is not scorer.network  # as merging adapters does
 
 
 @pytest.mark.parametrize("lora", [None, 2])
