@@ -1,4 +1,4 @@
-"""Warnings of a training whose link is steep where no scores are: there it learns little."""
+"""Warnings of a training that learns little: its link is steep where no scores are, or its lists have nothing to tell apart."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def tell_of_drift(loss: Loss, data: RankingData) -> None:
 
 
 class LinkWatch:
-    """Looks at the link or transform of a loss, step by step, and warns once of each kind of trouble.
+    """Looks at the link or transform of a loss, and at what it learns from, step by step; warns once of each kind of trouble.
 
     Args:
         loss: whose link is looked at; a loss without one gives no warnings.
@@ -63,7 +63,7 @@ class LinkWatch:
     def __init__(self, loss: Loss):
         self.loss = loss
         #: steps in a row; -1 once it was told
-        self._dead_steps = self._low_steps = 0
+        self._dead_steps = self._low_steps = self._idle_steps = 0
 
     @property
     def sees(self) -> bool:
@@ -84,6 +84,26 @@ class LinkWatch:
                 "batch steepness costs nDCG. Move the center up, or take RunningCenter(of='positives').",
                 *(transform, low, level, STEPS),
             )
+
+    def lists(self, count: float) -> None:
+        """Warn when steps learn nothing; ``count``: lists of a step that contribute."""
+        if self._idle_steps >= 0:
+            self._idle_steps = 0 if count else self._idle_steps + 1
+            if self._idle_steps >= STEPS:
+                self._tell_of_idleness()
+
+    def epoch_over(self, steps: int) -> None:
+        """Warn at the end of an epoch of so many steps when none of them learnt anything."""
+        if 0 < steps <= self._idle_steps:
+            self._tell_of_idleness()
+
+    def _tell_of_idleness(self) -> None:
+        log.warning(
+            "%s: nothing was learnt in the last %d steps: no list of them has documents that this loss tells apart. Look at their labels "
+            "(ltr data check); with sampling.in_batch, at how many lists a batch holds: one alone has no negatives.",
+            *(type(self.loss).__name__, self._idle_steps),
+        )
+        self._idle_steps = -1
 
     def dead_regions(self, share: float) -> None:
         """Warn when most scores stay where the link hardly moves; ``share``: that of these scores in a step."""

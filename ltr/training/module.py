@@ -119,7 +119,7 @@ class RankingModule(pl.LightningModule):
         self._labels: list[np.ndarray] = []
         self._knows_labels = False
         self._sums: list[Tensor] = []
-        self._watch, self._steps = LinkWatch(loss), 0
+        self._watch, self._steps, self._begun = LinkWatch(loss), 0, 0
         self._resumes = False
         self._accumulated: dict[str, Any] | None = None
         self._clock, self._docs, self._batch = 0.0, 0, Lists(torch.zeros(1, dtype=torch.int64))
@@ -229,7 +229,11 @@ class RankingModule(pl.LightningModule):
         if self.current_epoch:
             self._prepare_epoch()
 
+    def on_train_epoch_end(self) -> None:
+        self._watch.epoch_over(self.global_step - self._begun)
+
     def _prepare_epoch(self) -> None:
+        self._begun = self.global_step
         with self.trainer.precision_plugin.train_step_context():
             self.scorer.before_epoch(self._coming())
 
@@ -362,6 +366,7 @@ class RankingModule(pl.LightningModule):
         self._docs, self._clock = 0, time.perf_counter()
         self.log("train/loss", cost / count.clamp(min=1), prog_bar=True)
         self.log("train/docs_per_second", docs / max(seconds, 1e-9))
+        self._watch.lists(float(count))
         if self._watch.sees:
             share = float(dead / batches)
             self.log("train/dead", share)

@@ -344,6 +344,16 @@ def test_a_centre_among_the_negatives_is_warned_of(folder, tiny_model, caplog, m
         assert any(said in record.getMessage() for record in caplog.records) is warned
 
 
+def test_batches_that_teach_nothing_are_told(folder, tiny_model, caplog):
+    """A token each: every batch holds one list, which has no negatives; it trained on, at loss 0."""
+    for tokens, told in ((8, 1), (200, 0)):
+        caplog.clear()
+        trained(data_of(folder, tiny_model, lists_per_batch=None, tokens_per_batch=tokens), BiEncoder(str(tiny_model)))
+        assert (
+            caplog.text.count("InfoNCE: nothing was learnt in the last 8 steps: no list of them has documents") == told
+        )
+
+
 def test_a_trained_bi_encoder_reranks(folder, tiny_model, tmp_path):
     scorer = BiEncoder(str(tiny_model), query_prompt="what is ")
     scorer.save(tmp_path / "model", TwinSettings(20, 12))
