@@ -47,9 +47,9 @@ def tell_of_drift(loss: Loss, data: RankingData) -> None:
     if isinstance(data, PreferenceData) and drifts(loss):
         transform = transform_of(loss)
         log.warning(
-            "%r: the same order of responses costs less the higher all of them score, so that rewards drift upwards, and mean "
-            "nothing from one prompt to the next; take RunningCenter(%r), or add Identity() to it",
-            *(loss, transform),
+            "%s: by %r the same order of responses costs less the higher all of them score, so that rewards drift upwards, and "
+            "mean nothing from one prompt to the next; take RunningCenter(%r), or add Identity() to it",
+            *(type(loss).__name__, transform, transform),
         )
 
 

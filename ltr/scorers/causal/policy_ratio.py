@@ -88,25 +88,25 @@ class PolicyRatio(LanguageModel):
         """Refuse losses whose settings belong to other scores than these, and tell of those whose margin is another then."""
         if isinstance(loss, fDPO) and loss.divergence != "reverse_kl" and loss.beta != self.beta:
             raise ConfigError(
-                f"PolicyRatio: {loss!r} takes log-ratios from scores by its own beta, which must be the scorer's, {self.beta:g}: "
-                "it would be the loss of another divergence"
+                f"PolicyRatio: fDPO takes log-ratios from scores by a beta of its own, {loss.beta:g}, and the scorer's is {self.beta:g}: "
+                f"it would be the loss of another divergence; write beta={self.beta:g} in the loss, too"
             )
         if isinstance(loss, ORPO) and (self.reference, self.length, self.beta) != (None, "mean", 1.0):
             raise ConfigError(
-                f"PolicyRatio: {loss!r} reads mean log-probabilities, and scores are not that with reference {self.reference!r}, "
+                f"PolicyRatio: ORPO reads mean log-probabilities, and scores are not that with reference {self.reference!r}, "
                 f"length {self.length!r} and beta {self.beta:g}; set reference: null, length: mean and beta: 1"
             )
         if isinstance(loss, IPO) and self.beta != 1:
             log.warning(
-                "%r: its margin is one of log-ratios, and scores are %g times these: it asks for what tau %g asks for with beta 1, "
+                "IPO: its margin is one of log-ratios, and scores are %g times these: it asks for what tau %g asks for with beta 1, "
                 "which is what published values of tau mean; set beta: 1",
-                *(loss, self.beta, loss.tau * self.beta),
+                *(self.beta, loss.tau * self.beta),
             )
         if isinstance(loss, SimPO) and (self.reference is not None or self.length != "mean"):
             log.warning(
-                "%r is meant for mean log-probabilities without a reference (reference: null, length: mean), got reference %r "
+                "SimPO is meant for mean log-probabilities without a reference (reference: null, length: mean), got reference %r "
                 "and length %r: what is trained is DPO with a margin",
-                *(loss, self.reference, self.length),
+                *(self.reference, self.length),
             )
 
     @property

@@ -369,7 +369,7 @@ NO_LOG_PROBABILITIES = "mean log-probabilities, and scores are not that with ref
 @pytest.mark.parametrize(
     ("loss", "settings", "refused", "told"),
     [
-        (fDPO("js"), {"beta": 0.1}, "by its own beta, which must be the scorer's, 0.1", ""),
+        (fDPO("js"), {"beta": 0.1}, "by a beta of its own, 1, and the scorer's is 0.1", ""),
         (fDPO("js", beta=0.1), {"beta": 0.1}, "", ""),
         (fDPO("reverse_kl"), {"beta": 0.1}, "", ""),  # of which beta makes no part
         (ORPO(), {}, NO_LOG_PROBABILITIES, ""),

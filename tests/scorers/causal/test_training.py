@@ -113,7 +113,7 @@ def test_nothing_is_computed_ahead_where_no_second_model_is_held(tiny_causal, da
 
 def test_a_loss_of_other_scores_is_refused_before_step_1(tiny_causal, data, tmp_path):
     with pytest.raises(
-        ConfigError, match=r"takes log-ratios from scores by its own beta, which must be the scorer's, 0.1"
+        ConfigError, match=r"takes log-ratios from scores by a beta of its own, 1, and the scorer's is 0.1"
     ):
         trained(PolicyRatio(str(tiny_causal)), data, fDPO("forward_kl"), max_steps=1, max_epochs=-1)
     (tmp_path / "rated.jsonl").write_text((tmp_path / "p.jsonl").read_text().replace('"score": 0.0', '"score": 0.5'))
