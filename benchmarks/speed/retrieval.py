@@ -157,7 +157,9 @@ def main() -> None:
         versions |= {name: version for name, version in known.items() if name != "python"}
         print(report.table(rows(own)), file=sys.stderr, flush=True)
     print(report.table(rows(found)))
-    report.write("retrieval", {"threads": given.threads, "cases": found, "versions": versions}, output=given.output)
+    report.write(
+        "retrieval", {"threads": given.threads, "rows": rows(found), "versions": versions}, output=given.output
+    )
 
 
 if __name__ == "__main__":
