@@ -101,7 +101,8 @@ def text_folder(folder: Path, rng: np.random.Generator, grade: int = 1) -> None:
     half = QUERIES // 2
     for suffix, members in (("", ids), (".train", ids), (".dev", ids[half:])):
         (folder / f"qrels{suffix}.trec").write_text("".join(qrels[q] for q in members))
-    for run in ("bm25", "splade", "labels", "first", "minilm", "mined"):
+    taught = [f"taught-{part}" for part in ("train", "tune", "test")]
+    for run in ("bm25", "splade", "labels", "first", "minilm", "mined", *taught):
         rows = [f"{q} Q0 {d} 1 {rng.gamma(1.0):.3f} {run}\n" for q in ids for d in chosen[q]]
         (folder / f"run.{run}.trec").write_text("".join(rows))
 

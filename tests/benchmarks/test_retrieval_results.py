@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
-NAMES = ("retrieval", "retrieval-distillation")
+NAMES = ("retrieval", "retrieval-distillation", "retrieval-students")
 
 
 def means(name: str) -> dict[tuple[str, str, str], float]:
@@ -76,6 +76,37 @@ def test_what_the_prose_tells_of_distillation_was_measured():
     assert f"and the largest spread over seeds, {short(spread[most])})" in prose
     assert f"it turned out to be {short(min(finds))} to {short(max(finds))}." in prose
     assert f"Holm's correction over {len(compared)} comparisons" in prose
+
+
+def test_what_the_prose_tells_of_students_that_read_text_was_measured():
+    prose, _, compared = told("retrieval-students")
+    kept = means("retrieval-students")
+    finds = {kind: [row["detectable"] for row in compared if of(row, kind)] for kind in ("apart", "cross")}
+    spans = [f"{short(min(found))} to {short(max(found))} for `{kind}`" for kind, found in finds.items()]
+    assert f"It turned out to be {spans[0]}, and {spans[1]}." in prose
+    assert f"Holm's correction over {len(compared)} comparisons" in prose
+    cross = [value for (_, system, measure), value in kept.items() if measure == "ndcg@10" and system.endswith("cross")]
+    assert f"Its nDCG@10 is {short(min(cross))} to {short(max(cross))} with all losses" in prose
+    for row in compared:
+        if of(row, "apart") and row["system"].startswith("CompositeSoftmax"):
+            value, low, high = (row["difference"][key] for key in ("value", "low", "high"))
+            assert f"{short(value)} [{short(low)}, {short(high)}]" in prose, row["system"]
+
+
+def of(row: dict, kind: str) -> bool:
+    """Whether a comparison is one of nDCG@10 of that kind of student."""
+    return row["measure"] == "ndcg@10" and row["system"].endswith(kind)
+
+
+def test_the_rankings_that_students_start_from_are_what_was_evaluated():
+    lines = [line.split() for line in (RESULTS / "retrieval-students" / "yardsticks.txt").read_text().splitlines()]
+    for heading, *rows in tables((RESULTS / "retrieval-students" / "README.md").read_text()):
+        if heading[0] == "ranking":
+            for name, *cells in rows:
+                words = next(words for words in lines if words[:1] == [name])
+                assert cells == [f"{float(words[place]):.3f}" for place in (1, 4, 7)], name
+            return
+    pytest.fail("a README without the table of rankings")
 
 
 def test_what_the_prose_tells_of_bi_encoders_was_measured():
