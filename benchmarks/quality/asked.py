@@ -5,8 +5,9 @@
 
 BM25's best ten of each query are reordered: by MiniLM's vectors as they come, by a MiniLM cross-encoder that some hundred
 lists have trained, by the language model as it comes, and by the same after some dozen lists (low-rank adapters). Sized for
-a processor, so queries are few. What is finished is kept in the work folder and not done again. Seconds are those of one
-core's own time, tokenisation and scoring of ten documents, without opening the model.
+a processor, so queries are few. What is finished is kept in the work folder and not done again; of other collections than
+those named the output keeps its rows. Seconds are those of one core's own time, tokenisation and scoring of ten documents,
+without opening the model.
 """
 
 from __future__ import annotations
@@ -168,14 +169,20 @@ def main(given: list[str] | None = None) -> None:
     parser.add_argument("--tokens", type=int, default=96, help="of query and document")
     parser.add_argument("--lists", type=int, default=320, help="that MiniLM is trained on; 0 leaves it out")
     parser.add_argument(
-        "--asked-lists", type=int, nargs="*", default=[48, 320],
+        "--asked-lists", type=int, nargs="*", default=[48],
         help="that the language model is trained on, once for each number; none leaves it out",
     )  # fmt: skip
     parser.add_argument("--dev-queries", type=int, default=16)
     parser.add_argument("--output", default=str(ROOT / "benchmarks" / "results" / "asked" / "results.json"))
     args = parser.parse_args(given)
-    rows = [row for name in args.collections for row in measured(args, name)]
-    settings = {one: getattr(args, one) for one in ("depth", "tokens", "lists", "asked_lists", "dev_queries")}
+    made = {name: measured(args, name) for name in args.collections}
+    own = {one: getattr(args, one) for one in ("depth", "tokens", "lists", "asked_lists", "dev_queries")}
+    kept = json.loads(Path(args.output).read_text()) if Path(args.output).exists() else {"rows": [], "settings": {}}
+    for row in kept["rows"]:
+        if row["data"] not in args.collections:
+            made.setdefault(row["data"], []).append(row)
+    rows = [row for name in COLLECTIONS for row in made.get(name, [])]
+    settings = {**kept["settings"], **dict.fromkeys(args.collections, own)}
     command = "python -m benchmarks.quality.asked"
     with replacing(args.output) as file:
         json.dump({"command": command, "settings": settings, "rows": rows, "versions": versions()}, file, indent=1)

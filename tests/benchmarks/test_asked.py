@@ -27,7 +27,8 @@ def folder(tmp_path_factory):
 
 def test_models_are_measured_on_the_same_candidates_once(folder, tmp_path, monkeypatch, capsys):
     model = str(save_tiny_causal(tmp_path / "tiny"))
-    monkeypatch.setattr(asked, "COLLECTIONS", {"small": ("unused", "unused", "{data}")})
+    parts = ("unused", "unused", "{data}")
+    monkeypatch.setattr(asked, "COLLECTIONS", {"small": parts, "other": parts})
     asking = CausalScorer(model, "Q: {query} D: {document} ?", yes="yes", no="no")
     monkeypatch.setattr(asked, "opened", lambda model, tokens: Reranker(asking, asking.usual_settings(tokens), "cpu"))
     options = [f"--model={model}", f"--data={folder}", f"--work={tmp_path / 'work'}", "--collections", "small"]
@@ -53,6 +54,11 @@ def test_models_are_measured_on_the_same_candidates_once(folder, tmp_path, monke
     monkeypatch.setattr(asked, "opened", None)  # nothing is reranked again
     asked.main(options)
     assert json.loads((tmp_path / "results.json").read_text())["rows"] == rows
+    (tmp_path / "work" / "small").rename(tmp_path / "work" / "other")
+    asked.main([*options, "--collections", "other", "--dev-queries=3"])
+    found = json.loads((tmp_path / "results.json").read_text())
+    assert found["rows"] == [*rows, *({**row, "data": "other"} for row in rows)]
+    assert {name: one["dev_queries"] for name, one in found["settings"].items()} == {"small": 16, "other": 3}
 
 
 def test_each_way_trains_with_a_command_that_says_what_the_table_does(tmp_path, monkeypatch):
