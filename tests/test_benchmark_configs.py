@@ -33,6 +33,8 @@ FOLDER = Path(__file__).parents[1] / "configs" / "benchmarks"
 SPECS = sorted(FOLDER.glob("*.yaml"))
 #: specs over collections of ir-datasets, which need a network
 PUBLIC = ("nanobeir", "trec-dl", "bright")
+#: specs whose collections a small one takes the place of, here
+ELSEWHERE = (*PUBLIC, "retrieval-pydocs")
 #: queries, of which 99.4 % to 100 % must be some
 QUERIES = 400
 
@@ -129,7 +131,7 @@ def students(path: Path, rng: np.random.Generator, queries: range) -> None:
 
 
 def here(name: str, home: str) -> list[str]:
-    """What puts a small collection in the place of those of ir-datasets."""
+    """What puts a small collection in the place of a spec's own."""
     parts = {"train": "[:10%]", "dev": "[10%:20%]", "test": "[20%:30%]"}
     found = [f"data.{name}.init_args.{part}={home}{share}" for part, share in parts.items()]
     return [*found, *(f"data.{name}.init_args.{part}_candidates=first" for part in parts)]
@@ -158,9 +160,9 @@ def read(collections, causal, monkeypatch):
         names = ("train", "dev", "test")
         home = f"{collections}/wikiqa/train"  # in place of the embedded data, whose index takes longer
         changes = [f"data.pydocs.init_args.{n}={home}[{i}0%:{i + 1}0%]" for i, n in enumerate(names)]
-        if path.stem in PUBLIC:
+        if path.stem in ELSEWHERE:
             changes = [change for name in yaml.safe_load(path.read_text())["data"] for change in here(name, home)]
-        return read_spec(path, changes if path.stem in ("quick", *PUBLIC) else ())
+        return read_spec(path, changes if path.stem in ("quick", *ELSEWHERE) else ())
 
     return act
 
