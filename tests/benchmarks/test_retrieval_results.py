@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
-NAMES = ("retrieval", "retrieval-distillation", "retrieval-students")
+NAMES = ("retrieval", "retrieval-pydocs", "retrieval-distillation", "retrieval-students")
 
 
 def means(name: str) -> dict[tuple[str, str, str], float]:
