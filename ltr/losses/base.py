@@ -69,7 +69,8 @@ class Loss(nn.Module):
     and under autocast too. A link or transform may be a ``RunningCenter``, which sees the scores in training mode.
 
     One's own defines ``costs`` and gets the rest: masks, weights, reductions, checks. It may also say which lists it
-    ``contributes`` for and which labels it takes, that it is ``pointwise``, and which ``laws`` it keeps. Arguments of its
+    ``contributes`` for, which labels it takes and whether they are ``good_or_bad``, that it is ``pointwise``, and which ``laws``
+    it keeps. Arguments of its
     constructor stay under their names, from which ``repr``, configurations and benchmarks make it again. A loss over
     pairs of documents derives from ``PairLoss``.
 
@@ -138,6 +139,13 @@ class Loss(nn.Module):
 
     def check_labels(self, labels: Tensor, mask: Tensor) -> None:
         """Raise DataError for finite labels that this loss cannot take. Default: takes all."""
+
+    def good_or_bad(self) -> bool:
+        """Whether a document is good where its label is above 0, and bad elsewhere, so that labels above 0 alone tell none apart.
+
+        Default: what the loss's targets say, where it has some.
+        """
+        return bool(getattr(getattr(self, "targets", None), "good_or_bad", False))
 
     def counted(self, scores: Tensor, labels: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """``costs``, exactly 0 for lists that do not contribute, and ``contributes``.

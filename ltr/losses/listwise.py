@@ -144,6 +144,9 @@ class InfoNCE(Loss):
         super().__init__(reduction)
         self.temperature = as_temperature("InfoNCE", temperature)
 
+    def good_or_bad(self) -> bool:
+        return True
+
     def contributes(self, labels: Tensor, mask: Tensor | None = None) -> Tensor:
         return has_positive(labels, mask) & (real(labels, mask) & (labels <= 0)).any(-1)
 

@@ -115,6 +115,9 @@ class ApproxMRR(Loss):
         super().__init__(reduction)
         self.temperature = as_temperature("ApproxMRR", temperature)
 
+    def good_or_bad(self) -> bool:
+        return True
+
     def contributes(self, labels: Tensor, mask: Tensor | None = None) -> Tensor:
         return has_two(labels, mask) & has_positive(labels, mask)
 

@@ -35,6 +35,8 @@ class Targets:
 
     #: the names in READINGS that this object can be read as
     readings: ClassVar[frozenset[str]] = frozenset()
+    #: whether labels above 0 are good, all alike, and others bad
+    good_or_bad: ClassVar[bool] = False
 
     def check(self, owner: str, labels: Tensor, mask: Tensor, link: Any = None) -> None:
         """Raise DataError, in the name of ``owner``, for real labels that this object cannot read. Default: takes all."""
@@ -239,6 +241,7 @@ class Positives(Targets):
     """
 
     readings: ClassVar[frozenset[str]] = frozenset({"distribution", "dual"})
+    good_or_bad: ClassVar[bool] = True
 
     def contributes(self, labels: Tensor, mask: Tensor | None = None) -> Tensor:
         return has_two(labels, mask) & has_positive(labels, mask)

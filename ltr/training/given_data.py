@@ -10,7 +10,6 @@ from ltr.data.base import LOADERS, PartName, RankingData
 from ltr.data.features.feature_data import FeatureData
 from ltr.data.preferences.preference_data import PreferenceData
 from ltr.errors import ConfigError
-from ltr.losses import KTO, ORPO, InfoNCE, Positives
 from ltr.losses.base import Loss
 
 
@@ -55,21 +54,18 @@ def ranking_data(trainer: pl.Trainer) -> RankingData:
 
 
 def check_labels(loss: Loss, data: RankingData) -> None:
-    """Refuse labels that a loss reads as good (above 0) or bad, where all of them are good: nothing tells any apart.
-
-    So it is with ratings from 1 to 5.
+    """Refuse labels that a loss reads as good (above 0) or bad, where all of them are good, as ratings from 1 to 5 are.
 
     Raises:
         ConfigError: they are.
     """
-    reads = isinstance(loss, (InfoNCE, KTO, ORPO)) or isinstance(getattr(loss, "targets", None), Positives)
-    # documents of texts that no list names are bad
-    labels = data.train_labels if reads and isinstance(data, (PreferenceData, FeatureData)) else None
+    # of collections of texts the documents that no list names are bad
+    labels = data.train_labels if loss.good_or_bad() and isinstance(data, (PreferenceData, FeatureData)) else None
     if labels is not None and len(labels) and labels.min() > 0:
         raise ConfigError(
             f"{type(loss).__name__}: labels above 0 are good and others bad, and all {len(labels):,} training labels are good (from "
-            f"{labels.min():g} to {labels.max():g}): it would learn nothing of which is better; give labels of which the bad ones are "
-            "0, or take a loss of their order or size, such as BradleyTerry(PairTargets(gap=1.0)) or CompositeSoftmax"
+            f"{labels.min():g} to {labels.max():g}): the worst would count as good; give labels of which the bad ones are 0, or "
+            "take a loss of their order or size, such as BradleyTerry(PairTargets(gap=1.0)) or CompositeSoftmax"
         )
 
 

@@ -67,6 +67,19 @@ def test_laws_that_do_not_hold_are_explained(expression):
 
 
 @every_loss
+def test_losses_that_see_labels_as_good_or_bad_alone_say_so(expression):
+    loss = made(expression, reduction="none")
+    same = True
+    for seed in range(4):
+        batch = batch_for(loss, seed)
+        told, seen = batch.labels, (batch.labels > 0).to(batch.labels)
+        costs = [loss(batch.scores, labels, batch.mask) for labels in (told, seen)]
+        same = same and torch.allclose(*costs, rtol=1e-9, atol=1e-12)
+    # of ORPO the likelihood does, and the order of pairs does not
+    assert loss.good_or_bad() == (same or isinstance(loss, losses.ORPO))
+
+
+@every_loss
 def test_docstring_names_its_source_and_shows_an_example(expression):
     text = type(made(expression)).__doc__
     assert "Source:" in text

@@ -14,6 +14,8 @@ from ltr.links import Exp, Identity, Sigmoid, Softplus
 from ltr.losses import (
     KTO,
     MSE,
+    ORPO,
+    ApproxMRR,
     BradleyTerry,
     CompositeContrast,
     CompositeSoftmax,
@@ -237,6 +239,8 @@ def test_strategies_that_part_the_weights_are_refused():
     [
         (KTO(), True),
         (InfoNCE(), True),
+        (ORPO(), True),
+        (ApproxMRR(), True),
         (CompositeSoftmax(Identity(), targets=Positives()), True),
         (CompositeSoftmax(Identity(), targets=LabelSoftmax()), False),
         (BradleyTerry(), False),
@@ -251,7 +255,7 @@ def test_ratings_of_which_none_is_bad_are_refused_where_labels_are_good_or_bad(l
         data = PreferenceData(train=str(file))
         if refused and least:
             with pytest.raises(
-                ConfigError, match=r"all 5 training labels are good \(from 1 to 5\): it would learn nothing"
+                ConfigError, match=r"all 5 training labels are good \(from 1 to 5\): the worst would count as good"
             ):
                 check_labels(loss, data)
         else:

@@ -47,6 +47,9 @@ class KTO(Loss):
             raise ConfigError(f"KTO: reference must be a finite number, got {reference!r}")
         self.reference = float(reference)
 
+    def good_or_bad(self) -> bool:
+        return True
+
     def costs(self, scores: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
         above = scores - self.reference
         good, bad = self.desirable * torch.sigmoid(-above), self.undesirable * torch.sigmoid(above)

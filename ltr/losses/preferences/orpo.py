@@ -51,6 +51,9 @@ class ORPO(Loss):
         super().__init__(reduction)
         self.weight = positive("ORPO", "weight", weight)
 
+    def good_or_bad(self) -> bool:
+        return True
+
     def contributes(self, labels: Tensor, mask: Tensor | None = None) -> Tensor:
         return has_positive(labels, mask) & (real(labels, mask).sum(-1) >= 2)
 
