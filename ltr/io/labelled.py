@@ -20,10 +20,10 @@ class LabelledLists:
         query_ids: one per list.
         offsets: [lists + 1]; the documents of list i are at ``offsets[i]:offsets[i + 1]``.
         labels: [documents], finite, in the unit that a model predicts (such as log1p seconds).
-        gains: [documents] labels as their source gives them (such as seconds), which nDCG sums up; default: the labels.
+        gains: [documents] what nDCG sums up: labels as their source gives them (such as seconds), or another field; default: the labels.
         doc_ids: one per document, where runs are to be looked up or made.
         unit: of the labels, in words, such as ``log(1 + seconds)``; empty where it is not known.
-        gain_unit: of the gains.
+        gain_unit: of the gains, or the name of that field.
         lengths: [documents] how long each is, where that is a yardstick: then documents by length have a row of their own.
 
     Raises:

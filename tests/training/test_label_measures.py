@@ -91,9 +91,7 @@ def test_labels_of_batches_do_not_count_where_the_data_know_them():
         "rmse; errors in the unit of the labels (standardised seconds)"
         in evaluate_labels(np.ones(3), truth, "rmse").conventions
     )
-    assert (
-        "gain: the label before its transform, seconds" in evaluate_labels(np.ones(3), truth, "ndcg_label").conventions
-    )
+    assert "gain: seconds, not the label" in evaluate_labels(np.ones(3), truth, "ndcg_label").conventions
     assert predictions_of("dev", scored[:1], [], KNOWN)[1].labels.tolist() == [1 / 3], "a part of the lists"
 
 

@@ -158,9 +158,11 @@ def conventions(measures: Sequence[LabelMeasure], truth: LabelledLists) -> str:
             "r2: 1 - squared errors / squared deviations from the mean of these labels; below 0: worse than it"
         )
     if any(m.kind.cutoff for m in measures):
-        gain = "the label" if np.array_equal(truth.gains, truth.labels) else "the label before its transform"
-        unit = f", {truth.gain_unit}" if truth.gain_unit else ""
-        parts.append(f"gain: {gain}{unit}; tied predictions share their mean gain")
+        if np.array_equal(truth.gains, truth.labels):
+            gain = "the label" + (f", {truth.gain_unit}" if truth.gain_unit else "")
+        else:  # seconds of a label that is their logarithm, or another field of a response
+            gain = f"{truth.gain_unit}, not the label" if truth.gain_unit else "the label before its transform"
+        parts.append(f"gain: {gain}; tied predictions share their mean gain")
     if any(m.correlates and not m.per_query for m in measures):
         parts.append("correlations: nan where one side is constant")
     return "; ".join(parts)
