@@ -10,11 +10,14 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ltr.batch import TextLists, TokenRows
+from ltr.scorers.causal import log_probs
 from ltr.scorers.causal.language_model import LanguageModel
-from ltr.scorers.causal.log_probs import NUMBERS
 from ltr.scorers.causal.policy_ratio import completion_log_probs, completion_places, completion_tokens
 from ltr.scorers.filing import Filing
 
+#: numbers of a chunk's logits: half of what log-probabilities take, since the teacher's stand beside them. On a CPU a block of more
+#: than 32 MiB is made of new pages each time: with twice as many a step took a sixth longer and a third more memory
+NUMBERS = log_probs.NUMBERS // 2
 #: a cost for each token: of its log-probabilities over the vocabulary, and the teacher's [tokens, vocabulary]
 TokenCost = Callable[[Tensor, Tensor], Tensor]
 
