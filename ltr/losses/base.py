@@ -8,7 +8,7 @@ import math
 import numbers
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +59,23 @@ class Laws:
             "lower_bound": self.lower_bound != 0,
         }
         return [name for name, is_broken in broken.items() if is_broken and not self.why.get(name)]
+
+
+class LogRatios(NamedTuple):
+    """Scores of completions: ``beta · (log π − log π_ref)``, over the sum of their tokens or their mean.
+
+    Attributes:
+        beta: above 0.
+        reference: whether there is a π_ref; without, scores are ``beta · log π``.
+        length: ``sum`` over a completion's tokens, or their ``mean``.
+    """
+
+    beta: float
+    reference: bool
+    length: str
+
+    def __str__(self) -> str:
+        return f"beta {self.beta:g}, {'a' if self.reference else 'no'} reference and length {self.length!r}"
 
 
 class Loss(nn.Module):
@@ -146,6 +163,16 @@ class Loss(nn.Module):
         Default: what the loss's targets say, where it has some.
         """
         return bool(getattr(getattr(self, "targets", None), "good_or_bad", False))
+
+    def check_scores(self, log_ratios: LogRatios | None) -> None:
+        """Refuse scores that the loss would read as something else, or warn of them; called before training. Default: takes all.
+
+        Args:
+            log_ratios: what of a policy's the scores are; None where they are no log-probabilities.
+
+        Raises:
+            ConfigError: scores that the loss is not for.
+        """
 
     def counted(self, scores: Tensor, labels: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """``costs``, exactly 0 for lists that do not contribute, and ``contributes``.

@@ -21,7 +21,7 @@ from ltr.data.preferences.reader import reader_of
 from ltr.data.tokens.reader import Reader
 from ltr.errors import ConfigError, DataError
 from ltr.io.files import building, existing
-from ltr.losses.base import Loss
+from ltr.losses.base import LogRatios
 from ltr.scorers.filing import Filing
 from ltr.scorers.hardware import multiplies_bf16
 from ltr.settings import ModelSettings, Prompts, Settings
@@ -188,8 +188,10 @@ class Scorer(nn.Module):
             arguments.update(kept if several else {p.name: kept})
         return arguments
 
-    def check_loss(self, loss: Loss) -> None:
-        """Raise ConfigError for a loss that would read these scores as something else; called before training. Default: takes all."""
+    @property
+    def log_ratios(self) -> LogRatios | None:
+        """What of a policy's the scores are, for losses that read log-probabilities. Default: None, scores are no such thing."""
+        return None
 
     def check_saving(self) -> None:
         """Raise ConfigError where the scorer could not be saved and opened again: to be called before any training."""

@@ -151,8 +151,8 @@ class RankingModule(pl.LightningModule):
         self.scorer.fit_to(data.inputs)
         if stage == "fit":
             self.scorer.check_fitted(weights)
-            self.scorer.check_loss(self.loss)
             check_labels(self.loss, data)
+            self.loss.check_scores(self.scorer.log_ratios)
             tell_of_drift(self.loss, data)
 
     # ------------------------------------------------------------------ optimiser

@@ -263,6 +263,11 @@ def test_ratings_of_which_none_is_bad_are_refused_where_labels_are_good_or_bad(l
     check_labels(loss, Fixed([DEV], DEV))  # whose labels nobody tells
 
 
+def test_scores_that_a_loss_is_not_for_are_refused_before_training():
+    with pytest.raises(ConfigError, match="ORPO reads mean log-probabilities"):
+        fitted([DEV], ORPO())
+
+
 @pytest.mark.parametrize(
     ("loss", "told"),
     [

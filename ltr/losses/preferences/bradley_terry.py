@@ -39,10 +39,9 @@ class BradleyTerry(DifferenceMatching):
 
     def __init__(self, targets: PairTargets = SURE, centering: float = 0.0, reduction: str = "mean"):
         off = centering == 0 and not isinstance(centering, bool)
-        self_centering = 0.0 if off else positive("BradleyTerry", "centering", centering)
         super().__init__(Sigmoid(), targets, reduction=reduction)
-        self.centering = self_centering
-        if self_centering:
+        self.centering = 0.0 if off else positive("BradleyTerry", "centering", centering)
+        if self.centering:
             why = {
                 **self.laws.why,
                 "shift": "rewards are drawn to mean 0",

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ltr.errors import ConfigError
 from ltr.links import Identity, Link, ReverseExp, ReverseSoftplus, Sigmoid
-from ltr.losses.base import positive
+from ltr.losses.base import LogRatios, positive
 from ltr.losses.composite import CompositeContrast
 from ltr.losses.matching import DifferenceMatching
 from ltr.losses.pair_loss import PairLoss
@@ -57,9 +57,9 @@ class cDPO(DifferenceMatching):
     """
 
     def __init__(self, eps: float = 0.1, reduction: str = "mean"):
-        self_eps = within_half("cDPO", eps)
-        super().__init__(Sigmoid(), PairTargets(probability=1 - self_eps), reduction=reduction)
-        self.eps = self_eps
+        eps = within_half("cDPO", eps)
+        super().__init__(Sigmoid(), PairTargets(probability=1 - eps), reduction=reduction)
+        self.eps = eps
 
 
 class RobustDPO(PairLoss):
@@ -124,10 +124,17 @@ class fDPO(CompositeContrast):
     def __init__(self, divergence: str = "reverse_kl", beta: float = 1.0, alpha: float = 0.5, reduction: str = "mean"):
         if divergence not in DIVERGENCES:
             raise ConfigError(f"fDPO: divergence must be one of {', '.join(DIVERGENCES)}, got {divergence!r}")
-        self_beta = positive("fDPO", "beta", beta)
+        beta = positive("fDPO", "beta", beta)
         if isinstance(alpha, bool) or not 0 <= alpha < 1:
             raise ConfigError(f"fDPO: alpha must be at least 0 and below 1, got {alpha!r}")
-        width = self_beta / (1 - alpha) if divergence == "alpha" else self_beta
+        width = beta / (1 - alpha) if divergence == "alpha" else beta
         transforms: dict[str, Link] = {"reverse_kl": Identity(), "js": ReverseSoftplus(width=width, scale=width)}
         super().__init__(transforms.get(divergence, ReverseExp(width=width, scale=width)), reduction=reduction)
-        self.divergence, self.beta, self.alpha = divergence, self_beta, float(alpha)
+        self.divergence, self.beta, self.alpha = divergence, beta, float(alpha)
+
+    def check_scores(self, log_ratios: LogRatios | None) -> None:
+        if log_ratios is not None and self.divergence != "reverse_kl" and self.beta != log_ratios.beta:
+            raise ConfigError(
+                f"fDPO: it takes log-ratios from scores by a beta of its own, {self.beta:g}, and the scorer's is {log_ratios.beta:g}: "
+                f"it would be the loss of another divergence; write beta={log_ratios.beta:g} in the loss, too"
+            )

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+
 from ltr.links import Identity
-from ltr.losses.base import positive
+from ltr.losses.base import LogRatios, positive
 from ltr.losses.matching import DifferenceMatching
 from ltr.losses.targets import PairTargets
+
+log = logging.getLogger(__name__)
 
 
 class IPO(DifferenceMatching):
@@ -27,6 +31,14 @@ class IPO(DifferenceMatching):
     """
 
     def __init__(self, tau: float = 0.1, reduction: str = "mean"):
-        self_tau = positive("IPO", "tau", tau)
-        super().__init__(Identity(scale=2.0), PairTargets(gap=1 / (2 * self_tau)), reduction=reduction)
-        self.tau = self_tau
+        tau = positive("IPO", "tau", tau)
+        super().__init__(Identity(scale=2.0), PairTargets(gap=1 / (2 * tau)), reduction=reduction)
+        self.tau = tau
+
+    def check_scores(self, log_ratios: LogRatios | None) -> None:
+        if log_ratios is not None and log_ratios.beta != 1:
+            log.warning(
+                "IPO: its margin is one of log-ratios, and scores are %g times these: it asks for what tau %g asks for with beta 1, "
+                "which is what published values of tau mean; set beta: 1",
+                *(log_ratios.beta, self.tau * log_ratios.beta),
+            )

@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from ltr.losses.base import Laws, Loss, has_positive, positive, real
+from ltr.errors import ConfigError
+from ltr.losses.base import Laws, LogRatios, Loss, has_positive, positive, real
 from ltr.losses.engines.pairs import pair_sums
 from ltr.losses.engines.problem import PairProblem
 from ltr.losses.pair_loss import UNIFORM
@@ -53,6 +54,14 @@ class ORPO(Loss):
 
     def good_or_bad(self) -> bool:
         return True
+
+    def check_scores(self, log_ratios: LogRatios | None) -> None:
+        if log_ratios != LogRatios(beta=1.0, reference=False, length="mean"):
+            have = "no log-probabilities" if log_ratios is None else f"not that with {log_ratios}"
+            raise ConfigError(
+                f"ORPO reads mean log-probabilities, and scores are {have}; train a PolicyRatio with reference: null, length: mean "
+                "and beta: 1"
+            )
 
     def contributes(self, labels: Tensor, mask: Tensor | None = None) -> Tensor:
         return has_positive(labels, mask) & (real(labels, mask).sum(-1) >= 2)

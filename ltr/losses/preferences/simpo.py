@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+
 from ltr.links import Sigmoid
-from ltr.losses.base import positive
+from ltr.losses.base import LogRatios, positive
 from ltr.losses.matching import DifferenceMatching
 from ltr.losses.preferences.label_noise import SURE
+
+log = logging.getLogger(__name__)
 
 
 class SimPO(DifferenceMatching):
@@ -29,6 +33,14 @@ class SimPO(DifferenceMatching):
     """
 
     def __init__(self, gamma: float = 0.5, reduction: str = "mean"):
-        self_gamma = 0.0 if gamma == 0 and not isinstance(gamma, bool) else positive("SimPO", "gamma", gamma)
-        super().__init__(Sigmoid(center=self_gamma), SURE, reduction=reduction)
-        self.gamma = self_gamma
+        gamma = 0.0 if gamma == 0 and not isinstance(gamma, bool) else positive("SimPO", "gamma", gamma)
+        super().__init__(Sigmoid(center=gamma), SURE, reduction=reduction)
+        self.gamma = gamma
+
+    def check_scores(self, log_ratios: LogRatios | None) -> None:
+        if log_ratios is not None and (log_ratios.reference or log_ratios.length != "mean"):
+            log.warning(
+                "SimPO is meant for mean log-probabilities without a reference (reference: null, length: mean), got %s: what is "
+                "trained is DPO with a margin",
+                log_ratios,
+            )

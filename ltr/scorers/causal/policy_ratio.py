@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterable
 from typing import Any
@@ -12,8 +11,7 @@ from torch import Tensor
 
 from ltr.batch import Lists, TextLists, TokenRows
 from ltr.errors import ConfigError, DataError
-from ltr.losses import IPO, ORPO, SimPO, fDPO
-from ltr.losses.base import Loss, positive
+from ltr.losses.base import LogRatios, positive
 from ltr.scorers.causal.language_model import LanguageModel
 from ltr.scorers.causal.log_probs import token_log_probs
 from ltr.scorers.causal.references import References, row_keys, weights_digest
@@ -21,8 +19,6 @@ from ltr.scorers.causal.vocabulary import Vocabulary
 from ltr.scorers.filing import Filing
 from ltr.scorers.out_of_memory import released
 from ltr.settings import Settings
-
-log = logging.getLogger(__name__)
 
 START = "start"
 LENGTHS = ("sum", "mean")
@@ -84,30 +80,9 @@ class PolicyRatio(LanguageModel):
         self._held: list[Any] = []
         self._tables: dict[str, References] = {}
 
-    def check_loss(self, loss: Loss) -> None:
-        """Refuse losses whose settings belong to other scores than these, and tell of those whose margin is another then."""
-        if isinstance(loss, fDPO) and loss.divergence != "reverse_kl" and loss.beta != self.beta:
-            raise ConfigError(
-                f"PolicyRatio: fDPO takes log-ratios from scores by a beta of its own, {loss.beta:g}, and the scorer's is {self.beta:g}: "
-                f"it would be the loss of another divergence; write beta={self.beta:g} in the loss, too"
-            )
-        if isinstance(loss, ORPO) and (self.reference, self.length, self.beta) != (None, "mean", 1.0):
-            raise ConfigError(
-                f"PolicyRatio: ORPO reads mean log-probabilities, and scores are not that with reference {self.reference!r}, "
-                f"length {self.length!r} and beta {self.beta:g}; set reference: null, length: mean and beta: 1"
-            )
-        if isinstance(loss, IPO) and self.beta != 1:
-            log.warning(
-                "IPO: its margin is one of log-ratios, and scores are %g times these: it asks for what tau %g asks for with beta 1, "
-                "which is what published values of tau mean; set beta: 1",
-                *(self.beta, loss.tau * self.beta),
-            )
-        if isinstance(loss, SimPO) and (self.reference is not None or self.length != "mean"):
-            log.warning(
-                "SimPO is meant for mean log-probabilities without a reference (reference: null, length: mean), got reference %r "
-                "and length %r: what is trained is DPO with a margin",
-                *(self.reference, self.length),
-            )
+    @property
+    def log_ratios(self) -> LogRatios:
+        return LogRatios(self.beta, self.reference is not None, self.length)
 
     @property
     def arguments(self) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def random_states() -> dict[str, Tensor]:
     return {"cpu": torch.get_rng_state(), **device}
 
 
-def _setrandom_states(states: dict[str, Tensor]) -> None:
+def set_random_states(states: dict[str, Tensor]) -> None:
     torch.set_rng_state(states["cpu"].cpu())
     if "cuda" in states and torch.cuda.is_initialized():
         torch.cuda.set_rng_state(states["cuda"].cpu())

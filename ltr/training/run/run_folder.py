@@ -34,7 +34,7 @@ from ltr.training.module import RankingModule
 from ltr.training.processes import agreed, distributed
 from ltr.training.run import records
 from ltr.training.run.averaging import Averager, sums_of
-from ltr.training.run.checkpoints import CheckpointFiles, _setrandom_states, random_states, refuse_requeued
+from ltr.training.run.checkpoints import CheckpointFiles, random_states, refuse_requeued, set_random_states
 from ltr.training.run.course import Course
 from ltr.training.run.dev_part import check_dev, dev_of
 from ltr.training.run.early_stopping import Best
@@ -461,7 +461,7 @@ class RunFolder(pl.Callback):
         # right before the first batch, since making a loader draws numbers too: dropout goes on where it stopped
         # (a checkpoint holds the state of the first process; the others keep their own seed)
         if self._random and trainer.is_global_zero:
-            _setrandom_states(self._random)
+            set_random_states(self._random)
         self._random = {}
         batch_index = args[-1]
         if batch_index % trainer.accumulate_grad_batches == 0:

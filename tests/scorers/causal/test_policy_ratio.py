@@ -363,7 +363,7 @@ def test_no_matrix_of_tokens_and_words_is_kept(tiny_causal, batch, monkeypatch):
     scores.sum().backward()
 
 
-NO_LOG_PROBABILITIES = "mean log-probabilities, and scores are not that with reference 'start', length 'sum'"
+NO_LOG_PROBABILITIES = "mean log-probabilities, and scores are not that with beta 0.1, a reference and length 'sum'"
 
 
 @pytest.mark.parametrize(
@@ -386,10 +386,21 @@ def test_settings_of_a_loss_that_belong_to_other_scores(tiny_causal, caplog, los
     scorer = PolicyRatio(str(tiny_causal), **settings)
     if refused:
         with pytest.raises(ConfigError, match=refused):
-            scorer.check_loss(loss)
+            loss.check_scores(scorer.log_ratios)
     else:
-        scorer.check_loss(loss)
+        loss.check_scores(scorer.log_ratios)
     assert (told in caplog.text) if told else not caplog.text
+
+
+def test_scores_of_other_scorers_are_no_log_probabilities(caplog):
+    """To ORPO, which draws good ones up to 0, rewards are nothing; to the others they are rewards."""
+    with pytest.raises(
+        ConfigError, match="ORPO reads mean log-probabilities, and scores are no log-probabilities; train a"
+    ):
+        ORPO().check_scores(None)
+    for loss in (DPO(), fDPO("js"), IPO(), SimPO()):
+        loss.check_scores(None)
+    assert not caplog.text
 
 
 def test_refuses(tiny_causal, tmp_path, batch):
