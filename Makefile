@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 INTEGRATIONS := .venv-integrations
 # two test processes, each with one computing thread, fill two cores; each begins with a half of its own, so that what the
-# tests of a file share is made once, and takes over from the other at the end
-PYTEST := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+# tests of a file share is made once, and takes over from the other at the end; what is compiled is kept for the processes
+# that tests start
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-all test-oldest test-newest test-integrations check format docs rivals bench clean

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,10 +33,25 @@ QRELS = {"q1": {"d1": 2, "d2": 1}, "q2": {"d4": 1, "d3": 0}, "q3": {"d5": 1}, "q
 RUN = {"q1": ["d2", "d1", "d6"], "q2": ["d3", "d4"], "q3": ["d5", "d6", "d8"], "q4": ["d7", "d6", "d1"]}
 
 
-def pytest_collection_finish():
+#: how many modules there were when the garbage collector was last told what stays
+_SETTLED = [0]
+
+
+def settle():
     """The garbage collector passes over the tests and packages, which stay to the end: it would look through millions of objects."""
     gc.collect()
     gc.freeze()
+    _SETTLED[0] = len(sys.modules)
+
+
+def pytest_collection_finish():
+    settle()
+
+
+def pytest_runtest_logfinish():
+    # a test has imported a large package, such as Lightning: half a million objects
+    if len(sys.modules) - _SETTLED[0] > 300:
+        settle()
 
 
 @pytest.fixture(scope="session", autouse=True)

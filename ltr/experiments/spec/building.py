@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import inspect
 import os
 import re
@@ -88,21 +89,28 @@ def filled(value: Any) -> Any:
 
 
 def _parsed(kind: str, config: Config) -> tuple[Any, Any]:
-    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
-    import jsonargparse
-
     cls = _class(kind, str(config["class_path"]))
     failed: list[tuple[str, ConfigError]] = []
     arguments = expanded(config.get("init_args") or {}, failed)
     _check_arguments(cls, arguments)
-    parser = jsonargparse.ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(cls, "part")
+    parser = _parser(cls)
     try:
         return parser, parser.parse_object({"part": arguments})
     except LtrError:
         raise
     except (argparse.ArgumentError, TypeError, ValueError) as error:
         raise next((told for text, told in failed if text in str(error)), _explained(error)) from error
+
+
+@functools.cache
+def _parser(cls: type) -> Any:
+    """What parses the arguments of a class, under ``part``; made once, since that takes longer than parsing."""
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+    import jsonargparse
+
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(cls, "part")
+    return parser
 
 
 def _explained(error: Exception) -> ConfigError:
