@@ -1,20 +1,18 @@
 """The script that measures a GPU, on the processor and tiny sizes."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
 
-from tests.benchmarks.conftest import SPEED
 from tests.packing import needs_packing
 
 pytest.importorskip("sentence_transformers")
 pytestmark = needs_packing
 
 
-def test_the_same_code_runs_without_a_gpu(measured):
-    result, printed = measured("gpu", "--device=cpu", "--quick")
+def test_the_same_code_runs_without_a_gpu(measured_here):
+    import gpu
+
+    result, printed = measured_here(gpu, "--device=cpu", "--quick")
     ways = [row["bf16"] for row in result["rows"]]
     assert ways == [f"{name}, {use}" for use in ("scoring", "training") for name in ("sentence-transformers", "ltr")]
     assert all(row["pairs/s"] > 0 for row in result["rows"])
@@ -51,7 +49,8 @@ def test_operations_are_those_that_are_computed(speed, tmp_path):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_without_a_gpu_it_says_so():
-    found = subprocess.run([sys.executable, str(SPEED / "gpu.py")], capture_output=True, text=True, check=False)
-    assert found.returncode == 1
-    assert "torch sees no CUDA device here; --device cpu --quick runs the same code" in found.stderr
+def test_without_a_gpu_it_says_so(measured_here):
+    import gpu
+
+    with pytest.raises(SystemExit, match="torch sees no CUDA device here; --device cpu --quick runs the same code"):
+        measured_here(gpu)

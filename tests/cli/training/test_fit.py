@@ -241,6 +241,7 @@ def test_a_training_on_features_says_what_comes_next_and_goes_on(recipe, numbers
     assert json.loads((tmp_path / "run" / "manifest.json").read_text())["status"] == "finished"
 
 
+@pytest.mark.slow  # texts in two processes are the test below
 def test_two_processes_learn_features_as_one_does(numbers, tmp_path):
     recipe = str(ROOT / "configs" / "recipes" / "letor.yaml")
     common = ["--config", recipe, *numbers["letor"], "--data.lists_per_batch=4", "--trainer.max_epochs=2"]

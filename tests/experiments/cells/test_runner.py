@@ -151,34 +151,34 @@ def test_a_manifest_that_cannot_be_read_is_told(read, values):
         loaded(read())
 
 
-def test_a_worker_that_dies_takes_only_its_cell_with_it(read, values):
+@pytest.fixture(scope="module")
+def one_worker():
+    """A process takes longer to begin than a tiny cell: it is begun once."""
+    executor = Processes(1, 1)
+    yield executor
+    executor.close()
+
+
+def test_a_cell_may_load_its_data_in_processes_of_its_own(read, values, one_worker):
+    values["data"]["toy"]["init_args"]["workers"] = 1
+    trial = next(iter(groups(read())[0].ready()))
+    one_worker.submit(replace(trial, trainer={**trial.trainer, "max_epochs": 1}))
+    record = one_worker.next()[1].record
+    assert record["status"] == "finished", record
+
+
+def test_a_worker_that_dies_takes_only_its_cell_with_it(read, values, one_worker):
     values["tuning"]["trials"] = 1
     tasks = [task for group in groups(read()) for task in group.ready()]
-    executor = Processes(1, 1)
-    try:
-        executor.submit(tasks[0])
-        worker = next(iter(executor._busy.values()))
-        os.kill(worker.process.pid, signal.SIGKILL)
-        task, outcome = executor.next()
-        assert task == tasks[0]
-        assert outcome.record["status"] == "failed"
-        assert "signal SIGKILL; the system may have run out of memory: use fewer --workers" in outcome.record["reason"]
-        executor.submit(tasks[1])
-        assert executor.next()[1].finished
-    finally:
-        executor.close()
-
-
-def test_a_cell_may_load_its_data_in_processes_of_its_own(read, values):
-    values["data"]["toy"]["init_args"]["workers"] = 1
-    executor = Processes(1, 1)
-    try:
-        trial = next(iter(groups(read())[0].ready()))
-        executor.submit(replace(trial, trainer={**trial.trainer, "max_epochs": 1}))
-        record = executor.next()[1].record
-        assert record["status"] == "finished", record
-    finally:
-        executor.close()
+    one_worker.submit(tasks[0])
+    worker = next(iter(one_worker._busy.values()))
+    os.kill(worker.process.pid, signal.SIGKILL)
+    task, outcome = one_worker.next()
+    assert task == tasks[0]
+    assert outcome.record["status"] == "failed"
+    assert "signal SIGKILL; the system may have run out of memory: use fewer --workers" in outcome.record["reason"]
+    one_worker.submit(tasks[1])
+    assert one_worker.next()[1].finished
 
 
 def test_a_cell_is_complete_or_absent(read, values, monkeypatch):
