@@ -29,11 +29,11 @@ def script():
 
 def test_runs_small_and_shows_the_trade(script, tmp_path):
     picture, output = tmp_path / "picture.png", tmp_path / "results" / "results.json"
-    sizes = ["--seeds=3", "--documents=120", "--steps=60", "--noise=0.2"]
+    sizes = ["--seeds=2", "--documents=80", "--steps=40", "--noise=0.2"]
     script.main([*sizes, f"--picture={picture}", f"--output={output}"])
     assert picture.read_bytes().startswith(b"\x89PNG")
     found = json.loads(output.read_text())
-    assert found["seeds"] == 3
+    assert found["seeds"] == 2
     rows = {(row["model"], row["loss"]): row for row in found["noise"]["0.2"]}
     assert len(rows) == len(script.MODELS) * len(script.ENTRIES)
     for name in script.SHOWN:

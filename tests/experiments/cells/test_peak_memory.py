@@ -58,6 +58,7 @@ assert streams and all(stream is sys.stderr for stream in streams), streams
 """
 
 
+@pytest.mark.slow  # imports everything in a process of its own
 def test_a_first_cell_neither_pays_for_lightning_nor_takes_its_log():
     code = f"LINUX = {sys.platform == 'linux'}{FIRST}"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -74,12 +74,21 @@ def test_trials_choose_on_dev_and_seeds_use_what_they_chose(read):
     assert selective.seeds[0].record["loss"].startswith("CompositeSoftmax(transform=Identity() + Softplus(center=")
 
 
-def test_processes_give_the_figures_of_one_process(read, values, tmp_path):
+@pytest.fixture(scope="module")
+def workers():
+    """Processes take longer to begin than tiny cells: they are begun once."""
+    executor = Processes(2, 1)
+    yield executor
+    executor.close()
+
+
+def test_processes_give_the_figures_of_one_process(read, values, tmp_path, workers, monkeypatch):
     values["losses"].pop("Selective")
     values["tuning"]["trials"] = 1
     here = run(read(), Here(), lambda _: None)
     values["folder"] = str(tmp_path / "processes")
-    beside = run(read(), Processes(2, 1), lambda _: None)
+    monkeypatch.setattr(workers, "close", lambda: None)
+    beside = run(read(), workers, lambda _: None)
     for key, (params, value, scores) in figures(here).items():
         other = figures(beside)[key]
         assert (other[0], other[1]) == (params, pytest.approx(value))
@@ -151,34 +160,26 @@ def test_a_manifest_that_cannot_be_read_is_told(read, values):
         loaded(read())
 
 
-@pytest.fixture(scope="module")
-def one_worker():
-    """A process takes longer to begin than a tiny cell: it is begun once."""
-    executor = Processes(1, 1)
-    yield executor
-    executor.close()
-
-
-def test_a_cell_may_load_its_data_in_processes_of_its_own(read, values, one_worker):
+def test_a_cell_may_load_its_data_in_processes_of_its_own(read, values, workers):
     values["data"]["toy"]["init_args"]["workers"] = 1
     trial = next(iter(groups(read())[0].ready()))
-    one_worker.submit(replace(trial, trainer={**trial.trainer, "max_epochs": 1}))
-    record = one_worker.next()[1].record
+    workers.submit(replace(trial, trainer={**trial.trainer, "max_epochs": 1}))
+    record = workers.next()[1].record
     assert record["status"] == "finished", record
 
 
-def test_a_worker_that_dies_takes_only_its_cell_with_it(read, values, one_worker):
+def test_a_worker_that_dies_takes_only_its_cell_with_it(read, values, workers):
     values["tuning"]["trials"] = 1
     tasks = [task for group in groups(read()) for task in group.ready()]
-    one_worker.submit(tasks[0])
-    worker = next(iter(one_worker._busy.values()))
+    workers.submit(tasks[0])
+    worker = next(iter(workers._busy.values()))
     os.kill(worker.process.pid, signal.SIGKILL)
-    task, outcome = one_worker.next()
+    task, outcome = workers.next()
     assert task == tasks[0]
     assert outcome.record["status"] == "failed"
     assert "signal SIGKILL; the system may have run out of memory: use fewer --workers" in outcome.record["reason"]
-    one_worker.submit(tasks[1])
-    assert one_worker.next()[1].finished
+    workers.submit(tasks[1])
+    assert workers.next()[1].finished
 
 
 def test_a_cell_is_complete_or_absent(read, values, monkeypatch):
