@@ -188,10 +188,15 @@ def clear_leftovers(folder: str | os.PathLike, names: Iterable[str] | None = Non
 
 def clear_parts(path: str | os.PathLike) -> None:
     """Remove what killed processes left of the file or folder ``path`` in the making; what others are writing stays."""
+    for left in parts_of(path):
+        remove_left(left)
+
+
+def parts_of(path: str | os.PathLike) -> list[Path]:
+    """What others are writing at this moment to become the file or folder ``path``, and what killed processes left of it."""
     place = Path(os.path.realpath(path))
-    for left in place.parent.glob(f".{glob.escape(place.name)}.????????.part"):
-        if _LEFT.fullmatch(left.name):
-            remove_left(left)
+    every = place.parent.glob(f".{glob.escape(place.name)}.????????.part")
+    return [part for part in every if _LEFT.fullmatch(part.name)]
 
 
 # ------------------------------------------------------------------ what is there

@@ -23,7 +23,7 @@ import torch
 from ltr.data.collections.ids import Ids
 from ltr.errors import ConfigError, DataError
 from ltr.io.disk import disk_errors
-from ltr.io.files import replacing
+from ltr.io.files import clear_parts, parts_of, replacing
 from ltr.io.locks import only_writer
 from ltr.io.runs import as_bytes
 from ltr.search import exact
@@ -99,7 +99,10 @@ def begin(folder: str | os.PathLike, facts: Facts, about: Mapping[str, str]) -> 
         DataError: the folder holds an index of other facts, or something else.
     """
     folder = Path(folder)
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).exists():
+    clear_parts(folder / MANIFEST)
+    held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    making = {part.name for part in parts_of(folder / MANIFEST)}  # other shards begin at the same time
+    if held - making and not (folder / MANIFEST).exists():
         raise DataError(f"index: {folder} holds other files and no {MANIFEST}; name a new folder")
     if (folder / MANIFEST).exists():
         refuse_other(folder, read_facts(folder), facts, tuple(WORDS))

@@ -233,6 +233,14 @@ def test_a_folder_of_something_else_is_left_alone(model, collection, tiny_folder
         encode(model, collection, tiny_folder)
 
 
+def test_a_manifest_in_the_making_is_nothing_else(model, collection, tmp_path):
+    """What a killed process left of it, or what another shard's process is writing at this moment."""
+    (tmp_path / "i").mkdir()
+    (tmp_path / "i" / ".manifest.json.abcd_123.part").write_text("")
+    assert encode(model, collection, tmp_path / "i") == len(DOCS)
+    assert sorted(content(tmp_path / "i")) == ["ids-0001-of-0001.npy", "manifest.json", "vectors-0001-of-0001.npy"]
+
+
 def test_dtypes_that_there_are_not(model, collection, tmp_path):
     with pytest.raises(ConfigError, match="index: dtype must be float32 or float16, got 'int8'"):
         encode(model, collection, tmp_path / "i", dtype="int8")
