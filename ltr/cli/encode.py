@@ -91,7 +91,7 @@ def encode(
     facts = read_facts(Path(output))
     first, last = facts.bounds(number - 1) if ray is None else (0, facts.rows)
     n, which = (n, f"shard {number}/{n}") if ray is None else (facts.shards, f"{facts.shards} shards")
-    done = "" if count else "; all were there already"
+    done = "" if count or first == last else "; all were there already"
     kind = (
         f"sparse vectors over {facts.width:,} words"
         if facts.similarity == SPARSE

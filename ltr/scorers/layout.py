@@ -312,11 +312,14 @@ def found(source: str, name: str, revision: str | None) -> Path | None:
         return path if path.is_file() else None
     from transformers.utils.hub import cached_file
 
-    kept = cached_file(
-        source, name, revision=revision or "main",
-        _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False,
-        _raise_exceptions_for_gated_repo=False,
-    )  # fmt: skip
+    try:
+        kept = cached_file(
+            source, name, revision=revision or "main",
+            _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False,
+            _raise_exceptions_for_gated_repo=False,
+        )  # fmt: skip
+    except OSError:  # no such model: what opens its configuration says so
+        return None
     return None if kept is None else Path(kept)
 
 

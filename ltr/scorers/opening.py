@@ -74,14 +74,15 @@ def load_retriever(model: str | os.PathLike) -> EncodingRetriever:
     """
     name = os.fspath(model)
     kinds = kinds_of(located(name))
+    made = Sparse if "SpladePooling" in kinds else LateInteraction if MASK in kinds else BiEncoder
+    scorer = made.load(name)
     if not kinds:
         log.warning(
             "%s does not say how it makes vectors (it has no modules.json): the mean of its states is taken, and compared by "
             "cosine; a model that was not trained to find documents finds few",
             name,
         )
-    made = Sparse if "SpladePooling" in kinds else LateInteraction if MASK in kinds else BiEncoder
-    return made.load(name)
+    return scorer
 
 
 def _imported(folder: Path, name: str, allow: list[str]) -> type[Scorer]:

@@ -110,6 +110,8 @@ def test_vectors_as_parquet(given, tmp_path, capsys):
         (["encode", "--ray", "local", "--shard", "1/2"], "--ray encodes all shards, and --shard 1/2 is one of them"),
         (["retrieve", "--index", "nowhere"], "index: nowhere holds no manifest.json"),
         (["retrieve", "-k", "0"], "--k must be at least 1, got 0"),
+        (["encode", "--model", "runs/no/best"], "no folder runs/no/best; give a folder with config.json or a hub id"),
+        (["retrieve", "--model", "runs/no/best"], "no folder runs/no/best; give a folder with config.json or a hub id"),
         (["retrieve", "--faiss-options", "nprobe=3"], "--faiss-options belong to an approximate index; add --faiss"),
     ],
 )
@@ -117,6 +119,17 @@ def test_errors_are_sentences(given, tmp_path, capsys, argv, message):
     assert main([argv[0], *given, *argv[1:], "-o", str(tmp_path / "x")]) == 1
     assert message in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
+
+
+def test_a_model_that_is_not_there_is_not_said_to_make_vectors_in_any_way(given, tmp_path, caplog):
+    assert main(["encode", *given, "--model", "nobody", "-o", str(tmp_path / "x")]) == 1
+    assert "does not say how it makes vectors" not in caplog.text
+
+
+def test_a_shard_without_texts_was_not_there_already(given, tmp_path, capsys):
+    """Of eight documents, in nine parts."""
+    assert main(["encode", *given, "-o", str(tmp_path / "index"), "--shard", "1/9"]) == 0
+    assert f"index: 0 vectors of 32 numbers, shard 1/9 of {given[3]}\n" in capsys.readouterr().out
 
 
 def test_models_and_indexes_that_do_not_fit_are_one_sentence(given, tiny_folder, tiny_model, tmp_path, capsys):
