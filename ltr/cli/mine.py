@@ -99,15 +99,16 @@ def report(mined: Mined, per_query: int | None) -> Iterator[str]:
     if mined.spared:
         yield f"  more than --per-query asks for  {mined.spared:>10,}  {mined.spared / n:6.1%}"
     yield f"  negatives                       {len(mined.run.scores):>10,}  {len(mined.run.scores) / n:6.1%}"
-    for queries, what in (
+    for those, what in (
         (mined.few, f"queries with fewer than {per_query} negatives: they keep what they have"),
         (mined.none, "queries without a negative: they are left out"),
         (mined.untaught, "of these the teacher scored no relevant document, so that no margin can be told"),
         (mined.absent, "queries that the run does not hold: they are left out"),
         (mined.unasked, "queries without a relevant document: they were not looked at"),
+        (mined.lost, "relevant documents are not in the collection: they are left out"),
     ):
-        if queries:
-            yield f"{len(queries):,} {what} ({', '.join(queries[:3])}{', …' if len(queries) > 3 else ''})"
+        if those:
+            yield f"{len(those):,} {what} ({', '.join(those[:3])}{', …' if len(those) > 3 else ''})"
 
 
 def _write(path: str, mined: Mined, collection: Collection) -> None:

@@ -52,6 +52,17 @@ def test_queries_with_too_few_are_told(given, tmp_path, capsys):
     assert "2 queries with fewer than 3 negatives: they keep what they have (q1, q2)\n" in shown
 
 
+def test_relevant_documents_that_the_collection_lacks_are_told_and_stand_in_no_triple(
+    given, tiny_folder, tmp_path, capsys
+):
+    with open(tiny_folder / "qrels.train.trec", "a") as file:
+        file.write("q1 0 gone 1\n")
+    paths = [str(tmp_path / name) for name in ("m.tsv", "m.parquet")]
+    assert main([*given, "--output", *paths]) == 0
+    assert (tmp_path / "m.tsv").read_text() == "q1\td1\td6\nq1\td2\td6\nq2\td4\td3\n"
+    assert "1 relevant documents are not in the collection: they are left out (gone)\n" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("extra", "message"),
     [

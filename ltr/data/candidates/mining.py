@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -72,6 +73,8 @@ class Mining:
             raise ConfigError(f"mine: min_grade must be at least 1, got {self.min_grade}")
         if self.seed < 0:
             raise ConfigError(f"mine: seed must not be negative, got {self.seed}")
+        if self.max_score is not None and math.isnan(self.max_score):
+            raise ConfigError(f"mine: max_score must be a number, got {self.max_score}")
         for name in ("margin", "relative_margin"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < float("inf"):
@@ -98,6 +101,7 @@ class Mined:
         unasked: queries without relevant documents, which were not looked at.
         absent: queries with relevant documents that the run does not hold.
         untaught: queries of which the teacher scored no relevant document, although a margin asks for it.
+        lost: relevant documents that the collection does not have; they are no positives.
     """
 
     run: Run
@@ -110,6 +114,7 @@ class Mined:
     unasked: list[str] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
     untaught: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
 
     def triples(self) -> Iterable[tuple[str, str, str]]:
         """(query, relevant document, negative) ids: each relevant document with each negative."""
@@ -141,11 +146,13 @@ def mine(collection: Collection, run: Run, settings: Mining, teacher: Run | None
             f"mine: {settings.by_score[0].replace('_', '-')} compares a teacher's scores, and none is named; give --teacher, a run with scores of "
             "candidates and relevant documents (ltr rerank --with-judged), or the run itself"
         )
-    positives = {
+    relevant = {
         query_id: [doc_id for doc_id, grade in judged.items() if grade >= settings.min_grade]
         for query_id, judged in collection.qrels.items()
         if query_id in collection.queries
     }
+    lost = dict.fromkeys(collection.missing(dict.fromkeys(doc_id for found in relevant.values() for doc_id in found)))
+    positives = {q: [doc_id for doc_id in found if doc_id not in lost] for q, found in relevant.items()}
     asked = [query_id for query_id, found in positives.items() if found]
     # of lower grades too: what has the words of a document that is no negative is none either
     judged = {q: [doc_id for doc_id, grade in collection.qrels[q].items() if grade >= 1] for q in asked}
@@ -205,6 +212,7 @@ def mine(collection: Collection, run: Run, settings: Mining, teacher: Run | None
         mined.unasked,
         mined.absent,
         mined.untaught,
+        list(lost),
     )
 
 

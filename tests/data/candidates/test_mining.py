@@ -190,8 +190,11 @@ def test_queries_that_the_run_or_the_teacher_lacks(tmp_path, run):
 
 def test_a_judged_document_that_the_collection_lacks_does_no_harm(tmp_path, run):
     texts = {f"d{i}": f"text number {i}" for i in range(N)}
-    collection = folder_of(tmp_path / "lacks", texts, {"q": "a"}, {"q": {"d5": 1, "elsewhere": 1}})
-    assert "d5" not in names(mine(collection, run, Mining(skip=0)))
+    qrels = {"q": {"d5": 1, "elsewhere": 1}, "p": {"nowhere": 1}}
+    collection = folder_of(tmp_path / "lacks", texts, {"q": "a", "p": "b"}, qrels)
+    mined = mine(collection, run, Mining(skip=0))
+    assert "d5" not in names(mined)
+    assert (mined.positives, mined.lost, mined.unasked) == ({"q": ["d5"]}, ["elsewhere", "nowhere"], ["p"])
 
 
 @pytest.mark.parametrize(
@@ -202,6 +205,7 @@ def test_a_judged_document_that_the_collection_lacks_does_no_harm(tmp_path, run)
         ({"min_grade": 0}, "mine: min_grade must be at least 1, got 0"),
         ({"seed": -1}, "mine: seed must not be negative, got -1"),
         ({"margin": -0.1}, "mine: margin must be at least 0, got -0.1"),
+        ({"max_score": float("nan")}, "mine: max_score must be a number, got nan"),
         ({"relative_margin": float("nan")}, "mine: relative_margin must be at least 0, got nan"),
     ],
 )
