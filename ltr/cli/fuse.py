@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ltr.cli.command import at_least, beside_output, check_outputs
 from ltr.cli.command import run as run_command
 from ltr.cli.judged import inputs_of, judgements, names_of, read
 from ltr.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ltr.io.trec import Run
+
+log = logging.getLogger(__name__)
 
 
 def fuse(
@@ -62,9 +68,9 @@ def fuse(
     if tune:
         judged, _ = judgements(qrels, dataset)
         tried = names_of(tune, "--tune")
-        weights, mean = best_weights(
-            [read(path, tried[path]) for path in tune], judged, method, norm, measure, None, parameter
-        )
+        chosen_on = [read(path, tried[path]) for path in tune]
+        _tell_of_shared(runs, chosen_on)
+        weights, mean = best_weights(chosen_on, judged, method, norm, measure, None, parameter)
         chosen = ", ".join(f"{weight:.4g} {names[path]}" for weight, path in zip(weights, run, strict=True))
         print(f"weights chosen on {qrels or dataset}: {chosen}  ({measure} {mean:.4f} there)", file=said)
     found = fused(runs, method, norm, weights, parameter)
@@ -81,6 +87,28 @@ def fuse(
     alone = len(found) - sum(all(query in one for one in runs) for query in found)
     lacking = f"; {alone} of them stand in some of the runs only" if alone else ""
     print(f"{output}: {len(found.scores):,} documents for {len(found):,} queries{lacking}", file=said)
+
+
+def _tell_of_shared(runs: Sequence[Run], chosen_on: Sequence[Run]) -> None:
+    """Warn of queries that weights are chosen on and reported on.
+
+    Equal ids are not enough: those of two collections may be numbers. The same query finds documents that it found before.
+    """
+    every = list(dict.fromkeys(query for run in runs for query in run))
+    shared = [
+        query
+        for query in every
+        if any(
+            query in run and query in other and not set(run[query][0]).isdisjoint(other[query][0])
+            for run, other in zip(runs, chosen_on, strict=True)
+        )
+    ]
+    if shared:
+        log.warning(
+            "fuse: %d of the %d queries of --run are those of --tune, on which the weights were chosen (%s): figures on them "
+            "are too good; choose weights on other queries",
+            *(len(shared), len(every), ", ".join(shared[:3]) + (", …" if len(shared) > 3 else "")),
+        )
 
 
 def _check(

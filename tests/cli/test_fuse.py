@@ -41,6 +41,19 @@ def test_weights_are_chosen_on_other_queries_and_said(runs, tmp_path, capsys):
     assert read_run(out)["q1"][0].tolist() == best["q1"][0].tolist()
 
 
+@pytest.mark.parametrize(("docs", "told"), [("d1", True), ("x1", False)])
+def test_weights_that_were_chosen_on_the_queries_that_are_reported_are_told(runs, tmp_path, caplog, docs, told):
+    """q1 stands in both, but is the same question only where it finds the same documents."""
+    tune = [str(tmp_path / f"dev.{name}.trec") for name in "ab"]
+    for path in tune:
+        write_run(path, Run.from_dict({q: {docs: 2.0, "x2": 1.0} for q in ("q1", "q8")}, "a"))
+    (tmp_path / "dev.qrels").write_text("q1 0 x2 1\nq8 0 x2 1\n")
+    given = ["--tune", *tune, "--qrels", str(tmp_path / "dev.qrels"), "--method", "wsum"]
+    assert main(["fuse", "--run", *runs, "-o", str(tmp_path / "f.trec"), *given]) == 0
+    warned = "1 of the 3 queries of --run are those of --tune, on which the weights were chosen (q1): figures on them"
+    assert (warned in caplog.text) == told
+
+
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
