@@ -304,9 +304,9 @@ class TextScorer(Scorer):
         length = max(2, length)
         return ModelSettings(length, min(64, length // 2))
 
-    def usual_tokens(self, *said: int | None) -> int:
-        """Tokens that are read at once, as ``said``, the model's positions and its tokenizer allow."""
-        limits = (*said, self.max_positions, self.tokenizer.model_max_length)
+    def usual_tokens(self, said: int | None = None) -> int:
+        """Tokens that are read at once, as the model's positions and ``said`` allow, where nothing is said its tokenizer."""
+        limits = (self.tokenizer.model_max_length if said is None else said, self.max_positions)
         return min((n for n in limits if n is not None and n < UNLIMITED), default=USUAL_LENGTH)
 
     def check_length(self, max_length: int) -> None:

@@ -91,6 +91,15 @@ def test_queries_and_documents_have_lengths_of_their_own(made, kind):
     assert model.usual_settings(40) == TwinSettings(40, 5)
 
 
+@pytest.mark.parametrize("kind", ["BiEncoder", "Sparse"])
+def test_a_folder_that_says_a_length_is_read_so_far_whatever_its_tokenizer_says(made, kind):
+    folder = made(kind)
+    edited(folder / "tokenizer_config.json", lambda facts: facts.update(model_max_length=5))
+    edited(folder / LENGTHS, lambda lengths: lengths.update(max_seq_length=9))
+    alike(folder, kind)
+    assert load_scorer(folder).usual_settings() == TwinSettings(9, 9)
+
+
 def test_lengths_stand_under_older_names_too(made):
     folder = made("BiEncoder")
     edited(folder / LENGTHS, lambda lengths: lengths.update(max_seq_length=6))
