@@ -272,6 +272,9 @@ class TextScorer(Scorer):
     settings_type: ClassVar[type[ModelSettings]] = ModelSettings
     #: folder or hub id that the model came from; empty for one without
     source: str = ""
+    #: tokens that are read at once (of a document, where it is read alone) as the folder says that it came from; None where
+    #: that does not say
+    usual_length: int | None = None
 
     @property
     def tokenizer(self) -> Any:
@@ -300,7 +303,7 @@ class TextScorer(Scorer):
         Args:
             max_length: tokens of query and document together where the user says so.
         """
-        length = self.usual_tokens() if max_length is None else max_length
+        length = self.usual_tokens(self.usual_length) if max_length is None else max_length
         length = max(2, length)
         return ModelSettings(length, min(64, length // 2))
 

@@ -206,6 +206,13 @@ def is_cross_encoder(source: str, revision: str | None = None) -> bool:
     return (_read(source, FACTS, revision) or {}).get("model_type") == CROSS
 
 
+def length_of_pairs(source: str, revision: str | None = None) -> int | None:
+    """Tokens of query and document together that a cross-encoder of sentence-transformers reads; None where it does not say."""
+    if not is_cross_encoder(source, revision) or _read(source, MODULES, revision) is None:
+        return None
+    return lengths_of(source, revision).get("max_seq_length")
+
+
 def refuse_reading(source: str, revision: str | None, tokenizer: Callable[[], Any], who: str) -> None:
     """Refuse a cross-encoder of sentence-transformers that reads texts as ltr does not: behind a prompt, lower-cased, or
     by settings of the tokenizer that are not its own.

@@ -45,9 +45,7 @@ class Retriever(TextScorer):
     saves_arguments = False
     revision: str | None = None
     prompts: Prompts = Prompts()
-    #: tokens of a document and of a query as the model it was opened from says; None where that does not say, or they are
-    #: the same
-    usual_length: int | None = None
+    #: tokens of a query as the model it was opened from says; None where that does not say, or they are those of a document
     usual_query_length: int | None = None
 
     @property

@@ -22,7 +22,7 @@ from ltr.scorers.cpu import cross_encoder as fused
 from ltr.scorers.cpu.cross_encoder import FusedCrossEncoder
 from ltr.scorers.cpu.dealing import MOST, dealt, hands
 from ltr.scorers.filing import Filing
-from ltr.scorers.layout import refuse_reading
+from ltr.scorers.layout import length_of_pairs, refuse_reading
 from ltr.scorers.recomputing import computed
 from ltr.scorers.text import loading, packed, saving
 from ltr.scorers.text import memory_budget as budget
@@ -96,6 +96,7 @@ class CrossEncoder(TransformerScorer):
         made, self.new_head = loading.load(self.source, attention_dropout, dropout, head_dropout, layers, revision)
         architectures.check(made.config, made, self.source)
         refuse_reading(self.source, revision, lambda: self.tokenizer, "CrossEncoder")
+        self.usual_length = length_of_pairs(self.source, revision)
         self._hold(made, freeze_layers)
 
     @cached_property

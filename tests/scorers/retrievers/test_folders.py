@@ -227,6 +227,16 @@ def test_a_tokenizer_with_settings_of_its_own_is_refused(made, request, kind):
         load_scorer(folder)
 
 
+def test_pairs_are_read_as_far_as_a_cross_encoders_folder_says(cross):
+    theirs = pytest.importorskip("sentence_transformers", minversion="6")
+    edited(cross / LENGTHS, lambda lengths: lengths.update(max_seq_length=20))
+    pairs = [(QUERY.lower()[:24], text * 3) for text in DOCS]
+    wanted = theirs.CrossEncoder(str(cross), device="cpu").predict(pairs, activation_fn=torch.nn.Identity())
+    ranker = Reranker.load(cross, "cpu", "32")
+    assert ranker.settings.max_length == 20
+    assert ranker.score(pairs) == pytest.approx(wanted.tolist(), abs=1e-5)
+
+
 @pytest.mark.parametrize("kind", [*MAKERS, "CrossEncoder"])
 def test_texts_that_are_lower_cased_before_the_tokenizer_are_refused(made, tmp_path, request, kind):
     """Unless the tokenizer does so anyway, as that of most such models."""
