@@ -25,7 +25,7 @@ from ltr.data.tokens.pairs import PairTemplate, check_lengths, load_tokenizer
 from ltr.data.tokens.passage_encoder import passage_encoder
 from ltr.data.tokens.passages import Reading, check_stride
 from ltr.data.tokens.twin_encoder import twin_encoder
-from ltr.data.tokens.twins import RowTemplate, behind
+from ltr.data.tokens.twins import behind, template_of
 from ltr.errors import ConfigError
 from ltr.io.caching.keys import key_of_facts
 from ltr.io.labelled import LabelledLists
@@ -180,9 +180,7 @@ class TextData(RankingData):
                     "this one reads them together, and would score each document anew for each query"
                 )
         else:
-            row = RowTemplate.of(self._tokenizer)
-            row.check("max_length", self.max_length)
-            row.check("max_query_length", self.max_query_length)
+            template_of(self._tokenizer, self.max_length, self.max_query_length, self.apart)
             self.inputs  # noqa: B018 (refuses passages)
 
     def setup(self, stage: str | None = None) -> None:

@@ -98,6 +98,28 @@ class RowTemplate:
         return TokenRows.of(ids, np.zeros_like(ids), offsets)
 
 
+def template_of(tokenizer: Any, max_length: int, max_query_length: int, prompts: Prompts) -> RowTemplate:
+    """What a tokenizer puts around queries and documents.
+
+    Raises:
+        ConfigError: a length of documents or queries that special tokens and a prompt fill, so that of no text anything would
+            be read, and all vectors would be one.
+    """
+    template = RowTemplate.of(tokenizer)
+    for name, length, prompt in (
+        ("max_length", max_length, prompts.doc),
+        ("max_query_length", max_query_length, prompts.query),
+    ):
+        template.check(name, length)
+        taken = len(backend_of(tokenizer).encode(prompt, add_special_tokens=False).ids) if prompt else 0
+        if length <= template.overhead + taken:
+            raise ConfigError(
+                f"{name} must be above {template.overhead + taken}: the prompt {prompt[:80]!r} takes {taken} tokens, and "
+                f"{template.overhead} special tokens stand around a text, so that nothing of it would be read; got {length}"
+            )
+    return template
+
+
 class TwinReader:
     """Tokenises queries and documents, each with its prompt, as rows of their own.
 
@@ -112,9 +134,7 @@ class TwinReader:
 
     def __init__(self, tokenizer: Any, settings: TwinSettings, prompts: Prompts = Prompts()):  # noqa: B008 (frozen)
         self.settings, self.prompts = settings, prompts
-        self.template = RowTemplate.of(tokenizer)
-        self.template.check("max_length", settings.max_length)
-        self.template.check("max_query_length", settings.max_query_length)
+        self.template = template_of(tokenizer, settings.max_length, settings.max_query_length, prompts)
         self._backend = backend_of(tokenizer)
         self._told = False  # whether it was said that queries are cut; all that ever changes
 

@@ -407,3 +407,22 @@ def test_settings_that_cannot_be_are_refused(tiny_model):
         TwinSettings(60, 30, passages="max")
     with pytest.raises(ConfigError, match="max_query_length must be at least 3, since 2 special tokens"):
         BiEncoder(str(tiny_model)).reader(TwinSettings(60, 2))
+
+
+@pytest.mark.parametrize(
+    ("prompts", "name"), [(("the best query ", ""), "max_query_length"), (("", "the best document "), "max_length")]
+)
+def test_a_prompt_that_fills_the_length_is_refused(tiny_model, tiny_folder, prompts, name):
+    """Nothing of any text would be read, and all vectors would be one."""
+    from ltr.data import TextData
+    from ltr.settings import Prompts
+
+    sentence = f"{name} must be above 5: the prompt '{' '.join(prompts).strip()} ' takes 3 tokens, and 2 special tokens stand around"
+    model = BiEncoder(str(tiny_model), query_prompt=prompts[0], doc_prompt=prompts[1])
+    with pytest.raises(ConfigError, match=sentence):
+        model.reader(TwinSettings(5, 5))
+    model.reader(TwinSettings(6, 6))
+    data = TextData(train=f"{tiny_folder}/train", max_length=5, max_query_length=5)
+    data.tokenizer, data.apart = str(tiny_model), Prompts(*prompts)
+    with pytest.raises(ConfigError, match=sentence):
+        data.prepare_data()
