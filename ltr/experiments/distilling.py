@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,11 @@ PARTS = ("folder", "train", "dev", "test", "retrieve", "mine", "teacher", "stude
 NEEDED = ("folder", "train", "dev", "teacher", "student")
 #: options of mine that need scores of a teacher
 BY_SCORE = ("max_score", "margin", "relative_margin")
-#: options that the pipeline gives itself
+#: options that the pipeline gives itself; the teacher is measured on as many candidates as the first stage and the student
 OWN = {
-    "retrieve": ("dataset", "output"),
+    "retrieve": ("dataset", "output", "queries"),
     "mine": ("dataset", "output", "run"),
-    "teacher": ("dataset", "output", "run", "with_judged", "query"),
+    "teacher": ("dataset", "output", "run", "with_judged", "query", "depth", "top_k"),
     "student": ("run.folder", "data.train", "data.dev", "data.teacher", "data.train_candidates"),
     "evaluate": ("run", "dataset", "output", "qrels"),
 }
@@ -62,7 +62,7 @@ def read_recipe(path: str | os.PathLike, folder: str | None = None) -> dict[str,
         for options in teachers_of(recipe) if name == "teacher" else [recipe.get(name) or {}]:
             if not isinstance(options, dict):
                 raise ConfigError(f"{path}: {name} must be a mapping of options, got {options!r:.60}")
-            taken = [option for option in options if option in own]
+            taken = [option for option in _named(options) if option.replace("-", "_") in own]
             if taken:
                 raise ConfigError(f"{path}: {name}.{taken[0]} is what the pipeline decides; leave it out")
     if "config" not in recipe["student"]:
@@ -78,6 +78,14 @@ def read_recipe(path: str | os.PathLike, folder: str | None = None) -> dict[str,
             f"{by_score[0]} out"
         )
     return recipe
+
+
+def _named(options: Mapping[str, Any], before: str = "") -> Iterator[str]:
+    """Names of options, also of those that stand in groups: ``data: {train: x}`` is ``data.train``."""
+    for name, value in options.items():
+        yield f"{before}{name}"
+        if isinstance(value, Mapping):
+            yield from _named(value, f"{before}{name}.")
 
 
 def teachers_of(recipe: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -201,7 +201,12 @@ def test_another_folder(recipe):
         ("mine:", "mien:", ConfigError, "a recipe has no 'mien'; did you mean 'mine'"),
         ("teacher: {", "evaluate: {", ConfigError, "a recipe needs teacher; ltr guide search shows one"),
         ("skip: 2", "run: x", ConfigError, "mine.run is what the pipeline decides; leave it out"),
-        ("{model: T", "{depth: 3", ConfigError, "teacher needs model; ltr guide search shows one"),
+        ("{model: T", "{depth: 3, model: T", ConfigError, "teacher.depth is what the pipeline decides; leave it out"),
+        ("{model: T", "{top-k: 3, model: T", ConfigError, "teacher.top-k is what the pipeline decides; leave it out"),
+        ("{k: 30}", "{queries: q.tsv}", ConfigError, "retrieve.queries is what the pipeline decides; leave it out"),
+        ("student: {", "student: {data: {train: x}, ", ConfigError, "student.data.train is what the pipeline decides"),
+        ("student: {", "student: {run: {folder: x}, ", ConfigError, "student.run.folder is what the pipeline decides"),
+        ("{model: T", "{batch_tokens: 3", ConfigError, "teacher needs model; ltr guide search shows one"),
         (
             "skip: 2",
             "margin: 0.5",
@@ -240,7 +245,7 @@ def test_several_teachers_are_averaged(recipe):
         "evaluate",
     ]
     assert steps["5-evaluate"][-1] == one[-1].commands[-1]  # the same runs are measured
-    recipe.write_text(recipe.read_text().replace("{model: T}", "{depth: 3}"))
+    recipe.write_text(recipe.read_text().replace("{model: T}", "{batch_tokens: 3}"))
     with pytest.raises(ConfigError, match="teacher needs model"):
         read_recipe(recipe)
 
