@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from pathlib import Path
 
 from ltr.errors import ConfigError
 
 PACKAGE = "package:"
+#: what says that a folder holds an adapter of peft
+ADAPTER = "adapter_config.json"
+#: files of which a tokenizer's folder holds one (or a sentencepiece *.model)
+VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json")
 
 
 def located(model: str) -> str:
@@ -32,3 +37,20 @@ def located(model: str) -> str:
     if not folder.is_dir():
         raise ConfigError(f"model {model}: the package {name} has no folder {inside!r}")
     return str(folder)
+
+
+def holds_tokenizer(folder: Path) -> bool:
+    """Whether a folder has a file that a tokenizer is made of."""
+    return any(p.name in VOCABULARIES or p.suffix == ".model" for p in folder.iterdir())
+
+
+def tokenizer_source(model: str) -> str:
+    """Where a model's tokenizer lies: with an adapter that lies alone, without a tokenizer of its own, that of its base."""
+    folder = Path(located(model))
+    if not (folder / ADAPTER).is_file() or holds_tokenizer(folder):
+        return str(located(model))
+    try:
+        base = json.loads((folder / ADAPTER).read_text(encoding="utf-8")).get("base_model_name_or_path")
+    except ValueError:  # told where the model is opened
+        base = None
+    return str(base or folder)

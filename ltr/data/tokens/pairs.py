@@ -16,7 +16,7 @@ from ltr.data.lists.ragged import Ragged
 from ltr.data.readable import readable
 from ltr.errors import ConfigError, ShapeError
 from ltr.io.caching.keys import key_of
-from ltr.io.model_names import located
+from ltr.io.model_names import tokenizer_source
 from ltr.io.offsets import offsets_of, spans
 
 log = logging.getLogger(__name__)
@@ -141,7 +141,7 @@ def load_tokenizer(name: str | os.PathLike) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(located(os.fspath(name)), trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(tokenizer_source(os.fspath(name)), trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ConfigError(

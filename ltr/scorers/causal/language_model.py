@@ -236,7 +236,8 @@ class LanguageModel(TextScorer):
             whole.save_pretrained(beside)
             self.network.config.use_cache = False
             if self.lora is not None:
-                self.model.save_pretrained(str(beside / ADAPTER))
+                # no adapter of ltr is of words: peft need not look for the base to see whether there are more
+                self.model.save_pretrained(str(beside / ADAPTER), save_embedding_layers=False)
                 write_tokenizer(self.tokenizer, beside / ADAPTER)
             write_tokenizer(self.tokenizer, beside)
             self.write_more(beside, made)

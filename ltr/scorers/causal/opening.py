@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from ltr.errors import ConfigError, DataError, MissingExtra
 from ltr.io.files import existing
+from ltr.io.model_names import ADAPTER
 from ltr.machine.freed_memory import settle
-from ltr.scorers.text.loading import ADAPTER, quiet, refuse_adapter
+from ltr.scorers.text.loading import quiet, refuse_adapter
 
 #: in names of tensors that make a score of a model's last state
 HEADS = ("head", "score", "value", "reward", "regress", "classif", "gating")
@@ -123,19 +124,81 @@ def drop_nothing(model: Any) -> None:
 
 
 def _with_adapter(who: str, folder: Path, head: bool) -> tuple[Any, bool]:
-    base = json.loads((folder / ADAPTER).read_text(encoding="utf-8")).get("base_model_name_or_path") or ""
+    """A model with the adapters of a folder merged into it. Raises ConfigError, DataError where they do not fit their base."""
+    known = _adapter_settings(folder)
+    base = known.get("base_model_name_or_path")
+    if not base:
+        raise ConfigError(
+            f"{who}: {folder} holds an adapter alone, and its {ADAPTER} names no base (base_model_name_or_path); write it there, or "
+            "save the model merged"
+        )
     try:
-        model, new = open_model(who, base, head)
+        model, new = open_model(who, base, head, known.get("revision"))
     except ConfigError as error:
         raise ConfigError(
             f"{who}: {folder} holds an adapter alone, and its base {base!r} cannot be opened ({error}); put the base there, "
             "or save the model merged"
         ) from error
+    held = load_file(existing(folder / "adapter_model.safetensors", f"{folder} holds no adapters"))
+    package = peft(who)
+    try:
+        with _unheard():
+            laid = package.PeftModel.from_pretrained(model, str(folder))
+            report = package.set_peft_model_state_dict(laid, held)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise ConfigError(
+            f"{who}: the adapter in {folder} does not fit its base {base} ({reason:.200}); give the base that it was trained on, or "
+            "save the model merged"
+        ) from error
+    if not hasattr(laid, "merge_and_unload"):
+        raise ConfigError(
+            f"{who}: {folder} holds an adapter of the kind {known.get('peft_type')}, which cannot be merged into a model; take one "
+            "that changes weights, such as LoRA"
+        )
+    if strange := [name for name in _strange(report) if not (head and "lm_head." in name)]:
+        raise ConfigError(
+            f"{who}: the adapter in {folder} does not fit its base {base}: {strange[0]} is in one of them alone; give the base that it "
+            "was trained on"
+        )
+    _untie(laid.get_base_model(), held)
     with _unheard():
-        merged_in = peft(who).PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
-    weights = folder / "adapter_model.safetensors"
-    with safe_open(existing(weights, f"{folder} holds no adapters"), "pt") as held:
-        return merged_in, new and not any(".score." in name for name in held.keys())  # noqa: SIM118 (no mapping)
+        whole = laid.merge_and_unload()
+    words, answers = whole.get_input_embeddings(), None if head else whole.get_output_embeddings()
+    if answers is not None and words.weight is not answers.weight:
+        whole.config.tie_word_embeddings = False  # or saving would leave one of them out
+    # what is laid on it now is laid on this, not on the base alone
+    whole.name_or_path = whole.config._name_or_path = str(folder)
+    return whole, new and not any(".score." in name for name in held)
+
+
+def _adapter_settings(folder: Path) -> dict[str, Any]:
+    place = folder / ADAPTER
+    try:
+        return json.loads(place.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{place}: it must be JSON ({error})") from error
+
+
+def _untie(model: Any, held: dict[str, Tensor]) -> None:
+    """Give a head, before adapters are merged, weights of its own where low ranks are added to it or to the words that it shares.
+
+    Shared weights would get what was learnt for one of both, or twice what was learnt for both.
+    """
+    words, answers = (
+        module.get_base_layer() if hasattr(module, "get_base_layer") else module
+        for module in (model.get_input_embeddings(), model.get_output_embeddings())
+    )
+    if answers is None or words.weight is not answers.weight:
+        return
+    names = [name.removesuffix(".base_layer") for name, module in model.named_modules() if module in (words, answers)]
+    if any("lora_" in key and f".{name}." in key for key in held for name in names):
+        answers.weight = nn.Parameter(answers.weight.detach().clone())
+
+
+def _strange(report: Any) -> list[str]:
+    """Tensors that adapters have and the model lacks, or the other way round."""
+    return [*report.unexpected_keys, *(name for name in report.missing_keys if ".lora_" in name)]
 
 
 def peft(who: str) -> Any:
@@ -211,6 +274,5 @@ def restore(model: Any, folder: Path) -> None:
         report = peft(type(model).__name__).set_peft_model_state_dict(model, load_file(weights))
     except RuntimeError as error:
         raise DataError(f"{weights}: {str(error).strip().splitlines()[-1].strip()}") from error
-    strange = [*report.unexpected_keys, *(name for name in report.missing_keys if ".lora_" in name)]
-    if strange:
+    if strange := _strange(report):
         raise DataError(f"{weights}: {strange[0]} does not belong to this model")

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from ltr.errors import ConfigError
+from ltr.io.model_names import ADAPTER, VOCABULARIES, holds_tokenizer, tokenizer_source
 from ltr.machine.forks import across_forks
 from ltr.scorers.text.heads import in_head
 from ltr.scorers.views import plain
@@ -27,10 +28,6 @@ log = logging.getLogger(__name__)
 ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
 HIDDEN_DROPOUT = ("hidden_dropout_prob", "dropout", "mlp_dropout", "embedding_dropout")
 HEAD_DROPOUT = ("classifier_dropout", "seq_classif_dropout", "cls_dropout")
-#: files of which a tokenizer's folder holds one (or a sentencepiece *.model)
-VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json")
-#: what says that a folder holds an adapter of peft
-ADAPTER = "adapter_config.json"
 
 
 def load(
@@ -152,18 +149,19 @@ def empty(source: str) -> tuple[Any, int]:
 
 
 def open_tokenizer(source: str, revision: str | None) -> Any:
-    """The fast tokenizer beside the model."""
+    """The fast tokenizer beside the model, or beside the base of an adapter that has none."""
     from transformers import AutoTokenizer
 
     # without any file transformers would make up an empty vocabulary
-    folder = Path(source)
-    if folder.is_dir() and not any(p.name in VOCABULARIES or p.suffix == ".model" for p in folder.iterdir()):
-        raise ConfigError(f"CrossEncoder: no tokenizer in {source}: it holds none of {', '.join(VOCABULARIES)}")
+    place = tokenizer_source(source)
+    folder = Path(place)
+    if folder.is_dir() and not holds_tokenizer(folder):
+        raise ConfigError(f"no tokenizer in {place}: it holds none of {', '.join(VOCABULARIES)}")
     try:
         with quiet():
-            return AutoTokenizer.from_pretrained(source, revision=revision or "main", trust_remote_code=False)
+            return AutoTokenizer.from_pretrained(place, revision=revision or "main", trust_remote_code=False)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"CrossEncoder: no tokenizer in {source}: {_first_line(error)}") from error
+        raise ConfigError(f"no tokenizer in {place}: {_first_line(error)}") from error
 
 
 def open_cutting(source: str, revision: str | None, who: str) -> Any:
