@@ -283,6 +283,23 @@ class TextScorer(Scorer):
             f"{type(self).__name__} must define tokenizer, such as ltr.data.load_tokenizer(folder)"
         )
 
+    def _apply(self: Own, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Own:
+        """As torch does, but frequencies of rotary positions stay in float32 where weights go to a lower precision.
+
+        So transformers opens such models; a frequency that is rounded to bfloat16 is off by a turn within some hundred tokens.
+        """
+        exact = [
+            (module, name, buffer)
+            for module in self.modules()
+            for name, buffer in module._buffers.items()
+            if name.endswith("inv_freq") and buffer is not None and buffer.dtype == torch.float32
+        ]
+        super()._apply(fn, recurse)
+        for module, name, buffer in exact:
+            if (made := module._buffers[name]) is not None and made.dtype != buffer.dtype:
+                module._buffers[name] = buffer.to(made.device)
+        return self
+
     def fit_to(self, settings: Settings) -> None:
         super().fit_to(settings)
         if isinstance(settings, ModelSettings):

@@ -159,7 +159,7 @@ class PolicyRatio(LanguageModel):
             with self.model.disable_adapter():
                 return self.scored(batch, batch.tokens, tokens)
         other = self._reference().to(batch.tokens.ids.device)
-        other.network.to(next(self.parameters()).dtype)
+        other.to(next(self.parameters()).dtype)
         return other.scored(batch, batch.tokens, tokens)
 
     def _reference(self) -> LanguageModel:

@@ -71,6 +71,30 @@ def test_scores_are_those_of_transformers(tmp_path, kind, length):
         torch.testing.assert_close(scorer(batch)[batch.mask].double(), expected, rtol=1e-5, atol=1e-4)
 
 
+def test_positions_keep_their_digits_in_lower_precisions(tiny_causal):
+    exact = PolicyRatio(str(tiny_causal), None, beta=1.0).eval()
+    whole = {name: b for name, b in exact.named_buffers() if name.endswith("inv_freq")}
+    assert whole
+    scoring = exact.for_scoring(torch.device("cpu"), "bf16")
+    trained = torch.nn.ModuleList([copy.deepcopy(exact)]).to(torch.bfloat16)[0]  # as Lightning does by bf16-true
+    for made in (scoring, trained):
+        assert next(made.parameters()).dtype == torch.bfloat16
+        for name, held in made.named_buffers():
+            if name in whole:
+                assert torch.equal(held, whole[name])
+    # transformers' own in that precision, far from the beginning of a row
+    from transformers import AutoModelForCausalLM
+
+    theirs = AutoModelForCausalLM.from_pretrained(tiny_causal, dtype=torch.bfloat16).model.rotary_emb
+    at = torch.tensor([[250]])
+    for found, expected in zip(
+        scoring.network.model.rotary_emb(torch.zeros(1, dtype=torch.bfloat16), at),
+        theirs(torch.zeros(1, dtype=torch.bfloat16), at),
+        strict=True,
+    ):
+        assert torch.equal(found, expected)
+
+
 def test_packed_is_padded_and_neither_pieces_nor_shared_prefixes_matter(tiny_causal, batch, monkeypatch):
     def of(tokens=None, packs=True, shared=True):
         scorer = PolicyRatio(str(tiny_causal), None, beta=1.0)
