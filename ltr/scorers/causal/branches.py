@@ -59,6 +59,14 @@ def obstacle(config: Any) -> str | None:
     return None
 
 
+def turning_length(config: Any) -> int | None:
+    """The number of tokens beyond which all rows that are computed at once get other positions (LongRoPE); None for most models."""
+    told = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+    if "longrope" not in (told.get("rope_type"), told.get("type")):
+        return None
+    return told.get("original_max_position_embeddings") or config.original_max_position_embeddings
+
+
 def enable(model: nn.Module) -> None:
     """Let a model read lines besides its usual input."""
     import transformers

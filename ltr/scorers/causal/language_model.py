@@ -81,7 +81,7 @@ class LanguageModel(TextScorer):
             branches.enable(plain)
         else:
             log.info("%s runs in padded batches: %s", self.source, reason)
-        self.packs = reason is None
+        self.packs, self._turn = reason is None, branches.turning_length(plain.config)
         if not self.drops:
             opening.drop_nothing(plain)  # before adapters come, which have a dropout of their own
         self.model = plain if lora is None else opening.adapted(who, plain, lora, lora_alpha, lora_dropout, head)
@@ -178,9 +178,21 @@ class LanguageModel(TextScorer):
 
     def states_of(self, batch: TextLists, rows: TokenRows, piece: Tensor) -> tuple[Tensor, Tensor]:
         """(states [positions, hidden], [tokens of the rows] where in them each token stands) of some rows."""
-        body = self.network.base_model
         if self.checkpointing and torch.is_grad_enabled():
             self._layers_computed_again()
+        if self._turn is None or len((far := rows.lengths[piece] > self._turn).unique()) == 1:
+            return self._states(batch, rows, piece)
+        # long rows would turn the positions of short ones
+        near, places = self._states(batch, rows, piece[~far])
+        beyond, more = self._states(batch, rows, piece[far])
+        of_far = far.repeat_interleave(rows.lengths[piece])
+        found = torch.empty(len(of_far), dtype=places.dtype, device=places.device)
+        found[~of_far], found[of_far] = places, more + len(near)
+        return torch.cat([near, beyond]), found
+
+    def _states(self, batch: TextLists, rows: TokenRows, piece: Tensor) -> tuple[Tensor, Tensor]:
+        """``states_of`` rows that are computed at once."""
+        body = self.network.base_model
         if not self.packs:
             pad = self.network.config.pad_token_id or 0
             states = branches.padded_states(body, rows, piece, pad)

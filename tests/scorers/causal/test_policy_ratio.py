@@ -71,6 +71,22 @@ def test_scores_are_those_of_transformers(tmp_path, kind, length):
         torch.testing.assert_close(scorer(batch)[batch.mask].double(), expected, rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["phi3", "llama"])  # padded and packed
+def test_a_long_row_does_not_turn_the_positions_of_short_ones(tmp_path, kind):
+    rope = {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [3.0] * 4, "factor": 2.0}
+    folder = save_tiny_causal(
+        tmp_path / kind, kind, original_max_position_embeddings=7,
+        rope_parameters={**rope, "rope_theta": 100.0, "original_max_position_embeddings": 7},
+    )  # fmt: skip
+    batch = batch_of(folder, tmp_path, form="plain")
+    assert {bool(length > 7) for length in batch.tokens.lengths[:3]} == {True, False}
+    scorer = PolicyRatio(str(folder), None, beta=1.0).eval()
+    assert scorer.packs == (kind == "llama")
+    found = scorer(batch)
+    torch.testing.assert_close(found[batch.mask].double(), plainly(folder, batch), rtol=1e-5, atol=1e-4)
+    found.sum().backward()
+
+
 def test_positions_keep_their_digits_in_lower_precisions(tiny_causal):
     exact = PolicyRatio(str(tiny_causal), None, beta=1.0).eval()
     whole = {name: b for name, b in exact.named_buffers() if name.endswith("inv_freq")}
