@@ -15,6 +15,7 @@ from ltr.batch import TextLists
 from ltr.data.lists.ragged import Ragged, offsets_of, spans
 from ltr.data.lists.sampling import Drawn
 from ltr.data.preferences.forms import Said
+from ltr.data.preferences.joints import following
 from ltr.data.preferences.table import Preferences, prompt_key
 from ltr.data.tokens.pairs import PairTemplate, backend_of, encode, tokens_of
 from ltr.errors import ConfigError, DataError
@@ -138,7 +139,13 @@ class PreferenceEncoder:
                 f"PreferenceData: max_length must hold {template.overhead + 3} tokens or more, got {max_length}"
             )
         backend = backend or backend_of(tokenizer)
-        prompts, responses = (tokens_of(backend, texts, None) for texts in rendered(table, tokenizer, form))
+        before, after = rendered(table, tokenizer, form)
+        prompts = tokens_of(backend, before, None)
+        if form == "pair":
+            responses = tokens_of(backend, after, None)
+        else:
+            owners = np.repeat(np.arange(len(table)), np.diff(table.offsets)).tolist()
+            responses = following(backend, [before[i] for i in owners], after)
         if form == "plain" and (first := _first_token(tokenizer)) is not None:
             begun = [part.tolist() for part in np.split(prompts.values, prompts.offsets[1:-1])]
             prompts = Ragged.of(part if part[:1] == [first] else [first, *part] for part in begun)
