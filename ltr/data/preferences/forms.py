@@ -18,6 +18,8 @@ IDS = ("prompt_id", "pair_id", "id")
 TEXTS = ("text", "response", "completion", "content")
 #: what a response's label may be called where no name is asked for, in this order
 LABELS = ("score", "rating", "label", "votes")
+#: float32's largest number: labels are trained on in it
+LARGEST = 3.4028234663852886e38
 #: labels that usually are smaller for better responses
 RANKS = ("rank", "ranking", "position")
 #: what the labels of both responses of a pair may be called, in this order
@@ -94,9 +96,16 @@ def judged(record: Any, where: str, label: str | None = None, gain: str | None =
     _check_read(held, BESIDE, where, "the record")
     if "responses" in held:
         return _list(held, where, label, gain)
+    if gain is not None and gain != label:
+        raise DataError(
+            f"{where}: no response of this record has {gain}, which was asked for as the gain; it is read from responses that are "
+            '{"text", "score"} each'
+        )
     if "chosen" in held and "rejected" in held:
         several = any(_texts(held[name]) for name in ("chosen", "rejected"))
-        return _several(held, where) if several else _pair(held, where)
+        return _several(held, where, label) if several else _pair(held, where, label)
+    if label not in (None, "label" if "completion" in held else "strength"):
+        raise _no_label(label, where)
     if "a" in held and "b" in held:
         return _strength(held, where)
     if "completion" in held and "label" in held:
@@ -166,6 +175,7 @@ def _list(held: Mapping[str, Any], where: str, label: str | None, gain: str | No
         if not isinstance(one, Mapping):
             raise DataError(f"{where}: each response is an object with a text and a score, got {one!r:.60}")
         _check_read(one, WITHIN, where, "a response")
+    responses = [_held(one) for one in responses]
     name = label or next((n for n in LABELS if n in responses[0]), None)
     if name is None:
         raise DataError(
@@ -189,22 +199,31 @@ def _list(held: Mapping[str, Any], where: str, label: str | None, gain: str | No
     return Judged(_id(held, where), _prompt(held, where), said, names, labels, gains or None, unit=name)
 
 
+def _no_label(label: str | None, where: str) -> DataError:
+    return DataError(
+        f"{where}: the record has no {label} of its responses, which was asked for as their label; leave label out to read which is "
+        "preferred, or name what the record has"
+    )
+
+
 def _texts(found: Any) -> bool:
     """Whether something is several responses: a list of texts."""
     return isinstance(found, list) and bool(found) and all(isinstance(one, str) for one in found)
 
 
-def _several(held: Mapping[str, Any], where: str) -> Judged:
+def _several(held: Mapping[str, Any], where: str, label: str | None) -> Judged:
     """Several chosen or rejected responses of a prompt, as in RewardBench 2: each chosen one is better than each rejected one."""
     said: list[Said] = []
     names: list[str] = []
     labels: list[float] = []
-    for kind, label in (("chosen", 1.0), ("rejected", 0.0)):
+    for kind, value in (("chosen", 1.0), ("rejected", 0.0)):
         own = held[kind] if _texts(held[kind]) else [held[kind]]
         said += [_response(one, where) for one in own]
         names += [kind if len(own) == 1 else f"{kind}{i + 1}" for i in range(len(own))]
-        labels += [label] * len(own)
-    if "margin" in held or _labels_of_pair(held, where):
+        labels += [value] * len(own)
+    if label is not None:
+        raise _no_label(label, where)
+    if "margin" in held or _labels_of_pair(held, where, None):
         raise DataError(
             f"{where}: labels of a pair stand beside several responses, and nobody can tell which they are of; give responses with a "
             "score each"
@@ -212,7 +231,7 @@ def _several(held: Mapping[str, Any], where: str) -> Judged:
     return Judged(_id(held, where), _prompt(held, where), tuple(said), tuple(names), tuple(labels))
 
 
-def _pair(held: Mapping[str, Any], where: str) -> Judged:
+def _pair(held: Mapping[str, Any], where: str, label: str | None) -> Judged:
     chosen, rejected = held["chosen"], held["rejected"]
     for one in (chosen, rejected):
         if not isinstance(one, (str, Sequence)) or isinstance(one, bytes):
@@ -232,9 +251,11 @@ def _pair(held: Mapping[str, Any], where: str) -> Judged:
         chosen, rejected = (_without(prompt, one) for one in (chosen, rejected))
     said = (_response(chosen, where), _response(rejected, where))
     labels, unit = (1.0, 0.0), ""
-    if names := _labels_of_pair(held, where):
+    if names := _labels_of_pair(held, where, label):
         unit = names[0]
         labels = tuple(_number(held[n], n, where) for n in names)  # type: ignore[assignment]
+    elif label not in (None, "margin") or (label and "margin" not in held):
+        raise _no_label(label, where)
     elif "margin" in held:
         labels, unit = (_number(held["margin"], "margin", where), 0.0), "margin"
     if labels[0] < labels[1]:
@@ -247,9 +268,11 @@ def _pair(held: Mapping[str, Any], where: str) -> Judged:
     return Judged(_id(held, where), prompt, said, ("chosen", "rejected"), labels, None, same, unit)
 
 
-def _labels_of_pair(held: Mapping[str, Any], where: str) -> tuple[str, str] | None:
-    """The names of the labels of a pair; None where it has none."""
+def _labels_of_pair(held: Mapping[str, Any], where: str, label: str | None) -> tuple[str, str] | None:
+    """The names of the labels of a pair, of the kind that was asked for; None where it has none."""
     for names in PAIR_LABELS:
+        if label not in (None, *names) and label != _kind(names):
+            continue
         there = [name for name in names if name in held]
         if len(there) == 1:
             missing = names[1 - names.index(there[0])]
@@ -259,7 +282,16 @@ def _labels_of_pair(held: Mapping[str, Any], where: str) -> tuple[str, str] | No
     return None
 
 
-def unused(record: Any) -> list[str]:
+def _kind(names: tuple[str, str]) -> str:
+    """What both labels of a pair are called alike.
+
+    >>> _kind(("chosen_score", "rejected_score"))
+    'score'
+    """
+    return names[0].replace("chosen", "").strip("_-")
+
+
+def unused(record: Any, label: str | None = None) -> list[str]:
     """Numbers of a pair whose names speak of its responses, and which are no labels that ``judged`` reads.
 
     >>> unused({"prompt": "p", "chosen": "x", "rejected": "y", "score_chosen": 2, "score_rejected": 1, "chosen_logp": -3.5})
@@ -268,7 +300,7 @@ def unused(record: Any) -> list[str]:
     held = _held(record) if isinstance(record, Mapping) else {}
     if not {"chosen", "rejected"} <= held.keys() or "responses" in held:
         return []
-    read = next((names for names in PAIR_LABELS if names[0] in held), ())
+    read = next((n for n in PAIR_LABELS if n[0] in held and label in (None, *n, _kind(n))), ())
     lists = [
         name
         for name in ("rating", "ratings", "scores")
@@ -298,7 +330,10 @@ def _strength(held: Mapping[str, Any], where: str) -> Judged:
     if not -1 <= found <= 1:
         raise DataError(f"{where}: strength must lie in [-1, 1] (1: all prefer a), got {found:g}")
     said = tuple(_response(held[name], where) for name in ("a", "b"))
-    return Judged(_id(held, where), _prompt(held, where), said, ("a", "b"), ((1 + found) / 2, (1 - found) / 2))
+    same = said[0] == said[1] and found != 0
+    found = 0.0 if same else found
+    labels = ((1 + found) / 2, (1 - found) / 2)
+    return Judged(_id(held, where), _prompt(held, where), said, ("a", "b"), labels, None, same)
 
 
 def _one(held: Mapping[str, Any], where: str) -> Judged:
@@ -413,4 +448,8 @@ def _split(chosen: Any, rejected: Any, where: str) -> tuple[Said, Any, Any]:
 def _number(value: Any, what: str, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise DataError(f"{where}: {what} must be a finite number, got {value!r}")
+    if abs(value) > LARGEST:
+        raise DataError(
+            f"{where}: {what} must not be beyond {LARGEST:.2g}, the largest number of float32, got {value:g}"
+        )
     return float(value)

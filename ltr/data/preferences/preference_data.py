@@ -46,7 +46,8 @@ class PreferenceData(RankingData):
         max_length: most tokens of prompt and response.
         form: ``chat`` (the tokenizer's chat template, applied once), ``pair`` (as encoders read two texts) or ``plain`` (one
             after the other, the end mark behind them); null takes what the tokenizer is made for.
-        label: what the label of a response is called; null takes score, rating, label or votes.
+        label: what the label of a response is called, in pairs, too (score, rating, reward, margin); null takes score, rating, label or
+            votes. Records without it are refused.
         gain: what best-of-n measures report of a response, such as its rate of wins; null takes the label.
         docs_per_list: responses in a training list, drawn anew in every epoch; null takes all.
         lists_per_batch: training lists in an optimiser step's batch, over all processes.
@@ -181,6 +182,8 @@ class PreferenceData(RankingData):
                 said.append(f"{empty:,} responses are empty: no more than an end mark")
             if table.same:
                 said.append(f"{table.same:,} pairs of equal texts are ties")
+            if contradicted := table.contradicted:
+                said.append(f"{contradicted:,} pairs of equal texts have other labels, of which nothing can be learnt")
             lines.append("; ".join(said))
         return "\n".join(lines)
 

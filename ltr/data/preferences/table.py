@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -65,12 +66,28 @@ class Preferences:
     @property
     def ties(self) -> tuple[int, int]:
         """(pairs of equal labels, all pairs) over the lists."""
-        tied = total = 0
-        for a, b in zip(self.offsets[:-1].tolist(), self.offsets[1:].tolist(), strict=True):
-            _, counts = np.unique(self.labels[a:b], return_counts=True)
-            tied += int((counts * (counts - 1) // 2).sum())
-            total += (b - a) * (b - a - 1) // 2
-        return tied, total
+        sizes = np.diff(self.offsets)
+        return _tied(self.labels, self.offsets), int((sizes * (sizes - 1) // 2).sum())
+
+    @property
+    def rounded(self) -> int:
+        """Pairs of labels that differ, and are one in float32."""
+        return _tied(self.labels.astype(np.float32), self.offsets) - _tied(self.labels, self.offsets)
+
+    @property
+    def contradicted(self) -> int:
+        """Pairs of equal texts within a list whose labels differ."""
+        owners = np.repeat(np.arange(len(self)), np.diff(self.offsets)).tolist()
+        held: dict[tuple[int, Said], list[float]] = {}
+        for owner, said, label in zip(owners, self.responses, self.labels.tolist(), strict=True):
+            held.setdefault((owner, said if isinstance(said, str) else json.dumps(said)), []).append(label)
+        return sum(a != b for labels in held.values() for a, b in combinations(labels, 2))
+
+
+def _tied(labels: np.ndarray, offsets: np.ndarray) -> int:
+    """Pairs of equal labels over the lists."""
+    counts = [np.unique(labels[a:b], return_counts=True)[1] for a, b in pairwise(offsets.tolist())]
+    return sum(int((n * (n - 1) // 2).sum()) for n in counts)
 
 
 def text_of(said: Said) -> str:
@@ -101,7 +118,7 @@ def read_preferences(name: str, label: str | None = None, gain: str | None = Non
     units: dict[bool, tuple[str, str]] = {}
     left: dict[str, None] = {}
     for where, record in _records(source):
-        left |= dict.fromkeys(unused(record))
+        left |= dict.fromkeys(unused(record, label))
         one = judged(record, where, label, gain)
         same += one.same
         repeated += _repeats(one)
@@ -131,7 +148,14 @@ def read_preferences(name: str, label: str | None = None, gain: str | None = Non
         )
     if not groups:
         raise DataError(f"{source}: there is no preference in it")
-    return _joined(name, source.digest(), list(groups.values()), share, same)
+    table = _joined(name, source.digest(), list(groups.values()), share, same)
+    if near := table.rounded:
+        log.warning(
+            "%s: labels of %d pairs are so near that float32, in which losses read them, makes them one, so that they teach nothing; "
+            "take a constant away from all labels, or scale them",
+            *(source, near),
+        )
+    return table
 
 
 def file_of(name: str) -> str:

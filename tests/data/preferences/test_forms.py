@@ -167,6 +167,71 @@ def test_chosen_equal_to_rejected_is_a_tie_and_is_counted(tmp_path):
     assert found.ties == (1, 2)
 
 
+PAIR = {"prompt": "p", "chosen": "x", "rejected": "y"}
+RATED = {**PAIR, "score_chosen": 3, "score_rejected": 1, "rating_chosen": 9, "rating_rejected": 8, "margin": 0.5}
+VOTED = {"prompt": "p", "a": "x", "b": "y", "strength": 0.5}
+GOOD = {"prompt": "p", "completion": "x", "label": True}
+
+
+@pytest.mark.parametrize(
+    ("record", "label", "labels"),
+    [
+        (RATED, None, (3, 1)),
+        (RATED, "rating", (9, 8)),
+        (RATED, "rating_chosen", (9, 8)),
+        (RATED, "margin", (0.5, 0)),
+        (VOTED, "strength", (0.75, 0.25)),
+        (GOOD, "label", (1,)),
+    ],
+)
+def test_labels_that_are_asked_for_are_read(record, label, labels):
+    assert judged(record, "f:1", label).labels == labels
+
+
+@pytest.mark.parametrize("record", [PAIR, RATED, VOTED, GOOD, {**PAIR, "chosen": ["x", "z"]}])
+def test_a_label_or_gain_that_a_record_lacks_is_refused(record):
+    with pytest.raises(DataError, match="f:1: the record has no reward of its responses, which was asked for as their"):
+        judged(record, "f:1", "reward")
+    with pytest.raises(DataError, match="f:1: no response of this record has win, which was asked for as the gain"):
+        judged(record, "f:1", None, "win")
+
+
+def test_equal_texts_of_which_one_is_preferred_are_ties_in_every_form_of_a_pair(tmp_path):
+    found = judged({**VOTED, "b": "x"}, "f:1")
+    assert (found.labels, found.same) == ((0.5, 0.5), True)
+    file = tmp_path / "p.jsonl"
+    # in a list they keep their labels, by which others are compared with them, and are counted
+    file.write_text(
+        json.dumps(
+            {"prompt": "p", "responses": [{"text": t, "score": s} for t, s in zip("xyxx", (1, 2, 3, 1), strict=True)]}
+        )
+    )
+    found = read_preferences(str(file))
+    assert (found.contradicted, found.labels.tolist()) == (2, [1, 2, 3, 1])
+
+
+def test_labels_that_float32_makes_one_are_told(tmp_path, caplog):
+    file = tmp_path / "p.jsonl"
+    file.write_text(
+        json.dumps({"prompt": "p", "responses": [{"text": t, "score": 2**24 + i} for i, t in enumerate("xyzw")]})
+    )
+    assert read_preferences(str(file)).rounded == 1
+    assert (
+        "p.jsonl: labels of 1 pairs are so near that float32, in which losses read them, makes them one" in caplog.text
+    )
+    with pytest.raises(
+        DataError, match=r"f:1: margin must not be beyond 3\.4e\+38, the largest number of float32, got 1e\+300"
+    ):
+        judged({**PAIR, "margin": 1e300}, "f:1")
+
+
+def test_fields_of_a_response_that_are_null_say_nothing():
+    """As tables have them: a column for each name that any response has."""
+    told = [{"id": None, "text": None, "response": t, "score": None, "rating": r} for t, r in (("x", 1.0), ("y", 2.0))]
+    found = judged({"prompt": "p", "responses": told}, "f:1")
+    assert (found.responses, found.labels, found.names) == (("x", "y"), (1, 2), ("0", "1"))
+
+
 def test_records_of_one_prompt(tmp_path):
     file = tmp_path / "p.jsonl"
     records = [
