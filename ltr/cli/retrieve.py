@@ -77,6 +77,8 @@ def retrieve(
     texts = None
     if queries:
         texts = {q.query_id: q.text for q in read_queries(queries)}
+        if not texts:
+            raise DataError(f"{queries} holds no query")
     collection = load(dataset)
     said = beside_output(output)
     recall = None
@@ -98,10 +100,8 @@ def retrieve(
     without = f"; queries without a word in common with any document: {empty}" if empty else ""
     print(f"{output}: {len(found.scores):,} documents for {len(found):,} queries of {dataset}{without}", file=said)
     if model is not None and k > collection.n_docs:
-        every = (
-            "each query has all" if len(found.scores) == len(found) * collection.n_docs else "there are no more than"
-        )
-        print(f"-k {k} is beyond the collection: {every} of its {collection.n_docs:,} documents", file=said)
+        every = "each query has all of its" if len(found.scores) == len(found) * collection.n_docs else "it has"
+        print(f"-k {k} is beyond the collection: {every} {collection.n_docs:,} documents", file=said)
     if recall is not None:
         print(f"recall@{k} of {faiss} against exact search: {recall:.4f}", file=said)
     if collection.has_qrels and not queries and not is_stream(output):
@@ -124,7 +124,7 @@ def _by_model(
     from pathlib import Path
 
     from ltr.data.candidates.selves import selves, without_selves
-    from ltr.search.dense import cached, opened
+    from ltr.search.dense import cached, check_request, opened
     from ltr.search.dense import retrieve as nearest
     from ltr.search.encoding import TextEncoding
     from ltr.search.index import SPARSE, read_facts
@@ -133,6 +133,7 @@ def _by_model(
     encoding = TextEncoding.load(model, device, precision, None, max_length, allow or ())
     if width is not None and width < encoding.dim:  # vectors that were cut (Matryoshka): queries are cut likewise
         encoding.width = width
+    check_request(encoding, queries, approximate[0])
     found = cached(encoding, collection, shows_bars()) if index is None else opened(encoding, collection, index)
     name = "sparse" if encoding.similarity == SPARSE else "dense"
     own = selves(collection, queries)

@@ -16,7 +16,7 @@ from ltr.io.caching.keys import key_of_facts
 from ltr.io.runs import Run
 from ltr.search import exact
 from ltr.search.encoding import TextEncoding, encode, facts_of
-from ltr.search.index import Index, VectorIndex, refuse_other
+from ltr.search.index import SPARSE, Index, VectorIndex, refuse_other
 from ltr.search.kinds import open_index
 
 #: queries on which an approximate index is compared with exact search
@@ -53,19 +53,14 @@ def retrieve(
         DataError: a query without text; a vector that is not finite.
         MissingExtra: a factory string, and faiss is not installed.
     """
-    empty = [query_id for query_id, text in queries.items() if not text.strip()]
-    if empty:
-        raise DataError(f"retrieve: query {empty[0]} has no text ({len(empty)} such); give it one or take it out")
+    check_request(encoding, queries, factory)
     vectors = encoding.queries(queries.values(), queries)
     recall = None
     if factory is None:
         best = index.search(vectors, k, encoding.device)
-    elif not isinstance(index, VectorIndex) or not isinstance(vectors, np.ndarray):
-        raise ConfigError(
-            f"retrieve: the index {factory!r} of faiss holds vectors of a bi-encoder; sparse ones are searched exactly, by "
-            "their words: leave --faiss out"
-        )
     else:
+        assert isinstance(index, VectorIndex)
+        assert isinstance(vectors, np.ndarray)
         rows = _approximate(vectors, index, k, factory, search_options)
         best = exact.scored(vectors, index.shards, rows, index.place)
         some = index.search(vectors[:COMPARED], k, encoding.device).rows
@@ -75,6 +70,24 @@ def retrieve(
     offsets = np.concatenate([[0], np.cumsum(held.sum(1))])
     docs = index.ids.raw[best.rows[held]]
     return Run(list(queries), offsets, docs, best.scores[held].astype(np.float64), name, copy=False), recall
+
+
+def check_request(encoding: TextEncoding, queries: Mapping[str, str], factory: str | None = None) -> None:
+    """Refuse what ``retrieve`` cannot do, before documents are encoded for it; see there."""
+    empty = [query_id for query_id, text in queries.items() if not text.strip()]
+    if empty:
+        raise DataError(f"retrieve: query {empty[0]} has no text ({len(empty)} such); give it one or take it out")
+    if factory is None:
+        return
+    if encoding.similarity == SPARSE:
+        raise ConfigError(
+            f"retrieve: the index {factory!r} of faiss holds vectors of a bi-encoder; sparse ones are searched exactly, by "
+            "their words: leave --faiss out"
+        )
+    try:
+        import faiss  # noqa: F401 (comes with an extra)
+    except ImportError:
+        raise MissingExtra("faiss", "faiss", f"for the index {factory}") from None
 
 
 def opened(encoding: TextEncoding, collection: Collection, folder: str | Path) -> Index:
@@ -100,10 +113,8 @@ def cached(encoding: TextEncoding, collection: Collection, progress: bool = Fals
 
 def _approximate(vectors: np.ndarray, index: VectorIndex, k: int, factory: str, options: str | None) -> np.ndarray:
     """[queries, k] rows by an index of faiss; -1 where it found none."""
-    try:
-        import faiss
-    except ImportError:
-        raise MissingExtra("faiss", "faiss", f"for the index {factory}") from None
+    import faiss
+
     parameters: Any = faiss.ParameterSpace()
     try:
         made = faiss.index_factory(index.facts.width, factory, faiss.METRIC_INNER_PRODUCT)

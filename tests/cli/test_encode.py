@@ -79,6 +79,31 @@ def test_approximate_search_prints_its_recall(given, tmp_path, capsys):
     assert "recall@3 of Flat against exact search: 1.0000\n" in capsys.readouterr().out
 
 
+def test_what_an_approximate_index_lacks_is_told_before_documents_are_encoded(given, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    monkeypatch.setattr("ltr.search.dense.cached", lambda *_: pytest.fail("encoded"))
+    assert main(["retrieve", *given, "--faiss", "Flat", "-o", str(tmp_path / "d.trec")]) == 1
+    assert "faiss is needed for the index Flat, and is not installed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("model", [True, False])
+def test_a_file_without_queries_is_told(given, tmp_path, capsys, model):
+    (tmp_path / "none.tsv").write_text("\n")
+    asked = ["--queries", str(tmp_path / "none.tsv"), "-o", str(tmp_path / "d.trec")]
+    assert main(["retrieve", *(given if model else given[2:4]), *asked]) == 1
+    assert capsys.readouterr().err == f"ltr retrieve: {tmp_path}/none.tsv holds no query\n"
+
+
+def test_a_query_that_is_a_document_has_all_but_itself(tiny_folder, given, tmp_path, capsys):
+    (tmp_path / "mine.tsv").write_text("d1\tpython join\nq\tbarking\n")
+    (tiny_folder / "docs.jsonl").write_text(
+        '{"doc_id": "d1", "text": "python join"}\n{"doc_id": "d2", "text": "sort"}\n'
+    )
+    (tiny_folder / "qrels.dev.trec").write_text("q3 0 d2 1\n")
+    assert main(["retrieve", *given, "-o", str(tmp_path / "d.trec"), "--queries", str(tmp_path / "mine.tsv")]) == 0
+    assert "-k 100 is beyond the collection: it has 2 documents\n" in capsys.readouterr().out
+
+
 def test_own_queries_by_a_bi_encoder(given, tmp_path, capsys):
     (tmp_path / "mine.tsv").write_text("a\tbarking dogs\n")
     out = str(tmp_path / "d.trec")
