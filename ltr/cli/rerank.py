@@ -262,10 +262,11 @@ def _scale(path: str) -> str:
     run = read_run(path)
     sizes = np.diff(run.offsets)
     means = np.repeat(np.add.reduceat(run.scores, run.offsets[:-1][sizes > 0]) / sizes[sizes > 0], sizes[sizes > 0])
+    share = f"; a softmax of them gives the best document {top_share(run.offsets, run.scores):.3f} of a query's weight"
     return (
         f"scores     mean {run.scores.mean():.4g}, standard deviation {run.scores.std():.4g} (within a query "
-        f"{np.sqrt(((run.scores - means) ** 2).mean()):.4g}), from {run.scores.min():.4g} to {run.scores.max():.4g}; a softmax of them "
-        f"gives the best document {top_share(run.offsets, run.scores):.3f} of a query's weight"
+        f"{np.sqrt(((run.scores - means) ** 2).mean()):.4g}), from {run.scores.min():.4g} to {run.scores.max():.4g}"
+        f"{share if sizes.max() > 1 else ''}"
     )
 
 

@@ -368,6 +368,8 @@ def test_a_teacher_scores_the_relevant_documents_too(model, tiny_folder, tmp_pat
         f"scores     mean {run.scores.mean():.4g}, standard deviation {run.scores.std():.4g} (within a query " in shown
     )
     assert "a softmax of them gives the best document" in shown
+    assert main(["rerank", "--model", model, *given, "--top-k", "1"]) == 0
+    assert "a softmax of them" not in capsys.readouterr().out  # of one document each
 
 
 @pytest.mark.parametrize("extra", [["--weight", "0.5"], ["--interpolate"]])
