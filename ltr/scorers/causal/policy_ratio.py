@@ -194,17 +194,18 @@ class PolicyRatio(LanguageModel):
 
 
 def completion_tokens(tokens: TokenRows) -> Tensor:
-    """[rows] tokens of each row that are marked as completion (1).
+    """[rows] tokens of each row that are marked as completion (1) and have a probability: the row's first token has none.
 
     Raises:
         DataError: a row without one.
     """
-    owners = torch.repeat_interleave(tokens.lengths)
-    counts = torch.zeros_like(tokens.lengths).index_add(0, owners, (tokens.marks == 1).long())
+    owners, scored = torch.repeat_interleave(tokens.lengths), tokens.marks == 1
+    scored[tokens.offsets[:-1][tokens.lengths > 0]] = False
+    counts = torch.zeros_like(tokens.lengths).index_add(0, owners, scored.long())
     if not bool(counts.all()):
         at = int((counts == 0).nonzero()[0])
         raise DataError(
-            f"PolicyRatio: row {at} has no token of a completion (marked 1); give completions that are not empty"
+            f"PolicyRatio: row {at} has no token of a completion (marked 1) behind its first; give prompts and completions that are not empty"
         )
     return counts
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from ltr.batch import TextLists, TokenRows
 from ltr.data import PreferenceData
 from ltr.errors import ConfigError, DataError
 from ltr.links import Identity
@@ -109,6 +110,14 @@ def test_positions_keep_their_digits_in_lower_precisions(tiny_causal):
         strict=True,
     ):
         assert torch.equal(found, expected)
+
+
+def test_a_mean_is_over_the_tokens_that_have_a_probability(tiny_causal):
+    """A row's first token has none, even where it is the completion's, as behind an empty prompt."""
+    rows = TokenRows(torch.tensor([20, 21, 22, 23, 24]), torch.tensor([1, 1, 1, 0, 1]), torch.tensor([0, 3, 5]))
+    batch = TextLists(torch.tensor([0, 2]), torch.ones(2), tokens=rows)
+    found = [PolicyRatio(str(tiny_causal), None, beta=1.0, length=one).eval()(batch)[0] for one in ("sum", "mean")]
+    torch.testing.assert_close(found[0], found[1] * torch.tensor([2.0, 1.0]))
 
 
 def test_packed_is_padded_and_neither_pieces_nor_shared_prefixes_matter(tiny_causal, batch, monkeypatch):
