@@ -174,6 +174,10 @@ class PreferenceData(RankingData):
             ]
             if told := self.describe_cut(name):
                 said.append(told)
+            if name != "train" and tied == pairs:
+                said.append(
+                    "no two responses to a prompt have other labels, so that measures of pairs are what chance gives"
+                )
             if cut["alike"]:
                 said.append(
                     f"{cut['alike']:,} pairs of different labels are the same responses then, of which nothing can be learnt"

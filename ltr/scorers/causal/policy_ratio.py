@@ -119,25 +119,29 @@ class PolicyRatio(LanguageModel):
         released()
 
     def observed(self, batch: TextLists, scores: Tensor) -> dict[str, Tensor]:
-        """Rewards of the best and of the other completions, margin and accuracy of pairs, how far the policy went, lengths."""
+        """Rewards of the best and of the other completions, margin and accuracy of pairs, how far the policy went, lengths.
+
+        A completion that stands alone is one of the best where its label is above 0. What a batch has none of is left out.
+        """
         labels, mask = batch.pad(batch.labels), batch.mask  # type: ignore[arg-type]
         best = mask & (labels == labels.masked_fill(~mask, -torch.inf).amax(-1, keepdim=True))
+        best &= (labels > 0) | (mask.sum(-1, keepdim=True) > 1)
         rest = mask & ~best
         better = (labels[:, :, None] > labels[:, None, :]) & mask[:, :, None] & mask[:, None, :]
         gap = (scores[:, :, None] - scores[:, None, :])[better]
         sizes = batch.pad(completion_tokens(batch.tokens).to(scores.dtype))
         found = {
-            "reward_chosen": scores[best].mean(),
-            "reward_rejected": scores[rest].mean(),
-            "margin": gap.mean(),
-            "accuracy": ((gap > 0).float() + 0.5 * (gap == 0).float()).mean(),
-            "tokens_chosen": sizes[best].mean(),
-            "tokens_rejected": sizes[rest].mean(),
+            "reward_chosen": scores[best],
+            "reward_rejected": scores[rest],
+            "margin": gap,
+            "accuracy": (gap > 0).float() + 0.5 * (gap == 0).float(),
+            "tokens_chosen": sizes[best],
+            "tokens_rejected": sizes[rest],
         }
         if self.reference is not None:
             #: of the data's completions, not of samples: an estimate of the KL divergence where data come from the policy
-            found["kl"] = scores[mask].mean() / self.beta
-        return {name: value.detach() for name, value in found.items()}
+            found["kl"] = scores[mask] / self.beta
+        return {name: values.mean().detach() for name, values in found.items() if len(values)}
 
     # ------------------------------------------------------------------ the reference
 

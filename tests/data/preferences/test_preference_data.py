@@ -189,6 +189,17 @@ def test_of_long_examples_the_joint_is_shown_and_other_prompts_rather_than_one_a
     assert re.search(r" [^\[ ]+ \[split\]", chosen)  # where the prompt ends and the response begins
 
 
+def test_dev_without_a_pair_is_told(tmp_path, chat):
+    file = written(
+        tmp_path, {"prompt": "p", "completion": "x", "label": True}, {"prompt": "q", "completion": "y", "label": False}
+    )
+    data = PreferenceData(train=file, dev=file, tokenizer=chat)
+    data.setup("fit")
+    train, dev = data.describe().splitlines()
+    said = "no two responses to a prompt have other labels, so that measures of pairs are what chance gives"
+    assert (said in train, said in dev) == (False, True)
+
+
 def test_empty_responses_are_told(tmp_path, chat):
     data = PreferenceData(dev=written(tmp_path, pair(rejected="")), tokenizer=chat)
     assert rows(data)[1][2] == "<|im_end|>\n"

@@ -309,6 +309,15 @@ def test_what_is_watched(tiny_causal, batch):
     assert found["tokens_chosen"] > 1
 
 
+def test_completions_that_stand_alone_are_watched_by_their_labels(tiny_causal):
+    rows = TokenRows(torch.arange(20, 29), torch.tensor([0, 1, 1] * 3), torch.tensor([0, 3, 6, 9]))
+    batch = TextLists(torch.arange(4), torch.tensor([1.0, 0.0, 1.0]), tokens=rows)
+    scorer = PolicyRatio(str(tiny_causal), beta=0.5)
+    found = {name: float(value) for name, value in scorer.observed(batch, torch.tensor([[1.0], [2.0], [5.0]])).items()}
+    assert (found["reward_chosen"], found["reward_rejected"]) == (3, 2)
+    assert not found.keys() & {"margin", "accuracy"}, "of pairs, and there are none"
+
+
 @pytest.mark.parametrize("lora", [None, 2])
 def test_saves_as_a_folder_of_transformers(tiny_causal, tmp_path, batch, lora, monkeypatch):
     if lora:
