@@ -147,12 +147,13 @@ def states(body: nn.Module, line: Line) -> Tensor:
     return body(**given, branches=line.branches, use_cache=False).last_hidden_state[0]
 
 
-def padded_states(body: nn.Module, tokens: TokenRows, rows: Tensor, pad: int) -> Tensor:
+def padded_states(body: nn.Module, tokens: TokenRows, rows: Tensor) -> Tensor:
     """[tokens of the rows, hidden] the same for models that cannot read lines: rows padded on the right."""
     lengths = tokens.lengths[rows]
     at = torch.arange(int(lengths.max()), device=lengths.device)
     mask = at < lengths[:, None]
-    ids = tokens.ids[(tokens.offsets[rows, None] + at).masked_fill(~mask, 0)].masked_fill(~mask, pad)
+    # padded by whichever token: a model's own padding id may be none of its tokens (-1), and nothing on the left sees it
+    ids = tokens.ids[(tokens.offsets[rows, None] + at).masked_fill(~mask, 0)].masked_fill(~mask, 0)
     return body(input_ids=ids, attention_mask=mask.long(), use_cache=False).last_hidden_state[mask]
 
 

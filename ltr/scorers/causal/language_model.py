@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ltr.batch import TextLists, TokenRows
 from ltr.data.tokens.pairs import tokenizer_identity
-from ltr.errors import ConfigError
+from ltr.errors import ConfigError, DataError
 from ltr.io.files import building
 from ltr.io.model_names import located
 from ltr.scorers.base import Scorer, TextScorer, class_path, half_or_single
@@ -147,7 +147,18 @@ class LanguageModel(TextScorer):
         return batch.scores(self.scored(batch, self.rows_of(batch), tokens))
 
     def scored(self, batch: TextLists, rows: TokenRows, tokens: int | None = None) -> Tensor:
-        """[rows] values of all rows, some at a time."""
+        """[rows] values of all rows, some at a time.
+
+        Raises:
+            DataError: a token that the model does not know.
+        """
+        words = len(self.network.get_input_embeddings().weight)
+        if (most := int(rows.ids.max())) >= words:
+            raise DataError(
+                f"{type(self).__name__}: a text holds the token {most} ({self.tokenizer.convert_ids_to_tokens(most)!r}), and {self.source} "
+                f"knows {words} tokens, up to {words - 1}: its tokenizer has more of them; take the tokenizer that belongs to the model, "
+                "or give the model the new ones first (resize_token_embeddings in transformers)"
+            )
         retries = 0
         while True:
             try:
@@ -194,8 +205,7 @@ class LanguageModel(TextScorer):
         """``states_of`` rows that are computed at once."""
         body = self.network.base_model
         if not self.packs:
-            pad = self.network.config.pad_token_id or 0
-            states = branches.padded_states(body, rows, piece, pad)
+            states = branches.padded_states(body, rows, piece)
             return states, torch.arange(len(states), device=states.device)
         # rows that are named twice, or are passages, stand in no list by their number
         plain = batch.rows is None and batch.row_offsets is None

@@ -170,7 +170,13 @@ class PolicyRatio(LanguageModel):
         if not self._held:
             source = self.source if self.reference == START else str(self.reference)
             revision = self.revision if source == self.source else None  # another model has revisions of its own
-            other = PolicyRatio(source, None, batch_tokens=self.batch_tokens, revision=revision)
+            try:
+                other = PolicyRatio(source, None, batch_tokens=self.batch_tokens, revision=revision)
+            except ConfigError as error:
+                raise ConfigError(
+                    f"PolicyRatio: the reference {source}, from whose log-probabilities scores are counted, cannot be opened ({error}); "
+                    "put it back, or write where it is as reference in ltr.json"
+                ) from error
             if source != self.source:
                 self.check_vocabulary(other, "reference")
             self._held.append(other.requires_grad_(False).eval())

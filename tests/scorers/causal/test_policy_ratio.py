@@ -112,6 +112,36 @@ def test_positions_keep_their_digits_in_lower_precisions(tiny_causal):
         assert torch.equal(found, expected)
 
 
+@pytest.mark.parametrize("pad", [-1, 100_000, None])
+def test_a_padding_mark_that_is_no_token_is_never_read(tmp_path, pad):
+    folder = save_tiny_causal(tmp_path / "gpt2", "gpt2")
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**settings, "pad_token_id": pad}))
+    batch = batch_of(folder, tmp_path)
+    with torch.no_grad():
+        found = PolicyRatio(str(folder), None, beta=1.0).eval()(batch)[batch.mask]
+    (folder / "config.json").write_text(json.dumps(settings))
+    torch.testing.assert_close(found.double(), plainly(folder, batch), rtol=1e-5, atol=1e-4)
+
+
+def test_tokens_that_the_model_does_not_know_are_told(tiny_causal, tmp_path):
+    folder = save_tiny_causal(tmp_path / "model")
+    tokenizer = PolicyRatio(str(folder), None).tokenizer
+    words = len(tokenizer)
+    tokenizer.add_tokens(["<new>"])
+    tokenizer.save_pretrained(folder)
+    scorer = PolicyRatio(str(folder), None)
+    rows = TokenRows(torch.tensor([20, words, 21]), torch.tensor([0, 0, 1]), torch.tensor([0, 3]))
+    batch = TextLists(torch.tensor([0, 1]), torch.ones(1), tokens=rows)
+    with pytest.raises(DataError, match=rf"a text holds the token {words} \('<new>'\), and .* knows {words} tokens"):
+        scorer(batch)
+
+
+def test_a_reference_that_is_gone_is_told(tiny_causal, tmp_path, batch):
+    with pytest.raises(ConfigError, match=r"the reference \./gone, from whose log-probabilities .* cannot be opened"):
+        PolicyRatio(str(tiny_causal), "./gone")(batch)
+
+
 def test_a_mean_is_over_the_tokens_that_have_a_probability(tiny_causal):
     """A row's first token has none, even where it is the completion's, as behind an empty prompt."""
     rows = TokenRows(torch.tensor([20, 21, 22, 23, 24]), torch.tensor([1, 1, 1, 0, 1]), torch.tensor([0, 3, 5]))
