@@ -138,7 +138,7 @@ def _in_batch(scorer: Retriever, loss: Loss, batch: TwinLists, progress: float) 
                 beside = [pair[at][:2] for pair in others]
                 costs.append(in_batch(loss, *part[:2], whole, part.shift, batch.weights, beside=beside))
         total, count = torch.stack([total for total, _ in costs]).mean(), costs[0][1]
-        scores = own_scores(parts[0].queries.detach(), parts[0].docs.detach(), columns, parts[0].shift)
+        scores = own_scores(parts[0].queries.detach(), parts[0].docs.detach(), columns, parts[0].shift).detach()
         # the negatives of a whole batch may lie wherever they like: what must move are the positives
         positive = columns.labels > 0
         dead, level = dead_share(loss, scores[None], positive[None]), _mean(scores, positive)

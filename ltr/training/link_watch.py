@@ -10,7 +10,8 @@ from ltr.data.base import RankingData
 from ltr.data.preferences.preference_data import PreferenceData
 from ltr.losses.base import Loss
 from ltr.losses.composite import CompositeContrast, CompositeSoftmax
-from ltr.losses.running import RunningCenter, center_of, transform_of
+from ltr.losses.listwise import InfoNCE, SoftmaxCE
+from ltr.losses.running import RunningCenter, center_of, held, transform_of
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,27 @@ def tell_of_drift(loss: Loss, data: RankingData) -> None:
         )
 
 
+#: a loss that cannot fall below this share of what it is where all scores are equal has scores that are too near
+TOO_NEAR = 0.25
+#: losses by the softmax of a list
+SOFTMAX = (InfoNCE, SoftmaxCE, CompositeSoftmax)
+
+
+@torch.no_grad()
+def reach(loss: Loss, n_docs: int) -> tuple[float, float]:
+    """(what a loss is where one relevant document has cosine 1 and all others -1, what it is where all are equal).
+
+    >>> from ltr.losses import InfoNCE
+    >>> [round(cost, 2) for cost in reach(InfoNCE(), 64)]
+    [2.25, 4.16]
+    """
+    device = next((buffer.device for buffer in loss.buffers()), torch.device("cpu"))
+    best, labels = torch.full((1, n_docs), -1.0, device=device), torch.zeros(1, n_docs, device=device)
+    best[0, 0] = labels[0, 0] = 1
+    with held(loss):
+        return tuple(float(loss(scores, labels).sum()) for scores in (best, torch.zeros_like(best)))  # type: ignore[return-value]
+
+
 class LinkWatch:
     """Looks at the link or transform of a loss, and at what it learns from, step by step; warns once of each kind of trouble.
 
@@ -64,6 +86,7 @@ class LinkWatch:
         self.loss = loss
         #: steps in a row; -1 once it was told
         self._dead_steps = self._low_steps = self._idle_steps = 0
+        self._cosines_seen = False
 
     @property
     def sees(self) -> bool:
@@ -83,6 +106,20 @@ class LinkWatch:
                 "%r is centred at %.3f, below the positives' mean score of %.3f, for %d steps now: among the negatives of a "
                 "batch steepness costs nDCG. Move the center up, or take RunningCenter(of='positives').",
                 *(transform, low, level, STEPS),
+            )
+
+    def cosines(self, n_docs: int) -> None:
+        """Warn when scores that are cosines are too near to each other for a softmax over so many documents."""
+        if self._cosines_seen or not isinstance(self.loss, SOFTMAX):
+            return
+        self._cosines_seen = True
+        least, equal = reach(self.loss, n_docs)
+        if least > TOO_NEAR * equal:
+            log.warning(
+                "%s: cosines lie from -1 to 1, so that over %d documents it cannot fall below %.3g of the %.3g that it is where all "
+                "are equal, however good they are; lower its temperature or the width of its link (0.05 is usual), or set "
+                "model.scorer.scaled=true",
+                *(type(self.loss).__name__, n_docs, least, equal),
             )
 
     def lists(self, count: float) -> None:

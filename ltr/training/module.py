@@ -38,6 +38,7 @@ from ltr.metrics.measures.focus import NAMES as FOCUS_NAMES
 from ltr.metrics.measures.labels import check_measures
 from ltr.metrics.measures.measure import measures as parse_measures
 from ltr.scorers.base import Scorer
+from ltr.scorers.retrievers.vectors import VectorScorer
 from ltr.training import schedules
 from ltr.training.backward import backward_in_less_memory
 from ltr.training.costs import cost_of
@@ -317,6 +318,8 @@ class RankingModule(pl.LightningModule):
         cost = cost_of(self.scorer, self.loss, batch, self._progress())
         if cost.level is not None:
             self._watch.center(float(cost.level))
+            if isinstance(self.scorer, VectorScorer) and self.scorer.gives_cosines:
+                self._watch.cosines(batch.n_docs * self.trainer.world_size)
         if cost.scores is not None:
             for name, value in self.scorer.observed(batch, cost.scores.detach()).items():
                 self.log(f"train/{name}", value)

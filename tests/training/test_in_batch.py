@@ -22,6 +22,7 @@ from ltr.settings import TwinSettings
 from ltr.training import RankingModule
 from ltr.training.costs import cost_of
 from ltr.training.in_batch import columns_of
+from ltr.training.link_watch import LinkWatch
 from tests.tiny_model import save_mlm
 
 #: list -> (documents with labels, documents known to be relevant); ids are the keys
@@ -342,6 +343,32 @@ def test_a_centre_among_the_negatives_is_warned_of(folder, tiny_model, caplog, m
         loss = CompositeSoftmax(Identity(width=0.1) + Softplus(center=center), targets=Positives())
         trained(data_of(folder, tiny_model, lists_per_batch=3), scorer, loss)
         assert any(said in record.getMessage() for record in caplog.records) is warned
+
+
+@pytest.mark.parametrize(
+    ("loss", "told"),
+    [
+        (InfoNCE(), True),
+        (InfoNCE(0.05), False),
+        (CompositeSoftmax(RunningCenter(Softplus(), of="positives"), targets=Positives()), True),
+        (CompositeSoftmax(Identity(width=0.05), targets=Positives()), False),
+    ],
+)
+def test_cosines_that_are_too_near_for_a_loss_are_told_once(caplog, loss, told):
+    """InfoNCE without a temperature gives the best document of eight at most .51 of the weight."""
+    watch = LinkWatch(loss)
+    for _ in range(2):
+        watch.cosines(8)
+    said = "cosines lie from -1 to 1, so that over 8 documents it cannot fall below"
+    assert caplog.text.count(f"{type(loss).__name__}: {said}") == told
+    if told and isinstance(loss, InfoNCE):
+        assert f"{said} 0.666 of the 2.08 that it is where all are equal" in caplog.text
+
+
+@pytest.mark.parametrize(("options", "told"), [({}, True), ({"scaled": True}, False), ({"similarity": "dot"}, False)])
+def test_scores_with_a_scale_are_no_cosines(folder, tiny_model, caplog, options, told):
+    trained(data_of(folder, tiny_model, lists_per_batch=8), BiEncoder(str(tiny_model), **options), InfoNCE())
+    assert ("InfoNCE: cosines lie from -1 to 1" in caplog.text) == told
 
 
 def test_batches_that_teach_nothing_are_told(folder, tiny_model, caplog):

@@ -42,6 +42,11 @@ class VectorScorer(Retriever):
         """Numbers of a vector."""
         return self.truncated or int(self.config.hidden_size)
 
+    @property
+    def gives_cosines(self) -> bool:
+        """Whether scores are cosines, without a scale of their own."""
+        return self.similarity == "cos" and self.log_scale is None
+
     def vectors(self, rows: TokenRows, tokens: int | None) -> Tensor:
         """[rows, hidden] pooled states, in any length."""
         raise NotImplementedError(f"{type(self).__name__} must define vectors")
