@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from ltr.io.locks import only_writer
 
 #: says in a finished step's folder what made it
 RECORD = "step.json"
+#: what a step in the making holds that took its time: a training's state, runs that are begun and finished
+WORK = ("last.ckpt", "*.partial", "*.trec")
 #: stands in a command for the folder that the step writes
 HERE = "{here}"
 
@@ -93,10 +96,12 @@ class Pipeline:
             DataError: another process works in the folder, or what is there belongs to another recipe.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        busy = f"distil: another process works in {self.folder}; wait for it, or name another folder"
         for step in self.steps:  # before anything is computed
             self.done(step)
-        busy = f"distil: another process works in {self.folder}; wait for it, or name another folder"
         with only_writer(self.folder, self.folder / ".lock", busy):
+            for step in self.steps:
+                self._clear_other(step)
             for step in self.steps:
                 if self.done(step):
                     say(f"{step.name}: done already")
@@ -109,9 +114,7 @@ class Pipeline:
 
     def _run(self, step: Step, execute: Callable[[list[str]], int], say: Callable[[str], None]) -> int:
         place = self.folder / step.name
-        part = self.folder / f".{step.name}.part"
-        # what was begun with other commands is of no use
-        self._clear_other(step, part)
+        part = self._part(step)
         with disk_errors(place):
             part.mkdir(exist_ok=True)
             with replacing(part / RECORD) as file:
@@ -125,17 +128,34 @@ class Pipeline:
         os.replace(part, place)
         return 0
 
-    def _clear_other(self, step: Step, part: Path) -> None:
-        import shutil
+    def _clear_other(self, step: Step) -> None:
+        """Remove what was begun with other commands.
 
+        Raises:
+            DataError: it holds what took its time.
+        """
+        part = self._part(step)
         if not part.exists():
             return
         try:
-            known = json.loads((part / RECORD).read_text(encoding="utf-8"))["signature"]
+            record = json.loads((part / RECORD).read_text(encoding="utf-8"))
+            known, ran = record["signature"], record.get("commands", [])
         except (OSError, ValueError, KeyError, TypeError):
-            known = None
-        if known != self.signature(step):
-            shutil.rmtree(part)
+            known, ran = None, []
+        if known == self.signature(step):
+            return
+        work = sorted(path for pattern in WORK for path in part.rglob(pattern) if path.stat().st_size)
+        if work:
+            raise DataError(
+                f"distil: {part} was begun by other commands or from other data (or models, or files) than the recipe now says, "
+                f"and holds {work[0].relative_to(part)}; remove it to do this step anew, put the recipe back to go on, or name "
+                f"another folder (it ran: {'; '.join(ran)})"
+            )
+        shutil.rmtree(part)
+
+    def _part(self, step: Step) -> Path:
+        """The folder of a step in the making."""
+        return self.folder / f".{step.name}.part"
 
     def _filled(self, step: Step, here: Path) -> list[list[str]]:
         return [[word.replace(HERE, str(here)) for word in command] for command in step.commands]

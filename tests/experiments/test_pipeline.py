@@ -89,6 +89,23 @@ def test_what_was_begun_by_another_recipe_is_not_gone_on_with(pipeline):
     assert not (pipeline.folder / "1-a" / "left").exists()
 
 
+@pytest.mark.parametrize("work", ["run/last.ckpt", "teacher.trec.partial", "first.trec"])
+def test_hours_of_work_by_another_recipe_are_not_thrown_away(pipeline, work):
+    """A training that stopped, say, of which the recipe now says another number of epochs."""
+    pipeline.run(writes(fail_at=1), lambda line: None)
+    kept = pipeline.folder / ".1-a.part" / work
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_text("work")
+    other, done = Pipeline(pipeline.folder, pipeline.steps, ("changed",)), []
+    with pytest.raises(
+        DataError, match=rf"distil: .*\.1-a\.part was begun by other commands .* holds {work};.*it ran: "
+    ):
+        other.run(writes(done=done), print)
+    assert kept.read_text() == "work"
+    assert done == []
+    assert pipeline.run(writes(), lambda line: None) == 0  # the recipe as it was
+
+
 def test_folders_of_something_else_are_left_alone(pipeline):
     (pipeline.folder / "1-a").mkdir(parents=True)
     with pytest.raises(DataError, match="is no finished step of a pipeline; name another folder"):
