@@ -29,6 +29,10 @@ class Numbers:
     def __getitem__(self, doc_id: str) -> int:
         return self._number.setdefault(doc_id, len(self._number))
 
+    def known(self, doc_ids: Iterable[str]) -> list[int]:
+        """The numbers of those that have one."""
+        return [self._number[doc_id] for doc_id in doc_ids if doc_id in self._number]
+
     def ids(self) -> list[str]:
         """Number -> id."""
         return list(self._number)
@@ -178,14 +182,20 @@ def said(notes: list[str]) -> list[str]:
     return notes
 
 
-def pairs_pool(name: str, query_ids: Sized[str], pairs: Iterable[tuple[str, str, str]], in_batch: bool = False) -> Pool:
+def pairs_pool(
+    name: str,
+    query_ids: Sized[str],
+    pairs: Iterable[tuple[str, str, str]],
+    relevant: Mapping[str, Iterable[str]] | None = None,
+) -> Pool:
     """Training triples (query, better document, worse document) as lists of two with labels 1 and 0.
 
     Args:
         name: the data set, for messages.
         query_ids: queries to use.
         pairs: the triples.
-        in_batch: whether all better documents of a query must be known, since others' documents are its negatives.
+        relevant: query id -> documents that are relevant to it, where documents of other lists are its negatives: none of
+            these is, and none of its better documents in other triples; None where lists stand alone.
 
     Raises:
         DataError: no triple of the queries, or a triple with the same document twice.
@@ -208,7 +218,7 @@ def pairs_pool(name: str, query_ids: Sized[str], pairs: Iterable[tuple[str, str,
     return Pool(
         kept,
         numbers.ids(),
-        relevant=_by_query(kept, np.array(better, np.int32)) if in_batch else none,
+        relevant=none if relevant is None else _by_query(kept, np.array(better, np.int32), relevant, numbers),
         first=Ragged(np.array(better, np.int32), each),
         first_labels=np.ones(len(kept), np.float32),
         rest=Ragged(np.array(worse, np.int32), each),
@@ -216,11 +226,13 @@ def pairs_pool(name: str, query_ids: Sized[str], pairs: Iterable[tuple[str, str,
     )
 
 
-def _by_query(queries: list[str], docs: np.ndarray) -> Ragged:
-    """For each entry all documents of its query, each once."""
+def _by_query(queries: list[str], docs: np.ndarray, more: Mapping[str, Iterable[str]], numbers: Numbers) -> Ragged:
+    """For each entry all documents of its query and those that ``more`` names of it, each once."""
     places: dict[str, int] = {}
     owners = np.array([places.setdefault(query_id, len(places)) for query_id in queries])
-    pairs = np.unique(np.stack([owners, docs], 1), axis=0)
+    others = [(place, number) for query_id, place in places.items() for number in numbers.known(more.get(query_id, ()))]
+    pairs = np.concatenate([np.stack([owners, docs], 1), np.array(others, np.int64).reshape(-1, 2)])
+    pairs = np.unique(pairs, axis=0)
     grouped = Ragged(pairs[:, 1].astype(np.int32), offsets_of(np.bincount(pairs[:, 0], minlength=len(places))))
     return grouped.take(owners)
 

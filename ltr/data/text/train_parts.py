@@ -65,13 +65,14 @@ def train_part(
 
     elif source == "docpairs" or (source is not None and triples_file(source) is not None):
         limits = {}
+        facts += ["judged"] if sampling.in_batch else []
 
         def build() -> Pool:
             query_ids = subset(list(collection.queries), n_queries, seed)
             refuse_empty(collection, query_ids)
             file = triples_file(source)
             triples = collection.docpairs() if file is None else read_triples(file, collection)
-            return pairs_pool(collection.name, query_ids, triples, sampling.in_batch)
+            return pairs_pool(collection.name, query_ids, triples, _known(collection) if sampling.in_batch else None)
 
     else:
         facts += [
@@ -114,6 +115,16 @@ def _spared(collection: Collection) -> dict[str, list[str]]:
     for query_id in selves(collection):
         spared.setdefault(query_id, []).append(query_id)
     return spared
+
+
+def _known(collection: Collection) -> dict[str, list[str]]:
+    """Query id -> documents that are no negatives of it: of grade 1 and more, and ``_spared``."""
+    if not collection.has_qrels:
+        return {query_id: [query_id] for query_id in selves(collection)}
+    known = _spared(collection)
+    for query_id, judged in collection.qrels.items():
+        known.setdefault(query_id, []).extend(doc_id for doc_id, grade in judged.items() if grade >= 1)
+    return known
 
 
 def _judged_pool(

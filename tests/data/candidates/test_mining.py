@@ -78,6 +78,18 @@ def test_no_training_list_takes_an_answer_to_the_same_question_for_a_negative(tm
         assert relevant == [{"d1", "d5"}, {"d1", "d5"}]
 
 
+def test_triples_do_not_make_what_is_judged_relevant_a_negative_of_a_batch(tmp_path):
+    """q has d1 (grade 2) and d2 (grade 1), of which the triples name one; d5 is relevant to p, which asks the same; d8 is nowhere."""
+    texts = {f"d{i}": f"text number {i}" for i in range(N)}
+    qrels = {"q": {"d1": 2, "d2": 1, "d8": 1, "d3": 0}, "p": {"d5": 1}, "r": {"d2": 1}}
+    collection = folder_of(tmp_path / "c", texts, {"q": "Why so?", "p": "why so?", "r": "other"}, qrels)
+    (tmp_path / "t.tsv").write_text("q\td1\td3\nq\td1\td4\nr\td2\td5\n")
+    pool = train_part(collection, str(tmp_path / "t.tsv"), None, Sampling(in_batch=True), None, 0, False).pool
+    relevant = [{pool.doc_ids[i] for i in pool.relevant.take(np.array([at])).values.tolist()} for at in range(3)]
+    assert relevant == [{"d1", "d2", "d5"}, {"d1", "d2", "d5"}, {"d2"}]
+    assert sorted(pool.doc_ids) == ["d1", "d2", "d3", "d4", "d5"]  # no document more is read
+
+
 def test_words_of_what_is_somewhat_relevant_are_no_negative(tmp_path, run):
     """d5 is no positive from grade 2 on, and no negative; then its copy d7 is none either."""
     texts = {f"d{i}": f"text number {i}" for i in range(N)} | {"d7": "Text   number 5!"}
