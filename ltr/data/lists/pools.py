@@ -247,12 +247,14 @@ def teacher_pool(name: str, query_ids: Iterable[str], run: Run, sampling: Sampli
     refuse_unscored(sampling)
     kept, few, pieces = [], 0, Pieces(1)
     labels: list[np.ndarray] = []
-    window = slice(sampling.skip, sampling.top)
+    window, scores, beyond = slice(sampling.skip, sampling.top), 0, 0
     for query_id in query_ids:
         if query_id not in run:
             continue
         span = run.span(query_id)
         docs = run.doc_bytes[span][window]
+        scores += span.stop - span.start
+        beyond += span.stop - span.start - len(docs)
         if len(docs) < 2:
             few += 1
             continue
@@ -262,6 +264,10 @@ def teacher_pool(name: str, query_ids: Iterable[str], run: Run, sampling: Sampli
     if not kept:
         raise DataError(f"{name}: no query has two documents or more in the teacher's run {run.name}")
     told = f"{name}: {few} queries have fewer than two documents in the teacher's run and are left out"
+    cut = (
+        f"{name}: sampling.skip {sampling.skip} and top {sampling.top} leave out {beyond:,} of the {scores:,} scores of the "
+        "teacher's run; top null takes all"
+    )
     same = sum(bool((own == own[0]).all()) for own in labels)
     if same == len(kept):
         raise DataError(
@@ -272,7 +278,7 @@ def teacher_pool(name: str, query_ids: Iterable[str], run: Run, sampling: Sampli
         f"{name}: {same} of {len(kept)} training lists ({same / len(kept):.0%}) have one teacher's score for all documents: "
         "losses of pairs and lists learn nothing from these"
     )
-    notes = said([*([told] if few else []), *([flat] if same else [])])
+    notes = said([*([told] if few else []), *([cut] if beyond else []), *([flat] if same else [])])
     none = Ragged(np.zeros(0, np.int32), np.zeros(len(kept) + 1, np.int64))
     (rest,), _, doc_ids = pieces.numbered()
     return Pool(

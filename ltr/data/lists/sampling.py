@@ -35,7 +35,8 @@ class Sampling:
         docs_per_list: documents in a list, at least 2; null takes all candidates.
         positives: most relevant documents in a list, at least 1; null allows any number.
         min_grade: lowest grade that counts as relevant, at least 1.
-        top: negatives come from the best so many candidates; null uses all.
+        top: negatives come from the best so many candidates, and lists of a teacher from the best so many of its documents;
+            null uses all.
         skip: leave out so many of the best candidates, where unjudged relevant documents are likely.
         random: share of the negatives drawn at random from the collection, in [0, 1]; they also stand in where
             candidates run out.

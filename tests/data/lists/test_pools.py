@@ -115,8 +115,12 @@ def test_a_teachers_scores_are_labels(caplog):
             assert docs.items() <= truth[query_id].items()
             seen |= {(query_id, doc) for doc in docs}
     assert len(seen) == 5
-    whole = teacher_pool("data", ["q1"], run, Sampling(docs_per_list=None, top=2))
-    assert drawn_lists(whole) == [("q1", {"a": 3.5, "c": 0.5})]
+    caplog.clear()
+    whole = teacher_pool("data", ["q1", "q3"], run, Sampling(docs_per_list=None, top=2))
+    assert drawn_lists(whole)[0] == ("q1", {"a": 3.5, "c": 0.5})
+    assert caplog.messages == [
+        "data: sampling.skip 0 and top 2 leave out 1 of the 5 scores of the teacher's run; top null takes all"
+    ]
 
 
 def test_lists_of_one_teachers_score_are_told(caplog):
