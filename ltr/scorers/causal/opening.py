@@ -73,6 +73,8 @@ def open_model(who: str, source: str, head: bool, revision: str | None = None) -
                     f"{who}: {source} is a {config.model_type} model, which is no causal language model; take ltr.scorers."
                     "CrossEncoder for encoders"
                 )
+            if head and type(config) not in AutoModelForSequenceClassification._model_mapping:
+                raise _headless(who, config)
             made: Any = kind.from_pretrained(
                 source, config=config, revision=revision or "main", use_safetensors=True, trust_remote_code=False,
                 dtype=torch.float32, output_loading_info=True,
@@ -88,6 +90,8 @@ def open_model(who: str, source: str, head: bool, revision: str | None = None) -
                 "with one label"
             ) from error
         raise ConfigError(f"{who}: cannot open {source}{offline}: {str(error).strip().splitlines()[0]}") from error
+    if head and not hasattr(model, "score"):
+        raise _headless(who, config)
     if not head and any(name.startswith("lm_head.") for name in report["missing_keys"]):
         raise ConfigError(
             f"{who}: the weights in {source} have no vocabulary head (lm_head), so that its words would be random: it is a reward "
@@ -111,6 +115,13 @@ def open_model(who: str, source: str, head: bool, revision: str | None = None) -
     refuse_adapter(model, source, who)
     model.config.use_cache = False
     return model, any(name.startswith("score.") for name in report["missing_keys"])
+
+
+def _headless(who: str, config: Any) -> ConfigError:
+    return ConfigError(
+        f"{who}: {config.model_type} models have no scoring head in transformers that reads the last token; take a model of another "
+        "architecture, or ask it by a prompt"
+    )
 
 
 def drop_nothing(model: Any) -> None:

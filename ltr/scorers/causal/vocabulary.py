@@ -66,13 +66,18 @@ def vocabulary_of(who: str, source: str, network: Any) -> Vocabulary:
         network: transformers' model, in float32.
 
     Raises:
-        ConfigError: it makes them in another way.
+        ConfigError: it makes them in another way, or of tokens that stand behind.
     """
     if network.config.model_type in PLAIN:
         return Vocabulary()
     device = next(network.parameters()).device
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
         states, wanted = _tried(network, device)
+        if not torch.allclose(_tried(network, device, TRIED - 1)[0], states[:-1], atol=1e-3 * float(states.std())):
+            raise ConfigError(
+                f"{who}: {source} ({network.config.model_type}) reads the tokens behind a token, too, so that it knows what it should "
+                "foretell; take a causal language model (of an encoder's kind, one whose configuration says is_decoder)"
+            )
         tried = [(made, made.logits(network, states)) for made in _candidates(network.config)]
     for made, found in tried:
         if found.shape == wanted.shape and torch.allclose(found, wanted, rtol=1e-4, atol=1e-4 * float(wanted.std())):
@@ -94,11 +99,11 @@ def _candidates(config: Any) -> list[Vocabulary]:
     return [Vocabulary(scale, cap) for cap in (None, *numbers(CAPS)) for scale in scales]
 
 
-def _tried(network: Any, device: torch.device) -> tuple[Tensor, Tensor]:
-    """([states, hidden] some last states, [states, words] the logits that the model makes of them)."""
+def _tried(network: Any, device: torch.device, n: int = TRIED) -> tuple[Tensor, Tensor]:
+    """([states, hidden] last states of some tokens, [states, words] the logits that the model makes of them)."""
     trains = network.training
     network.eval()
-    given = {"input_ids": torch.arange(TRIED, device=device)[None], "use_cache": False}
+    given = {"input_ids": torch.arange(n, device=device)[None], "use_cache": False}
     try:
         states, logits = network.base_model(**given).last_hidden_state, network(**given).logits
     finally:

@@ -17,6 +17,7 @@ from ltr.scorers import CausalScorer, ModelSettings, PolicyRatio, load_scorer
 from ltr.scorers.causal import branches
 from ltr.scorers.causal.prompts import FRAME, PROMPTS, Frame, Prompt, prompt_for, prompt_of
 from tests.data.preferences.chat import chat_tokenizer
+from tests.scorers.causal.tiny import save_tiny_causal
 
 QUERIES = ["how to join two paths", "is"]
 DOCS = [["split the string", "a file", "no"], ["what is two", "yes"]]
@@ -240,6 +241,15 @@ def test_a_reward_head_of_another_make_does_not_begin_anew(tmp_path, name):
     with pytest.raises(ConfigError, match=rf"holds {name}, a head of another make"):
         CausalScorer(source, prompt=None)
     assert CausalScorer(reward_model(tmp_path / "plain"), prompt=None).network.score.weight.shape == (1, 32)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"), [("ctrl", {"n_embd": 32, "dff": 64, "n_layer": 1, "n_head": 4}), ("granite", {})]
+)
+def test_an_architecture_without_such_a_head_is_told(tmp_path, kind, settings):
+    folder = save_tiny_causal(tmp_path / kind, kind, **settings)
+    with pytest.raises(ConfigError, match=f"CausalScorer: {kind} models have no scoring head in transformers"):
+        CausalScorer(str(folder), prompt=None)
 
 
 def test_a_head_of_several_scores_is_told(tmp_path):

@@ -119,6 +119,13 @@ def test_chunked_log_probabilities_of_shaped_logits_and_their_gradients(monkeypa
         torch.testing.assert_close(one, other)
 
 
+def test_a_model_that_sees_what_it_should_foretell_is_refused(tmp_path):
+    folder = str(save_tiny_causal(tmp_path / "generation", "bert-generation"))
+    with pytest.raises(ConfigError, match=r"PolicyRatio: .* \(bert-generation\) reads the tokens behind a token, too"):
+        PolicyRatio(folder)
+    PolicyRatio(str(save_tiny_causal(tmp_path / "decoder", "bert-generation", is_decoder=True)))
+
+
 def test_a_model_that_makes_logits_in_another_way_is_refused():
     class Squared(nn.Module):
         config = SimpleNamespace(model_type="squared", logit_scale="no number")
