@@ -52,7 +52,7 @@ def rendered(table: Preferences, tokenizer: Any, form: str) -> tuple[list[str], 
     Raises:
         ConfigError: messages, and a form that is no chat.
         DataError: a prompt that holds the template's marks already; a template that changes the prompt when a response
-            follows.
+            follows, or cannot write the messages.
     """
     if form != "chat":
         for said in (*table.prompts, *table.responses):
@@ -64,23 +64,44 @@ def rendered(table: Preferences, tokenizer: Any, form: str) -> tuple[list[str], 
         end = (tokenizer.eos_token or "") if form == "plain" else ""
         return list(table.prompts), [f"{str(one).removesuffix(end)}{end}" for one in table.responses]  # type: ignore[arg-type]
     _tell_of_dates(str(tokenizer.chat_template))
-    prompts, responses = [], []
+    prompts, responses, shortened = [], [], 0
     marks = [token for token in tokenizer.all_special_tokens if len(token) > 3]
     for i, prompt in enumerate(table.prompts):
         where = f"{table.source}: prompt {table.prompt_ids[i]}"
         messages = _messages(prompt, "user")
         _check_unmarked(messages, marks, f"{where}: it")
-        before = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        before = _written(tokenizer, messages, where, add_generation_prompt=True)
         prompts.append(before)
         for said in table.responses[table.offsets[i] : table.offsets[i + 1]]:
             _check_unmarked(answers := _messages(said, "assistant"), marks, f"{where}: a response")
-            whole = tokenizer.apply_chat_template([*messages, *answers], tokenize=False)
+            whole = _written(tokenizer, [*messages, *answers], where)
             if not whole.startswith(before):
                 raise DataError(
                     f"{where}: the chat template writes the prompt otherwise when a response follows; take form plain"
                 )
             responses.append(whole[len(before) :])
+            shortened += any(one["content"].strip() not in responses[-1] for one in answers)
+    if shortened:
+        log.warning(
+            "%s: the chat template does not write %d of %d responses as they are: it leaves parts out, such as what stands before "
+            "</think>, which are not learnt; take form plain, or another template, to keep them",
+            *(table.source, shortened, len(responses)),
+        )
     return prompts, responses
+
+
+def _written(tokenizer: Any, messages: Sequence[dict[str, str]], where: str, **settings: bool) -> str:
+    """Messages as the chat template writes them. Raises DataError where it cannot."""
+    from jinja2 import TemplateError
+
+    try:
+        return tokenizer.apply_chat_template(list(messages), tokenize=False, **settings)
+    except (TemplateError, TypeError, ValueError) as error:
+        roles = ", ".join(message["role"] for message in messages)
+        raise DataError(
+            f"{where}: the chat template cannot write messages of {roles}: {str(error).strip()}; change the messages (a system message "
+            "may go into the first of the user), or take form plain with texts"
+        ) from error
 
 
 @lru_cache(8)

@@ -189,6 +189,26 @@ def test_of_long_examples_the_joint_is_shown_and_other_prompts_rather_than_one_a
     assert re.search(r" [^\[ ]+ \[split\]", chosen)  # where the prompt ends and the response begins
 
 
+def test_messages_that_the_template_cannot_write_are_told(tmp_path):
+    file = written(tmp_path, {**pair(), "prompt": [{"role": "system", "content": "be short"}, USER]})
+    refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no system here') }}{% endif %}" + TEMPLATE
+    for name, template, said in (("a", refusing, "no system here"), ("b", "{% for m in messages %}", "Unexpected end")):
+        model = str(save_chat_tokenizer(tmp_path / name, template))
+        with pytest.raises(
+            DataError,
+            match=rf"p.jsonl: prompt prompt1: the chat template cannot write messages of system, user: {said}",
+        ):
+            PreferenceData(dev=file, tokenizer=model).encoder("dev")
+
+
+def test_parts_of_responses_that_the_template_leaves_out_are_told(tmp_path, caplog):
+    answers = TEMPLATE.replace("m['content']", "m['content'].split('</think>')[-1]|trim")
+    file = written(tmp_path, pair(chosen="<think>so</think> the file"), pair(prompt="what", chosen=" yes "))
+    data = PreferenceData(dev=file, tokenizer=str(save_chat_tokenizer(tmp_path / "short", answers)))
+    data.encoder("dev")
+    assert "the chat template does not write 1 of 4 responses as they are: it leaves parts out" in caplog.text
+
+
 def test_dev_without_a_pair_is_told(tmp_path, chat):
     file = written(
         tmp_path, {"prompt": "p", "completion": "x", "label": True}, {"prompt": "q", "completion": "y", "label": False}
