@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 
 #: pairs that are scored to see how fast a teacher is
 TRIED = 64
+#: options of a teacher that decide how fast it is
+READING = (
+    *("device", "precision", "batch_tokens", "max_length", "max_query_length"),
+    *("passages", "stride", "max_passages", "allow"),
+)
 
 
 def distil(recipe: str, /, *, folder: str | None = None, dry_run: bool = False) -> int:
@@ -53,23 +58,31 @@ def _show(pipeline: Pipeline, recipe: dict[str, Any]) -> None:
         print(f"{step.name}{': done already' if done else ''}")
         for command in commands:
             print(f"  {command}")
-    train = load(recipe["train"])
-    asked = [q for q, judged in train.qrels.items() if q in train.queries and max(judged.values(), default=0) >= 1]
+    train, test = load(recipe["train"]), load(recipe.get("test") or recipe["dev"])
+    relevant = {
+        q: sum(grade >= 1 for grade in judged.values()) for q, judged in train.qrels.items() if q in train.queries
+    }
+    asked = [q for q, count in relevant.items() if count]
     mining = recipe.get("mine") or {}
-    depth = min(mining.get("depth", 100), (recipe.get("retrieve") or {}).get("k", 100)) - mining.get("skip", 10)
-    pairs = len(asked) * (min(depth, mining.get("per_query") or depth) + 1)
+    found = (recipe.get("retrieve") or {}).get("k", 100)
+    depth = max(0, min(mining.get("depth", 100), found) - mining.get("skip", 10))
+    taught = len(asked) * min(depth, mining.get("per_query") or depth) + sum(relevant.values())
+    measured = len(test.queries) * min(found, test.n_docs)
     texts = [text for _, (_, text) in zip(range(TRIED), train.docs(), strict=False)]
     some = [(train.queries[asked[i % len(asked)]], text) for i, text in enumerate(texts)]
     seconds = 0.0
     for options in teachers_of(recipe):
-        known = {name: options[name] for name in ("device", "precision") if name in options}
+        known = {name: options[name] for name in READING if name in options}
+        if isinstance(known.get("allow"), str):
+            known["allow"] = [known["allow"]]
         teacher = Reranker.load(options["model"], **known)
         teacher.score(some[:8])  # the first pairs are slower
         began = time.perf_counter()
         teacher.score(some)
-        seconds += pairs * (time.perf_counter() - began) / max(len(some), 1)
+        seconds += (taught + measured) * (time.perf_counter() - began) / max(len(some), 1)
     print(
-        f"\n{len(asked):,} training queries, at most {pairs:,} pairs for the teacher: about {duration(seconds)} on this machine"
+        f"\n{len(asked):,} training queries, {len(test.queries):,} test queries; at most {taught:,} + {measured:,} pairs for the "
+        f"teacher: about {duration(seconds)} on this machine"
     )
     print("the student's training says how long it takes when its first steps are measured")
 

@@ -55,12 +55,14 @@ def recipe(tmp_path):
 
 
 def test_a_dry_run_shows_what_would_be_run_and_how_long_the_teacher_takes(recipe, tmp_path, capsys):
+    with open(tmp_path / "data" / "qrels.train.trec", "a") as file:
+        file.write("q1 0 d9 1\n")
     assert main(["distil", str(recipe), "--dry-run"]) == 0
     shown = capsys.readouterr().out
     for step in ("1-retrieve", "2-mine", "3-teacher", "4-student", "5-evaluate"):
         assert f"{step}\n  ltr " in shown
-    # eight queries, three negatives and a relevant document each
-    assert "\n8 training queries, at most 32 pairs for the teacher: about " in shown
+    # eight queries, three negatives each, nine relevant documents; four test queries with k candidates
+    assert "\n8 training queries, 4 test queries; at most 33 + 32 pairs for the teacher: about " in shown
     assert not (tmp_path / "distilled").exists()
 
 
