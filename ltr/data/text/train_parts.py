@@ -23,6 +23,7 @@ from ltr.data.lists.pools import (
 )
 from ltr.data.lists.sampling import Pool, Sampling, subset
 from ltr.data.text.parts import ALL, TrainPart, facts_of, first_stage, judged_queries, refuse_empty, refuse_two_sources
+from ltr.errors import ConfigError
 from ltr.io.trec import Run
 
 
@@ -65,6 +66,11 @@ def train_part(
 
     elif source == "docpairs" or (source is not None and triples_file(source) is not None):
         limits = {}
+        if sampling.random:
+            raise ConfigError(
+                f"Sampling: a list of triples is one triple, so random must be 0, got {sampling.random}; for lists with "
+                "random negatives give a run (ltr mine --output mined.trec)"
+            )
         facts += ["judged"] if sampling.in_batch else []
 
         def build() -> Pool:

@@ -115,6 +115,12 @@ def test_triples_of_a_file_as_mining_writes_them(data, folder, tmp_path, packed)
     assert (data(train_candidates=str(path)).signature == before) is packed
 
 
+def test_triples_take_no_random_negatives(data, tmp_path):
+    (tmp_path / "m.tsv").write_text("t1\td1\td2\n")
+    with pytest.raises(ConfigError, match=r"Sampling: a list of triples is one triple, so random must be 0, got 0.5"):
+        data(train_candidates=str(tmp_path / "m.tsv"), sampling=Sampling(random=0.5))
+
+
 def test_a_run_may_be_called_as_triples_are(data, tmp_path):
     run = tmp_path / "run.tsv"
     run.write_text("".join(f"t{i} Q0 d{j} 1 {-j} r\n" for i in range(12) for j in range(10)))
