@@ -61,7 +61,7 @@ class PairTemplate:
         """The template of a fast tokenizer, which stays as it is, since others may use it meanwhile.
 
         A tokenizer that puts nothing between query and document is taken with a warning, unless it is one of a language
-        model, with an end mark and no separator: then the document is marked 1 whatever the tokenizer says of segments.
+        model, with an end mark and no separator. Then the document is marked 1 whatever the tokenizer says of segments.
 
         Raises:
             ConfigError: it is not fast, or orders pairs otherwise.
@@ -103,7 +103,7 @@ class PairTemplate:
             between_segments=marks[1],
             after_segments=marks[2],
             query_segment=segments[parts[1][0]],
-            document_segment=1 if generates and not parts[2] else segments[parts[3][0]],
+            document_segment=1 if generates else segments[parts[3][0]],
         )
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ltr.batch import TokenRows
+from ltr.data.tokens.pairs import PairTemplate
 from ltr.errors import ConfigError
 
 #: what frames of a row are marked with: neither query (0) nor document (1)
@@ -118,7 +119,9 @@ class Frame:
 
     def __init__(self, prompt: Prompt, tokenizer: Any):
         self.pieces = [token_ids(tokenizer, piece) for piece in prompt.pieces]
-        self.bos = tokenizer.bos_token_id
+        marks = PairTemplate.of(tokenizer)
+        #: marks that the tokenizer puts before the query, between the two, and behind the document
+        self.marks = tuple(torch.tensor(part, dtype=torch.int64) for part in (marks.before, marks.between, marks.after))
         self.yes = _answer("yes", prompt.yes, tokenizer)
         self.no = _answer("no", prompt.no, tokenizer) if prompt.no else None
         if self.yes == self.no:
@@ -139,8 +142,8 @@ class Frame:
         marks: list[Tensor] = []
         bounds = rows.offsets.tolist()
         for a, b in pairwise(bounds):
-            own, split = self._texts(rows.ids[a:b], rows.marks[a:b])
-            for i, (piece, text) in enumerate(zip(frame, (own[:split], own[split:], own[:0]), strict=True)):
+            query, document = self._texts(rows.ids[a:b], rows.marks[a:b])
+            for i, (piece, text) in enumerate(zip(frame, (query, document, document[:0]), strict=True)):
                 ids += [piece, text]
                 marks += [torch.full_like(piece, FRAME), torch.full_like(text, i)]
         lengths = torch.tensor(
@@ -149,16 +152,23 @@ class Frame:
         offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
         return TokenRows(torch.cat(ids), torch.cat(marks), offsets)
 
-    def _texts(self, own: Tensor, marks: Tensor) -> tuple[Tensor, int]:
-        """The tokens of query and document, and how many are the query's.
+    def _texts(self, own: Tensor, marks: Tensor) -> tuple[Tensor, Tensor]:
+        """The tokens of query and document, without marks that the tokenizer puts around them: the prompt says where one is wanted."""
+        before, between, after = (part.to(own.device) for part in self.marks)
+        of_document = (marks == 1).nonzero()[:, 0]
+        if len(of_document):
+            first, last = int(of_document[0]), int(of_document[-1]) + 1
+            query, document = _without(own[:first], between), own[first:last]
+        else:  # an empty one
+            query, document = _without(_without(own, after), between), own[:0]
+        starts = len(before) <= len(query) and torch.equal(query[: len(before)], before)
+        return query[len(before) if starts else 0 :], document
 
-        Some tokenizers put a begin mark before each of the two; the prompt says where one is wanted.
-        """
-        begins = (own == self.bos).nonzero()[:, 0].tolist() if self.bos is not None else []
-        split = int((marks == 0).sum())
-        if split == len(own) and len(begins) == 2:
-            split = begins[1]
-        return (own[own != self.bos] if begins else own), split - sum(at < split for at in begins)
+
+def _without(ids: Tensor, end: Tensor) -> Tensor:
+    """Tokens without those at their end."""
+    kept = len(ids) - len(end)
+    return ids[:kept] if len(end) and kept >= 0 and torch.equal(ids[kept:], end) else ids
 
 
 def token_ids(tokenizer: Any, text: str) -> list[int]:

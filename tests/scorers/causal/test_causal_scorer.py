@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from ltr.data import PreferenceData
-from ltr.data.tokens.reader import Texts
+from ltr.data.tokens.reader import TextEncoder, Texts
 from ltr.errors import ConfigError
 from ltr.inference import Reranker
 from ltr.scorers import CausalScorer, ModelSettings, PolicyRatio, load_scorer
 from ltr.scorers.causal import branches
-from ltr.scorers.causal.prompts import FRAME, PROMPTS, Frame, Prompt, prompt_for, prompt_of
+from ltr.scorers.causal.prompts import PROMPTS, Frame, Prompt, prompt_for, prompt_of
 from tests.data.preferences.chat import chat_tokenizer
 from tests.scorers.causal.tiny import save_tiny_causal
 
@@ -165,20 +165,34 @@ def test_published_prompts_put_the_query_before_the_document(name):
     assert "{" not in before + between + after
 
 
-def test_a_frame_keeps_begin_marks_that_the_prompt_wants():
-    frame = Frame(Prompt("<|im_start|>{query} to {document} is", "yes", "no"), chat_tokenizer())
-    from ltr.batch import TokenRows
+@pytest.mark.parametrize("document", ["the string", ""])
+@pytest.mark.parametrize(
+    ("single", "pair"),
+    [
+        ("$A", "$A $B:1"),
+        ("B $A", "B $A B:1 $B:1"),
+        ("B $A", "B $A $B:1"),
+        ("$A E", "$A E $B:1 E:1"),
+        ("$A E", "$A $B:1 E:1"),
+        ("B $A E", "B $A E B:1 $B:1 E:1"),
+    ],
+)
+def test_a_frame_stands_around_texts_without_the_marks_of_their_tokenizer(single, pair, document):
+    from tokenizers.processors import TemplateProcessing
 
-    begin = frame.bos
-    rows = TokenRows(torch.tensor([begin, 70, begin, 71]), torch.tensor([0, 0, 1, 1]), torch.tensor([0, 4]))
-    found = frame.around(rows)
-    assert found.ids.tolist().count(begin) == 1
-    unmarked = frame.around(TokenRows(rows.ids, torch.zeros(4, dtype=torch.int64), rows.offsets))
-    assert unmarked.ids.tolist() == found.ids.tolist()
-    assert unmarked.marks.tolist() == found.marks.tolist()
-    assert found.ids[0] == begin
-    assert found.marks.tolist()[:2] == [FRAME, 0]
-    assert found.marks.tolist().count(1) == 1
+    tokenizer = chat_tokenizer()
+    named = {"B": "<|im_start|>", "E": "<|im_end|>"}
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=single,
+        pair=pair,
+        special_tokens=[{"id": m, "ids": [i], "tokens": [t]} for i, (m, t) in enumerate(named.items())],
+    )
+    frame = Frame(Prompt("<|im_start|>{query} to {document} is", "yes", "no"), tokenizer)
+    batch = TextEncoder(tokenizer, ModelSettings(40, 20)).batch([Texts("q", "join two", ("d",), (document,))])
+    found = frame.around(batch.tokens)
+    assert tokenizer.decode(found.ids) == f"<|im_start|>join two to {document} is"
+    assert tokenizer.decode(found.ids[found.marks == 0]) == "join two"
+    assert tokenizer.decode(found.ids[found.marks == 1]) == document
 
 
 @pytest.mark.parametrize(
