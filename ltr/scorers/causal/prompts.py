@@ -120,8 +120,13 @@ class Frame:
     def __init__(self, prompt: Prompt, tokenizer: Any):
         self.pieces = [token_ids(tokenizer, piece) for piece in prompt.pieces]
         marks = PairTemplate.of(tokenizer)
-        #: marks that the tokenizer puts before the query, between the two, and behind the document
-        self.marks = tuple(torch.tensor(part, dtype=torch.int64) for part in (marks.before, marks.between, marks.after))
+        #: of the marks between the two, those that the tokenizer says are the query's
+        queries = marks.between_segments.count(0)
+        #: marks that the tokenizer puts before and behind the query, and before and behind the document
+        self.marks = tuple(
+            torch.tensor(part, dtype=torch.int64)
+            for part in (marks.before, marks.between[:queries], marks.between[queries:], marks.after)
+        )
         self.yes = _answer("yes", prompt.yes, tokenizer)
         self.no = _answer("no", prompt.no, tokenizer) if prompt.no else None
         if self.yes == self.no:
@@ -154,21 +159,25 @@ class Frame:
 
     def _texts(self, own: Tensor, marks: Tensor) -> tuple[Tensor, Tensor]:
         """The tokens of query and document, without marks that the tokenizer puts around them: the prompt says where one is wanted."""
-        before, between, after = (part.to(own.device) for part in self.marks)
+        before, behind_query, before_document, after = (part.to(own.device) for part in self.marks)
         of_document = (marks == 1).nonzero()[:, 0]
         if len(of_document):
-            first, last = int(of_document[0]), int(of_document[-1]) + 1
-            query, document = _without(own[:first], between), own[first:last]
-        else:  # an empty one
-            query, document = _without(_without(own, after), between), own[:0]
-        starts = len(before) <= len(query) and torch.equal(query[: len(before)], before)
-        return query[len(before) if starts else 0 :], document
+            query, document = own[: of_document[0]], own[of_document[0] :]
+        else:  # an empty one, around which no mark is its own
+            query, document = _without_end(own, after), own[:0]
+        document = _without_end(_without_start(document, before_document), after)
+        return _without_start(_without_end(query, behind_query), before), document
 
 
-def _without(ids: Tensor, end: Tensor) -> Tensor:
+def _without_start(ids: Tensor, start: Tensor) -> Tensor:
+    """Tokens without those at their start."""
+    return ids[len(start) :] if torch.equal(ids[: len(start)], start) else ids
+
+
+def _without_end(ids: Tensor, end: Tensor) -> Tensor:
     """Tokens without those at their end."""
     kept = len(ids) - len(end)
-    return ids[:kept] if len(end) and kept >= 0 and torch.equal(ids[kept:], end) else ids
+    return ids[:kept] if kept >= 0 and torch.equal(ids[kept:], end) else ids
 
 
 def token_ids(tokenizer: Any, text: str) -> list[int]:
