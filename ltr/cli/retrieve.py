@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Literal
 
 from ltr.cli.command import at_least, beside_output, check_outputs, run, shell, talk
@@ -12,6 +13,7 @@ from ltr.machine.loudness import shows_bars
 if TYPE_CHECKING:
     from ltr.data.collections.collection import Collection
     from ltr.io.trec import Run
+    from ltr.search.written import Written
 
 
 def retrieve(
@@ -40,6 +42,7 @@ def retrieve(
     searched exactly. With --faiss an approximate index is built instead, and its recall against exact search printed.
     A sparse encoder (SPLADE): the same, through an inverted index of its words' weights; only documents that share a
     weighted word with the query are found.
+    What a retriever finds is written 2,048 queries at a time: the same command goes on after an interruption.
     Documents with equal scores stand in trec_eval's order.
 
     Args:
@@ -72,7 +75,6 @@ def retrieve(
     from ltr.data.collections.collection import load
     from ltr.data.collections.folder import read_queries
     from ltr.io.streams import is_stream
-    from ltr.io.trec import write_run
 
     texts = None
     if queries:
@@ -83,24 +85,22 @@ def retrieve(
     said = beside_output(output)
     recall = None
     if model is None:
-        found = search(collection, texts, k=k, k1=k1, b=b, progress=shows_bars())
+        written = _write(output, search(collection, texts, k=k, k1=k1, b=b, progress=shows_bars()))
     else:
         at_least(1, k=k)
         asked = collection.queries if texts is None else texts
-        found, recall = _by_model(
-            collection, asked, model, index, k, (faiss, faiss_options), max_length, device, precision, allow
+        written, recall = _by_model(
+            output, collection, asked, model, index, k, (faiss, faiss_options), max_length, device, precision, allow
         )
-    if not len(found.scores):
+    if not written.documents:
         raise DataError(
-            f"none of the {len(found):,} queries has a word in common with a document of {dataset}; nothing was "
+            f"none of the {written.queries:,} queries has a word in common with a document of {dataset}; nothing was "
             "written; are queries and documents of one language?"
         )
-    write_run(output, found)
-    empty = sum(len(found[q][0]) == 0 for q in found)
-    without = f"; queries without a word in common with any document: {empty}" if empty else ""
-    print(f"{output}: {len(found.scores):,} documents for {len(found):,} queries of {dataset}{without}", file=said)
+    without = f"; queries without a word in common with any document: {written.empty}" if written.empty else ""
+    print(f"{output}: {written.documents:,} documents for {written.queries:,} queries of {dataset}{without}", file=said)
     if model is not None and k > collection.n_docs:
-        every = "each query has all of its" if len(found.scores) == len(found) * collection.n_docs else "it has"
+        every = "each query has all of its" if written.documents == written.queries * collection.n_docs else "it has"
         print(f"-k {k} is beyond the collection: {every} {collection.n_docs:,} documents", file=said)
     if recall is not None:
         print(f"recall@{k} of {faiss} against exact search: {recall:.4f}", file=said)
@@ -108,7 +108,20 @@ def retrieve(
         print(f"next: {shell('ltr', 'evaluate', '--run', output, '--dataset', dataset)}", file=said)
 
 
+def _write(output: str, found: Run) -> Written:
+    """Write a run, if there is anything in it."""
+    from ltr.io.trec import write_run
+    from ltr.search.written import Written
+
+    written = Written()
+    written.add(found)
+    if written.documents:
+        write_run(output, found)
+    return written
+
+
 def _by_model(
+    output: str,
     collection: Collection,
     queries: dict[str, str],
     model: str,
@@ -119,15 +132,17 @@ def _by_model(
     device: str,
     precision: str,
     allow: list[str] | None,
-) -> tuple[Run, float | None]:
-    """The run of a retriever, and the recall of an approximate index."""
+) -> tuple[Written, float | None]:
+    """Write the run of a retriever; also the recall of an approximate index."""
     from pathlib import Path
 
     from ltr.data.candidates.selves import selves, without_selves
+    from ltr.io.streams import is_stream
     from ltr.search.dense import cached, check_request, opened
     from ltr.search.dense import retrieve as nearest
     from ltr.search.encoding import TextEncoding
     from ltr.search.index import SPARSE, read_facts
+    from ltr.search.into_file import retrieve_into
 
     width = None if index is None else read_facts(Path(index)).width
     encoding = TextEncoding.load(model, device, precision, None, max_length, allow or ())
@@ -136,9 +151,16 @@ def _by_model(
     check_request(encoding, queries, approximate[0])
     found = cached(encoding, collection, shows_bars()) if index is None else opened(encoding, collection, index)
     name = "sparse" if encoding.similarity == SPARSE else "dense"
+    if approximate[0] is None:
+        try:
+            return retrieve_into(output, encoding, found, collection, queries, k, name, shows_bars()), None
+        except KeyboardInterrupt:
+            if not is_stream(output):
+                print("\nwhat is finished is kept; the same command goes on from here", file=sys.stderr)
+            raise
     own = selves(collection, queries)
     run, recall = nearest(encoding, found, queries, k + bool(own), name, *approximate)
-    return without_selves(run, own, collection, k) if own else run, recall
+    return _write(output, without_selves(run, own, collection, k) if own else run), recall
 
 
 def main(argv: list[str]) -> None:

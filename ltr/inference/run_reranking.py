@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 import logging
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from ltr.data.collections.collection import Collection
-from ltr.errors import DataError
 from ltr.inference.documents import Ranked, check_query
+from ltr.inference.partial import Partial, claimed
 from ltr.inference.reranker import Reranker
 from ltr.io.caching.digests import digest
-from ltr.io.disk import disk_errors
-from ltr.io.files import clear_parts, replacing, take_place
 from ltr.io.ids import check_ids
-from ltr.io.locks import only_writer
 from ltr.io.runs import Run
 from ltr.io.streams import is_stream
-from ltr.io.trec import compressed, plain_or_compressed
+from ltr.io.trec import plain_or_compressed
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +81,7 @@ def rerank_run(
                 file.writelines(_lines(block, ranked, tag_of(output), digits))
                 file.flush()
         return sum(lines.values())
-    with claimed(output):
+    with claimed(output, "rerank"):
         partial = PartialRun(output, signature, lines, digits)
         blocks = blocks_of(first, block_docs)
         rest = partial.remaining(blocks)
@@ -111,18 +105,6 @@ def _shown(
         for block in blocks:
             yield block
             bar.update(sum(len(first[q][0]) for q in block))
-
-
-def claimed(output: str | os.PathLike) -> contextlib.AbstractContextManager[None]:
-    """Hold what becomes ``output``. Raises DataError where another process does, or where it cannot be written."""
-    place = _behind_link(output)
-    busy = f"rerank: another process is writing {output}; wait for it, or choose another --output"
-    return only_writer(place, f"{place}.partial.lock", busy)
-
-
-def _behind_link(output: str | os.PathLike) -> Path:
-    """What a link points to is written, and the link stays."""
-    return Path(os.path.realpath(output)) if os.path.islink(output) else Path(output)
 
 
 def tag_of(output: str | os.PathLike) -> str:
@@ -195,38 +177,23 @@ def blocks_of(run: Run, docs: int = 512) -> list[list[str]]:
     return blocks
 
 
-class PartialRun:
-    """A run in the making: ``NAME.partial`` beside the output, with ``NAME.partial.json`` that says what makes it.
+class PartialRun(Partial):
+    """A run in the making: what stands in it already is what the lines of its file say.
 
     Args:
-        output: the run to write; it is replaced at the very end.
-        signature: everything that the result depends on. A partial file begun with another one is refused.
+        output, signature: see ``Partial``.
         lines: query id -> how many lines it will have.
         digits: of the scores.
 
     Raises:
-        DataError: a partial file is there that was begun with other inputs or options; the place cannot be written.
+        DataError: as ``Partial``.
     """
 
     def __init__(
         self, output: str | os.PathLike, signature: Mapping[str, str], lines: Mapping[str, int], digits: int = 9
     ):
-        self.output = _behind_link(output)
-        self.path = self.output.with_name(f"{self.output.name}.partial")
-        self.manifest = self.output.with_name(f"{self.output.name}.partial.json")
-        self.signature, self.lines = dict(signature), lines
-        self.tag, self.digits = tag_of(output), digits
-        if self.output.is_dir():  # which would show at the very end
-            raise DataError(f"rerank: {self.output} is a folder; give a file")
-        for place in (self.output, self.manifest):
-            clear_parts(place)
-        if self.path.exists():
-            self._check_signature()
-            return
-        with replacing(self.manifest) as file:
-            json.dump(self.signature, file, indent=2)
-        with disk_errors(self.output):
-            self.path.touch()
+        super().__init__(output, signature, "rerank")
+        self.lines, self.tag, self.digits = lines, tag_of(output), digits
 
     def remaining(self, blocks: Sequence[Sequence[str]]) -> list[Sequence[str]]:
         """The blocks that are not in the file yet; what an interruption left of a block is cut off."""
@@ -242,21 +209,7 @@ class PartialRun:
 
     def append(self, block: Sequence[str], ranked: Sequence[Sequence[Ranked]]) -> None:
         """Add the finished queries of a block, and see to it that they reach the disk."""
-        with disk_errors(self.output), open(self.path, "a", encoding="utf-8", newline="\n") as file:
-            file.writelines(_lines(block, ranked, self.tag, self.digits))
-            file.flush()
-            os.fsync(file.fileno())
-
-    def finish(self) -> None:
-        """Put the file in its place."""
-        if self.output.suffix == ".gz":
-            with open(self.path, "rb") as plain, compressed(self.output) as packed:
-                shutil.copyfileobj(plain, packed)
-            self.path.unlink()
-        else:
-            with disk_errors(self.output):
-                take_place(self.path, self.output)
-        self.manifest.unlink(missing_ok=True)
+        self.write(_lines(block, ranked, self.tag, self.digits))
 
     def _block_size(self, file: IO[bytes], block: Sequence[str]) -> int | None:
         """Bytes of a block that stands at the file's position, or None where it is not whole."""
@@ -269,18 +222,6 @@ class PartialRun:
                     return None
                 size += len(line)
         return size
-
-    def _check_signature(self) -> None:
-        try:
-            written = json.loads(self.manifest.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            written = {}
-        other = [key for key, value in self.signature.items() if written.get(key) != value]
-        if other:
-            raise DataError(
-                f"rerank: {self.path} was begun with another {' and another '.join(other)}; give the same inputs to go on "
-                "with it, delete it, or choose another --output"
-            )
 
 
 def model_signature(folder: str | os.PathLike) -> str:

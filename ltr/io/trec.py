@@ -255,17 +255,28 @@ def write_run(path: str | os.PathLike, run: Run, tag: str | None = None) -> None
     """
     if not isinstance(run, Run):
         raise DataError(f"write_run: a run is needed, got {type(run).__name__} {run!r:.60}; Run.from_dict makes one")
-    tag = "_".join((tag or run.name).split()) or "run"
+    lines = run_lines(run, tag or run.name)
+    with plain_or_compressed(path) as file:
+        file.writelines(lines)
+
+
+def run_lines(run: Run, tag: str) -> Iterator[str]:
+    """The lines of a run, as ``write_run`` writes them. Raises DataError for an id that no reader would take."""
+    tag = "_".join(tag.split()) or "run"
     check_ids(run)
-    with plain_or_compressed(path) as file, np.errstate(over="ignore"):  # beyond float32 a score is written in full
-        for query_id in run:
-            docs, scores = run[query_id]
+    return _run_lines(run, tag)
+
+
+def _run_lines(run: Run, tag: str) -> Iterator[str]:
+    for query_id in run:
+        docs, scores = run[query_id]
+        with np.errstate(over="ignore"):  # beyond float32 a score is written in full
             short = (scores.astype(np.float32) == scores).tolist()
-            file.writelines(
+        for rank, (doc_id, score, is_short) in enumerate(zip(docs, scores.tolist(), short, strict=True), 1):
+            yield (
                 f"{query_id} Q0 {doc_id} {rank} {score:.9g} {tag}\n"
                 if is_short
                 else f"{query_id} Q0 {doc_id} {rank} {score!r} {tag}\n"
-                for rank, (doc_id, score, is_short) in enumerate(zip(docs, scores.tolist(), short, strict=True), 1)
             )
 
 

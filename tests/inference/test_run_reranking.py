@@ -282,7 +282,7 @@ def test_two_processes_do_not_write_one_file(tmp_path, reranker, collection, fir
 import sys
 import threading
 from ltr.inference.run_reranking import claimed
-with claimed({str(out)!r}):
+with claimed({str(out)!r}, "rerank"):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -303,7 +303,7 @@ with claimed({str(out)!r}):
 def test_a_lock_that_a_killed_process_left_holds_nobody_up(tmp_path):
     Path(f"{tmp_path}/out.trec.partial.lock").touch()
     for _ in range(2):
-        with pytest.raises(ZeroDivisionError), claimed(tmp_path / "out.trec"):
+        with pytest.raises(ZeroDivisionError), claimed(tmp_path / "out.trec", "rerank"):
             raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
 

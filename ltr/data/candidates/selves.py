@@ -40,6 +40,22 @@ def selves(collection: Collection, queries: Mapping[str, str] | None = None) -> 
     return frozenset(_same(collection, asked, iter(ids)))
 
 
+def unjudged_selves(own: frozenset[str], collection: Collection) -> frozenset[str]:
+    """Of queries that are documents, those that are not judged relevant to themselves."""
+    judged = collection.qrels if own and collection.has_qrels else {}
+    return frozenset(q for q in own if judged.get(q, {}).get(q, 0) < 1)
+
+
+def tell_of_selves(drop: frozenset[str], n_queries: int, collection: Collection) -> None:
+    """Say how many queries are documents, and left out of what is found for them."""
+    if drop:
+        log.warning(
+            "%s: %d of %d queries are documents of it, such as %s: they are left out of what is found for them, as in published "
+            "figures",
+            *(collection.name, len(drop), n_queries, min(drop)),
+        )
+
+
 def without_selves(run: Run, own: frozenset[str], collection: Collection, k: int | None = None) -> Run:
     """A run without the documents that are their queries (``selves``), unless these are judged relevant to themselves.
 
@@ -49,17 +65,17 @@ def without_selves(run: Run, own: frozenset[str], collection: Collection, k: int
         collection: whose judgements.
         k: keep so many documents of each query, the first.
     """
-    judged = collection.qrels if own and collection.has_qrels else {}
-    drop = {q for q in own if judged.get(q, {}).get(q, 0) < 1}
+    drop = unjudged_selves(own, collection)
+    tell_of_selves(drop, len(run), collection)
+    return without(run, drop, k)
+
+
+def without(run: Run, drop: frozenset[str], k: int | None = None) -> Run:
+    """A run without the documents of some ids among what was found for the queries of the same ids; the first ``k`` of each query."""
     if drop:
         owners = np.repeat(np.arange(len(run)), np.diff(run.offsets))
         at = np.array([query_id.encode() if query_id in drop else b"" for query_id in run.query_ids], np.bytes_)
         kept = np.asarray(run.doc_bytes) != at[owners]
-        log.warning(
-            "%s: %d of %d queries are documents of it, such as %s: they are left out of what is found for them, as in published "
-            "figures",
-            *(collection.name, len(drop), len(run), min(drop)),
-        )
         lengths = np.bincount(owners[kept], minlength=len(run))
         run = Run(run.query_ids, offsets_of(lengths), run.doc_bytes[kept], run.scores[kept], run.name)
     return run if k is None else run.top(k)
