@@ -93,6 +93,17 @@ def test_what_the_prose_tells_of_students_that_read_text_was_measured():
             assert f"{short(value)} [{short(low)}, {short(high)}]" in prose, row["system"]
 
 
+def test_the_temperatures_of_students_are_what_was_measured():
+    folder = RESULTS / "retrieval-students"
+    with open(folder / "temperatures.csv", newline="") as file:
+        kept = {(row["system"], row["measure"]): float(row["mean"]) for row in csv.DictReader(file)}
+    (table,) = (found for found in tables((folder / "README.md").read_text()) if found[0][0] == "loss")
+    heading, *rows = table
+    assert {row[0] for row in rows} <= {system for system, _ in kept}
+    for name, *cells in rows:
+        assert cells == [f"{kept[name, measure.strip('`')]:.3f}" for measure in heading[1:]], name
+
+
 def of(row: dict, kind: str) -> bool:
     """Whether a comparison is one of nDCG@10 of that kind of student."""
     return row["measure"] == "ndcg@10" and row["system"].endswith(kind)
