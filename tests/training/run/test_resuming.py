@@ -181,10 +181,11 @@ def test_a_dev_part_is_told_by_its_share_and_its_labels_too(tmp_path):
     log.write_text(
         "list_id,item_id,a,seconds,clicks\n" + "".join(f"q{i // 3},d{i},{i},{i + 1},{i % 2}\n" for i in range(30))
     )
-    pairs.write_text("".join(json.dumps({"prompt": f"p{i}", "chosen": "x", "rejected": "y"}) + "\n" for i in range(9)))
+    pair = {"chosen": "x", "rejected": "y", "chosen_score": 3, "rejected_score": 1, "margin": 2}
+    pairs.write_text("".join(json.dumps({"prompt": f"p{i}", **pair}) + "\n" for i in range(9)))
     made = {
         EngagementData: (str(log), {"label": "seconds", "features": ["a"]}, {"label": "clicks"}),
-        PreferenceData: (str(pairs), {}, {"label": "score"}),
+        PreferenceData: (str(pairs), {}, {"label": "margin"}),
     }
     for kind, (name, settings, others) in made.items():
         held = dev_of(kind(train=name, dev=f"{name}[80%:]", **settings))
