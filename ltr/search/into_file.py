@@ -66,7 +66,7 @@ def retrieve_into(
     written = Written()
     if is_stream(output):  # nothing can stand beside it: lines go out as they are ready
         with plain_or_compressed(output) as file:
-            for ids in _shown(blocks, 0, progress):
+            for ids in _shown(blocks, progress):
                 run = found(ids)
                 file.writelines(run_lines(run, name))
                 file.flush()
@@ -90,11 +90,16 @@ def retrieve_into(
                 f"retrieve: {partial.path} is shorter than {partial.manifest.name} says ({size:,} bytes); delete it to begin anew"
             )
         os.truncate(partial.path, size)  # what an interruption left of a block
-        for number, ids in enumerate(_shown(blocks[done:], len(queries) - written.queries, progress), done + 1):
-            run = found(ids)
-            partial.write(run_lines(run, name))
-            written.add(run)
-            partial.note(blocks=number, bytes=partial.path.stat().st_size, written=asdict(written))
+        try:
+            for number, ids in enumerate(_shown(blocks[done:], progress), done + 1):
+                run = found(ids)
+                partial.write(run_lines(run, name))
+                written.add(run)
+                partial.note(blocks=number, bytes=partial.path.stat().st_size, written=asdict(written))
+        except BaseException:
+            if not written.queries:  # who mends what was wrong need not delete an empty file first
+                partial.drop()
+            raise
         if written.documents:
             partial.finish()
         else:
@@ -108,11 +113,11 @@ def _chunks(queries: Mapping[str, str], size: int) -> Iterator[list[str]]:
         yield chunk
 
 
-def _shown(blocks: Sequence[Sequence[str]], left: int, progress: bool) -> Iterator[Sequence[str]]:
+def _shown(blocks: Sequence[Sequence[str]], progress: bool) -> Iterator[Sequence[str]]:
     """The blocks, with a bar over their queries."""
     from tqdm import tqdm
 
-    with tqdm(desc="searching", total=left or sum(map(len, blocks)), unit=" queries", disable=not progress) as bar:
+    with tqdm(desc="searching", total=sum(map(len, blocks)), unit=" queries", disable=not progress) as bar:
         for ids in blocks:
             yield ids
             bar.update(len(ids))

@@ -8,6 +8,10 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
+
+from ltr.expressions import value_of
+from ltr.losses.base import Loss
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -97,6 +101,9 @@ def test_the_temperatures_of_students_are_what_was_measured():
     folder = RESULTS / "retrieval-students"
     with open(folder / "temperatures.csv", newline="") as file:
         kept = {(row["system"], row["measure"]): float(row["mean"]) for row in csv.DictReader(file)}
+    spec = yaml.safe_load((folder / "temperatures.yaml").read_text())
+    assert set(spec["losses"]) == {system for system, _ in kept} - {"constant (mean of train)", "random order"}
+    assert all(isinstance(value_of(loss), Loss) for loss in spec["losses"].values())
     (table,) = (found for found in tables((folder / "README.md").read_text()) if found[0][0] == "loss")
     heading, *rows = table
     assert {row[0] for row in rows} <= {system for system, _ in kept}

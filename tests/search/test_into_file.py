@@ -65,9 +65,11 @@ def test_goes_on_where_it_was_interrupted(setting, tmp_path, monkeypatch, caplog
         retrieve_into(tmp_path / name, *setting[:3], queries, 4, block=2)
     assert not (tmp_path / name).exists()
     partial = tmp_path / f"{name}.partial"
-    assert len(partial.read_text().splitlines()) == 8 * after
-    with open(partial, "a") as file:  # of the next block, when it was killed
-        file.write("q9 Q0 d1 1 0.")
+    assert partial.exists() == (after > 0), "nothing stands in an empty one"
+    if after:
+        assert len(partial.read_text().splitlines()) == 8 * after
+        with open(partial, "a") as file:  # of the next block, when it was killed
+            file.write("q9 Q0 d1 1 0.")
     search, asked = stopping(9)
     monkeypatch.setattr(into_file, "retrieve", search)
     caplog.clear()
@@ -116,6 +118,14 @@ def test_other_inputs_do_not_go_on_with_it(setting, tmp_path, monkeypatch):
         file.truncate(20)
     with pytest.raises(DataError, match=r"out.trec.partial is shorter than out.trec.partial.json says .* delete it"):
         retrieve_into(tmp_path / "out.trec", encoding, index, collection, queries, 4, block=2)
+
+
+def test_what_failed_before_its_first_block_is_begun_anew_with_other_inputs(setting, tmp_path):
+    """Nothing is lost, and who mends a query need not delete an empty file."""
+    with pytest.raises(DataError, match="query q1 has no text"):
+        retrieve_into(tmp_path / "out.trec", *setting[:3], {"q0": "join", "q1": " "}, 4)
+    assert retrieve_into(tmp_path / "out.trec", *setting[:3], {"q0": "join", "q1": "two"}, 4) == Written(2, 8, 0)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.trec"]
 
 
 def test_the_command_goes_on_and_says_how(setting, bi_encoder, tmp_path, monkeypatch, capsys):
